@@ -1,0 +1,56 @@
+"""What everything stands on: errors, extents, the Device contract and the I/O log's records."""
+
+from bootpath.core.device import (
+    SECTOR_BYTES,
+    Buffer,
+    Checked,
+    Device,
+    Direct,
+    Identity,
+    Segment,
+    SupportsDirect,
+    checked,
+    read_bytes,
+)
+from bootpath.core.errors import (
+    BootError,
+    DeviceError,
+    Error,
+    FileSystemError,
+    FormatError,
+    IntegrityError,
+    LocalProtocolError,
+    ProtocolError,
+    RemoteProtocolError,
+    SignatureError,
+    TableError,
+    UpdateError,
+)
+from bootpath.core.extents import Extent, ExtentSet
+
+__all__ = [
+    "SECTOR_BYTES",
+    "BootError",
+    "Buffer",
+    "Checked",
+    "Device",
+    "DeviceError",
+    "Direct",
+    "Error",
+    "Extent",
+    "ExtentSet",
+    "FileSystemError",
+    "FormatError",
+    "Identity",
+    "IntegrityError",
+    "LocalProtocolError",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "Segment",
+    "SignatureError",
+    "SupportsDirect",
+    "TableError",
+    "UpdateError",
+    "checked",
+    "read_bytes",
+]

@@ -1,0 +1,240 @@
+"""The Device contract: what every layer of the block stack is.
+
+A device is a row of bytes with a size. Reads return views, not copies; together they are exactly ``length`` bytes and
+stay valid until the next call on the same thread. A call either does all of it or raises a `DeviceError`; there are no
+short successes and never zeros for data that could not be read.
+
+errno of a failure:
+
+======================================  ==========
+misaligned, empty, or read past the end EINVAL
+write, zero or discard past the end     ENOSPC
+overlay full                            ENOSPC
+write to a read-only device             EPERM
+lower device failed or did not arrive   EIO
+======================================  ==========
+
+`checked` is the only place that refuses misalignment, zero length, overflow and past-the-end. It stands at the top of a
+stack; targets below it hold no bounds code and may rely on what it promises.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, runtime_checkable
+from uuid import UUID
+
+from bootpath.core.errors import DeviceError
+
+SECTOR_BYTES = 512
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a device is. Content (`uuid`) can be copied with dd; the two GUIDs say which copy it is."""
+
+    name: str = "device"
+    uuid: UUID | None = None
+    disk_guid: UUID | None = None
+    partition_guid: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A run of bytes that comes from one place.
+
+    `source` names it ("file", "preload", "overlay", "disk", "zero"); `allocated` is false for a hole or a discarded run
+    (NBD_STATE_HOLE); `zero` is true when it is known to read as zeros (NBD_STATE_ZERO).
+    """
+
+    offset: int
+    length: int
+    source: str
+    allocated: bool = True
+    zero: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """Plain memory or a plain file behind a device, for code that can reach it without calling Python.
+
+    Exactly one of `fd` and `buffer` is set; the device's byte 0 is at ``offset`` in it; its size is ``length``.
+    """
+
+    offset: int
+    length: int
+    writable: bool
+    fd: int | None = None
+    buffer: bytearray | memoryview | None = None
+
+
+class Device(Protocol):
+    """Addressable bytes. See the module docstring for the contract."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Size; a multiple of block_bytes."""
+        ...
+
+    @property
+    def block_bytes(self) -> int:
+        """Logical block size: 512 or 4096. Offsets and lengths are multiples of it."""
+        ...
+
+    @property
+    def read_only(self) -> bool:
+        """True when write, zero and discard are refused with EPERM."""
+        ...
+
+    @property
+    def identity(self) -> Identity:
+        """Who this device is, for messages and for matching."""
+        ...
+
+    def read(self, offset: int, length: int) -> Sequence[Buffer]:
+        """Views that together are exactly `length` bytes from byte `offset`."""
+        ...
+
+    def read_resident(self, offset: int, length: int) -> Sequence[Buffer] | None:
+        """The same as read if it can be answered without waiting, else None."""
+        ...
+
+    def write(self, offset: int, data: Buffer, *, fua: bool = False) -> None:
+        """Write all of `data` at byte `offset`; with `fua`, it is stable when this returns."""
+        ...
+
+    def flush(self) -> None:
+        """Make every completed write stable."""
+        ...
+
+    def discard(self, offset: int, length: int) -> None:
+        """The content is no longer needed; it may read as anything the device documents."""
+        ...
+
+    def zero(self, offset: int, length: int) -> None:
+        """Make the range read as zeros."""
+        ...
+
+    def extents(self, offset: int, length: int) -> Iterator[Segment]:
+        """Where each part of the range would come from: contiguous segments that cover it exactly."""
+        ...
+
+    def close(self) -> None:
+        """Release what the device holds. Closing twice is harmless."""
+        ...
+
+
+@runtime_checkable
+class SupportsDirect(Protocol):
+    """A device that may be reachable without calling Python."""
+
+    def direct(self) -> Direct | None:
+        """Where the bytes are, or None when they are not in one plain place."""
+        ...
+
+
+def read_bytes(device: Device, offset: int, length: int) -> bytes:
+    """Read a range as one bytes object. Raises DeviceError."""
+    return b"".join(device.read(offset, length))
+
+
+class Checked:
+    """A device that refuses what the contract forbids, then asks the device below. Made by `checked`."""
+
+    __slots__ = ("_mask", "block_bytes", "identity", "lower", "read_only", "size_bytes")
+
+    def __init__(self, lower: Device) -> None:
+        if lower.block_bytes not in (512, 4096):
+            raise ValueError(f"block_bytes is {lower.block_bytes}, must be 512 or 4096")
+        self.lower = lower
+        self.size_bytes = lower.size_bytes
+        self.block_bytes = lower.block_bytes
+        self.read_only = lower.read_only
+        self.identity = lower.identity
+        self._mask = lower.block_bytes - 1
+
+    def _refuse(self, operation: str, offset: int, length: int, past_end: int) -> DeviceError:
+        where = self.identity.name
+        if offset < 0 or length <= 0:
+            return DeviceError(
+                f"{operation} of {length} bytes at {offset}",
+                errno=errno.EINVAL,
+                where=where,
+                expected="at least one byte",
+            )
+        if (offset | length) & self._mask:
+            return DeviceError(
+                f"{operation} of {length} bytes at {offset} is misaligned",
+                errno=errno.EINVAL,
+                where=where,
+                expected=f"multiples of {self.block_bytes}",
+            )
+        return DeviceError(
+            f"{operation} of {length} bytes at {offset} is past the end",
+            errno=past_end,
+            where=where,
+            expected=f"at most {self.size_bytes}",
+        )
+
+    def _check_read(self, operation: str, offset: int, length: int) -> None:
+        if offset < 0 or length <= 0 or (offset | length) & self._mask or offset + length > self.size_bytes:
+            raise self._refuse(operation, offset, length, errno.EINVAL)
+
+    def _check_write(self, operation: str, offset: int, length: int) -> None:
+        if self.read_only:
+            raise DeviceError(
+                f"{operation} at {offset}: device is read-only", errno=errno.EPERM, where=self.identity.name
+            )
+        if offset < 0 or length <= 0 or (offset | length) & self._mask or offset + length > self.size_bytes:
+            raise self._refuse(operation, offset, length, errno.ENOSPC)
+
+    def read(self, offset: int, length: int) -> Sequence[Buffer]:
+        """See `Device.read`. EINVAL when misaligned, empty or past the end."""
+        self._check_read("read", offset, length)
+        return self.lower.read(offset, length)
+
+    def read_resident(self, offset: int, length: int) -> Sequence[Buffer] | None:
+        """See `Device.read_resident`. EINVAL when misaligned, empty or past the end."""
+        self._check_read("read", offset, length)
+        return self.lower.read_resident(offset, length)
+
+    def write(self, offset: int, data: Buffer, *, fua: bool = False) -> None:
+        """See `Device.write`. EPERM when read-only, EINVAL when misaligned or empty, ENOSPC past the end."""
+        self._check_write("write", offset, len(data))
+        self.lower.write(offset, data, fua=fua)
+
+    def flush(self) -> None:
+        """See `Device.flush`."""
+        self.lower.flush()
+
+    def discard(self, offset: int, length: int) -> None:
+        """See `Device.discard`. Errors as for write."""
+        self._check_write("discard", offset, length)
+        self.lower.discard(offset, length)
+
+    def zero(self, offset: int, length: int) -> None:
+        """See `Device.zero`. Errors as for write."""
+        self._check_write("zero", offset, length)
+        self.lower.zero(offset, length)
+
+    def extents(self, offset: int, length: int) -> Iterator[Segment]:
+        """See `Device.extents`. EINVAL when misaligned, empty or past the end."""
+        self._check_read("extents", offset, length)
+        return self.lower.extents(offset, length)
+
+    def direct(self) -> Direct | None:
+        """See `SupportsDirect.direct`."""
+        return self.lower.direct() if isinstance(self.lower, SupportsDirect) else None
+
+    def close(self) -> None:
+        """See `Device.close`."""
+        self.lower.close()
+
+
+def checked(device: Device) -> Checked:
+    """The device with its contract enforced; a device that already is comes back unchanged."""
+    return device if isinstance(device, Checked) else Checked(device)

@@ -1,0 +1,132 @@
+"""The one error tree.
+
+    Error
+    ├── FormatError         bytes that do not say what their format promises
+    ├── DeviceError         a device cannot do what was asked (carries an errno)
+    │   └── IntegrityError  it can, but the data is not what was promised (errno EIO)
+    ├── FileSystemError     a path or an operation on a file system fails (carries an errno)
+    ├── TableError          a device-mapper table that cannot be opened
+    ├── ProtocolError
+    │   ├── LocalProtocolError    we broke the protocol
+    │   └── RemoteProtocolError   the peer did
+    ├── SignatureError      a signature that does not verify
+    ├── BootError           the boot path ends before the root is mounted
+    └── UpdateError         an update that must not be, or could not be, applied
+
+Every error says what, where, and where it helps expected, found, the specification that was broken and
+what to do. The message is one line: ``disk.img: gpt: header CRC 0x1f at LBA 1, expected 0x9a (UEFI 2.10 §5.3.2)``.
+"""
+
+from __future__ import annotations
+
+import errno as _errno
+
+
+class Error(Exception):
+    """Base of everything this package raises on purpose.
+
+    ``what`` is the fact, ``where`` the device, format or step it was seen in; ``expected`` and ``found`` are the
+    two sides of a comparison, ``spec`` the document and section, ``hint`` what the reader can do about it.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        expected: object = None,
+        found: object = None,
+        spec: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.expected = expected
+        self.found = found
+        self.spec = spec
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = self.what if self.where is None else f"{self.where}: {self.what}"
+        if self.found is not None:
+            text += f" {self.found}" if self.expected is not None else f": found {self.found}"
+        if self.expected is not None:
+            text += f", expected {self.expected}"
+        if self.spec is not None:
+            text += f" ({self.spec})"
+        if self.hint is not None:
+            text += f"; {self.hint}"
+        return text
+
+    def at(self, prefix: str) -> Error:
+        """Prefix ``where`` with an outer place (a path, a table row) and return self, for ``raise err.at(path)``."""
+        self.where = prefix if self.where is None else f"{prefix}: {self.where}"
+        return self
+
+
+class FormatError(Error):
+    """Bytes that break their format. The only error untrusted bytes may cause in a parser."""
+
+
+class DeviceError(Error):
+    """A device refused or failed an operation; ``errno`` says how (see ``core.device``)."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        errno: int = _errno.EIO,
+        where: str | None = None,
+        expected: object = None,
+        found: object = None,
+        spec: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(what, where=where, expected=expected, found=found, spec=spec, hint=hint)
+        self.errno = errno
+
+    @property
+    def errno_name(self) -> str:
+        """Symbolic name of the errno, for example ``EIO``."""
+        return _errno.errorcode.get(self.errno, str(self.errno))
+
+
+class IntegrityError(DeviceError):
+    """Data that was read but is not what a hash promised. Reaches readers as EIO."""
+
+
+class FileSystemError(Error):
+    """An operation on a file system fails although its device works: ENOENT, EEXIST, ENOSPC, ENOKEY (password)..."""
+
+    def __init__(self, what: str, *, errno: int, where: str | None = None, hint: str | None = None) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.errno = errno
+
+
+class TableError(Error):
+    """A device-mapper table that is wrong or cannot be opened."""
+
+
+class ProtocolError(Error):
+    """A wire protocol was broken."""
+
+
+class LocalProtocolError(ProtocolError):
+    """We broke the protocol: a bug of the caller."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer broke the protocol."""
+
+
+class SignatureError(Error):
+    """A signature does not verify, or nothing trusted made it."""
+
+
+class BootError(Error):
+    """The boot path ends before the root is mounted: a verdict, not an accident."""
+
+
+class UpdateError(Error):
+    """An update that must not be, or could not be, applied."""
