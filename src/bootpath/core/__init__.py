@@ -11,6 +11,7 @@ from bootpath.core.device import (
     SupportsDirect,
     checked,
     read_bytes,
+    read_into,
 )
 from bootpath.core.errors import (
     BootError,
@@ -53,4 +54,5 @@ __all__ = [
     "UpdateError",
     "checked",
     "read_bytes",
+    "read_into",
 ]

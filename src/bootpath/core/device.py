@@ -21,6 +21,7 @@ stack; targets below it hold no bounds code and may rely on what it promises.
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -142,6 +143,39 @@ def read_bytes(device: Device, offset: int, length: int) -> bytes:
     return b"".join(device.read(offset, length))
 
 
+def read_into(device: Device, offset: int, target: memoryview) -> None:
+    """Fill `target` from byte `offset`; straight from the file where the device is one. Raises DeviceError."""
+    direct = device.direct() if isinstance(device, SupportsDirect) else None
+    if direct is None or direct.fd is None:
+        position = 0
+        for part in device.read(offset, len(target)):
+            target[position : position + len(part)] = part
+            position += len(part)
+        return
+    if offset + len(target) > direct.length:
+        raise DeviceError(
+            f"read of {len(target)} bytes at {offset} is past the end",
+            errno=errno.EINVAL,
+            where=device.identity.name,
+            expected=f"at most {direct.length}",
+        )
+    done = 0
+    while done < len(target):
+        try:
+            count = os.preadv(direct.fd, [target[done:]], direct.offset + offset + done)
+        except OSError as fault:
+            raise DeviceError(
+                f"read of {len(target)} bytes at {offset} failed: {fault.strerror}", where=device.identity.name
+            ) from fault
+        if count == 0:
+            raise DeviceError(
+                f"read of {len(target)} bytes at {offset} ended after {done}",
+                where=device.identity.name,
+                hint="the file was truncated while in use",
+            )
+        done += count
+
+
 class Checked:
     """A device that refuses what the contract forbids, then asks the device below. Made by `checked`."""
 
@@ -164,7 +198,7 @@ class Checked:
                 f"{operation} of {length} bytes at {offset}",
                 errno=errno.EINVAL,
                 where=where,
-                expected="at least one byte",
+                expected="an offset of 0 or more and at least one byte",
             )
         if (offset | length) & self._mask:
             return DeviceError(
@@ -204,7 +238,7 @@ class Checked:
 
     def write(self, offset: int, data: Buffer, *, fua: bool = False) -> None:
         """See `Device.write`. EPERM when read-only, EINVAL when misaligned or empty, ENOSPC past the end."""
-        self._check_write("write", offset, len(data))
+        self._check_write("write", offset, memoryview(data).nbytes)
         self.lower.write(offset, data, fua=fua)
 
     def flush(self) -> None:

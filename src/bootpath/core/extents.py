@@ -98,7 +98,9 @@ class ExtentSet:
         return index >= 0 and extent.end <= self._ends[index]
 
     def intersect(self, extent: Extent) -> list[Extent]:
-        """The parts of `extent` that are in the set, in order."""
+        """The parts of `extent` that are in the set, in order; nothing for an empty extent."""
+        if extent.length == 0:
+            return []
         first = bisect_right(self._ends, extent.offset)
         last = bisect_left(self._starts, extent.end)
         return [
