@@ -1,0 +1,186 @@
+"""The one rule for untrusted bytes: a value or FormatError, nothing else; and a value can be packed and parsed again.
+
+Every parser of the formats floor is in PARSERS; its samples are in corpus/<format>/, small and interesting, named
+good-* or bad-*. pytest shows the mutant of a failure: put it into the corpus when you have mended the parser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from zlib import crc32
+
+import pytest
+
+from bootpath import formats
+from bootpath.core.errors import FormatError
+from bootpath.formats import (
+    pack_dm_create,
+    pack_handoff,
+    pack_plan,
+    pack_row,
+    pack_table,
+    pack_trace,
+    parse_dm_create,
+    parse_handoff,
+    parse_plan,
+    parse_row,
+    parse_table,
+    parse_trace,
+    probe_gpt,
+    read_gpt,
+    repair_gpt,
+)
+from tests.fuzz.mutation import mutate, mutations
+from tests.support.gptdisk import as_device, get_field, gpt_image, sample_gpt
+
+CORPUS = Path(__file__).parent / "corpus"
+ROUNDS = 4000
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _handoff(data: bytes) -> None:
+    handoff = parse_handoff(data)
+    assert parse_handoff(pack_handoff(handoff)) == handoff
+
+
+def _table(data: bytes) -> None:
+    table = parse_table(_text(data))
+    assert parse_table(pack_table(table)) == table
+
+
+def _row(data: bytes) -> None:
+    row = parse_row(_text(data))
+    assert parse_row(pack_row(row)) == row
+
+
+def _dm_create(data: bytes) -> None:
+    devices = parse_dm_create(_text(data))
+    assert parse_dm_create(pack_dm_create(devices)) == devices
+
+
+def _plan(data: bytes) -> None:
+    plan = parse_plan(data)
+    assert parse_plan(pack_plan(plan)) == plan
+
+
+def _trace(data: bytes) -> None:
+    trace = parse_trace(data)
+    assert parse_trace(pack_trace(trace)) == trace
+
+
+def _gpt(data: bytes) -> None:
+    """The sample is the first 34 blocks of a disk; the rest is zeros."""
+    _disk(data.ljust(64 * 512, b"\0")[: 64 * 512])
+
+
+def _disk(image: bytes) -> None:
+    device = as_device(image)
+    probe_gpt(device)
+    gpt = read_gpt(device)
+    assert gpt.verdict.advice
+    assert all(partition.first_lba <= partition.last_lba for partition in gpt.partitions)
+    repair_gpt(device)
+
+
+PARSERS: dict[str, Callable[[bytes], None]] = {
+    "handoff": _handoff,
+    "table": _table,
+    "row": _row,
+    "dm_create": _dm_create,
+    "plan": _plan,
+    "trace": _trace,
+    "gpt": _gpt,
+}
+
+# Every parse_* and read_* of the floor, and the entry of PARSERS that feeds it.
+COVERED = {
+    "parse_handoff": "handoff",
+    "parse_table": "table",
+    "parse_row": "row",
+    "parse_dm_create": "dm_create",
+    "parse_plan": "plan",
+    "parse_trace": "trace",
+    "read_gpt": "gpt",
+}
+
+FORMATS = pytest.mark.parametrize("name", PARSERS)
+
+
+def samples(name: str) -> list[bytes]:
+    return [path.read_bytes() for path in sorted((CORPUS / name).iterdir())]
+
+
+def value_or_format_error(name: str, data: bytes) -> bool:
+    """True for a value. Any other exception is the bug that fuzzing looks for."""
+    try:
+        PARSERS[name](data)
+    except FormatError as error:
+        str(error).encode()  # the message can be shown anywhere
+        return False
+    return True
+
+
+def test_every_parser_is_fuzzed() -> None:
+    parsers = {name for name in formats.__all__ if name.startswith(("parse_", "read_"))}
+    assert parsers == set(COVERED)
+    assert set(COVERED.values()) == set(PARSERS)
+
+
+@FORMATS
+def test_corpus(name: str) -> None:
+    """A sample says in its name whether it is good; there is at least one of each."""
+    verdicts = {path.name: value_or_format_error(name, path.read_bytes()) for path in sorted((CORPUS / name).iterdir())}
+    assert verdicts == {file: file.startswith("good") for file in verdicts}
+    assert set(verdicts.values()) == {True, False}
+
+
+@FORMATS
+def test_mutants(name: str) -> None:
+    for data in mutations(samples(name), seed=1, count=ROUNDS):
+        value_or_format_error(name, data)
+
+
+@FORMATS
+def test_noise(name: str) -> None:
+    random = Random(2)
+    for _ in range(200):
+        value_or_format_error(name, random.randbytes(random.randrange(600)))
+
+
+def test_the_same_seed_gives_the_same_mutants() -> None:
+    pool = samples("handoff")
+    assert list(mutations(pool, seed=3, count=50)) == list(mutations(pool, seed=3, count=50))
+
+
+@pytest.mark.parametrize("block_bytes", [512, 4096])
+def test_headers_with_good_checksums(block_bytes: int) -> None:
+    """Mutants that a checksum would stop: seal them again, so that the fields behind it are reached."""
+    sound = gpt_image(sample_gpt(block_bytes))
+    random = Random(4)
+    last_lba = len(sound) // block_bytes - 1
+    for _ in range(ROUNDS // 4):
+        image = sound.copy()
+        for lba in random.choice([(1,), (last_lba,), (1, last_lba)]):
+            start = lba * block_bytes
+            header = mutate(bytes(image[start + 8 : start + 92]), random)[:84].ljust(84, b"\0")
+            array = get_field(image, lba, "entries_lba", block_bytes) * block_bytes
+            entry = array + 128 * random.randrange(6)
+            image[entry : entry + 128] = mutate(bytes(image[entry : entry + 128]), random)[:128].ljust(128, b"\0")
+            image[start + 8 : start + 92] = header
+            if random.randrange(4):
+                image[start + 8 : start + 16] = sound[start + 8 : start + 16]
+                image[start + 20 : start + 24] = bytes(4)
+            if random.randrange(4):
+                image[start + 72 : start + 88] = sound[start + 72 : start + 88]
+                image[start + 88 : start + 92] = crc32(image[array : array + 128 * 128]).to_bytes(4, "little")
+            image[start + 16 : start + 20] = bytes(4)
+            image[start + 16 : start + 20] = crc32(image[start : start + 92]).to_bytes(4, "little")
+        try:
+            _disk(bytes(image))
+        except FormatError as error:
+            str(error).encode()

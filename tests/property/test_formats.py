@@ -1,0 +1,109 @@
+"""The laws of the formats floor: pack∘parse is the identity, and a flipped bit under a checksum never passes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bootpath.core.errors import FormatError
+from bootpath.formats import (
+    Gpt,
+    GptVerdict,
+    Handoff,
+    MappedDevice,
+    Plan,
+    Table,
+    Trace,
+    pack_dm_create,
+    pack_handoff,
+    pack_plan,
+    pack_table,
+    pack_trace,
+    parse_dm_create,
+    parse_handoff,
+    parse_plan,
+    parse_table,
+    parse_trace,
+    read_gpt,
+    repair_gpt,
+)
+from tests.property import format_values as values
+from tests.support.gptdisk import apply, as_device, gpt_image, sample_gpt
+
+
+@settings(max_examples=50)
+@given(values.gpts())
+def test_gpt(gpt: Gpt) -> None:
+    assert read_gpt(as_device(gpt_image(gpt), gpt.block_bytes)) == gpt
+
+
+@given(values.handoffs())
+def test_handoff(handoff: Handoff) -> None:
+    data = pack_handoff(handoff)
+    assert parse_handoff(data) == handoff
+    assert pack_handoff(parse_handoff(data)) == data
+
+
+@given(values.any_tables)
+def test_table(table: Table) -> None:
+    assert parse_table(pack_table(table)) == table
+
+
+@given(st.lists(values.mapped_devices, min_size=1, max_size=3).map(tuple))
+def test_dm_create(devices: tuple[MappedDevice, ...]) -> None:
+    assert parse_dm_create(pack_dm_create(devices)) == devices
+
+
+@given(values.plans())
+def test_plan(plan: Plan) -> None:
+    assert parse_plan(pack_plan(plan)) == plan
+    assert plan.extent_set().total_bytes == plan.total_bytes
+
+
+@given(values.traces)
+def test_trace(trace: Trace) -> None:
+    assert parse_trace(pack_trace(trace)) == trace
+
+
+IMAGE = bytes(gpt_image(sample_gpt()))
+# What the checksums of one copy cover: 92 bytes of header, 16384 of entries. The backup array is at LBA 223.
+PRIMARY_BITS = st.integers(0, 92 * 8 - 1).map(lambda bit: 512 * 8 + bit) | st.integers(0, 16384 * 8 - 1).map(
+    lambda bit: 1024 * 8 + bit
+)
+BACKUP_BITS = st.integers(0, 92 * 8 - 1).map(lambda bit: 255 * 512 * 8 + bit) | st.integers(0, 16384 * 8 - 1).map(
+    lambda bit: 223 * 512 * 8 + bit
+)
+
+
+def flipped(*bits: int) -> bytearray:
+    image = bytearray(IMAGE)
+    for bit in bits:
+        image[bit // 8] ^= 1 << bit % 8
+    return image
+
+
+@given(PRIMARY_BITS)
+def test_flipped_bit_in_the_primary_is_seen_and_mended(bit: int) -> None:
+    image = flipped(bit)
+    gpt = read_gpt(as_device(image))
+    assert gpt.verdict is GptVerdict.PRIMARY_DAMAGED
+    assert gpt.partitions == sample_gpt().partitions
+    apply(image, repair_gpt(as_device(image)))
+    assert image == IMAGE
+
+
+@given(BACKUP_BITS)
+def test_flipped_bit_in_the_backup_is_seen_and_mended(bit: int) -> None:
+    image = flipped(bit)
+    gpt = read_gpt(as_device(image))
+    assert gpt.verdict is GptVerdict.BACKUP_DAMAGED
+    assert gpt.partitions == sample_gpt().partitions
+    apply(image, repair_gpt(as_device(image)))
+    assert image == IMAGE
+
+
+@given(PRIMARY_BITS, BACKUP_BITS)
+def test_flipped_bits_in_both_copies_leave_no_table(first: int, second: int) -> None:
+    with pytest.raises(FormatError, match=r"neither copy is usable|there is no GPT"):
+        read_gpt(as_device(flipped(first, second)))
