@@ -1,1 +1,27 @@
-"""The boot floor."""
+"""The boot path: loader, plan, handoff applied, and the rehearsal of all of it."""
+
+from bootpath.boot.loader import LOADER, Handover, Preload, PreloadKind, check_plan, load
+from bootpath.boot.planning import Access, BootPlan, Miss, plan_boot
+from bootpath.boot.rehearsal import FailedAccess, Mode, Rehearsal, Setup, SourceCount, rehearse
+from bootpath.boot.timeline import Step, Timeline
+
+__all__ = [
+    "LOADER",
+    "Access",
+    "BootPlan",
+    "FailedAccess",
+    "Handover",
+    "Miss",
+    "Mode",
+    "Preload",
+    "PreloadKind",
+    "Rehearsal",
+    "Setup",
+    "SourceCount",
+    "Step",
+    "Timeline",
+    "check_plan",
+    "load",
+    "plan_boot",
+    "rehearse",
+]

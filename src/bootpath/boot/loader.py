@@ -1,0 +1,206 @@
+"""The boot loader's stage: find the file system, open it, load kernel and initfs, preload, write the environment.
+
+Follows redox-os/bootloader ``src/main.rs``, with three differences that are the point of this project: the preload may
+be a plan's extents, packed, instead of a prefix; the environment says so (``DISK_LIVE_PARTIAL``, ``DISK_LIVE_EXTENTS``)
+and names the full size and the physical disk; and kernel and initfs, which only the loader reads, take no room in the
+preload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from bootpath.boot.memory import Memory
+from bootpath.boot.timeline import Timeline
+from bootpath.core import BootError, Device, Extent, ExtentSet, FileSystemError, Identity, checked, read_into
+from bootpath.formats import Handoff, Plan, pack_handoff
+from bootpath.fs import Header, RedoxFS
+from bootpath.image import (
+    INITFS_MAGIC,
+    INITFS_PATH,
+    KERNEL_MAGIC,
+    KERNEL_PATH,
+    Place,
+    choose_place,
+    find_redoxfs,
+    place_device,
+)
+
+LOADER = "loader"
+BLOCK_BYTES = 4096
+_CHUNK_BYTES = 1 << 20
+MAX_PRELOAD_EXTENTS = 1024
+"""So many fit the 64 KiB environment beside everything else; a plan with more has its smallest gaps preloaded too."""
+
+
+class PreloadKind(Enum):
+    """How much of the file system goes to RAM before the system starts."""
+
+    PLAN = "plan"
+    PREFIX = "prefix"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Preload:
+    """What to preload: `plan` for PLAN, `prefix_bytes` for PREFIX."""
+
+    kind: PreloadKind
+    prefix_bytes: int = 0
+    plan: Plan | None = None
+
+    def extents(self, header: Header) -> list[Extent]:
+        """The extents to read, file-system-relative and disjoint.
+
+        Raises BootError when the plan belongs to another image: it would preload the wrong blocks.
+        """
+        if self.kind is PreloadKind.FULL:
+            return [Extent(0, header.size_bytes)]
+        if self.kind is PreloadKind.PREFIX:
+            length = min(self.prefix_bytes, header.size_bytes) // BLOCK_BYTES * BLOCK_BYTES
+            return [Extent(0, length)] if length else []
+        assert self.plan is not None
+        check_plan(self.plan, header)
+        needed = ExtentSet(Extent(part.offset, part.length) for part in self.plan.extents if part.step != LOADER)
+        return list(needed.coalesced(MAX_PRELOAD_EXTENTS))
+
+
+def check_plan(plan: Plan, header: Header) -> None:
+    """Refuse a plan that was made for another image, or for this one before it changed. Raises BootError."""
+    for what, expected, found in (
+        ("uuid", header.uuid, plan.uuid),
+        ("generation", header.generation, plan.generation),
+        ("size", header.size_bytes, plan.size_bytes),
+    ):
+        if expected != found:
+            raise BootError(
+                f"this plan belongs to another image: its {what} is",
+                where="plan",
+                expected=expected,
+                found=found,
+                hint="make a new one with bootpath plan",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """What the loader leaves behind: the environment block and the memory it points into."""
+
+    environment: bytes
+    memory: Memory
+    header: Header
+    place: Place
+    preload_extents: tuple[Extent, ...]
+    kernel_bytes: int
+    initfs_bytes: int
+
+    @property
+    def preload_bytes(self) -> int:
+        """Bytes of the file system that are in RAM."""
+        return sum(extent.length for extent in self.preload_extents)
+
+
+def load_boot_file(fs: RedoxFS, path: str, magic: bytes) -> bytes:
+    """Read a kernel or initfs whole and check its magic. Raises BootError when it is missing or is something else."""
+    try:
+        data = fs.read(path)
+    except FileSystemError as fault:
+        raise BootError(
+            "the loader cannot read it",
+            where=path,
+            found=fault.what,
+            hint="add it with bootpath build live --kernel/--initfs",
+        ) from fault
+    if data[: len(magic)] != magic:
+        raise BootError(
+            "wrong magic", where=path, expected=magic.hex(), found=data[: len(magic)].hex() or "an empty file"
+        )
+    return data
+
+
+def _read_extents(device: Device, extents: Sequence[Extent], target: memoryview) -> None:
+    """Fill `target` with the extents, packed, in chunks as the loader reads them. Raises DeviceError."""
+    position = 0
+    for extent in extents:
+        for start in range(extent.offset, extent.end, _CHUNK_BYTES):
+            length = min(_CHUNK_BYTES, extent.end - start)
+            read_into(device, start, target[position : position + length])
+            position += length
+
+
+def _handoff(handover: Handover, identity: Identity, live_address: int | None, *, classic: bool) -> Handoff:
+    """The environment's content. Upstream's own keys, then (unless classic) what our `lived` needs to find the disk."""
+    header, place = handover.header, handover.place
+    aligned = place.offset_bytes % BLOCK_BYTES == 0
+    phys_block = place.offset_bytes // BLOCK_BYTES if aligned else None
+    if live_address is None:
+        return Handoff(redoxfs_block=phys_block, redoxfs_uuid=header.uuid)
+    upstream = Handoff(
+        live_addr=live_address,
+        live_size_bytes=handover.preload_bytes,
+        redoxfs_block=0,
+        redoxfs_uuid=header.uuid,
+    )
+    if classic:
+        return upstream
+    whole = handover.preload_extents == (Extent(0, header.size_bytes),)
+    prefix = len(handover.preload_extents) <= 1 and all(extent.offset == 0 for extent in handover.preload_extents)
+    return replace(
+        upstream,
+        live_partial=not whole,
+        live_extents=None if prefix else handover.preload_extents,
+        phys_block=phys_block,
+        full_size_bytes=header.size_bytes,
+        disk_guid=identity.disk_guid,
+        partition_guid=identity.partition_guid,
+    )
+
+
+def load(
+    disk: Device,
+    preload: Preload | None,
+    timeline: Timeline,
+    *,
+    password: bytes | None = None,
+    classic: bool = False,
+) -> Handover:
+    """Do what the boot loader does with the disk the firmware shows it.
+
+    Without `preload` the system will mount the physical disk itself; with `classic` the environment is upstream's,
+    which knows only the preload. Raises BootError, FormatError, FileSystemError (password), DeviceError.
+    """
+    memory = Memory()
+    with timeline.step(LOADER, "find the file system") as step:
+        discovery = find_redoxfs(disk)
+        place = choose_place(discovery, where=disk.identity.name)
+        device = place_device(disk, discovery, place)
+        step.detail = place.found_by
+    with timeline.step(LOADER, "open RedoxFS") as step:
+        fs = RedoxFS.open(checked(device), password=password)
+        header = fs.header
+        step.detail = f"uuid {header.uuid}, generation {header.generation}"
+    with fs:
+        sizes = []
+        for what, path, magic in (("kernel", KERNEL_PATH, KERNEL_MAGIC), ("initfs", INITFS_PATH, INITFS_MAGIC)):
+            with timeline.step(LOADER, f"load {what}") as step:
+                content = load_boot_file(fs, path, magic)
+                memory.store(content)
+                step.bytes = len(content)
+                sizes.append(len(content))
+    address = None
+    extents = [] if preload is None else preload.extents(header)
+    if preload is not None:
+        with timeline.step(LOADER, f"preload {preload.kind.value}") as step:
+            step.bytes = sum(extent.length for extent in extents)
+            step.detail = f"{len(extents)} extent{'' if len(extents) == 1 else 's'}"
+            address, region = memory.allocate(step.bytes)
+            _read_extents(device, extents, region)
+    handover = Handover(b"", memory, header, place, tuple(extents), kernel_bytes=sizes[0], initfs_bytes=sizes[1])
+    handoff = _handoff(handover, device.identity, address, classic=classic)
+    if password is not None:
+        handoff = replace(handoff, password_addr=memory.store(password), password_size_bytes=len(password))
+    environment = pack_handoff(handoff)
+    timeline.note(LOADER, "hand over", f"{len(environment)} bytes of environment")
+    return replace(handover, environment=environment)
