@@ -1,1 +1,24 @@
-"""The report floor."""
+"""Pictures, text and JSON of results; reads results only."""
+
+from bootpath.report.asjson import built_json, inspection_json, plan_json, rehearsal_json
+from bootpath.report.canvas import Canvas
+from bootpath.report.diskmap import draw_plan
+from bootpath.report.text import render_built, render_inspection, render_plan, render_rehearsal
+from bootpath.report.units import format_bytes, format_offset, format_seconds, plural
+
+__all__ = [
+    "Canvas",
+    "built_json",
+    "draw_plan",
+    "format_bytes",
+    "format_offset",
+    "format_seconds",
+    "inspection_json",
+    "plan_json",
+    "plural",
+    "rehearsal_json",
+    "render_built",
+    "render_inspection",
+    "render_plan",
+    "render_rehearsal",
+]

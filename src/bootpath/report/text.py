@@ -1,0 +1,187 @@
+"""Results as text for a terminal: one idea a line, columns that line up, the verdict last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bootpath.boot import LOADER, BootPlan, Rehearsal
+from bootpath.formats import Gpt
+from bootpath.image import Built, Inspection
+from bootpath.report.units import format_bytes, format_offset, format_seconds, plural
+
+_MAX_EXTENTS = 24
+
+
+def columns(rows: Iterable[Sequence[str]], *, indent: str = "  ", right: frozenset[int] = frozenset()) -> list[str]:
+    """Rows of cells as lines, every column as wide as its widest cell; `right` names right-aligned columns."""
+    rows = list(rows)
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))] if rows else []
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if index in right else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append((indent + "  ".join(cells)).rstrip())
+    return lines
+
+
+def _gpt_lines(gpt: Gpt) -> list[str]:
+    lines = [f"GPT  disk {gpt.disk_guid}, blocks of {gpt.block_bytes}: {gpt.verdict.value}"]
+    if gpt.primary_fault is not None or gpt.backup_fault is not None:
+        lines += [f"  {fault}" for fault in (gpt.primary_fault, gpt.backup_fault) if fault is not None]
+        lines.append(f"  {gpt.verdict.advice}")
+    rows = [
+        (
+            str(partition.number),
+            partition.name,
+            format_offset(partition.offset_bytes),
+            format_bytes(partition.size_bytes),
+            partition.type_name,
+            str(partition.guid),
+        )
+        for partition in gpt.partitions
+    ]
+    return lines + columns(rows, right=frozenset({2, 3}))
+
+
+def render_inspection(inspection: Inspection) -> str:
+    """``bootpath inspect``."""
+    lines = [f"{inspection.name}: {format_bytes(inspection.size_bytes)}"]
+    discovery, info = inspection.discovery, inspection.file_system
+    if discovery.gpt is not None:
+        lines += _gpt_lines(discovery.gpt)
+    for place in discovery.places:
+        ring, newest = place.ring, place.ring.newest
+        lines.append(f"RedoxFS  {place.found_by}, at {format_offset(place.offset_bytes)}")
+        if newest is not None:
+            rows = [
+                ("uuid", str(newest.uuid)),
+                ("size", format_bytes(newest.size_bytes)),
+                ("generation", f"{newest.generation} in ring slot {newest.slot}"),
+                ("ring", f"{len(ring.valid)} valid headers, {ring.zero_slots} empty, {ring.invalid_slots} damaged"),
+                (
+                    "encrypted",
+                    f"yes, {plural(len(newest.key_slots), 'key slot')} in use" if newest.encrypted else "no",
+                ),
+            ]
+            if place is inspection.place and info is not None:
+                rows.append(("used", f"{format_bytes(info.used_bytes)}, {format_bytes(info.free_bytes)} free"))
+                rows.append(("high water", format_offset(info.used.end)))
+            lines += columns(rows)
+    if inspection.locked:
+        lines.append("  locked: give the password with --password-file to see more")
+    if info is not None:
+        lines.append("Metadata that open and a first look read")
+        lines += columns(
+            [
+                (format_offset(piece.extent.offset), format_bytes(piece.extent.length), piece.what)
+                for piece in info.metadata
+            ],
+            right=frozenset({0, 1}),
+        )
+        lines.append("Boot files")
+        lines += columns(
+            [
+                (
+                    file.path,
+                    format_bytes(file.size_bytes),
+                    "magic ok" if file.sound else f"wrong magic {file.magic.hex()}",
+                )
+                for file in info.boot_files
+            ]
+            + [(path, "", "missing") for path in info.missing],
+            right=frozenset({1}),
+        )
+    lines += [f"Warning: {warning}" for warning in inspection.warnings]
+    if inspection.boots:
+        assert inspection.place is not None
+        what = "is locked; a loader would ask for the password" if inspection.locked else "would boot"
+        lines.append(f"Verdict: {inspection.place.found_by} {what}")
+    else:
+        lines += [f"Verdict: does not boot: {problem}" for problem in inspection.problems]
+    return "\n".join(lines)
+
+
+def render_plan(name: str, planned: BootPlan, preload_bytes: int | None) -> str:
+    """``bootpath plan``."""
+    plan = planned.plan
+    lines = [f"{name}: RedoxFS {plan.uuid}, {format_bytes(plan.size_bytes)}, generation {plan.generation}"]
+    lines.append(f"What a boot reads, in the order of first touch ({plural(len(plan.extents), 'extent')})")
+    rows = [
+        (format_offset(part.offset), str(part.offset), format_bytes(part.length), part.why, part.step)
+        for part in plan.extents[:_MAX_EXTENTS]
+    ]
+    lines += columns(rows, right=frozenset({0, 1, 2}))
+    if len(plan.extents) > _MAX_EXTENTS:
+        lines.append(f"  and {len(plan.extents) - _MAX_EXTENTS} more: --json has them all")
+    loader = sum(part.length for part in plan.extents if part.step == LOADER)
+    share = 100 * planned.system_bytes / plan.size_bytes
+    lines += columns(
+        [
+            ("in all", format_bytes(plan.total_bytes), f"{format_bytes(loader)} of it only for the loader"),
+            ("preload", format_bytes(planned.system_bytes), f"{share:.2f} % of the file system"),
+            ("as a prefix", format_bytes(planned.prefix_bytes), "what a preload from the start would have to be"),
+        ],
+        indent="",
+        right=frozenset({1}),
+    )
+    if not planned.has_boot_files:
+        lines.append("Warning: kernel or initfs is missing or wrong: see bootpath inspect")
+    if preload_bytes is not None:
+        miss = planned.classic_miss(preload_bytes)
+        if miss is None:
+            lines.append(f"Verdict: with {format_bytes(preload_bytes)} the classic daemon mounts the root")
+        else:
+            lines.append(
+                f"Verdict: with {format_bytes(preload_bytes)} the classic daemon does not mount: "
+                f"first {miss.operation} beyond it at {miss.offset} ({format_offset(miss.offset)}) "
+                f"in {miss.step}, answered with {miss.error}"
+            )
+    return "\n".join(lines)
+
+
+def render_rehearsal(name: str, rehearsal: Rehearsal) -> str:
+    """``bootpath boot``."""
+    lines = [name]
+    lines += columns(
+        [
+            (
+                f"{step.start_seconds * 1000:9.1f} ms",
+                f"[{step.actor}]",
+                step.what,
+                format_bytes(step.bytes) if step.bytes else "",
+                "FAILED" if step.failed else f"{step.seconds * 1000:.1f} ms" if step.seconds else "",
+                step.detail,
+            )
+            for step in rehearsal.steps
+        ],
+        indent="",
+        right=frozenset({3, 4}),
+    )
+    if rehearsal.reads:
+        served = ", ".join(
+            f"{plural(count.reads, 'read')} ({format_bytes(count.bytes)}) from {source}"
+            for source, count in rehearsal.reads.items()
+        )
+        lines.append(f"The root's reads: {served}; {format_bytes(rehearsal.overlay_bytes)} written, kept in RAM")
+    if rehearsal.mounted:
+        assert rehearsal.handover is not None
+        assert rehearsal.seconds_to_root is not None
+        preload = format_bytes(rehearsal.handover.preload_bytes)
+        lines.append(f"Root mounted after {format_seconds(rehearsal.seconds_to_root)}, {preload} preloaded")
+    if rehearsal.failure is not None:
+        lines.append(f"Verdict: {'mounted, but the boot fails' if rehearsal.mounted else 'does not boot'}")
+    else:
+        lines.append("Verdict: boots")
+    return "\n".join(lines)
+
+
+def render_built(built: Built) -> str:
+    """``bootpath build live``."""
+    return (
+        f"{built.path}: {format_bytes(built.size_bytes)} ({format_bytes(built.allocated_bytes)} on disk), "
+        f"RedoxFS {built.uuid} at {format_offset(built.file_system_offset_bytes)}, "
+        f"{format_bytes(built.used_bytes)} of {format_bytes(built.file_system_bytes)} used, "
+        f"{plural(built.files, 'file')}"
+    )
