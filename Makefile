@@ -10,10 +10,17 @@ REDOXFS_VERSION := 0.9.1
 INSTALLED := $(VENV)/.installed
 NATIVE_SOURCES := $(wildcard native/src/*.rs) native/Cargo.toml native/Cargo.lock
 
-.PHONY: help setup demo test bench lint format clean
+
+# What the tests compare with: apt packages of Debian and Ubuntu, and the upstream programs from crates.io.
+APT_TOOLS := sgdisk:gdisk fsck.fat:dosfstools mcopy:mtools fusermount3:fuse3 strace:strace
+UPSTREAM_TOOLS := $(UPSTREAM)/bin/redoxfs
+
+export BOOTPATH_UPSTREAM := $(CURDIR)/$(UPSTREAM)/bin
+
+.PHONY: help setup tools demo test test-big bench lint format clean
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 setup: $(INSTALLED) ## make .venv with bootpath and the development tools
 
@@ -23,3 +30,49 @@ $(INSTALLED): pyproject.toml $(NATIVE_SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
+
+tools: $(UPSTREAM_TOOLS) ## install what the tests compare with (apt when root, cargo)
+	@missing=; for pair in $(APT_TOOLS); do \
+		PATH=$$PATH:/usr/sbin:/sbin command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair#*:}"; done; \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+		else echo "not installed, their tests will be skipped:$$missing" >&2; fi; fi
+
+$(UPSTREAM_TOOLS):
+	$(CARGO) install --quiet --locked --root $(UPSTREAM) --version $(REDOXFS_VERSION) redoxfs
+
+$(BUILD)/demo/big.img: demo/tree.py | $(INSTALLED)
+	mkdir -p $(@D)
+	rm -rf $(@D)/tree
+	$(BIN)/python -m demo.tree $(@D)/tree --data 3GiB
+	$(BIN)/bootpath build live $(@D)/tree -o $@ --size 4093MiB
+
+$(BUILD)/demo/mini.img: demo/tree.py | $(INSTALLED)
+	mkdir -p $(@D)
+	rm -rf $(@D)/minitree
+	$(BIN)/python -m demo.tree $(@D)/minitree --data 640MiB
+	$(BIN)/bootpath build live $(@D)/minitree -o $@ --size 1533MiB
+
+demo: $(INSTALLED) $(BUILD)/demo/big.img ## build a 4093 MiB live image, show why it did not boot, and boot it
+	demo/run.sh $(BUILD)/demo
+
+test: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img ## everything: style, types, floors, all tests
+	$(MAKE) --no-print-directory lint
+	BOOTPATH_DEMO=$(CURDIR)/$(BUILD)/demo $(BIN)/python -m pytest
+
+bench: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img ## measure beside the peers, print ratios, write docs/benchmarks.md
+	$(BIN)/python -m bench.run --demo $(BUILD)/demo --upstream $(UPSTREAM)/bin --write docs/benchmarks.md
+
+lint: $(INSTALLED) ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+format: $(INSTALLED) ## let ruff rewrite the sources
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what make made
+	rm -rf $(VENV) $(BUILD) native/target src/bootpath/*.so

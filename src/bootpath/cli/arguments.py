@@ -1,0 +1,68 @@
+"""Values as people type them, and the options that several commands share. Light: every start pays for it."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from uuid import UUID
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(iB|B)?", re.IGNORECASE | re.ASCII)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m)?", re.ASCII)
+_FACTORS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def size(text: str) -> int:
+    """Bytes: ``4096``, ``1024MiB``, ``4G`` (binary, like truncate and qemu-img); ``1MB`` is decimal."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: write bytes, or a number with KiB, MiB, GiB or TiB")
+    number, prefix, suffix = match.groups()
+    base = 1000 if prefix and (suffix or "").upper() == "B" else 1024
+    value = float(number) * base ** _FACTORS[prefix.upper()]
+    if value != int(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of bytes")
+    return int(value)
+
+
+def duration(text: str) -> float:
+    """Seconds: ``2``, ``2s``, ``500ms``, ``1m``."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration: write seconds, or a number with ms, s or m")
+    return float(match[1]) * {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0}[match[2]]
+
+
+def uuid(text: str) -> UUID:
+    """A dashed UUID."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a UUID") from None
+
+
+def add_disk(parser: argparse.ArgumentParser) -> None:
+    """The positional DISK."""
+    argument = parser.add_argument("disk", metavar="DISK", help="disk image, block device, or bare RedoxFS image")
+    argument.complete = {"bash": "_shtab_compgen_files", "zsh": "_files"}  # type: ignore[attr-defined]
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """``--json``."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON (schemas: docs/schemas)")
+
+
+def add_password(parser: argparse.ArgumentParser) -> None:
+    """``--password-file``."""
+    parser.add_argument(
+        "--password-file",
+        metavar="F",
+        help="file with the password of an encrypted RedoxFS; one final newline is dropped",
+    )
+
+
+def read_password(path: str | None) -> bytes | None:
+    """The password in a file, or None without a file. Raises OSError."""
+    if path is None:
+        return None
+    with open(path, "rb") as file:
+        return file.read().removesuffix(b"\n").removesuffix(b"\r")

@@ -1,0 +1,190 @@
+"""``bootpath boot``: rehearse a boot, from the loader to a mounted root."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bootpath.cli.arguments import add_disk, add_json, add_password, duration, read_password, size
+
+if TYPE_CHECKING:
+    from bootpath.boot import Preload, Rehearsal
+    from bootpath.core import Device
+
+HELP = "rehearse a boot: loader, live disk, late physical disk, mounted root"
+CLASSIC_PRELOAD_BYTES = 1 << 30
+EPILOG = """\
+The image is never written to: what the system writes is kept in RAM.
+
+examples:
+  bootpath boot disk.img                                   plan preload, disk there at once
+  bootpath boot disk.img --disk-delay 2s                   the physical disk's driver takes two seconds
+  bootpath boot disk.img --no-disk                         it never comes: only what is preloaded can be read
+  bootpath boot disk.img --classic --preload 1024MiB       the old daemon, which knows only the preload
+  bootpath boot disk.img --preload full                    everything in RAM first
+  bootpath boot disk.img --mount /mnt                      leave the root mounted until interrupted
+  bootpath boot disk.img --fault read:error:after=3        the physical disk fails its fourth read and all after it
+
+exit codes: 0 it boots, 1 failed (no such file, wrong password), 2 usage, 3 it does not boot
+"""
+
+
+def _preload(text: str) -> str | int:
+    return text if text in ("full", "plan") else size(text)
+
+
+def configure(commands: Any, name: str) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        name, help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_disk(parser)
+    group = parser.add_argument_group("preload")
+    group.add_argument(
+        "--preload",
+        type=_preload,
+        metavar="SIZE|full|plan",
+        help="what goes to RAM first: a prefix, everything, or a plan (default: plan; with --classic 1024MiB)",
+    )
+    group.add_argument(
+        "--plan", metavar="F", type=Path, help="use this plan (default: make one before the clock starts)"
+    )
+    group = parser.add_argument_group("path")
+    modes = group.add_mutually_exclusive_group()
+    modes.add_argument("--classic", action="store_true", help="the old daemon and the old sizes, for comparison")
+    modes.add_argument("--from-disk", action="store_true", help="no live disk: mount the physical disk itself")
+    group.add_argument(
+        "--touch", metavar="PATH", nargs="+", action="extend", default=[], help="read these paths as well"
+    )
+    group = parser.add_argument_group("physical disk")
+    group.add_argument(
+        "--disk-delay", type=duration, default=0.0, metavar="S", help="seconds until it appears (default: 0)"
+    )
+    group.add_argument(
+        "--deadline", type=duration, default=30.0, metavar="S", help="how long a read waits for it (default: 30)"
+    )
+    group.add_argument("--no-disk", action="store_true", help="it never appears")
+    group.add_argument(
+        "--disk", dest="others", metavar="F", action="append", help="what appears instead of DISK; repeatable"
+    )
+    group.add_argument(
+        "--fault", metavar="RULE", action="append", help="make it fail, for example read:error:errno=EIO:after=3"
+    )
+    group = parser.add_argument_group("output")
+    group.add_argument("--show-env", action="store_true", help="print the environment that the loader hands over")
+    group.add_argument(
+        "--record", metavar="F", type=Path, help="write the trace of the boot, for bootpath plan --recorded"
+    )
+    group.add_argument(
+        "--mount", metavar="DIR", type=Path, help="leave the root mounted there (FUSE) until interrupted"
+    )
+    add_password(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def _choose_preload(options: argparse.Namespace, disk: Device, password: bytes | None) -> Preload:
+    from bootpath.boot import Preload, PreloadKind, plan_boot
+    from bootpath.formats import parse_plan
+
+    if options.plan is not None:
+        return Preload(PreloadKind.PLAN, plan=parse_plan(options.plan.read_bytes()))
+    wanted = options.preload
+    if wanted is None:
+        wanted = CLASSIC_PRELOAD_BYTES if options.classic else "plan"
+    if wanted == "full":
+        return Preload(PreloadKind.FULL)
+    if wanted == "plan":
+        return Preload(PreloadKind.PLAN, plan=plan_boot(disk, password=password).plan)
+    return Preload(PreloadKind.PREFIX, prefix_bytes=wanted)
+
+
+def _physical_disks(options: argparse.Namespace, disk: Device, stack: ExitStack) -> list[Device]:
+    from bootpath.block import Fault, FileDevice, parse_rules
+
+    if options.no_disk:
+        return []
+    disks: list[Device] = [disk]
+    if options.others:
+        disks = [stack.enter_context(closing(FileDevice.open(path))) for path in options.others]
+    if options.fault:
+        rules = parse_rules(",".join(options.fault))
+        disks = [Fault(lower, rules) for lower in disks]
+    return disks
+
+
+def _usage(options: argparse.Namespace) -> str | None:
+    """What is contradictory about the options, or None."""
+    if options.plan is not None and options.preload not in (None, "plan"):
+        return "--plan goes with --preload plan only"
+    if options.classic and (options.plan is not None or options.preload == "plan"):
+        return "--classic knows only prefixes: give --preload SIZE or full"
+    if options.no_disk and (options.others or options.fault or options.from_disk):
+        return "--no-disk contradicts --disk, --fault and --from-disk"
+    return None
+
+
+def run(options: argparse.Namespace) -> int:
+    """Rehearse; 3 when it does not boot."""
+    import time
+
+    from bootpath.block import FileDevice
+    from bootpath.boot import Mode, Setup, rehearse
+    from bootpath.cli.console import note
+
+    contradiction = _usage(options)
+    if contradiction is not None:
+        note(f"bootpath: boot: {contradiction}")
+        return 2
+    password = read_password(options.password_file)
+    mode = Mode.CLASSIC if options.classic else Mode.FROM_DISK if options.from_disk else Mode.LIVE
+    with ExitStack() as stack:
+        disk = stack.enter_context(closing(FileDevice.open(options.disk)))
+        preload = None if mode is Mode.FROM_DISK else _choose_preload(options, disk, password)
+        setup = Setup(
+            preload=preload,
+            disks=_physical_disks(options, disk, stack),
+            mode=mode,
+            disk_delay_seconds=options.disk_delay,
+            deadline_seconds=options.deadline,
+            password=password,
+            touches=tuple(options.touch),
+        )
+        rehearsal = rehearse(disk, setup, clock=time.monotonic, pause=time.sleep)
+        code = _finish(options, rehearsal, mode.value, None if preload is None else preload.kind.value)
+        if options.mount is not None:
+            _leave_mounted(rehearsal, options.mount, password)
+        return code
+
+
+def _finish(options: argparse.Namespace, rehearsal: Rehearsal, mode: str, preload: str | None) -> int:
+    """Print what happened, write the trace, mount; the exit code."""
+    from bootpath.cli.console import emit, emit_json
+    from bootpath.formats import pack_trace
+    from bootpath.image import atomic_output
+    from bootpath.report import rehearsal_json, render_rehearsal
+
+    if options.record is not None and rehearsal.trace is not None:
+        with atomic_output(options.record) as temporary:
+            temporary.write_bytes(pack_trace(rehearsal.trace))
+    if options.json:
+        emit_json(rehearsal_json(options.disk, rehearsal, mode=mode, preload=preload))
+    else:
+        emit(render_rehearsal(options.disk, rehearsal))
+        if options.show_env and rehearsal.handover is not None:
+            emit(rehearsal.handover.environment.decode().rstrip())
+    if rehearsal.failure is not None:
+        raise rehearsal.failure
+    return 0
+
+
+def _leave_mounted(rehearsal: Rehearsal, mountpoint: Path, password: bytes | None) -> None:
+    from bootpath.cli.console import note
+    from bootpath.fs import Mount
+
+    assert rehearsal.root_device is not None
+    with Mount(rehearsal.root_device, mountpoint, password=password) as mount, mount.unmounted_by():
+        note(f"the root is mounted at {mountpoint}; unmount it or press Ctrl-C to end")
+        mount.wait()

@@ -1,0 +1,86 @@
+"""``bootpath build``: make images."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from bootpath.cli.arguments import add_json, read_password, size, uuid
+
+HELP = "build a disk image"
+LIVE_HELP = "build a live disk from a directory: GPT, EFI partition, RedoxFS with the tree in it"
+LIVE_EPILOG = """\
+The layout is that of Redox's installer: BIOS boot partition, EFI partition at 1 MiB, RedoxFS at 2 MiB, named REDOX.
+With --uuid, and SOURCE_DATE_EPOCH in the environment, the same tree gives the same bytes (unless it is encrypted).
+
+examples:
+  bootpath build live tree/ -o disk.img --kernel kernel --initfs initfs
+  bootpath build live tree/ -o disk.img --size 4093MiB --password-file secret
+  bootpath build live tree/ -o disk.img --efi-loader BOOTX64.EFI --bios-loader bootloader.bin
+"""
+
+
+def configure(commands: Any, name: str) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(name, help=HELP, description=HELP)
+    kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
+    live = kinds.add_parser(
+        "live",
+        help=LIVE_HELP,
+        description=LIVE_HELP,
+        epilog=LIVE_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    live.add_argument("tree", metavar="DIR", type=Path, help="directory whose content becomes the root")
+    live.add_argument(
+        "-o", "--output", metavar="F", type=Path, required=True, help="image to write; replaced when it exists"
+    )
+    live.add_argument(
+        "--size", type=size, metavar="SIZE", help="size of the disk (default: the tree and a quarter to spare)"
+    )
+    live.add_argument("--kernel", metavar="F", type=Path, help="ELF kernel to put at usr/lib/boot/kernel")
+    live.add_argument("--initfs", metavar="F", type=Path, help="Redox initfs to put at usr/lib/boot/initfs")
+    live.add_argument("--efi-loader", metavar="F", type=Path, help="boot loader to put at EFI/BOOT/BOOTX64.EFI")
+    live.add_argument("--efi-size", type=size, metavar="SIZE", default=1 << 20, help="EFI partition (default: 1MiB)")
+    live.add_argument("--bios-loader", metavar="F", type=Path, help="boot loader to write from LBA 0, under the GPT")
+    live.add_argument("--password-file", metavar="F", help="encrypt the file system with the password in this file")
+    live.add_argument("--uuid", type=uuid, metavar="U", help="uuid of the file system (default: random)")
+    add_json(live)
+    live.set_defaults(run=run_live)
+
+
+def run_live(options: argparse.Namespace) -> int:
+    """Build a live disk."""
+    import os
+    import time
+    from uuid import uuid4
+
+    from bootpath.cli.console import emit, emit_json, progress_bar
+    from bootpath.core import Error
+    from bootpath.image import LiveImage, build_live
+    from bootpath.report import built_json, render_built
+
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if epoch is not None and not epoch.isdecimal():
+        raise Error("is not a number of seconds", where="SOURCE_DATE_EPOCH", found=repr(epoch))
+    image = LiveImage(
+        tree=options.tree,
+        uuid=options.uuid or uuid4(),
+        created_ns=time.time_ns() if epoch is None else int(epoch) * 10**9,
+        size_bytes=options.size,
+        efi_bytes=options.efi_size,
+        kernel=options.kernel,
+        initfs=options.initfs,
+        efi_loader=options.efi_loader,
+        bios_loader=options.bios_loader,
+        password=read_password(options.password_file),
+        clamp_mtime_ns=None if epoch is None else int(epoch) * 10**9,
+    )
+    with progress_bar("building") as progress:
+        built = build_live(image, options.output, progress=progress)
+    if options.json:
+        emit_json(built_json(built))
+    else:
+        emit(render_built(built))
+    return 0

@@ -1,0 +1,82 @@
+"""The command line: parse, call one command, turn errors into one line and an exit code.
+
+Exit codes: 0 good, 1 failed, 2 usage, 3 the verdict is bad (does not boot). Commands import what they need when they
+run, so that ``bootpath --version`` stays quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from bootpath import __version__
+from bootpath.cli import boot, build, completion, inspect, plan
+
+FAILED, USAGE, BAD_VERDICT, INTERRUPTED = 1, 2, 3, 130
+
+COMMANDS = {
+    "build": build,
+    "inspect": inspect,
+    "plan": plan,
+    "boot": boot,
+    "completion": completion,
+}
+
+EXAMPLES = """\
+examples:
+  bootpath build live tree/ -o disk.img --size 4093MiB --kernel kernel --initfs initfs
+  bootpath inspect disk.img
+  bootpath plan disk.img --preload 1024MiB --picture plan.png
+  bootpath boot disk.img --disk-delay 2s
+  bootpath boot disk.img --classic --preload 1024MiB
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line; the reference pages and the shell completion are made from it."""
+    parser = argparse.ArgumentParser(
+        prog="bootpath",
+        description="Follow a disk image from its partition table to a mounted root.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"bootpath {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, module in COMMANDS.items():
+        module.configure(commands, name)
+    return parser
+
+
+def _report(fault: BaseException) -> int:
+    """One line a fault on stderr; the exit code it deserves."""
+    from bootpath.core import BootError, Error
+
+    if isinstance(fault, BaseExceptionGroup):
+        return max(_report(part) for part in fault.exceptions)
+    if isinstance(fault, Error):
+        text, code = str(fault), BAD_VERDICT if isinstance(fault, BootError) else FAILED
+    elif isinstance(fault, OSError):
+        text, code = f"{fault.filename}: {fault.strerror}" if fault.filename else str(fault), FAILED
+    else:
+        raise fault
+    print(f"bootpath: {' '.join(text.splitlines())}", file=sys.stderr)
+    return code
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code. Usage errors leave through SystemExit(2), as argparse does."""
+    options = build_parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except KeyboardInterrupt:
+        print("bootpath: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as fault:  # noqa: BLE001 - the border: one line for what we know, a traceback for what we do not
+        return _report(fault)

@@ -1,0 +1,76 @@
+"""``bootpath plan``: what a boot reads, and whether a preload would do."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from bootpath.cli.arguments import add_disk, add_json, add_password, read_password, size
+
+HELP = "find out what a boot reads, and whether a prefix preload would do"
+EPILOG = """\
+Runs the real open (with and without cleanup), loads kernel and initfs, and reads what a boot reads, all on a traced
+device: the image is not written to.
+
+examples:
+  bootpath plan disk.img
+  bootpath plan disk.img --preload 1024MiB --picture plan.png
+  bootpath plan disk.img --touch /usr/bin/orbital -o disk.plan
+  bootpath boot disk.img --record disk.trace && bootpath plan disk.img --recorded disk.trace -o disk.plan
+
+exit codes: 0 good, 1 failed, 2 usage, 3 with --preload: the classic daemon would not mount the root
+"""
+
+
+def configure(commands: Any, name: str) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        name, help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_disk(parser)
+    parser.add_argument(
+        "--touch", metavar="PATH", nargs="+", action="extend", default=[], help="paths that the boot also reads"
+    )
+    parser.add_argument("--recorded", metavar="F", type=Path, help="trace of a boot, from bootpath boot --record")
+    parser.add_argument(
+        "--preload", type=size, metavar="SIZE", help="judge the classic daemon with a prefix of this size"
+    )
+    parser.add_argument("--picture", metavar="F", type=Path, help="draw the disk as a map: .png or .svg")
+    parser.add_argument("-o", "--output", metavar="F", type=Path, help="write the plan, for bootpath boot --plan")
+    add_password(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Plan; 3 when a given prefix would not do."""
+    from bootpath.block import FileDevice
+    from bootpath.boot import plan_boot
+    from bootpath.cli.console import emit, emit_json, note
+    from bootpath.formats import pack_plan, parse_trace
+    from bootpath.image import atomic_output
+    from bootpath.report import draw_plan, plan_json, render_plan
+
+    if options.picture is not None and options.picture.suffix not in (".png", ".svg"):
+        note(f"bootpath: --picture: {options.picture}: expected a name that ends in .png or .svg")
+        return 2
+    recorded = None if options.recorded is None else parse_trace(options.recorded.read_bytes())
+    with closing(FileDevice.open(options.disk)) as disk:
+        planned = plan_boot(
+            disk, password=read_password(options.password_file), touches=tuple(options.touch), recorded=recorded
+        )
+    if options.output is not None:
+        with atomic_output(options.output) as temporary:
+            temporary.write_bytes(pack_plan(planned.plan))
+    if options.picture is not None:
+        canvas = draw_plan(Path(options.disk).name, planned, preload_bytes=options.preload)
+        picture = canvas.to_png() if options.picture.suffix == ".png" else canvas.to_svg().encode()
+        with atomic_output(options.picture) as temporary:
+            temporary.write_bytes(picture)
+    if options.json:
+        emit_json(plan_json(options.disk, planned, options.preload))
+    else:
+        emit(render_plan(options.disk, planned, options.preload))
+    return 3 if options.preload is not None and planned.classic_miss(options.preload) is not None else 0

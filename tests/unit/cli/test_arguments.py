@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from bootpath.cli.arguments import duration, read_password, size, uuid
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("4096", 4096),
+        ("1024MiB", 1 << 30),
+        ("4G", 4 << 30),
+        ("4gib", 4 << 30),
+        ("1MB", 10**6),
+        ("512B", 512),
+        ("1.5GiB", 3 << 29),
+        (" 8 KiB ", 8192),
+    ],
+)
+def test_sizes(text: str, value: int) -> None:
+    assert size(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.3", "1 XiB", "MiB", "1e9", "0x10", "١"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        size(text)
+
+
+@pytest.mark.parametrize(("text", "value"), [("2", 2.0), ("2s", 2.0), ("500ms", 0.5), ("1m", 60.0), ("0.5 s", 0.5)])
+def test_durations(text: str, value: float) -> None:
+    assert duration(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "-1s", "2h", "soon"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        duration(text)
+
+
+def test_uuid() -> None:
+    assert uuid("6f3a2f8e-93a5-4b6e-8f43-0d9ef0b2c001").version == 4
+    with pytest.raises(argparse.ArgumentTypeError):
+        uuid("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("content", "password"), [(b"a b\n", b"a b"), (b"x\r\n", b"x"), (b"x\n\n", b"x\n"), (b"", b"")]
+)
+def test_password_file_drops_one_newline(tmp_path: Path, content: bytes, password: bytes) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(content)
+    assert read_password(str(file)) == password
+
+
+def test_no_password_file() -> None:
+    assert read_password(None) is None
