@@ -175,17 +175,25 @@ def _physical_root(
 
 
 def _scan(drivers: Drivers, handoff: Handoff, root: _Root, timeline: Timeline) -> None:
-    """What a scan for the uuid finds: the live disk, and not the physical partition that lived holds."""
+    """What a scan for the uuid finds: the live disk, and not the physical partition that lived holds.
+
+    A physical disk that cannot be read does not hinder a live boot.
+    """
     skipped = []
+    unreadable = []
     for disk in drivers.present():
-        discovery = find_redoxfs(disk)
-        for place in discovery.places:
+        try:
+            places = find_redoxfs(disk).places
+        except DeviceError as fault:
+            unreadable.append(str(fault))
+            continue
+        for place in places:
             if place.ring.newest is not None and place.ring.newest.uuid == handoff.redoxfs_uuid:
                 skipped.append(f"{disk.identity.name}, {place.found_by}")
     detail = f"found on {root.name}"
     if skipped:
         detail += f"; the same uuid on {' and '.join(skipped)} belongs to lived, skipped"
-    timeline.note(ROOTFS, "scan the disks for the uuid", detail)
+    timeline.note(ROOTFS, "scan the disks for the uuid", "; ".join((detail, *unreadable)))
 
 
 def _mount(root: _Root, handoff: Handoff, password: bytes | None, recorder: _Recorder) -> RedoxFS:
