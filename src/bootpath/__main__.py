@@ -1,0 +1,7 @@
+"""``python -m bootpath``."""
+
+import sys
+
+from bootpath.cli.main import main
+
+sys.exit(main())
