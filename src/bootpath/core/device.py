@@ -1,8 +1,8 @@
 """The Device contract: what every layer of the block stack is.
 
 A device is a row of bytes with a size. Reads return views, not copies; together they are exactly ``length`` bytes and
-stay valid until the next call on the same thread. A call either does all of it or raises a `DeviceError`; there are no
-short successes and never zeros for data that could not be read.
+stay valid as long as they are referenced, though a later write may show through them. A call either does all of it or
+raises a `DeviceError`; there are no short successes and never zeros for data that could not be read.
 
 errno of a failure:
 
