@@ -1,0 +1,159 @@
+"""The traps of a live boot that lie above the devices; the others are in tests/unit/block/test_traps.py.
+
+4 DiskFile maps every failure to EIO · 8 units · 12 the root scan · 15 open with cleanup writes · 16 a partial preload
+must say so · 17 no disk needs a full preload · 18 no constant covers "any superblock" · 19 short preload · 20 malformed hex.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from bootpath.block import Fault, FileDevice, MemoryDevice, parse_rules
+from bootpath.boot import Mode, Preload, PreloadKind, Rehearsal, Setup, Timeline, load, plan_boot, rehearse
+from bootpath.boot.drivers import Drivers
+from bootpath.boot.lived import start_lived
+from bootpath.boot.memory import Memory
+from bootpath.core import BootError, DeviceError, Extent, FormatError, checked
+from bootpath.formats import parse_handoff
+from bootpath.fs import RedoxFS
+from tests.support.images import FAR_FILE, MIB, digest, make_image, make_tree
+
+FULL = Preload(PreloadKind.FULL)
+
+
+class Shared(NamedTuple):
+    image: Path
+    plan: Preload
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    directory = tmp_path_factory.mktemp("traps")
+    image = make_image(directory, tree=make_tree(directory / "tree"))
+    with closing(FileDevice.open(image)) as disk:
+        return Shared(image, Preload(PreloadKind.PLAN, plan=plan_boot(disk).plan))
+
+
+def boot(image: Path, preload: Preload, **changes: object) -> Rehearsal:
+    with closing(FileDevice.open(image)) as disk:
+        setup = Setup(preload, changes.pop("disks", [disk]), **changes)  # type: ignore[arg-type]
+        return rehearse(disk, setup, clock=time.monotonic, pause=time.sleep)
+
+
+def start(environment: bytes, memory: Memory) -> None:
+    drivers = Drivers([], 0, time.monotonic)
+    start_lived(environment, memory, drivers, deadline_seconds=0, clock=time.monotonic)
+
+
+def test_trap_04_errnos_stay_apart() -> None:
+    """Upstream's DiskFile makes every failure EIO; through the binding the device's own error arrives."""
+    device = MemoryDevice(4 * MIB)
+    RedoxFS.create(device, created_ns=0).close()
+    for name in ("EINVAL", "ENOSPC", "EPERM"):
+        faulty = checked(Fault(device, parse_rules(f"read:error:errno={name}")))
+        with pytest.raises(DeviceError) as caught:
+            RedoxFS.open(faulty)
+        assert caught.value.errno == getattr(errno, name)
+
+
+def test_trap_08_the_handoff_speaks_bytes(shared: Shared) -> None:
+    result = boot(shared.image, shared.plan)
+    handoff = result.handoff
+    assert handoff is not None
+    assert handoff.full_size_bytes == 21 * MIB
+    assert handoff.phys_offset_bytes == 2 * MIB
+    assert handoff.live_size_bytes == sum(extent.length for extent in handoff.preload_extents)
+
+
+def test_trap_12_the_scan_does_not_take_the_physical_partition(shared: Shared) -> None:
+    result = boot(shared.image, shared.plan)
+    scan = next(step for step in result.steps if step.what.startswith("scan"))
+    assert "found on disk.live" in scan.detail
+    assert "belongs to lived, skipped" in scan.detail
+    assert "disk" not in result.reads
+
+
+def test_trap_15_open_with_cleanup_writes_and_the_image_stays(shared: Shared) -> None:
+    before = digest(shared.image)
+    result = boot(shared.image, shared.plan)
+    assert result.overlay_bytes > 0
+    assert digest(shared.image) == before
+
+
+def test_trap_16_a_partial_preload_says_so(shared: Shared) -> None:
+    for preload, partial in (
+        (shared.plan, True),
+        (Preload(PreloadKind.PREFIX, prefix_bytes=4 * MIB), True),
+        (FULL, False),
+    ):
+        handoff = boot(shared.image, preload).handoff
+        assert handoff is not None
+        assert handoff.live_partial == partial
+    classic = boot(shared.image, FULL, mode=Mode.CLASSIC).handover
+    assert classic is not None
+    assert b"PARTIAL" not in classic.environment
+
+
+def test_trap_17_without_a_disk_only_a_full_preload_serves_everything(shared: Shared) -> None:
+    refused = boot(shared.image, shared.plan, disks=[], touches=(FAR_FILE,))
+    assert "preload more, or all of it" in str(refused.failure)
+    assert boot(shared.image, FULL, disks=[], touches=(FAR_FILE,)).failure is None
+
+
+@pytest.mark.parametrize("prefix_bytes", [4 * MIB, 0, 4096])
+def test_trap_18_any_prefix_works_because_the_disk_is_behind_it(shared: Shared, prefix_bytes: int) -> None:
+    result = boot(shared.image, Preload(PreloadKind.PREFIX, prefix_bytes=prefix_bytes), touches=(FAR_FILE,))
+    assert result.failure is None
+    assert result.reads["disk"].reads > 0
+
+
+def test_trap_19_a_short_preload_read_fails_loudly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file loses its end between the open and the preload."""
+    image = make_image(tmp_path)
+
+    def shorten(self: Preload, header: object) -> list[Extent]:
+        with image.open("r+b") as file:
+            file.truncate(10 * MIB)
+        return [Extent(0, 21 * MIB)]
+
+    monkeypatch.setattr(Preload, "extents", shorten)
+    with closing(FileDevice.open(image)) as disk, pytest.raises(DeviceError, match="truncated"):
+        load(disk, FULL, Timeline(time.monotonic))
+
+
+@pytest.mark.parametrize("value", ["", "0x100", "xyz", "-1", "1_0", "1" * 17])
+def test_trap_20_malformed_hex_is_reported(value: str) -> None:
+    environment = f"DISK_LIVE_ADDR={value}\nDISK_LIVE_SIZE=0000000000001000\n".encode()
+    with pytest.raises(FormatError, match="DISK_LIVE_ADDR"):
+        start(environment, Memory())
+
+
+# What else lived refuses in an environment
+
+
+def test_not_a_live_boot() -> None:
+    with pytest.raises(BootError, match="not a live boot"):
+        start(b"REDOXFS_BLOCK=0000000000000200\n", Memory())
+
+
+def test_an_environment_of_an_old_loader() -> None:
+    memory = Memory()
+    address, _ = memory.allocate(4096)
+    environment = f"DISK_LIVE_ADDR={address:016x}\nDISK_LIVE_SIZE=0000000000001000\n".encode()
+    with pytest.raises(BootError, match="REDOXFS_FULL_SIZE"):
+        start(environment, memory)
+
+
+def test_memory_that_was_not_handed_over() -> None:
+    environment = (
+        b"DISK_LIVE_ADDR=0000000000001000\nDISK_LIVE_SIZE=0000000000001000\nREDOXFS_FULL_SIZE=0000000000001000\n"
+    )
+    assert parse_handoff(environment).is_live
+    with pytest.raises(BootError, match="not handed over"):
+        start(environment, Memory())
