@@ -17,7 +17,7 @@ UPSTREAM_TOOLS := $(UPSTREAM)/bin/redoxfs
 
 export BOOTPATH_UPSTREAM := $(CURDIR)/$(UPSTREAM)/bin
 
-.PHONY: help setup tools demo test test-big bench lint format clean
+.PHONY: help setup tools demo test bench docs lint format clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -64,11 +64,14 @@ test: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img ## everyth
 bench: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img ## measure beside the peers, print ratios, write docs/benchmarks.md
 	$(BIN)/python -m bench.run --demo $(BUILD)/demo --upstream $(UPSTREAM)/bin --write docs/benchmarks.md
 
+docs: $(INSTALLED) ## rewrite the command reference from the parser
+	$(BIN)/python docs/generate.py
+
 lint: $(INSTALLED) ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	$(BIN)/lint-imports
 
 format: $(INSTALLED) ## let ruff rewrite the sources
 	$(BIN)/ruff check --fix .
