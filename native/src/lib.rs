@@ -1,7 +1,61 @@
-//! The redoxfs crate bound for bootpath.
+//! The redoxfs crate bound for bootpath, and nothing else.
+//!
+//! ```text
+//! fs        the Python class: arguments in, values out
+//! state     the lock, the GIL, panics and faults: the one way to the crate
+//! opening   what is checked before the crate may open an image
+//! nodes     operations on nodes          walk    which blocks things occupy
+//! archive   a host directory put in      hosttree  walked and read ahead
+//! mount     FUSE                         header  header blocks
+//! disk      a bootpath device as the crate's disk
+//! guard     panics caught                failure  what becomes which exception
+//! ```
+//!
+//! Nothing here can take the process down: panics are caught, work and memory are bounded by what was asked for and by
+//! the size of the device, and every address is checked before it is used.
+
+mod archive;
+mod disk;
+mod failure;
+mod fs;
+mod guard;
+mod header;
+mod hosttree;
+mod mount;
+mod nodes;
+mod opening;
+mod state;
+mod walk;
+
+use std::path::PathBuf;
+
 use pyo3::prelude::*;
 
+use crate::failure::{ImageError, CrateError, CratePanic};
+use crate::header::Fields;
+
+/// The fields of a valid header block of 4096 bytes, None when it is anything else.
+#[pyfunction]
+fn parse_header(block: &[u8]) -> Option<Fields> {
+    header::parse(block)
+}
+
+/// Count a host directory, and refuse what could not be archived: bytes, files, directories, symlinks.
+#[pyfunction]
+fn measure(py: Python<'_>, root: PathBuf) -> PyResult<(u64, u64, u64, u64)> {
+    py.detach(|| hosttree::measure(&root))
+        .map(|totals| (totals.bytes, totals.files, totals.directories, totals.symlinks))
+        .map_err(|failure| failure.into_pyerr(py, ""))
+}
+
+/// The native module.
 #[pymodule]
-fn _native(_m: &Bound<'_, PyModule>) -> PyResult<()> {
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<fs::FileSystem>()?;
+    module.add_function(wrap_pyfunction!(parse_header, module)?)?;
+    module.add_function(wrap_pyfunction!(measure, module)?)?;
+    module.add("CrateError", module.py().get_type::<CrateError>())?;
+    module.add("ImageError", module.py().get_type::<ImageError>())?;
+    module.add("CratePanic", module.py().get_type::<CratePanic>())?;
     Ok(())
 }

@@ -1,7 +1,8 @@
 """The traps of a live boot that lie above the devices; the others are in tests/unit/block/test_traps.py.
 
 4 DiskFile maps every failure to EIO · 8 units · 12 the root scan · 15 open with cleanup writes · 16 a partial preload
-must say so · 17 no disk needs a full preload · 18 no constant covers "any superblock" · 19 short preload · 20 malformed hex.
+must say so · 17 no disk needs a full preload · 18 no constant covers "any superblock" · 19 short preload ·
+20 malformed hex.
 """
 
 from __future__ import annotations
