@@ -7,11 +7,10 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from bootpath.block import FileDevice, Log, Overlay
+from bootpath.block import FileDevice, Log
 from bootpath.boot import Preload, Setup, rehearse
 from bootpath.core import Device, checked
 from bootpath.fs import RedoxFS
-from bootpath.image import choose_place, find_redoxfs, place_device
 
 
 def boot_seconds(image: Path, preload: Preload) -> float:
@@ -23,14 +22,16 @@ def boot_seconds(image: Path, preload: Preload) -> float:
         return rehearsal.seconds_to_root
 
 
-def read_all(partition: Path) -> float:
-    """Open a bare file system and read every file through the binding."""
+def read_all(partition: Path, *, direct: bool = True) -> float:
+    """Open a bare file system and read every file; `direct` lets Rust read the image without calling Python."""
     start = time.perf_counter()
-    with closing(FileDevice.open(partition)) as disk, RedoxFS.open(disk) as fs:
-        for path, node in fs.walk():
-            if node.is_file:
-                for offset in range(0, node.size_bytes, 1 << 20):
-                    fs.read(path, offset, 1 << 20)
+    with closing(FileDevice.open(partition)) as disk:
+        device: Device = disk if direct else Log(disk, lambda record: None)
+        with RedoxFS.open(checked(device)) as fs:
+            for path, node in fs.walk():
+                if node.is_file:
+                    for offset in range(0, node.size_bytes, 1 << 20):
+                        fs.read(path, offset, 1 << 20)
     return time.perf_counter() - start
 
 
@@ -38,7 +39,7 @@ def fuse_cat(partition: Path, program: Path, mountpoint: Path) -> float:
     """Mount with the upstream program and cat every file."""
     mountpoint.mkdir(exist_ok=True)
     start = time.perf_counter()
-    with subprocess.Popen([program, "--no-daemon", partition, mountpoint], stdout=subprocess.DEVNULL) as daemon:
+    with subprocess.Popen([program, "--no-daemon", partition, mountpoint], stderr=subprocess.DEVNULL) as daemon:
         while not mountpoint.is_mount():
             assert daemon.poll() is None, "redoxfs ended before it mounted"
             time.sleep(0.001)
@@ -49,14 +50,3 @@ def fuse_cat(partition: Path, program: Path, mountpoint: Path) -> float:
         subprocess.run(["fusermount3", "-u", mountpoint], check=True)
         daemon.wait()
     return seconds
-
-
-def open_seconds(image: Path, *, direct: bool) -> float:
-    """Open the root with cleanup; `direct` lets Rust read the file, otherwise every read goes through Python."""
-    with closing(FileDevice.open(image)) as disk:
-        discovery = find_redoxfs(disk)
-        partition = place_device(disk, discovery, choose_place(discovery, where="bench"))
-        device: Device = partition if direct else Log(partition, lambda record: None)
-        start = time.perf_counter()
-        with RedoxFS.open(checked(device if direct else Overlay(device)), cleanup=not direct):
-            return time.perf_counter() - start
