@@ -366,7 +366,7 @@ def test_build_errors(capsys: pytest.CaptureFixture[str], tree: Path, tmp_path: 
     output = tmp_path / "d.img"
     wrong = tmp_path / "wrong"
     wrong.write_bytes(b"MZ")
-    cases = [
+    cases: list[tuple[list[str | Path], str]] = [
         (["build", "live", tmp_path / "no", "-o", output], "not a directory"),
         (["build", "live", tree, "-o", output, "--size", "8MiB"], "No space|ENOSPC|full|does not fit"),
         (["build", "live", tree, "-o", output, "--size", "1MiB"], "too small"),

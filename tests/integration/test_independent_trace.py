@@ -20,9 +20,9 @@ CALL = re.compile(r"p(read|write)64\((\d+), .*, (\d+), (\d+)\) += (\d+)")
 def upstream_touches(program: str, image: Path, mountpoint: Path, log: Path) -> tuple[ExtentSet, ExtentSet]:
     """(read before it was written, written) by the upstream program while it mounts and unmounts a bare image."""
     mountpoint.mkdir()
-    command = [tool("strace"), "-f", "-o", log, "-e", "trace=pread64,pwrite64", "--string-limit=0"]
-    program_and_arguments = [program, "--no-daemon", image, mountpoint, "0"]
-    with subprocess.Popen([*command, *program_and_arguments], stderr=subprocess.DEVNULL) as process:
+    command: list[str | Path] = [tool("strace"), "-f", "-o", log, "-e", "trace=pread64,pwrite64", "--string-limit=0"]
+    command += [program, "--no-daemon", image, mountpoint, "0"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         wait_mounted(mountpoint, process)
         subprocess.run([tool("fusermount3"), "-u", mountpoint], check=True)
     reads, writes = ExtentSet(), ExtentSet()

@@ -67,7 +67,7 @@ def test_what_an_overlay_commits_is_mounted_by_upstream(image: Path, tmp_path: P
     bare.write_bytes(content)
     mountpoint = tmp_path / "mount"
     mountpoint.mkdir()
-    command = [upstream("redoxfs"), "--no-daemon", bare, mountpoint, "0"]
+    command: list[str | Path] = [upstream("redoxfs"), "--no-daemon", bare, mountpoint, "0"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         wait_mounted(mountpoint, process)
         written = (mountpoint / "etc/written").read_bytes()

@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 from bootpath.block import FileDevice
-from bootpath.image import Built, LiveImage, build_live
+from bootpath.image import LiveImage, build_live
 
 MIB = 1 << 20
 FS_UUID = UUID("6f3a2f8e-93a5-4b6e-8f43-0d9ef0b2c001")
@@ -46,23 +46,9 @@ def make_image(
     password: bytes | None = None,
 ) -> Path:
     """A live disk in `directory`; the same arguments give the same bytes unless it is encrypted."""
-    return built_image(directory, name, tree=tree, uuid=uuid, size_bytes=size_bytes, password=password).path
-
-
-def built_image(
-    directory: Path,
-    name: str = "disk.img",
-    *,
-    tree: Path | None = None,
-    uuid: UUID = FS_UUID,
-    size_bytes: int = 24 * MIB,
-    password: bytes | None = None,
-) -> Built:
     source = make_tree(directory / "tree") if tree is None else tree
-    return build_live(
-        LiveImage(source, uuid, CREATED_NS, size_bytes=size_bytes, password=password, clamp_mtime_ns=CREATED_NS),
-        directory / name,
-    )
+    image = LiveImage(source, uuid, CREATED_NS, size_bytes=size_bytes, password=password, clamp_mtime_ns=CREATED_NS)
+    return build_live(image, directory / name).path
 
 
 def digest(path: Path) -> str:

@@ -1,6 +1,6 @@
 """The boot path: loader, plan, handoff applied, and the rehearsal of all of it."""
 
-from bootpath.boot.loader import LOADER, Handover, Preload, PreloadKind, check_plan, load
+from bootpath.boot.loader import LOADER, Handover, Preload, PreloadKind, check_belongs, load
 from bootpath.boot.planning import Access, BootPlan, Miss, plan_boot
 from bootpath.boot.rehearsal import FailedAccess, Mode, Rehearsal, Setup, SourceCount, rehearse
 from bootpath.boot.timeline import Step, Timeline
@@ -20,7 +20,7 @@ __all__ = [
     "SourceCount",
     "Step",
     "Timeline",
-    "check_plan",
+    "check_belongs",
     "load",
     "plan_boot",
     "rehearse",

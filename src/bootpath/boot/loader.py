@@ -15,7 +15,7 @@ from enum import Enum
 from bootpath.boot.memory import Memory
 from bootpath.boot.timeline import Timeline
 from bootpath.core import BootError, Device, Extent, ExtentSet, FileSystemError, Identity, checked, read_into
-from bootpath.formats import Handoff, Plan, pack_handoff
+from bootpath.formats import Handoff, Plan, Trace, pack_handoff
 from bootpath.fs import Header, RedoxFS
 from bootpath.image import (
     INITFS_MAGIC,
@@ -62,25 +62,26 @@ class Preload:
             length = min(self.prefix_bytes, header.size_bytes) // BLOCK_BYTES * BLOCK_BYTES
             return [Extent(0, length)] if length else []
         assert self.plan is not None
-        check_plan(self.plan, header)
+        check_belongs(self.plan, header, hint="make a new one with bootpath plan")
         needed = ExtentSet(Extent(part.offset, part.length) for part in self.plan.extents if part.step != LOADER)
         return list(needed.coalesced(MAX_PRELOAD_EXTENTS))
 
 
-def check_plan(plan: Plan, header: Header) -> None:
-    """Refuse a plan that was made for another image, or for this one before it changed. Raises BootError."""
+def check_belongs(made_for: Plan | Trace, header: Header, *, hint: str) -> None:
+    """Refuse a plan or trace of another image, or of this one before it changed. Raises BootError with `hint`."""
+    kind = "plan" if isinstance(made_for, Plan) else "trace"
     for what, expected, found in (
-        ("uuid", header.uuid, plan.uuid),
-        ("generation", header.generation, plan.generation),
-        ("size", header.size_bytes, plan.size_bytes),
+        ("uuid", header.uuid, made_for.uuid),
+        ("generation", header.generation, made_for.generation),
+        ("size", header.size_bytes, made_for.size_bytes),
     ):
         if expected != found:
             raise BootError(
-                f"this plan belongs to another image: its {what} is",
-                where="plan",
+                f"this {kind} belongs to another image: its {what} is",
+                where=kind,
                 expected=expected,
                 found=found,
-                hint="make a new one with bootpath plan",
+                hint=hint,
             )
 
 

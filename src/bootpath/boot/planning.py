@@ -21,12 +21,12 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 
 from bootpath.block import Linear, Log, Overlay
-from bootpath.boot.loader import LOADER, load_boot_file
+from bootpath.boot.loader import LOADER, check_belongs, load_boot_file
 from bootpath.boot.rootfs import ROOTFS, boot_reads, look_at_root, touch
 from bootpath.core import BootError, Device, Extent, ExtentSet, FormatError, checked
 from bootpath.core.iolog import Read, Record, Write
 from bootpath.formats import Plan, PlanExtent, Trace
-from bootpath.fs import Header, RedoxFS
+from bootpath.fs import RedoxFS
 from bootpath.image import (
     INITFS_MAGIC,
     INITFS_PATH,
@@ -175,20 +175,6 @@ def _merge(parts: Iterable[PlanExtent]) -> tuple[PlanExtent, ...]:
     return tuple(merged)
 
 
-def _check_trace(trace: Trace, header: Header) -> None:
-    for what, expected, found in (
-        ("uuid", header.uuid, trace.uuid),
-        ("generation", header.generation, trace.generation),
-    ):
-        if expected != found:
-            raise BootError(
-                f"this recorded boot belongs to another image: its {what} is",
-                where="trace",
-                expected=expected,
-                found=found,
-            )
-
-
 def _load(fs: RedoxFS, tracer: _Tracer) -> bool:
     """The loader's file reads; False when it would stop because one is missing or wrong."""
     sound = True
@@ -243,7 +229,7 @@ def plan_boot(
     info, sound = _run(device, tracer, password=password, touches=touches)
     header = info.header
     if recorded is not None:
-        _check_trace(recorded, header)
+        check_belongs(recorded, header, hint="record it again with bootpath boot --record")
         for record in recorded.records:
             if isinstance(record, Read) and record.errno == 0:
                 if record.offset + record.length > header.size_bytes:
