@@ -55,6 +55,7 @@ pub fn archive(
 ) -> Result<Totals> {
     let failed = |failure| watcher.fail(failure);
     // Refuse what cannot be archived before anything is written.
+    fs.tx(|tx| nodes::directory(tx, parent))?;
     hosttree::measure(root).map_err(failed)?;
     let totals = thread::scope(|scope| {
         let (sender, receiver) = sync_channel(hosttree::QUEUE_BATCHES);
@@ -165,7 +166,12 @@ impl Writer<'_> {
                 self.totals.files += 1;
                 self.hard_link(tx, name, inode.and_then(|inode| self.inodes.get(&inode).copied()))
             }
-            Item::File { name, attributes, inode, data } => {
+            Item::File {
+                name,
+                attributes,
+                inode,
+                data,
+            } => {
                 let node = self.create(tx, name, Node::MODE_FILE, &attributes)?;
                 let id = node.id();
                 if let Some(inode) = inode {
@@ -176,9 +182,15 @@ impl Writer<'_> {
                 self.totals.files += 1;
                 self.data(tx, &data)
             }
-            Item::Symlink { name, attributes, target } => {
+            Item::Symlink {
+                name,
+                attributes,
+                target,
+            } => {
                 let mut node = self.create(tx, name, Node::MODE_SYMLINK, &attributes)?;
-                let outcome = tx.write_node_inner(&mut node, &mut 0, &target).and_then(|_| tx.sync_tree(node));
+                let outcome = tx
+                    .write_node_inner(&mut node, &mut 0, &target)
+                    .and_then(|_| tx.sync_tree(node));
                 self.named(outcome)?;
                 self.totals.symlinks += 1;
                 self.place.pop();

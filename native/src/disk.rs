@@ -253,11 +253,7 @@ impl Adapter {
             }
             // SAFETY: a contiguous buffer of `length` bytes, held while Python is attached; the target has room.
             unsafe {
-                std::ptr::copy_nonoverlapping(
-                    buffer.buf_ptr().cast::<u8>(),
-                    target[filled..].as_mut_ptr(),
-                    length,
-                );
+                std::ptr::copy_nonoverlapping(buffer.buf_ptr().cast::<u8>(), target[filled..].as_mut_ptr(), length);
             }
             filled += length;
         }
@@ -341,7 +337,7 @@ fn pread(fd: &OwnedFd, mut target: &mut [u8], mut offset: u64) -> std::result::R
             0 => {
                 return Err(Failure::Device {
                     errno: EIO,
-                    what: format!("file ends at byte {offset}: it was truncated"),
+                    what: format!("nothing to read at byte {offset}: the file was truncated"),
                 });
             }
             1.. => {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use redoxfs::{HEADER_RING, BLOCK_SIZE};
+use redoxfs::{BLOCK_SIZE, HEADER_RING};
 use syscall::error::Result as CrateResult;
 
 use crate::archive::{self, Options};
@@ -69,9 +69,8 @@ fn cleanup(fs: &mut Fs, watcher: &Watcher) -> CrateResult<()> {
     fs.cleanup()
 }
 
-/// Write the header so often that every slot of the ring is of this uuid and generation order.
-fn choose_uuid(fs: &mut Fs, uuid: [u8; 16]) -> CrateResult<()> {
-    fs.header.uuid = uuid;
+/// Write the header so often that every slot of the ring is valid and of its uuid.
+fn fill_ring(fs: &mut Fs) -> CrateResult<()> {
     for _ in 0..HEADER_RING {
         fs.tx(|tx| {
             tx.header_changed = true;
@@ -156,7 +155,11 @@ impl FileSystem {
                 }
                 let mut fs = Fs::create_reserved(disk, password.as_deref(), &reserved, ctime.0, ctime.1)?;
                 if let Some(uuid) = uuid {
-                    choose_uuid(&mut fs, uuid)?;
+                    fs.header.uuid = uuid;
+                }
+                // The crate writes slot 0 of an encrypted file system with a wrong hash, and every loader starts there.
+                if uuid.is_some() || password.is_some() {
+                    fill_ring(&mut fs)?;
                 }
                 Ok(fs)
             };
@@ -197,12 +200,16 @@ impl FileSystem {
 
     /// The node called `name` in the directory `parent`.
     fn find(&self, py: Python<'_>, parent: u32, name: &str) -> PyResult<Stat> {
-        self.tx(py, NAME_READS, |tx| nodes::find(tx, parent, name).map(|node| nodes::stat_of(&node)))
+        self.tx(py, NAME_READS, |tx| {
+            nodes::find(tx, parent, name).map(|node| nodes::stat_of(&node))
+        })
     }
 
     /// The fields of a node.
     fn stat(&self, py: Python<'_>, node: u32) -> PyResult<Stat> {
-        self.tx(py, NAME_READS, |tx| nodes::node(tx, node).map(|node| nodes::stat_of(&node)))
+        self.tx(py, NAME_READS, |tx| {
+            nodes::node(tx, node).map(|node| nodes::stat_of(&node))
+        })
     }
 
     /// Names and nodes in a directory, sorted by name.
@@ -228,7 +235,9 @@ impl FileSystem {
     fn read_into(&self, py: Python<'_>, node: u32, offset: u64, buffer: &Bound<'_, PyAny>) -> PyResult<usize> {
         let buffer = PyUntypedBuffer::get(buffer)?;
         let mut target = Span::of(&buffer, true).map_err(|failure| failure.into_pyerr(py, ""))?;
-        self.tx(py, UNLIMITED, move |tx| nodes::read(tx, node, offset, target.bytes_mut()))
+        self.tx(py, UNLIMITED, move |tx| {
+            nodes::read(tx, node, offset, target.bytes_mut())
+        })
     }
 
     /// Write a buffer at `offset`, in transactions of 32 MiB.

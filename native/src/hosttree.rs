@@ -95,7 +95,11 @@ fn walk(directory: &Path, visitor: &mut dyn Visitor) -> Result<(), Failure> {
         } else if kind.is_symlink() {
             visitor.symlink(name, &path, &metadata)?;
         } else {
-            return Err(refusal(EOPNOTSUPP, "neither a file, a directory nor a symbolic link", &path));
+            return Err(refusal(
+                EOPNOTSUPP,
+                "neither a file, a directory nor a symbolic link",
+                &path,
+            ));
         }
     }
     Ok(())
@@ -210,7 +214,11 @@ impl Visitor for Sender {
     fn file(&mut self, name: String, path: &Path, metadata: &Metadata) -> Result<(), Failure> {
         let at_path = |error| Failure::host_io(path, error);
         let mut options = OpenOptions::new();
-        let mut file = options.read(true).custom_flags(O_NOFOLLOW).open(path).map_err(at_path)?;
+        let mut file = options
+            .read(true)
+            .custom_flags(O_NOFOLLOW)
+            .open(path)
+            .map_err(at_path)?;
         // One byte more than expected, so that the first read also sees the end.
         let expected = (metadata.len() as usize).saturating_add(1).min(CHUNK_BYTES);
         let mut data = read_chunk(&mut file, expected).map_err(at_path)?;

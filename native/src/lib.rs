@@ -31,7 +31,7 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 
-use crate::failure::{ImageError, CrateError, CratePanic};
+use crate::failure::{CrateError, CratePanic, ImageError};
 use crate::header::Fields;
 
 /// The fields of a valid header block of 4096 bytes, None when it is anything else.

@@ -63,7 +63,7 @@ pub fn node(tx: &mut Tx<'_>, id: u32) -> Result<TreeData<Node>> {
 }
 
 /// A directory's pointer; ENOTDIR when the node is something else.
-fn directory(tx: &mut Tx<'_>, id: u32) -> Result<TreePtr<Node>> {
+pub fn directory(tx: &mut Tx<'_>, id: u32) -> Result<TreePtr<Node>> {
     let node = node(tx, id)?;
     if node.data().is_dir() {
         Ok(node.ptr())
@@ -115,7 +115,9 @@ pub fn children(tx: &mut Tx<'_>, watcher: &Watcher, id: u32) -> Result<Vec<(Stri
             _ => return Err(watcher.fail(Failure::Image(format!("directory node {id} holds an impossible name")))),
         };
         let child = node(tx, entry.node_ptr().id()).map_err(|error| match error.errno {
-            ENOENT => watcher.fail(Failure::Image(format!("directory node {id} names a node that does not exist"))),
+            ENOENT => watcher.fail(Failure::Image(format!(
+                "directory node {id} names a node that does not exist"
+            ))),
             _ => error,
         })?;
         children.push((name, stat_of(&child)));
@@ -143,7 +145,10 @@ pub fn write(tx: &mut Tx<'_>, id: u32, offset: u64, data: &[u8], mtime: Time) ->
         return Ok(());
     }
     let mut position = offset;
-    if offset.checked_add(data.len() as u64).is_none_or(|end| end > max_size(&node)) {
+    if offset
+        .checked_add(data.len() as u64)
+        .is_none_or(|end| end > max_size(&node))
+    {
         return Err(Error::new(EFBIG));
     }
     if offset > node.data().size() {

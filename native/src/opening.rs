@@ -40,7 +40,9 @@ pub fn preflight(disk: &Adapter, password: Option<&[u8]>, block: Option<u64>) ->
     let (ring_block, first) = locate(disk, block)?;
     let slot = first.generation() % HEADER_RING;
     let start = ring_block.checked_sub(slot).ok_or_else(|| {
-        Failure::Image(format!("the header in block {ring_block} belongs in slot {slot} of the ring"))
+        Failure::Image(format!(
+            "the header in block {ring_block} belongs in slot {slot} of the ring"
+        ))
     })?;
     let mut blocks = HashMap::new();
     let header = elect(disk, start, first, &mut blocks)?;
@@ -91,12 +93,7 @@ fn locate(disk: &Adapter, block: Option<u64>) -> Result<(u64, Header), Failure> 
 }
 
 /// Read the ring and elect a header as the crate does: the highest generation, the earlier one of two equals.
-fn elect(
-    disk: &Adapter,
-    start: u64,
-    first: Header,
-    blocks: &mut HashMap<u64, Vec<u8>>,
-) -> Result<Header, Failure> {
+fn elect(disk: &Adapter, start: u64, first: Header, blocks: &mut HashMap<u64, Vec<u8>>) -> Result<Header, Failure> {
     let available = disk.size_bytes() / BLOCK_SIZE - start;
     if available < HEADER_RING {
         return Err(truncated(start, first.size(), disk.size_bytes()));
@@ -163,7 +160,9 @@ impl Log<'_> {
             let mut list = AllocList::empty(BlockLevel::default()).expect("level 0 has an allocator log block");
             list.copy_from_slice(&raw);
             if let Some(cipher) = &cipher {
-                cipher.decrypt_area(&mut list, BLOCK_SIZE as usize, index.into(), |sector| sector.to_le_bytes());
+                cipher.decrypt_area(&mut list, BLOCK_SIZE as usize, index.into(), |sector| {
+                    sector.to_le_bytes()
+                });
             }
             let block = BlockData::new(pointer.addr(), list);
             if pointer.addr().level() != BlockLevel::default() || block.create_ptr().hash() != pointer.hash() {
@@ -188,7 +187,10 @@ impl Log<'_> {
                 count.unsigned_abs()
             )))
         };
-        let mut budget = self.size_blocks.saturating_mul(LOG_REWRITES).saturating_add(LOG_FREE_COUNT);
+        let mut budget = self
+            .size_blocks
+            .saturating_mul(LOG_REWRITES)
+            .saturating_add(LOG_FREE_COUNT);
         let mut free = Free::default();
         for &(index, count) in entries {
             let length = count.unsigned_abs();

@@ -132,7 +132,9 @@ impl Volume {
     fn lock(&self) -> Result<MutexGuard<'_, State>, Failure> {
         let me = thread_id();
         if self.owner.load(Ordering::Acquire) == me {
-            return Err(Failure::Misuse("a device or callback of a file system must not use it itself"));
+            return Err(Failure::Misuse(
+                "a device or callback of a file system must not use it itself",
+            ));
         }
         let guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.owner.store(me, Ordering::Release);

@@ -5,8 +5,8 @@
 
 use std::collections::HashSet;
 
-use redoxfs::{BlockData, BlockList, BlockPtr, BlockRaw, Node, RecordRaw, ReleaseList, TreePtr};
 use redoxfs::AllocList;
+use redoxfs::{BlockData, BlockList, BlockPtr, BlockRaw, Node, RecordRaw, ReleaseList, TreePtr};
 use syscall::error::{Error, Result, ENOENT};
 
 use crate::disk::Watcher;
@@ -87,7 +87,11 @@ fn tree_path(tx: &mut Tx<'_>, id: u32, runs: &mut Runs) -> Result<BlockPtr<Block
 
 /// The blocks the crate reads to list a directory, without the way to its node.
 fn directory_runs(tx: &mut Tx<'_>, watcher: &Watcher, start: u64, id: u32, runs: &mut Runs) -> Result<()> {
-    let path: HashSet<u64> = runs.0.iter().flat_map(|&(_, first, count)| first..first + count).collect();
+    let path: HashSet<u64> = runs
+        .0
+        .iter()
+        .flat_map(|&(_, first, count)| first..first + count)
+        .collect();
     let mut entries = Vec::new();
     watcher.visit_once();
     let outcome = tx.child_nodes(TreePtr::new(id), &mut entries);

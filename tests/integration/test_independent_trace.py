@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -11,20 +10,19 @@ from bootpath.block import FileDevice
 from bootpath.boot import plan_boot
 from bootpath.core import Extent, ExtentSet
 from tests.support.images import MIB, copy
-from tests.support.mounts import wait_mounted
-from tests.support.tools import tool, upstream
+from tests.support.mounts import mounted
+from tests.support.tools import tool
+from tests.support.upstream import upstream
 
 CALL = re.compile(r"p(read|write)64\((\d+), .*, (\d+), (\d+)\) += (\d+)")
 
 
-def upstream_touches(program: str, image: Path, mountpoint: Path, log: Path) -> tuple[ExtentSet, ExtentSet]:
+def upstream_touches(program: Path, image: Path, mountpoint: Path, log: Path) -> tuple[ExtentSet, ExtentSet]:
     """(read before it was written, written) by the upstream program while it mounts and unmounts a bare image."""
-    mountpoint.mkdir()
     command: list[str | Path] = [tool("strace"), "-f", "-o", log, "-e", "trace=pread64,pwrite64", "--string-limit=0"]
     command += [program, "--no-daemon", image, mountpoint, "0"]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        wait_mounted(mountpoint, process)
-        subprocess.run([tool("fusermount3"), "-u", mountpoint], check=True)
+    with mounted(command, mountpoint):
+        pass
     reads, writes = ExtentSet(), ExtentSet()
     for line in log.read_text().splitlines():
         match = CALL.search(line)

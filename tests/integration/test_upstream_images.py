@@ -13,8 +13,8 @@ from bootpath.core import checked
 from bootpath.fs import RedoxFS
 from bootpath.image import choose_place, find_redoxfs, place_device
 from tests.support.images import MIB, copy
-from tests.support.mounts import wait_mounted
-from tests.support.tools import tool, upstream
+from tests.support.tools import tool
+from tests.support.upstream import upstream, upstream_mount
 
 SIZE = 48 * MIB
 
@@ -67,12 +67,9 @@ def test_what_an_overlay_commits_is_mounted_by_upstream(image: Path, tmp_path: P
     bare.write_bytes(content)
     mountpoint = tmp_path / "mount"
     mountpoint.mkdir()
-    command: list[str | Path] = [upstream("redoxfs"), "--no-daemon", bare, mountpoint, "0"]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        wait_mounted(mountpoint, process)
+    with upstream_mount(bare, mountpoint):
         written = (mountpoint / "etc/written").read_bytes()
         names = {entry.name for entry in (mountpoint / "etc").iterdir()}
-        subprocess.run([tool("fusermount3"), "-u", mountpoint], check=True)
     assert written == b"through the overlay" * 9999
     assert names == {"written"}
 

@@ -1,17 +1,33 @@
-"""Waiting for a mount without guessing how long it takes."""
+"""Upstream's FUSE mount for the length of a test, and never longer."""
 
 from __future__ import annotations
 
 import select
 import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.tools import tool
 
-def wait_mounted(mountpoint: Path, process: subprocess.Popen[bytes]) -> None:
-    """Return when `process` has mounted something at `mountpoint`; fails when it ends first.
 
-    The kernel wakes pollers of mountinfo at every change (proc(5)); the timeout is only for a process that dies.
-    """
+@contextmanager
+def mounted(command: Sequence[str | Path], mountpoint: Path) -> Iterator[None]:
+    """Run `command`, which mounts something at `mountpoint`, and unmount it whatever happens in the body."""
+    mountpoint.mkdir(exist_ok=True)
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            _wait(mountpoint, process)
+            yield
+            subprocess.run([tool("fusermount3"), "-u", mountpoint], check=True)
+        except BaseException:
+            subprocess.run([tool("fusermount3"), "-u", "-z", mountpoint], check=False)
+            process.kill()
+            raise
+
+
+def _wait(mountpoint: Path, process: subprocess.Popen[bytes]) -> None:
+    """The kernel wakes pollers of mountinfo at every change (proc(5)); the timeout is for a process that dies."""
     with open("/proc/self/mountinfo", "rb") as table:
         poller = select.poll()
         poller.register(table, select.POLLERR | select.POLLPRI)

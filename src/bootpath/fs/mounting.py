@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -23,7 +24,9 @@ from bootpath.core.errors import FileSystemError
 from bootpath.fs.redoxfs import RedoxFS
 
 FUSE_DEVICE = Path("/dev/fuse")
+MOUNT_TABLE = Path("/proc/self/mountinfo")
 READY_SECONDS = 30.0
+_ESCAPE = re.compile(r"\\([0-7]{3})")
 Runner: TypeAlias = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
 """Runs a program and captures what it says. Raises FileNotFoundError when there is none."""
 
@@ -31,6 +34,19 @@ Runner: TypeAlias = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"
 def run_program(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """The ordinary runner."""
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def mounted_at(path: str | os.PathLike[str]) -> bool:
+    """True when something is mounted at this path, which is not a link itself.
+
+    By the mount table: a mount that is dead, or not served yet, cannot be asked.
+    """
+    parent, name = os.path.split(os.path.abspath(path))
+    wanted = os.path.join(os.path.realpath(parent), name)
+    with MOUNT_TABLE.open(encoding="utf-8", errors="surrogateescape") as table:
+        # proc(5): field 5 is the mount point, with space, tab, newline and backslash as octal escapes
+        found = [_ESCAPE.sub(lambda match: chr(int(match[1], 8)), line.split(" ")[4]) for line in table]
+    return wanted in found
 
 
 class Mount:
@@ -52,7 +68,7 @@ class Mount:
         ready_seconds: float = READY_SECONDS,
         fuse_device: Path = FUSE_DEVICE,
     ) -> None:
-        self.mountpoint = Path(mountpoint)
+        self.mountpoint = Path(os.path.realpath(mountpoint))
         self._device = device
         self._password = password
         self._block = block
@@ -98,11 +114,11 @@ class Mount:
             raise self._error(
                 errno.ENODEV, f"no {self._fuse_device}", "load the fuse module, or pass it to the container"
             )
+        if mounted_at(self.mountpoint):
+            raise self._error(errno.EBUSY, "something is mounted here already")
         if not self.mountpoint.is_dir():
             code = errno.ENOTDIR if self.mountpoint.exists() else errno.ENOENT
             raise self._error(code, "the mount point is not a directory")
-        if os.path.ismount(self.mountpoint):
-            raise self._error(errno.EBUSY, "something is mounted here already")
         if self._device.read_only:
             raise self._error(errno.EPERM, "the device is read-only, and a mount writes", "mount an overlay on it")
 
@@ -114,6 +130,9 @@ class Mount:
             fs.mount(self.mountpoint, self._on_ready)
         except BaseException as failure:  # noqa: BLE001 - the border of a worker: the caller's thread raises it
             self._failure = failure
+            # The server can die while the kernel waits for it, and then cannot unmount by itself.
+            if self._mounted and mounted_at(self.mountpoint):
+                self._run_unmount(lazy=True)
         finally:
             self._ended.set()
             self._changed.set()
@@ -149,8 +168,16 @@ class Mount:
         self._raise_failure()
 
     def _unmount(self, *, lazy: bool) -> None:
+        said = self._run_unmount(lazy=lazy)
+        # It may have gone by itself meanwhile.
+        if said is not None and self.is_served:
+            code = errno.EBUSY if "busy" in said else errno.EPERM
+            raise self._error(code, f"cannot unmount: {said}")
+
+    def _run_unmount(self, *, lazy: bool) -> str | None:
+        """What the last program said that could not, None when one could."""
         where = os.fspath(self.mountpoint)
-        said = ""
+        said = "no fusermount3, fusermount or umount"
         for program, option in (("fusermount3", "-z"), ("fusermount", "-z"), ("umount", "-l")):
             options = [option] if lazy else []
             command = ["umount", *options, where] if program == "umount" else [program, "-u", *options, "--", where]
@@ -159,13 +186,9 @@ class Mount:
             except FileNotFoundError:
                 continue
             if done.returncode == 0:
-                return
+                return None
             said = done.stderr.strip()
-        # It may have gone by itself meanwhile.
-        if not self.is_served:
-            return
-        code = errno.EBUSY if "busy" in said else errno.EPERM
-        raise self._error(code, f"cannot unmount: {said or 'no fusermount3, fusermount or umount'}")
+        return said
 
     @contextmanager
     def unmounted_by(self, signals: Iterable[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[None]:

@@ -151,7 +151,7 @@ class RedoxFS:
         same content gives the same bytes. `pristine` says that the device reads as zeros, so that the ring need not be
         zeroed first; headers of an earlier file system could otherwise be elected.
 
-        Raises FileSystemError (ENOSPC: at least 260 blocks are needed), DeviceError.
+        Raises FileSystemError (ENOSPC: it takes 265 blocks), DeviceError.
         """
         ctime = _time(clock() if created_ns is None else created_ns)
         chosen = None if uuid is None else uuid.bytes
@@ -472,8 +472,9 @@ class RedoxFS:
         return HostTree(*counts)
 
     def mount(self, mountpoint: str | os.PathLike[str], ready: Callable[[], object]) -> None:
-        """Serve the file system by FUSE until it is unmounted; `ready` is called once it is there. Closes this object.
+        """Serve the file system by FUSE until it is unmounted. Closes this object.
 
+        `ready` is called when the mount is there, but before it answers: touching the mount in it never returns.
         Blocks; `mounting.Mount` does it in a thread. Raises FileSystemError, and what `ready` raises after unmounting.
         """
         self._call(os.fspath(mountpoint), self._native.mount, mountpoint, ready)
