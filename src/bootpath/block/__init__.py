@@ -9,22 +9,28 @@ from bootpath.block.concat import Concat
 from bootpath.block.constant import ErrorDevice, ZeroDevice
 from bootpath.block.fault import Fault, Kind, Rule, pack_rules, parse_rules
 from bootpath.block.file import FileDevice
+from bootpath.block.hydration import Hydration
 from bootpath.block.late import LateDisk
 from bootpath.block.linear import Linear
 from bootpath.block.live import Classic, Live, accept_same_disk, live_disk
 from bootpath.block.log import Log
 from bootpath.block.memory import MemoryDevice
+from bootpath.block.open import SCHEMES, open_device
 from bootpath.block.overlay import Overlay
+from bootpath.block.overlaycommit import OverlayInfo, commit_overlay, discard_overlay, overlay_info
+from bootpath.block.overlayfile import OverlayFile
 from bootpath.block.preload import Preload
 from bootpath.block.stack import TARGETS, Stack, open_table
 
 __all__ = [
+    "SCHEMES",
     "TARGETS",
     "Classic",
     "Concat",
     "ErrorDevice",
     "Fault",
     "FileDevice",
+    "Hydration",
     "Kind",
     "LateDisk",
     "Linear",
@@ -32,13 +38,19 @@ __all__ = [
     "Log",
     "MemoryDevice",
     "Overlay",
+    "OverlayFile",
+    "OverlayInfo",
     "Preload",
     "Rule",
     "Stack",
     "ZeroDevice",
     "accept_same_disk",
+    "commit_overlay",
+    "discard_overlay",
     "live_disk",
+    "open_device",
     "open_table",
+    "overlay_info",
     "pack_rules",
     "parse_rules",
 ]

@@ -96,6 +96,22 @@ class LateDisk:
         """The disk if it has arrived and was accepted, without looking for it."""
         return self._disk
 
+    @property
+    def refusal(self) -> str | None:
+        """Why the disk that was found is refused, or None."""
+        refusal = self._refusal
+        return None if refusal is None else refusal.reason
+
+    @property
+    def absence(self) -> str | None:
+        """Why no disk will ever come, or None."""
+        return self._absent
+
+    @property
+    def losses(self) -> int:
+        """How many disks have vanished."""
+        return len(self._retired)
+
     def get(self) -> Device:
         """The disk, waiting for it. EIO when it is absent at the deadline, or refused."""
         disk = self._disk

@@ -1,0 +1,84 @@
+"""From what a user types to a device: a path, or a URL by its scheme.
+
+    disk.img  /dev/sda2  file:///srv/disk.img   a file or a block device
+    nbd://host[:port]/export  nbd+unix:///export?socket=path
+    https://host/disk.img  http://…  s3://bucket/key   read-only; needs bootpath[remote]
+
+A path with a colon and two slashes in it is written ``./like://this``. To add a scheme: write its opener here and name
+it in `SCHEMES`.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+from urllib.parse import unquote, urlsplit
+
+from bootpath.block.file import FileDevice
+from bootpath.core.device import Device
+from bootpath.core.errors import DeviceError
+
+Opener: TypeAlias = Callable[[str, bool], Device]
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def open_device(spec: str, *, writable: bool = False) -> Device:
+    """The device that `spec` names. DeviceError: EINVAL for an unknown scheme, EPERM when it cannot be written."""
+    match = _SCHEME.match(spec)
+    if match is None:
+        return _open_path(spec, writable)
+    opener = SCHEMES.get(match[1].lower())
+    if opener is None:
+        raise DeviceError(
+            f"scheme is {match[1]!r}",
+            errno=errno.EINVAL,
+            where=spec.partition("?")[0],
+            expected="one of " + " ".join(sorted(SCHEMES)),
+            hint="write ./ before a path",
+        )
+    return opener(spec, writable)
+
+
+def _open_path(spec: str, writable: bool) -> Device:
+    return FileDevice.open(spec, writable=writable)
+
+
+def _open_file(spec: str, writable: bool) -> Device:
+    parts = urlsplit(spec)
+    if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
+        raise DeviceError("not a file of this machine", errno=errno.EINVAL, where=spec, expected="file:///path")
+    return FileDevice.open(unquote(parts.path), writable=writable)
+
+
+def _open_nbd(spec: str, writable: bool) -> Device:
+    from bootpath.block.nbdclient import open_nbd  # sockets and TLS: for those who name a server
+
+    return open_nbd(spec, writable=writable)
+
+
+def _open_remote(spec: str, writable: bool) -> Device:
+    if writable:
+        raise DeviceError(
+            "a remote object is read-only",
+            errno=errno.EPERM,
+            where=spec.partition("?")[0],
+            hint="put an overlay over it",
+        )
+    from bootpath.block.remote import open_remote
+
+    return open_remote(spec)
+
+
+SCHEMES: Mapping[str, Opener] = {
+    "file": _open_file,
+    "nbd": _open_nbd,
+    "nbd+unix": _open_nbd,
+    "nbds": _open_nbd,
+    "nbds+unix": _open_nbd,
+    "http": _open_remote,
+    "https": _open_remote,
+    "s3": _open_remote,
+}

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bootpath.block import SCHEMES, FileDevice, open_device
+from bootpath.core import DeviceError, read_bytes
+from tests.support.patterns import assert_pattern, pattern
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "a disk.img"
+    path.write_bytes(pattern(0, 8192))
+    return path
+
+
+def test_paths(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(image.parent)
+    for spec in (str(image), image.name, image.as_uri(), image.as_uri().replace("file:///", "file://localhost/")):
+        device = open_device(spec)
+        assert isinstance(device, FileDevice)
+        assert device.read_only
+        assert_pattern(read_bytes(device, 0, 8192), 0)
+        device.close()
+    device = open_device(str(image), writable=True)
+    device.write(0, pattern(0, 512, tag=1))
+    device.close()
+    assert image.read_bytes()[:512] == pattern(0, 512, tag=1)
+
+
+def test_a_path_that_looks_like_a_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkdir("odd:")
+    Path("odd:/disk").write_bytes(bytes(512))
+    open_device("./odd://disk").close()
+    with pytest.raises(DeviceError, match=r"scheme is 'odd', expected one of .*; write \./ before a path"):
+        open_device("odd://disk")
+
+
+@pytest.mark.parametrize(
+    ("spec", "writable", "code"),
+    [
+        ("/nonexistent", False, "ENOENT"),
+        ("file://elsewhere/disk", False, "EINVAL"),
+        ("ftp://host/disk", False, "EINVAL"),
+        ("https://host/disk?token=hush", True, "EPERM"),
+        ("s3://bucket/key", True, "EPERM"),
+        ("nbds://host/", False, "ENOTSUP"),
+        ("nbd+unix:///?socket=/nonexistent", False, "EIO"),
+    ],
+)
+def test_refusals(spec: str, writable: bool, code: str) -> None:
+    with pytest.raises(DeviceError) as error:
+        open_device(spec, writable=writable)
+    assert error.value.errno_name == code
+    assert "hush" not in str(error.value)
+
+
+def test_every_scheme_is_lower_case() -> None:
+    assert all(scheme == scheme.lower() for scheme in SCHEMES)
