@@ -8,6 +8,7 @@ because nothing says which one the loader read.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bootpath.block import Classic, LateDisk, Linear, Live, Overlay, accept_same_disk
@@ -16,6 +17,7 @@ from bootpath.boot.memory import Memory
 from bootpath.boot.timeline import Clock
 from bootpath.core import (
     BootError,
+    Buffer,
     Checked,
     Device,
     DeviceError,
@@ -82,6 +84,28 @@ def start_lived(
     A read that no RAM holds waits for the physical disk up to `deadline_seconds`, then fails with EIO.
     """
     handoff = read_environment(environment)
+    preload = _preload(handoff, memory)
+    late = no_disk()
+    if drivers.disks:
+        finder = _Finder(handoff, preload, drivers)
+        late = LateDisk(
+            finder.find, accept=finder.judge, deadline_seconds=deadline_seconds, clock=clock, name=LIVE_NAME
+        )
+    live = live_base(handoff, preload, late, block_bytes=block_bytes)
+    overlay = Overlay(live, max_bytes=overlay_bytes)
+    return LiveDisk(checked(overlay), overlay, late, handoff)
+
+
+def no_disk() -> LateDisk:
+    """What stands for the physical disk when none will come."""
+    return LateDisk.none("no physical disk will come, and this is not preloaded: preload more, or all of it")
+
+
+def live_base(handoff: Handoff, preload: Buffer, late: LateDisk, *, block_bytes: int = 4096) -> Live:
+    """The preload over the late disk: what the live disk's overlay lies on.
+
+    Raises BootError when the loader did not say how large the file system is.
+    """
     if handoff.full_size_bytes is None:
         raise BootError(
             "the loader did not say how large the file system is",
@@ -89,36 +113,39 @@ def start_lived(
             expected="REDOXFS_FULL_SIZE in the environment",
             hint="boot it with --classic, or with a loader that hands it over",
         )
-    preload = _preload(handoff, memory)
-    identity = Identity(LIVE_NAME, handoff.redoxfs_uuid, handoff.disk_guid, handoff.partition_guid)
-    late = LateDisk.none("no physical disk will come, and this is not preloaded: preload more, or all of it")
-    if drivers.disks:
-        finder = _Finder(handoff, identity, preload, drivers)
-        late = LateDisk(
-            finder.find, accept=finder.judge, deadline_seconds=deadline_seconds, clock=clock, name=LIVE_NAME
-        )
-    live = Live(
-        preload, handoff.preload_extents, handoff.full_size_bytes, late, block_bytes=block_bytes, identity=identity
+    return Live(
+        preload,
+        handoff.preload_extents,
+        handoff.full_size_bytes,
+        late,
+        block_bytes=block_bytes,
+        identity=_identity(handoff),
     )
-    overlay = Overlay(live, max_bytes=overlay_bytes)
-    return LiveDisk(checked(overlay), overlay, late, handoff)
+
+
+def same_disk(handoff: Handoff, preload: Buffer) -> Callable[[Device], None]:
+    """The judgement of a physical disk: who it is, how large, and the preloaded part of its header ring."""
+    extents = handoff.preload_extents
+    return accept_same_disk(
+        preload,
+        extents,
+        handoff.full_size_bytes or 0,
+        identity=_identity(handoff),
+        probes=ExtentSet(extents).intersect(Extent(0, RING_BYTES)),
+    )
+
+
+def _identity(handoff: Handoff) -> Identity:
+    return Identity(LIVE_NAME, handoff.redoxfs_uuid, handoff.disk_guid, handoff.partition_guid)
 
 
 class _Finder:
     """Looks through the disks that have appeared for the one that the loader read."""
 
-    def __init__(self, handoff: Handoff, identity: Identity, preload: memoryview, drivers: Drivers) -> None:
-        assert handoff.full_size_bytes is not None
+    def __init__(self, handoff: Handoff, preload: memoryview, drivers: Drivers) -> None:
         self._handoff = handoff
         self._drivers = drivers
-        extents = handoff.preload_extents
-        self._accept = accept_same_disk(
-            preload,
-            extents,
-            handoff.full_size_bytes,
-            identity=identity,
-            probes=ExtentSet(extents).intersect(Extent(0, RING_BYTES)),
-        )
+        self._accept = same_disk(handoff, preload)
 
     def _sort(self) -> tuple[list[Linear], list[tuple[Linear, Error]]]:
         """Candidates that are the disk, and those that are not, with the reason."""
@@ -127,7 +154,7 @@ class _Finder:
         for disk in self._drivers.present():
             candidate = Linear(disk, 0, disk.size_bytes)
             try:
-                candidate = _locate(disk, self._handoff)
+                candidate = locate(disk, self._handoff)
                 self._accept(candidate)
             except (FormatError, DeviceError) as fault:
                 refused.append((candidate, fault))
@@ -153,17 +180,17 @@ class _Finder:
             raise next(fault for other, fault in refused if other.identity == candidate.identity)
 
 
-def _locate(disk: Device, handoff: Handoff) -> Linear:
+def locate(disk: Device, handoff: Handoff, *, owns: bool = False) -> Linear:
     """The file system on a disk that appeared: where the loader found it, by partition GUID or by offset.
 
-    Raises FormatError when there is nothing like it.
+    What is returned closes the disk when it `owns` it. Raises FormatError when there is nothing like it.
     """
     discovery = find_redoxfs(disk)
     offset = handoff.phys_offset_bytes
     for place in discovery.places:
         same_partition = place.partition is not None and place.partition.guid == handoff.partition_guid
         if place.ring.newest is not None and (same_partition or place.offset_bytes == offset):
-            return place_device(disk, discovery, place)
+            return place_device(disk, discovery, place, owns=owns)
     raise FormatError(
         "holds no RedoxFS where the loader found one",
         where=disk.identity.name,

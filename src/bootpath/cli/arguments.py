@@ -32,6 +32,11 @@ def duration(text: str) -> float:
     return float(match[1]) * {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0}[match[2]]
 
 
+def preload(text: str) -> str | int:
+    """A preload: ``full``, ``plan``, or the size of a prefix."""
+    return text if text in ("full", "plan") else size(text)
+
+
 def uuid(text: str) -> UUID:
     """A dashed UUID."""
     try:

@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bootpath.cli.arguments import add_disk, add_json, add_password, duration, read_password, size
+from bootpath.cli.arguments import add_disk, add_json, add_password, duration, preload, read_password
 
 if TYPE_CHECKING:
     from bootpath.boot import Preload, Rehearsal
@@ -31,10 +31,6 @@ exit codes: 0 it boots, 1 failed (no such file, wrong password), 2 usage, 3 it d
 """
 
 
-def _preload(text: str) -> str | int:
-    return text if text in ("full", "plan") else size(text)
-
-
 def configure(commands: Any, name: str) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
@@ -44,7 +40,7 @@ def configure(commands: Any, name: str) -> None:
     group = parser.add_argument_group("preload")
     group.add_argument(
         "--preload",
-        type=_preload,
+        type=preload,
         metavar="SIZE|full|plan",
         help="what goes to RAM first: a prefix, everything, or a plan (default: plan; with --classic 1024MiB)",
     )

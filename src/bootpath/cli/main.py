@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bootpath import __version__
-from bootpath.cli import boot, build, completion, inspect, plan
+from bootpath.cli import boot, build, completion, inspect, overlay, plan, serve
 
 FAILED, USAGE, BAD_VERDICT, INTERRUPTED = 1, 2, 3, 130
 
@@ -21,6 +21,8 @@ COMMANDS = {
     "inspect": inspect,
     "plan": plan,
     "boot": boot,
+    "serve": serve,
+    "overlay": overlay,
     "completion": completion,
 }
 
@@ -31,6 +33,7 @@ examples:
   bootpath plan disk.img --preload 1024MiB --picture plan.png
   bootpath boot disk.img --disk-delay 2s
   bootpath boot disk.img --classic --preload 1024MiB
+  bootpath serve disk.img --preload plan --socket /run/disk.sock
 """
 
 
@@ -68,9 +71,16 @@ def _report(fault: BaseException) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Usage errors leave through SystemExit(2), as argparse does."""
-    options = build_parser().parse_args(arguments)
+    return run_command(build_parser(), lambda options: options.run(options), arguments)
+
+
+def run_command(
+    parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int], arguments: Sequence[str] | None
+) -> int:
+    """Parse, run, and turn what goes wrong into one line on stderr and an exit code."""
+    options = parser.parse_args(arguments)
     try:
-        code: int = options.run(options)
+        code = run(options)
         sys.stdout.flush()
         return code
     except BrokenPipeError:

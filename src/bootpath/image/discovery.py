@@ -153,8 +153,11 @@ def choose_place(discovery: Discovery, *, where: str, file_system_uuid: UUID | N
     return usable[0]
 
 
-def place_device(disk: Device, discovery: Discovery, place: Place) -> Linear:
-    """The file system's own device (byte 0 is ring slot 0), with the identity its disk and partition give it."""
+def place_device(disk: Device, discovery: Discovery, place: Place, *, owns: bool = False) -> Linear:
+    """The file system's own device (byte 0 is ring slot 0), with the identity its disk and partition give it.
+
+    It closes the disk when it `owns` it.
+    """
     newest = place.ring.newest
     assert newest is not None
     identity = Identity(
@@ -163,7 +166,7 @@ def place_device(disk: Device, discovery: Discovery, place: Place) -> Linear:
         disk_guid=discovery.gpt.disk_guid if discovery.gpt is not None else None,
         partition_guid=place.partition.guid if place.partition is not None else None,
     )
-    return Linear(disk, place.offset_bytes, newest.size_bytes, identity=identity)
+    return Linear(disk, place.offset_bytes, newest.size_bytes, identity=identity, owns=owns)
 
 
 def open_root(disk: Device, *, password: bytes | None = None) -> RedoxFS:

@@ -1,0 +1,94 @@
+"""Exports: a name, a device and what clients are told about them.
+
+A device says which reads it can answer without waiting (`read_resident`); for writing there is no such question in the
+contract, so `WRITES_AT_ONCE` lists the devices whose writes never wait, and at which granularity. Writes to all others
+go to a worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from bootpath.block import MemoryDevice, Overlay, ZeroDevice
+from bootpath.core.device import Checked, Device, checked
+from bootpath.formats.nbd import TransmissionFlag
+
+# Bytes to which offset and length must be aligned for a write, zero or discard not to wait: the overlay reads its base
+# for a part of a 4 KiB block only.
+WRITES_AT_ONCE: Mapping[type, int] = {MemoryDevice: 1, ZeroDevice: 1, Overlay: 4096}
+
+BASE_ALLOCATION = "base:allocation"
+SOURCE = "bootpath:source"
+CONTEXTS: Mapping[str, int] = {BASE_ALLOCATION: 1, SOURCE: 2}  # name: id
+
+# The flags of bootpath:source: where a block comes from. 0 is a place that has no number.
+SOURCES: Mapping[str, int] = {"preload": 1, "overlay": 2, "disk": 3, "zero": 4, "file": 5, "memory": 6, "error": 7}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Export:
+    """One device under one name. The device stays its owner's, unless the exports are made per connection.
+
+    `read_only` refuses writing to a device that could be written. `shared` says that every connection reaches this
+    same device object, so that a client may use several (NBD_FLAG_CAN_MULTI_CONN).
+    """
+
+    name: str
+    device: Device
+    description: str = ""
+    read_only: bool = False
+    shared: bool = True
+
+    @property
+    def refuses_writes(self) -> bool:
+        """True when the client may only read."""
+        return self.read_only or self.device.read_only
+
+    def checked(self) -> Checked:
+        """The device with its contract enforced."""
+        return checked(self.device)
+
+    def write_granularity(self) -> int | None:
+        """Alignment at which a write never waits, or None when every write may."""
+        device = self.device.lower if isinstance(self.device, Checked) else self.device
+        return WRITES_AT_ONCE.get(type(device))
+
+    def flags(self, *, chunked: bool, status_payload: bool) -> int:
+        """NBD_FLAG_* for a client that negotiated structured or extended replies (`chunked`)."""
+        flags = (
+            TransmissionFlag.HAS_FLAGS
+            | TransmissionFlag.SEND_FLUSH
+            | TransmissionFlag.SEND_FUA
+            | TransmissionFlag.SEND_CACHE
+        )
+        if self.refuses_writes:
+            flags |= TransmissionFlag.READ_ONLY
+        else:
+            flags |= TransmissionFlag.SEND_TRIM | TransmissionFlag.SEND_WRITE_ZEROES | TransmissionFlag.SEND_FAST_ZERO
+        if self.shared:
+            flags |= TransmissionFlag.CAN_MULTI_CONN
+        # "MUST leave this flag clear if structured replies have not been negotiated"
+        if chunked:
+            flags |= TransmissionFlag.SEND_DF
+        if status_payload:
+            flags |= TransmissionFlag.BLOCK_STATUS_PAYLOAD
+        return int(flags)
+
+
+Exports: TypeAlias = Mapping[str, Export]
+ExportSource: TypeAlias = Exports | Callable[[], Exports]
+
+
+def find_export(exports: Exports, name: str) -> Export | None:
+    """The export of that name. The empty name is the default export: the one called "", or the only one there is."""
+    export = exports.get(name)
+    if export is None and name == "" and len(exports) == 1:
+        return next(iter(exports.values()))
+    return export
+
+
+def source_number(source: str) -> int:
+    """The number of a source in bootpath:source."""
+    return SOURCES.get(source, 0)

@@ -1,0 +1,295 @@
+"""``bootpath serve`` and ``lived`` as processes, with real clients."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from bootpath.block import FileDevice, open_device
+from bootpath.boot import Preload, PreloadKind, Timeline, load, plan_boot
+from bootpath.cli.main import main
+from bootpath.core import checked, read_bytes
+from bootpath.fs import RedoxFS
+from tests.support.images import FAR_FILE, MIB, copy, digest, make_image
+from tests.support.tools import tool
+
+FS_OFFSET = 2 * MIB
+
+
+@contextmanager
+def serving(program: str, *arguments: str | Path) -> Iterator[str]:
+    """Run a server; yields the URI it says it serves."""
+    command = [sys.executable, "-c", f"import sys; from bootpath.cli.{program} import main; sys.exit(main())"]
+    with subprocess.Popen([*command, *map(str, arguments)], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        try:
+            assert line.startswith("serving "), line + process.stderr.read()
+            yield line.split()[1]
+        finally:
+            process.terminate()
+            errors = process.stderr.read()
+        assert process.wait() == 0, errors
+        assert "Traceback" not in errors
+
+
+def run(*command: str | Path) -> str:
+    return subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True).stdout
+
+
+def with_export(uri: str, export: str) -> str:
+    return uri.replace(":///?", f":///{export}?")
+
+
+@pytest.mark.parametrize("preload", ["0", "full", "plan", "3MiB"])
+def test_a_copy_of_what_is_served_is_the_disk(image: Path, tmp_path: Path, preload: str) -> None:
+    with serving("main", "serve", image, "--preload", preload, "--socket", tmp_path / "s") as uri:
+        assert run(tool("nbdinfo"), "--size", uri).strip() == str(image.stat().st_size)
+        run(tool("nbdcopy"), "--connections=4", uri, tmp_path / "copy")
+        run(tool("qemu-img"), "compare", "-f", "raw", "-F", "raw", image, uri)
+    assert digest(tmp_path / "copy") == digest(image)
+    assert not (tmp_path / "s").exists()
+
+
+def test_the_run_option_and_its_exit_code(image: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", str(image), "--preload", "plan", "--run", f"{tool('nbdinfo')} --list $uri && exit 7"]) == 7
+    output = capfd.readouterr().out
+    for name in ('export=""', 'export="disk/0"', 'export="disk.live"'):
+        assert name in output
+
+
+def test_exports_share_what_is_written(image: Path, tmp_path: Path) -> None:
+    before = digest(image)
+    with serving("main", "serve", image, "--socket", tmp_path / "s") as uri:
+        run(tool("qemu-io"), "-f", "raw", "-c", f"write -P 0xab {FS_OFFSET + 8 * MIB} 8k", uri)
+        said = run(tool("qemu-io"), "-f", "raw", "-c", f"read -P 0xab {8 * MIB} 8k", with_export(uri, "disk.live"))
+        assert "verification failed" not in said
+        with closing(open_device(with_export(uri, "disk.live"))) as device, RedoxFS.open(checked(device)) as fs:
+            assert fs.exists("/etc/passwd")
+    assert digest(image) == before
+
+
+def test_an_overlay_for_each_client(image: Path, tmp_path: Path) -> None:
+    with (
+        serving("main", "serve", image, "--overlay-per-client", "--socket", tmp_path / "s") as uri,
+        closing(open_device(uri, writable=True)) as one,
+        closing(open_device(uri, writable=True)) as two,
+    ):
+        original = read_bytes(two, 4096, 4096)
+        one.write(4096, b"\xab" * 4096)
+        assert read_bytes(one, 4096, 4096) == b"\xab" * 4096
+        assert read_bytes(two, 4096, 4096) == original
+
+
+def test_a_persistent_overlay_lasts(image: Path, tmp_path: Path) -> None:
+    arguments = ("serve", image, "--overlay", tmp_path / "changes", "--socket", tmp_path / "s")
+    with serving("main", *arguments) as uri:
+        run(tool("qemu-io"), "-f", "raw", "-c", "write -P 0xcd 1M 64k", "-c", "flush", uri)
+    with serving("main", *arguments) as uri:
+        assert "verification failed" not in run(tool("qemu-io"), "-f", "raw", "-c", "read -P 0xcd 1M 64k", uri)
+
+
+def test_what_was_flushed_survives_kill_9(image: Path, tmp_path: Path) -> None:
+    arguments = ("serve", image, "--overlay", tmp_path / "o", "--socket", tmp_path / "s")
+    command = [sys.executable, "-m", "bootpath", *map(str, arguments)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        uri = server.stderr.readline().split()[1]
+        run(tool("qemu-io"), "-f", "raw", "-c", "write -P 0xcd 1M 64k", "-c", "flush", uri)
+        server.send_signal(signal.SIGKILL)
+    (tmp_path / "s").unlink()
+    with serving("main", *arguments) as uri:
+        assert "verification failed" not in run(tool("qemu-io"), "-f", "raw", "-c", "read -P 0xcd 1M 64k", uri)
+
+
+def test_overlay_info_commit_and_discard(image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base, overlay = copy(image, tmp_path / "base.img"), tmp_path / "changes"
+    with serving("main", "serve", base, "--overlay", overlay, "--socket", tmp_path / "s") as uri:
+        run(tool("qemu-io"), "-f", "raw", "-c", "write -P 0xcd 1M 64k", "-c", "flush", uri)
+    before = digest(base)
+    assert main(["overlay", "info", str(overlay), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["dirty_bytes"] == 65536
+    assert main(["overlay", "commit", str(overlay), str(base)]) == 0
+    assert "would write 64 KiB" in capsys.readouterr().out
+    assert digest(base) == before
+    assert main(["overlay", "commit", str(overlay), str(base), "--apply"]) == 0
+    assert base.read_bytes()[MIB : MIB + 65536] == b"\xcd" * 65536
+    assert main(["overlay", "discard", str(overlay), "--apply"]) == 0
+    assert main(["overlay", "info", str(base)]) == 1
+
+
+def test_a_table(image: Path, tmp_path: Path) -> None:
+    table = tmp_path / "table"
+    table.write_text(f"0 2048 linear {image} 4096\n2048 2048 zero\n")
+    with (
+        serving("main", "serve", image, "--table", table, "--socket", tmp_path / "s") as uri,
+        closing(open_device(with_export(uri, "dm"))) as device,
+    ):
+        assert read_bytes(device, 0, MIB) == image.read_bytes()[FS_OFFSET : FS_OFFSET + MIB]
+        assert read_bytes(device, MIB, MIB) == bytes(MIB)
+
+
+def test_read_only(image: Path, tmp_path: Path) -> None:
+    with serving("main", "serve", image, "--read-only", "--socket", tmp_path / "s") as uri:
+        assert json.loads(run(tool("nbdinfo"), "--json", uri))["exports"][0]["is_read_only"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pattern"),
+    [
+        (["--tcp", "0.0.0.0:0"], "reachable from other machines"),
+        (["--tcp", ":0"], "reachable from other machines"),
+        (["--tcp", "nonsense"], "not HOST:PORT"),
+        (["--read-only", "--overlay", "x"], "keeps no writes"),
+        (["--overlay-per-client", "--overlay", "x"], "in RAM"),
+        (["--plan", "p", "--preload", "full"], "--preload plan only"),
+    ],
+)
+def test_usage(image: Path, capsys: pytest.CaptureFixture[str], arguments: Sequence[str], pattern: str) -> None:
+    assert main(["serve", str(image), *arguments]) == 2
+    assert pattern in capsys.readouterr().err
+
+
+def test_tcp_on_loopback(image: Path) -> None:
+    with serving("main", "serve", image, "--tcp", "127.0.0.1:0") as uri:
+        assert uri.startswith("nbd://127.0.0.1:")
+        assert run(tool("nbdinfo"), "--size", uri).strip() == str(image.stat().st_size)
+
+
+def test_the_service_manager_is_told(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        assert main(["serve", str(image), "--run", "true"]) == 0
+        said = [manager.recv(4096).decode().splitlines()[0] for _ in range(2)]
+    assert said == ["READY=1", "STOPPING=1"]
+
+
+# lived
+
+
+def handed_over(image: Path, directory: Path) -> tuple[Path, Path]:
+    """The environment block and the preload, as a boot loader leaves them."""
+    with closing(FileDevice.open(image)) as disk:
+        plan = Preload(PreloadKind.PLAN, plan=plan_boot(disk).plan)
+        handover = load(disk, plan, Timeline(lambda: 0.0))
+    environment, memory = directory / "environment", directory / "memory"
+    environment.write_bytes(handover.environment)
+    address = int(
+        next(line for line in handover.environment.decode().splitlines() if "LIVE_ADDR" in line).split("=")[1], 16
+    )
+    memory.write_bytes(handover.memory.at(address, handover.preload_bytes, what="preload"))
+    return environment, memory
+
+
+def test_lived_serves_before_there_is_a_disk(image: Path, tmp_path: Path) -> None:
+    environment, memory = handed_over(image, tmp_path)
+    disk = tmp_path / "late.img"
+    with (
+        serving(
+            "lived",
+            "--env",
+            environment,
+            "--memory",
+            memory,
+            "--disk",
+            disk,
+            "--deadline",
+            "20",
+            "--socket",
+            tmp_path / "s",
+        ) as uri,
+        closing(open_device(uri, writable=True)) as device,
+        RedoxFS.open(checked(device), cleanup=True) as fs,
+    ):
+        assert fs.read("/etc/passwd").startswith(b"root;")
+        os.rename(copy(image, tmp_path / "arriving.img"), disk)
+        assert len(fs.read(FAR_FILE)) == 6 * MIB
+    assert digest(disk) == digest(image)
+
+
+def test_lived_refuses_another_disk(image: Path, tmp_path: Path) -> None:
+    environment, memory = handed_over(image, tmp_path)
+    other = make_image(tmp_path, "other.img", uuid=UUID(int=5))
+    with (
+        serving(
+            "lived",
+            "--env",
+            environment,
+            "--memory",
+            memory,
+            "--disk",
+            other,
+            "--deadline",
+            "1",
+            "--socket",
+            tmp_path / "s",
+        ) as uri,
+        closing(open_device(uri, writable=True)) as device,
+        RedoxFS.open(checked(device), cleanup=True) as fs,
+    ):
+        assert fs.read("/etc/passwd").startswith(b"root;")
+        with pytest.raises(Exception, match=r"EIO|failed|error"):
+            fs.read(FAR_FILE)
+
+
+def test_lived_with_a_driver_in_another_process(image: Path, tmp_path: Path) -> None:
+    """lived and the disk's driver are processes of their own; the driver dies and another comes."""
+    environment, memory = handed_over(image, tmp_path)
+    driver_socket = tmp_path / "driver"
+    driver_uri = f"nbd+unix:///?socket={driver_socket}"
+    with (
+        serving(
+            "lived",
+            "--env",
+            environment,
+            "--memory",
+            memory,
+            "--disk",
+            driver_uri,
+            "--deadline",
+            "20",
+            "--socket",
+            tmp_path / "s",
+        ) as uri,
+        closing(open_device(uri, writable=True)) as device,
+        RedoxFS.open(checked(device), cleanup=True) as fs,
+    ):
+        fs.read("/etc/passwd")
+        driver = ("serve", image, "--read-only", "--socket", driver_socket)
+        with serving("main", *driver):
+            assert len(fs.read(FAR_FILE, 0, MIB)) == MIB
+        with serving("main", *driver):
+            assert len(fs.read(FAR_FILE, 3 * MIB, MIB)) == MIB
+
+
+@pytest.mark.parametrize(
+    ("environment", "pattern"),
+    [
+        (b"", "not a live boot"),
+        (b"DISK_LIVE_ADDR=x\nDISK_LIVE_SIZE=0000000000001000\n", "DISK_LIVE_ADDR"),
+        (b"DISK_LIVE_ADDR=0000000000001000\nDISK_LIVE_SIZE=0000000000001000\n", "REDOXFS_FULL_SIZE"),
+    ],
+)
+def test_lived_refuses_what_is_no_handoff(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], environment: bytes, pattern: str
+) -> None:
+    from bootpath.cli import lived
+
+    (tmp_path / "env").write_bytes(environment)
+    (tmp_path / "memory").write_bytes(bytes(4096))
+    code = lived.main(["--env", str(tmp_path / "env"), "--memory", str(tmp_path / "memory"), "--no-disk"])
+    assert code in (1, 3)
+    errors = capsys.readouterr().err
+    assert pattern in errors
+    assert errors.count("\n") == 1
