@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from bootpath.block.pages import Pages
 
@@ -32,15 +33,21 @@ CLEAN, DIRTY, ZERO, SAME = range(4)
 _RUNS = re.compile(rb"[\x00\x03]+|\x01+|\x02+")
 
 
+@lru_cache(maxsize=8)
+def _all_clean(blocks: int) -> bytes:
+    """The states of an overlay that nobody has written to, shared by all of the same size."""
+    return bytes(blocks)
+
+
 class Layer:
-    """States and memory of one life of an overlay over `size_bytes`."""
+    """States and memory of one life of an overlay over `size_bytes`; it costs nothing until something is written."""
 
     __slots__ = ("_pages", "held_blocks", "size_bytes", "states", "view")
 
     def __init__(self, size_bytes: int) -> None:
         blocks = -(-size_bytes // OVERLAY_BLOCK_BYTES)
         self.size_bytes = size_bytes
-        self.states = bytearray(blocks)
+        self.states: bytes | bytearray = _all_clean(blocks)
         self._pages = Pages(blocks * OVERLAY_BLOCK_BYTES)
         self.view = self._pages.view
         self.held_blocks = 0
@@ -73,6 +80,8 @@ class Layer:
         """Set the state of a run; its memory must already be what the state says."""
         held = (stop - first) if state in (DIRTY, SAME) else 0
         self.held_blocks += held - self.held(first, stop)
+        if isinstance(self.states, bytes):
+            self.states = bytearray(self.states)
         self.states[first:stop] = bytes((state,)) * (stop - first)
 
     def mark_zero(self, first: int, stop: int) -> None:

@@ -309,16 +309,30 @@ def test_index_blocks_that_multiply() -> None:
     corrupt(patient.image, lambda fs: fs.node_extents("d/packed"), "index block 511 is linked twice")
 
 
-def test_sizes_that_would_take_all_memory_or_time() -> None:
+def test_sizes_that_would_take_all_memory() -> None:
     patient = surgeon()
-    node = patient.blocks[patient.block("data").parent or 0]
-    patient.patch(node, NODE_SIZE, struct.pack("<Q", 2**62))
+    patient.patch(patient.blocks[patient.block("data").parent or 0], NODE_SIZE, struct.pack("<Q", 2**62))
     with RedoxFS.open(MemoryDevice(patient.image)) as fs:
         assert fs.lookup("d/packed").size_bytes == 2**62
         assert len(fs.read("d/packed", 2**40, 10)) == 10
-        for call in (lambda: fs.read("d/packed"), lambda: fs.truncate("d/packed", 0), lambda: fs.unlink("d/packed")):
-            with pytest.raises(FileSystemError, match="file too large"):
-                call()
+        with pytest.raises(FileSystemError, match="file too large"):
+            fs.read("d/packed")
+        fs.truncate("d/packed", 5)
+        assert fs.read("d/packed") == b"abcab"
+        assert_sound(fs)
+
+
+def test_records_that_would_take_all_time() -> None:
+    patient = surgeon()
+    node = patient.blocks[patient.block("data").parent or 0]
+    patient.patch(node, NODE_SIZE, struct.pack("<Q", 2**62))
+    level4 = NODE_LEVELS + 16 * (128 + 64 + 32 + 16)
+    patient.patch(node, level4, struct.pack("<QQ", 400 << 8, 0))
+    with RedoxFS.open(MemoryDevice(patient.image)) as fs:
+        with pytest.raises(FileSystemError, match="file too large"):
+            fs.truncate("d/packed", 5)
+        with pytest.raises(FileSystemError, match="file too large"):
+            fs.unlink("d/packed")
 
 
 def test_a_link_of_many_bytes() -> None:

@@ -105,6 +105,12 @@ def test_byte_by_byte(running: Running) -> None:
         assert client.read(0, 1024) == pattern(0, 512, 9) + pattern(512, 512)
 
 
+def test_spinning_serves_the_same() -> None:
+    with serving(patterned(), limits=Limits(spin_seconds=0.01)) as running:
+        works(running)
+        works(running)
+
+
 # One device for each client
 
 
