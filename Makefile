@@ -12,12 +12,13 @@ NATIVE_SOURCES := $(wildcard native/src/*.rs) native/Cargo.toml native/Cargo.loc
 
 
 # What the tests compare with: apt packages of Debian and Ubuntu, and the upstream programs from crates.io.
-APT_TOOLS := sgdisk:gdisk fsck.fat:dosfstools mcopy:mtools fusermount3:fuse3 strace:strace chromium:chromium
+APT_TOOLS := sgdisk:gdisk fsck.fat:dosfstools mcopy:mtools fusermount3:fuse3 strace:strace chromium:chromium \
+	qemu-img:qemu-utils nbdinfo:libnbd-bin nbdkit:nbdkit nbdsh:python3-libnbd fio:fio openssl:openssl
 UPSTREAM_TOOLS := $(UPSTREAM)/bin/redoxfs
 
 export BOOTPATH_UPSTREAM := $(CURDIR)/$(UPSTREAM)/bin
 
-.PHONY: help setup tools demo test bench docs lint format clean
+.PHONY: help setup tools demo test bench soak docs lint format clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -63,6 +64,9 @@ test: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img ## everyth
 
 bench: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img ## measure beside the peers, print ratios, write docs/benchmarks.md
 	$(BIN)/python -m bench.run --demo $(BUILD)/demo --upstream $(UPSTREAM)/bin --write docs/benchmarks.md
+
+soak: $(INSTALLED) ## ten minutes of clients that verify, a flapping disk and a hostile client
+	$(BIN)/python -m bench.soak --minutes 10
 
 docs: $(INSTALLED) ## rewrite the command reference from the parser
 	$(BIN)/python docs/generate.py

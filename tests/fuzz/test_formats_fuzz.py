@@ -18,12 +18,14 @@ from bootpath.core.errors import FormatError
 from bootpath.formats import (
     pack_dm_create,
     pack_handoff,
+    pack_nbd_uri,
     pack_plan,
     pack_row,
     pack_table,
     pack_trace,
     parse_dm_create,
     parse_handoff,
+    parse_nbd_uri,
     parse_plan,
     parse_row,
     parse_table,
@@ -63,6 +65,11 @@ def _dm_create(data: bytes) -> None:
     assert parse_dm_create(pack_dm_create(devices)) == devices
 
 
+def _nbd_uri(data: bytes) -> None:
+    uri = parse_nbd_uri(_text(data))
+    assert parse_nbd_uri(pack_nbd_uri(uri)) == uri
+
+
 def _plan(data: bytes) -> None:
     plan = parse_plan(data)
     assert parse_plan(pack_plan(plan)) == plan
@@ -92,6 +99,7 @@ PARSERS: dict[str, Callable[[bytes], None]] = {
     "table": _table,
     "row": _row,
     "dm_create": _dm_create,
+    "nbd_uri": _nbd_uri,
     "plan": _plan,
     "trace": _trace,
     "gpt": _gpt,
@@ -103,6 +111,7 @@ COVERED = {
     "parse_table": "table",
     "parse_row": "row",
     "parse_dm_create": "dm_create",
+    "parse_nbd_uri": "nbd_uri",
     "parse_plan": "plan",
     "parse_trace": "trace",
     "read_gpt": "gpt",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bootpath.block import MemoryDevice
-from bootpath.core.errors import RemoteProtocolError
+from bootpath.core.errors import FormatError, RemoteProtocolError
+from bootpath.formats import nbd
 from bootpath.formats import nbdoptions as wire
 from bootpath.formats.nbd import Command, CommandFlag, Request, pack_request
 from bootpath.serve import Export, Limits, Requests
@@ -74,6 +78,46 @@ def test_a_handshake_ends_or_wants_more(data: bytes, places: list[int], tls: Tls
     assert not any(isinstance(event, Close) for event in events[:-1])
     starts = [index for index, event in enumerate(events) if isinstance(event, StartTls)]
     assert all(isinstance(event, Close) for index in starts for event in events[index + 1 :])
+
+
+PARSERS: dict[str, Callable[[bytes], object]] = {
+    "request": nbd.parse_request,
+    "extended request": lambda data: nbd.parse_request(data, extended=True),
+    "reply": nbd.parse_reply,
+    "error": lambda data: nbd.parse_error(data, with_offset=False),
+    "error with offset": lambda data: nbd.parse_error(data, with_offset=True),
+    "hole": nbd.parse_hole,
+    "block status": nbd.parse_block_status,
+    "extended block status": lambda data: nbd.parse_block_status(data, extended=True),
+    "status filter": nbd.parse_status_filter,
+    "greeting": wire.parse_greeting,
+    "option": wire.parse_option,
+    "option reply": wire.parse_option_reply,
+    "export reply": wire.parse_export_reply,
+    "name": wire.parse_name,
+    "info request": wire.parse_info_request,
+    "meta query": wire.parse_meta_query,
+    "info": wire.parse_info,
+    "server": wire.parse_server,
+    "meta context": wire.parse_meta_context,
+}
+
+
+@pytest.mark.parametrize("name", PARSERS)
+@given(st.one_of(st.binary(max_size=80), st.binary(max_size=20).map(lambda tail: bytes(7) + b"\x04" + tail)))
+def test_a_parser_gives_a_value_or_a_format_error(name: str, data: bytes) -> None:
+    with suppress(FormatError):
+        PARSERS[name](data)
+
+
+@given(st.builds(wire.MetaQuery, names, queries.map(tuple)))
+def test_meta_queries_come_back(query: wire.MetaQuery) -> None:
+    assert wire.parse_meta_query(wire.pack_meta_query(query)) == query
+
+
+@given(st.builds(wire.InfoRequest, names, st.lists(st.integers(0, 0xFFFF), max_size=9).map(tuple)))
+def test_info_requests_come_back(request: wire.InfoRequest) -> None:
+    assert wire.parse_info_request(wire.pack_info_request(request)) == request
 
 
 lengths = st.one_of(st.integers(0, 5000), st.sampled_from([70_000, 300_000, 2**25, 2**25 + 1, 2**32 - 1]))
