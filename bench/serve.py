@@ -28,6 +28,11 @@ from bootpath.block import FileDevice, MemoryDevice, Overlay
 from bootpath.core import Device, checked
 from bootpath.serve import Export, Server
 
+HEADING = "## Serving"
+EXPLANATION = (
+    "fio's nbd engine over a Unix socket, every server on the same jobs in turn, medians; the ratio is the median of "
+    "the rounds' ratios to the best peer of each round, first for our memory, then for our overlay over a file."
+)
 IMAGE_BYTES = 1 << 30
 WARM_BYTES = 256 << 20
 
@@ -154,6 +159,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--work", type=Path, default=Path("build/bench"))
+    parser.add_argument("--append", type=Path, metavar="PAGE", help="put the table at the end of this page")
     parser.add_argument("--only", default="", help="jobs whose name contains this")
     parser.add_argument("--serve", nargs=3, metavar=("KIND", "IMAGE", "SOCKET"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -167,8 +173,13 @@ def main() -> None:
     work = arguments.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     jobs = [job for job in JOBS if arguments.only in job.name]
+    lines = []
     for line in compare(jobs, work, rounds=arguments.rounds, seconds=arguments.seconds):
         print(line, flush=True)
+        lines.append(line)
+    if arguments.append is not None:
+        before = arguments.append.read_text().partition(HEADING)[0].rstrip()
+        arguments.append.write_text("\n\n".join((before, HEADING, EXPLANATION, "\n".join(lines))) + "\n")
 
 
 if __name__ == "__main__":
