@@ -18,11 +18,11 @@ use libc::EIO;
 use redoxfs::{Node, TreeData, TreePtr};
 use syscall::error::{Error, Result};
 
-use crate::disk::Watcher;
 use crate::failure::{strerror, Failure};
 use crate::hosttree::{self, Attributes, Item, Place, Totals};
 use crate::nodes::{self, Time};
 use crate::state::{Fs, Tx, NAME_READS, UNLIMITED};
+use crate::watch::Watcher;
 
 /// Time between two calls of `tick`.
 const TICK: Duration = Duration::from_millis(50);

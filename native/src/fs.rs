@@ -9,13 +9,14 @@ use redoxfs::{BLOCK_SIZE, HEADER_RING};
 use syscall::error::Result as CrateResult;
 
 use crate::archive::{self, Options};
-use crate::disk::{Adapter, Watcher};
+use crate::disk::Adapter;
 use crate::failure::Failure;
 use crate::header::{self, Fields};
 use crate::nodes::{self, Attributes, Stat, Time};
 use crate::opening;
 use crate::state::{settle, Fs, Tx, Volume, NAME_READS, UNLIMITED};
 use crate::walk::{self, Run};
+use crate::watch::Watcher;
 
 /// Data of one write transaction; the crate holds it in memory until it commits.
 const WRITE_BYTES: usize = 32 << 20;

@@ -4,15 +4,16 @@
 //! fs        the Python class: arguments in, values out
 //! state     the lock, the GIL, panics and faults: the one way to the crate
 //! opening   what is checked before the crate may open an image
-//! nodes     operations on nodes          walk    which blocks things occupy
-//! archive   a host directory put in      hosttree  walked and read ahead
-//! mount     FUSE                         header  header blocks
-//! disk      a bootpath device as the crate's disk
-//! guard     panics caught                failure  what becomes which exception
+//! nodes     operations on nodes                    walk      which blocks things occupy
+//! archive   a host directory put in                hosttree  ... walked and read ahead
+//! mount     FUSE                                   header    header blocks
+//! disk      a bootpath device as the crate's disk  watch     what an operation may do to it
+//! guard     panics caught                          failure   what becomes which exception
 //! ```
 //!
 //! Nothing here can take the process down: panics are caught, work and memory are bounded by what was asked for and by
-//! the size of the device, and every address is checked before it is used.
+//! the size of the device, and every address is checked before it is used. A mount is served by the crate alone: there
+//! only addresses are checked and panics caught.
 
 mod archive;
 mod disk;
@@ -26,6 +27,7 @@ mod nodes;
 mod opening;
 mod state;
 mod walk;
+mod watch;
 
 use std::path::PathBuf;
 

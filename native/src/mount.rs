@@ -9,9 +9,9 @@ use libc::EIO;
 use pyo3::prelude::*;
 use syscall::error::Error;
 
-use crate::disk::Watcher;
 use crate::failure::Failure;
 use crate::state::{settle, Fs, UNLIMITED};
+use crate::watch::Watcher;
 
 /// Mount `fs` and serve it without the GIL; `ready` is called once the mount is there.
 ///

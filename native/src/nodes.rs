@@ -9,15 +9,17 @@
 //! * writing past the end of a file exposes those bytes: [`write`] extends the file with zeros first.
 
 use libc::{EEXIST, EFBIG, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM};
-use redoxfs::{Node, TreeData, TreePtr, DIR_ENTRY_MAX_LENGTH};
+use redoxfs::{BlockPtr, Node, TreeData, TreePtr, DIR_ENTRY_MAX_LENGTH};
 use syscall::error::{Error, Result};
 
-use crate::disk::Watcher;
 use crate::failure::Failure;
 use crate::state::{Tx, NAME_READS, UNLIMITED};
+use crate::watch::Watcher;
 
-/// Records of the largest file that is truncated or removed: shrinking costs time for every record, also missing ones.
+/// Records of the largest file that is written, and the most that are cut off: each costs time, also one that is missing.
 pub const MAX_RECORDS: u64 = 1 << 24;
+/// Pointers in an index block.
+const POINTERS_PER_LIST: u64 = 256;
 
 /// Seconds and nanoseconds since 1970.
 pub type Time = (u64, u32);
@@ -265,12 +267,40 @@ fn record_bytes(node: &TreeData<Node>) -> u64 {
     node.data().record_level().bytes()
 }
 
+/// One more than the highest record that a pointer in the node can lead to.
+fn linked_records(node: &TreeData<Node>) -> u64 {
+    let Some(levels) = node.data().level_data() else {
+        return 0;
+    };
+    fn used<T>(pointers: &[BlockPtr<T>]) -> u64 {
+        let last = pointers.iter().rposition(|pointer| !pointer.is_null());
+        last.map_or(0, |index| index as u64 + 1)
+    }
+    // The fields are packed, so they are copied out before they are searched.
+    let (level0, level1, level2) = ({ levels.level0 }, { levels.level1 }, { levels.level2 });
+    let (level3, level4) = ({ levels.level3 }, { levels.level4 });
+    let used = [
+        used(&level0),
+        used(&level1),
+        used(&level2),
+        used(&level3),
+        used(&level4),
+    ];
+    let counts = [level0.len(), level1.len(), level2.len(), level3.len(), level4.len()];
+    let (mut first, mut span, mut linked) = (0, 1, 0);
+    for (used, count) in used.into_iter().zip(counts) {
+        if used > 0 {
+            linked = first + used * span;
+        }
+        first += count as u64 * span;
+        span *= POINTERS_PER_LIST;
+    }
+    linked
+}
+
 /// Make a node smaller so that nothing of what is cut off stays allocated or comes back.
 fn shrink(tx: &mut Tx<'_>, watcher: &Watcher, node: &mut TreeData<Node>, size: u64) -> Result<()> {
     let old_size = node.data().size();
-    if old_size > max_size(node) {
-        return Err(Error::new(EFBIG));
-    }
     if let Some(inline) = node.data_mut().inline_data_mut() {
         let keep = (size as usize).min(inline.len());
         inline[keep..].fill(0);
@@ -283,8 +313,13 @@ fn shrink(tx: &mut Tx<'_>, watcher: &Watcher, node: &mut TreeData<Node>, size: u
             let zeros = vec![0; (end - size) as usize];
             tx.write_node_inner(node, &mut position, &zeros)?;
         }
-        let whole_records = old_size.div_ceil(record) * record;
-        node.data_mut().set_size(whole_records);
+        // The crate looks at every record up to the size, so the size first comes down to what can be allocated.
+        let kept_records = size.div_ceil(record);
+        let records = old_size.div_ceil(record).min(linked_records(node)).max(kept_records);
+        if records - kept_records > MAX_RECORDS {
+            return Err(Error::new(EFBIG));
+        }
+        node.data_mut().set_size(records * record);
     }
     if node.data().size() > size {
         // Bounded by the number of records, checked above.

@@ -11,9 +11,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 use syscall::error::Result as CrateResult;
 
-use crate::disk::{Adapter, Watcher};
+use crate::disk::Adapter;
 use crate::failure::Failure;
 use crate::guard::{self, Panic};
+use crate::watch::Watcher;
 
 /// The crate's file system on one of our devices.
 pub type Fs = redoxfs::FileSystem<Adapter>;

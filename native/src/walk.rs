@@ -9,10 +9,10 @@ use redoxfs::AllocList;
 use redoxfs::{BlockData, BlockList, BlockPtr, BlockRaw, Node, RecordRaw, ReleaseList, TreePtr};
 use syscall::error::{Error, Result, ENOENT};
 
-use crate::disk::Watcher;
 use crate::failure::Failure;
 use crate::nodes;
 use crate::state::Tx;
+use crate::watch::Watcher;
 
 /// What a run of blocks is, its first block, and how many.
 pub type Run = (&'static str, u64, u64);

@@ -50,7 +50,7 @@ def mounted_at(path: str | os.PathLike[str]) -> bool:
 
 
 class Mount:
-    """The RedoxFS at block `block` of `device`, mounted at `mountpoint`.
+    """The RedoxFS at block `block` of `device`, mounted at `mountpoint`; see `RedoxFS.open` for `durable`.
 
     Entering raises FileSystemError when it cannot be mounted (ENODEV without FUSE, EBUSY, EPERM for a read-only device,
     ETIMEDOUT) and whatever `RedoxFS.open` raises. Leaving unmounts, and raises what ended the service early, EBUSY when
@@ -64,6 +64,7 @@ class Mount:
         *,
         password: bytes | None = None,
         block: int | None = 0,
+        durable: bool = False,
         runner: Runner = run_program,
         ready_seconds: float = READY_SECONDS,
         fuse_device: Path = FUSE_DEVICE,
@@ -72,6 +73,7 @@ class Mount:
         self._device = device
         self._password = password
         self._block = block
+        self._durable = durable
         self._runner = runner
         self._ready_seconds = ready_seconds
         self._fuse_device = fuse_device
@@ -97,7 +99,7 @@ class Mount:
     def start(self) -> None:
         """Mount; returns when the mount is there."""
         self._check()
-        fs = RedoxFS.open(self._device, password=self._password, block=self._block, cleanup=True)
+        fs = RedoxFS.open(self._device, password=self._password, block=self._block, cleanup=True, durable=self._durable)
         self._thread = threading.Thread(target=self._serve, args=(fs,), name=f"mount {self.mountpoint}", daemon=True)
         self._thread.start()
         self._changed.wait(self._ready_seconds)
@@ -128,6 +130,7 @@ class Mount:
     def _serve(self, fs: RedoxFS) -> None:
         try:
             fs.mount(self.mountpoint, self._on_ready)
+            self._device.flush()
         except BaseException as failure:  # noqa: BLE001 - the border of a worker: the caller's thread raises it
             self._failure = failure
             # The server can die while the kernel waits for it, and then cannot unmount by itself.
@@ -157,7 +160,7 @@ class Mount:
         self._raise_failure()
 
     def unmount(self) -> None:
-        """Unmount and wait until everything is written. Raises EBUSY while it is in use, and what ended the service.
+        """Unmount and wait until everything is stable. Raises EBUSY while it is in use, and what ended the service.
 
         Unmounting twice is harmless.
         """

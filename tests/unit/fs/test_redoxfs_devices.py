@@ -79,7 +79,7 @@ def test_an_exception_of_the_device_arrives_unchanged(operation: str) -> None:
     everything(counted)
     total = [call[0] for call in counted.calls].count(operation)
     assert total > 20
-    for nth in range(0, total, 1 if operation == "write" else 7):
+    for nth in range(0, total, 1 if operation == "write" else 17):
         raised = Oddity(f"{operation} {nth}")
         left = nth
 
