@@ -6,12 +6,15 @@ All servers run at the same time and idle while another is measured; every job v
 and a ratio is taken inside one round, so that a machine whose speed drifts does not decide. Peers are what their
 documentation offers at best: nbdkit's memory plugin, and its cow filter with one thread and 4 KiB blocks. The image is
 in the page cache, and the written region was written before (warm), for everybody.
+
+Beside the rate stands the processor time that the server spent on one operation, which a busy machine disturbs less.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import statistics
@@ -44,17 +47,16 @@ class Job:
     name: str
     options: tuple[str, ...]
     unit: str = "kIOPS"
-    writes: bool = False
 
 
 JOBS = (
     Job("read 4k QD1", ("rw=randread", "bs=4k", "iodepth=1")),
     Job("read 4k QD16", ("rw=randread", "bs=4k", "iodepth=16")),
     Job("read 4k QD16, 4 clients", ("rw=randread", "bs=4k", "iodepth=16", "numjobs=4")),
-    Job("write 4k QD16, warm", ("rw=randwrite", "bs=4k", "iodepth=16", f"size={WARM_BYTES}"), writes=True),
-    Job("70/30 4k QD16", ("rw=randrw", "rwmixread=70", "bs=4k", "iodepth=16", f"size={WARM_BYTES}"), writes=True),
+    Job("write 4k QD16, warm", ("rw=randwrite", "bs=4k", "iodepth=16", f"size={WARM_BYTES}")),
+    Job("70/30 4k QD16", ("rw=randrw", "rwmixread=70", "bs=4k", "iodepth=16", f"size={WARM_BYTES}")),
     Job("read 1M QD4", ("rw=read", "bs=1m", "iodepth=4"), unit="MiB/s"),
-    Job("write 1M QD4, warm", ("rw=write", "bs=1m", "iodepth=4", f"size={WARM_BYTES}"), unit="MiB/s", writes=True),
+    Job("write 1M QD4, warm", ("rw=write", "bs=1m", "iodepth=4", f"size={WARM_BYTES}"), unit="MiB/s"),
 )
 
 # The name, how it is started, and whether it can be written. {image} and {socket} are filled in.
@@ -79,40 +81,56 @@ def serve(kind: str, image: Path, socket: str) -> None:
     server.run()
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that listens."""
+
+    uri: str
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """Processor time so far, user and system (proc(5), /proc/pid/stat)."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one run gave: thousands of operations, or MiB, a second, and microseconds of the server's per operation."""
+
+    rate: float
+    cpu_us: float
+
+
 @contextmanager
-def running(command: list[str], image: Path, socket: Path) -> Iterator[str]:
-    """The server's URI, once it listens."""
+def running(command: list[str], image: Path, socket: Path) -> Iterator[Running]:
+    """The server, once it listens."""
     with subprocess.Popen([part.format(image=image, socket=socket) for part in command]) as process:
         try:
             while not socket.exists():
                 assert process.poll() is None, f"{command[0]} ended before it listened"
                 time.sleep(0.01)
-            yield f"nbd+unix:///?socket={socket}"
+            yield Running(f"nbd+unix:///?socket={socket}", process.pid)
         finally:
             process.terminate()
 
 
-def measure(uri: str, job: Job, seconds: float, work: Path) -> float:
-    """Run the job once: thousands of operations a second, or MiB a second."""
-    lines = [
-        "[global]",
-        "ioengine=nbd",
-        "thread=1",
-        f"uri={uri}",
-        "time_based=1",
-        f"runtime={seconds:g}",
-        "randrepeat=0",
-    ]
-    options = [*lines, "group_reporting=1", f"[{job.name}]", f"size={IMAGE_BYTES}", *job.options]
+def measure(server: Running, job: Job, seconds: float, work: Path) -> Sample:
+    """Run the job once."""
+    lines = ["[global]", "ioengine=nbd", "thread=1", f"uri={server.uri}", "time_based=1", f"runtime={seconds:g}"]
+    options = [*lines, "randrepeat=0", "group_reporting=1", f"[{job.name}]", f"size={IMAGE_BYTES}", *job.options]
     path = work / "job.fio"
     path.write_text("\n".join(options) + "\n")
+    before = server.cpu_seconds()
     result = subprocess.run(
         ["fio", "--output-format=json", path], check=True, stdout=subprocess.PIPE, text=True, cwd=work
     )
+    spent = server.cpu_seconds() - before
     start = result.stdout.index("{")  # a warning may come first
     report = json.loads(result.stdout[start:])["jobs"][0]
     iops = float(report["read"]["iops"] + report["write"]["iops"])
-    return iops if job.unit == "MiB/s" else iops / 1000
+    operations = report["read"]["total_ios"] + report["write"]["total_ios"]
+    return Sample(iops if job.unit == "MiB/s" else iops / 1000, 1e6 * spent / operations)
 
 
 def warm(uri: str, work: Path) -> None:
@@ -122,9 +140,11 @@ def warm(uri: str, work: Path) -> None:
     subprocess.run(["fio", path], check=True, stdout=subprocess.DEVNULL, cwd=work)
 
 
-def ratios(mine: list[float], peers: list[list[float]]) -> float:
-    """The median, round by round, of mine to the best peer's."""
-    return statistics.median(value / max(peer[index] for peer in peers) for index, value in enumerate(mine))
+def ratios(mine: list[Sample], peers: list[list[Sample]]) -> str:
+    """The medians, round by round, of my rate to the best peer's and of the best peer's processor time to mine."""
+    rate = [one.rate / max(peer[index].rate for peer in peers) for index, one in enumerate(mine)]
+    cpu = [min(peer[index].cpu_us for peer in peers) / one.cpu_us for index, one in enumerate(mine)]
+    return f"{statistics.median(rate):.2f} (CPU {statistics.median(cpu):.2f})"
 
 
 def compare(jobs: list[Job], work: Path, *, rounds: int, seconds: float) -> Iterator[str]:
@@ -135,22 +155,26 @@ def compare(jobs: list[Job], work: Path, *, rounds: int, seconds: float) -> Iter
             for _ in range(IMAGE_BYTES >> 20):
                 file.write(source.read(1 << 20))
     with ExitStack() as stack, tempfile.TemporaryDirectory() as directory:
-        uris = {
+        servers = {
             name: stack.enter_context(running(command, image, Path(directory) / f"{index}.sock"))
             for index, (name, command) in enumerate(SERVERS.items())
         }
-        for uri in uris.values():
-            warm(uri, work)
-        yield "| job | " + " | ".join(uris) + " | ours to the best peer |"
-        yield "|---" * (len(uris) + 2) + "|"
+        for server in servers.values():
+            warm(server.uri, work)
+        yield "| job | " + " | ".join(f"{name} (CPU us)" for name in servers) + " | ours to the best peer |"
+        yield "|---" * (len(servers) + 2) + "|"
         for job in jobs:
-            values: dict[str, list[float]] = {name: [] for name in uris}
+            samples: dict[str, list[Sample]] = {name: [] for name in servers}
             for _ in range(rounds):
-                for name, uri in uris.items():
-                    values[name].append(measure(uri, job, seconds, work))
-            peers = [values[name] for name in uris if not name.startswith(OURS)]
-            found = [f"{ratios(values[name], peers):.2f}" for name in uris if name.startswith(OURS)]
-            cells = [f"{statistics.median(each):.0f}" for each in values.values()]
+                for name, server in servers.items():
+                    samples[name].append(measure(server, job, seconds, work))
+            peers = [samples[name] for name in servers if not name.startswith(OURS)]
+            found = [ratios(samples[name], peers) for name in servers if name.startswith(OURS)]
+            cells = [
+                f"{statistics.median(one.rate for one in each):.0f}"
+                f" ({statistics.median(one.cpu_us for one in each):.1f})"
+                for each in samples.values()
+            ]
             yield f"| {job.name}, {job.unit} | " + " | ".join(cells) + " | " + " / ".join(found) + " |"
 
 

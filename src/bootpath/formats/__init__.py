@@ -6,6 +6,7 @@ from bootpath.formats.gpt import Gpt, GptVerdict, probe_gpt, read_gpt
 from bootpath.formats.gptheader import BIOS_BOOT, EFI_SYSTEM, LINUX_FS, PARTITION_TYPES, XBOOTLDR, Partition
 from bootpath.formats.gptwrite import new_gpt, pack_gpt, repair_gpt
 from bootpath.formats.handoff import HANDOFF_MAX_BYTES, Handoff, pack_handoff, parse_handoff
+from bootpath.formats.nbduri import NbdUri, pack_nbd_uri, parse_nbd_uri
 from bootpath.formats.plan import PLAN_MAX_BYTES, Plan, PlanExtent, pack_plan, parse_plan
 from bootpath.formats.trace import TRACE_MAX_BYTES, Trace, pack_trace, parse_trace
 
@@ -23,6 +24,7 @@ __all__ = [
     "GptVerdict",
     "Handoff",
     "MappedDevice",
+    "NbdUri",
     "Partition",
     "Plan",
     "PlanExtent",
@@ -33,12 +35,14 @@ __all__ = [
     "pack_dm_create",
     "pack_gpt",
     "pack_handoff",
+    "pack_nbd_uri",
     "pack_plan",
     "pack_row",
     "pack_table",
     "pack_trace",
     "parse_dm_create",
     "parse_handoff",
+    "parse_nbd_uri",
     "parse_plan",
     "parse_row",
     "parse_table",

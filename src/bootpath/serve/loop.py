@@ -119,9 +119,11 @@ class Loop:
             self._clock,
         )
         connections, wake_fd = self.connections, self._wake.fd
+        spin_seconds, spin_until = self.host.limits.spin_seconds, 0.0
         while not until():
             calm = connections and not workers.queued and self.deadline is None
-            for fd, events in poll(_SWEEP_SECONDS if calm else self._timeout(), _EVENTS):
+            happened = poll(0 if spin_until else _SWEEP_SECONDS if calm else self._timeout(), _EVENTS)
+            for fd, events in happened:
                 if fd == wake_fd:
                     self._wake.clear()
                     continue
@@ -138,6 +140,8 @@ class Loop:
             if workers.queued and workers.pressed:
                 workers.tick()
             now = clock()
+            if spin_seconds:
+                spin_until = now + spin_seconds if happened else spin_until if now < spin_until else 0.0
             if now >= self._next_sweep:
                 self._next_sweep = now + _SWEEP_SECONDS
                 for connection in tuple(self.connections.values()):
