@@ -118,7 +118,7 @@ def _service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
         hydration.live,
         shape,
         hydration=hydration,
-        make_overlay=_persistent(options, stack),
+        make_overlay=_persistent(options),
         extra=_table(options, stack),
     )
 
@@ -165,7 +165,7 @@ def _same_disk(late: str, disk: Device) -> Any:
     return accept_same_disk(content, [probe], disk.size_bytes, identity=Identity(late), probes=[probe])
 
 
-def _persistent(options: argparse.Namespace, stack: ExitStack) -> Any:
+def _persistent(options: argparse.Namespace) -> Any:
     """What makes the overlay that lasts, or None for one in RAM."""
     if options.overlay == "ram":
         return None

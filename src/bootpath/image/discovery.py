@@ -148,7 +148,7 @@ def choose_place(discovery: Discovery, *, where: str, file_system_uuid: UUID | N
             where=where,
             found=names,
             expected="one",
-            hint="name it with --uuid",
+            hint="remove all but one, or look at one partition alone",
         )
     return usable[0]
 
