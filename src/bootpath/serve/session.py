@@ -163,6 +163,9 @@ class Session:
                 self._failed(what, cookie, offset, length, error_code(error.errno), error.what)
             except Refused as refusal:
                 self._failed(what, cookie, offset, length, refusal.code, refusal.message)
+            except Exception:  # noqa: BLE001 - a fault in a device must not lose the request, nor end the connection
+                _log.exception("%s failed", self.export.name)
+                self._failed(what, cookie, offset, length, ErrorCode.EIO, "internal error")
         self.out_bytes += reads * replies.data_bytes + read_bytes + writes * replies.done_bytes
         counters = self._counters
         counters.reads += reads

@@ -270,7 +270,8 @@ class Broken(MemoryDevice):
     """A device with a bug."""
 
     def read_resident(self, offset: int, length: int) -> None:
-        return None
+        if offset:
+            raise BlockingIOError(errno.EAGAIN, "as os.preadv raises it")
 
     def read(self, offset: int, length: int) -> list[bytes]:
         raise KeyError(offset)
@@ -279,8 +280,9 @@ class Broken(MemoryDevice):
 def test_a_fault_in_a_device_is_an_io_error() -> None:
     with serving(Broken(SIZE)) as running, running.connect() as client:
         client.go()
-        client.ask(Command.READ, 0, 512)
-        assert client.error() == ErrorCode.EIO
+        for offset in (0, 512):  # on a worker, and at once
+            client.ask(Command.READ, offset, 512)
+            assert client.error() == ErrorCode.EIO
         assert client.write(0, bytes(512)) == 0
 
 
