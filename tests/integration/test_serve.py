@@ -102,10 +102,11 @@ def test_a_persistent_overlay_lasts(image: Path, tmp_path: Path) -> None:
 def test_what_was_flushed_survives_kill_9(image: Path, tmp_path: Path) -> None:
     arguments = ("serve", image, "--overlay", tmp_path / "o", "--socket", tmp_path / "s")
     command = [sys.executable, "-m", "bootpath", *map(str, arguments)]
+    qemu_io = tool("qemu-io")
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
         uri = server.stderr.readline().split()[1]
-        run(tool("qemu-io"), "-f", "raw", "-c", "write -P 0xcd 1M 64k", "-c", "flush", uri)
+        run(qemu_io, "-f", "raw", "-c", "write -P 0xcd 1M 64k", "-c", "flush", uri)
         server.send_signal(signal.SIGKILL)
     (tmp_path / "s").unlink()
     with serving("main", *arguments) as uri:

@@ -14,7 +14,9 @@ Granularity is 4 KiB whatever the logical block size (`layer` has the states and
   it is unanswered, at the cap, can still see zeros in that one answer.)
 
 Threads: one lock is held while states and memory change, and never while the base is read, so a request that waits for
-the base stalls no other. Readers take no lock. After a wait the states are looked at again.
+the base stalls no other. Readers take no lock. After a wait the states are looked at again. Nor does a write to one
+written block take it, when nothing is dropped: memory is given back only after its state has changed, so a block that
+is still DIRTY after the write keeps it; a discard at the same moment comes after.
 """
 
 from __future__ import annotations
@@ -98,11 +100,13 @@ class Overlay:
     def read_resident(self, offset: int, length: int) -> Sequence[Buffer] | None:
         """See `Device.read_resident`: None when a clean run of it is not resident in the base."""
         layer = self._layer
-        state = layer.common(offset, length)
-        if state == CLEAN:
-            return self._read_base_resident(offset, length)
+        # A call saved for the usual case, one block: it is what a busy server does.
+        one = (offset & _MASK) + length <= OVERLAY_BLOCK_BYTES
+        state = layer.states[offset >> _SHIFT] if one else layer.common(offset, length)
         if state == DIRTY:
             return (layer.view[offset : offset + length],)
+        if state == CLEAN:
+            return self._read_base_resident(offset, length)
         views: list[Buffer] = []
         for start, size, state in layer.runs(offset, length):
             if state == CLEAN:
@@ -130,6 +134,14 @@ class Overlay:
         """See `Device.write`. ENOSPC at the cap, with nothing applied; EIO when a block must be read and cannot be."""
         length = len(data)
         end = offset + length
+        one = (offset & _MASK) + length <= OVERLAY_BLOCK_BYTES
+        if one and not self._drop:
+            layer = self._layer
+            states, block = layer.states, offset >> _SHIFT
+            if states[block] == DIRTY:
+                layer.view[offset:end] = data
+                if states[block] == DIRTY:
+                    return
         compare = self._drop and self._resembles(offset, length, data)
         if not compare:
             with self._lock:

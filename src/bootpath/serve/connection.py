@@ -247,7 +247,7 @@ class Connection:
         self._send()
         if rest:
             host.buffer[: len(rest)] = rest
-            self._execute(self._requests.parse(host.buffer[: len(rest)], self._budget()))
+            self._take(host.buffer[: len(rest)], self._budget())
             self._go_on()
 
     # Transmission
@@ -255,20 +255,19 @@ class Connection:
     def _receive(self) -> None:
         requests, session = self._requests, self._session
         assert session is not None
-        found: Sequence[Request]
         if requests.direct is not None:
             count = self._transport.receive(requests.direct)
-            found = requests.received(count) if count else ()
+            if count:
+                self._execute(requests.received(count))
         else:
             buffer = self._host.buffer
             held = requests.load(buffer) if requests.held else 0
             count = self._transport.receive(buffer[held:] if held else buffer)
-            budget = self._budget() if session.running or self._out else self._limits.queued_bytes
-            found = requests.parse(buffer[: held + count], budget) if count else ()
-        if found or requests.failure is not None:
-            self._execute(found)
-            if requests.blocked:
-                self._go_on()
+            if count:
+                busy = session.running or self._out
+                self._take(buffer[: held + count], self._budget() if busy else self._limits.queued_bytes)
+                if requests.blocked:
+                    self._go_on()
         if count == 0:
             if not requests.end():
                 _log.debug("connection %d: ended in the middle of a request", self.fd)
@@ -276,26 +275,29 @@ class Connection:
         elif self._secure is not None and self._secure.readable and not self._finishing and not requests.blocked:
             self._receive()
 
+    def _take(self, received: memoryview, budget: int) -> None:
+        """Answer requests from the front of what was received; what must wait is held, or runs on workers."""
+        requests, session = self._requests, self._session
+        assert session is not None
+        done = 0
+        if requests.state is StreamState.HEADER:
+            done, reply_bytes = session.express(received, budget)
+            session.out_bytes += reply_bytes
+            budget -= reply_bytes
+        if done < len(received):
+            self._execute(requests.parse(received[done:], budget))
+        else:
+            requests.consumed()
+            self._send()
+
     def _execute(self, found: Sequence[Request]) -> None:
-        session, out = self._session, self._out
+        session = self._session
         assert session is not None
         session.execute(found)
         if session.jobs:
             self._host.submit(self, session.export, session.jobs)
             session.jobs = []
-        if out:
-            if len(out) <= IOV_MAX:
-                try:
-                    count = self._transport.send(out)
-                except BlockingIOError:
-                    count = 0
-                session.out_bytes -= count
-                if session.out_bytes == 0:
-                    out.clear()
-                else:
-                    _drop(out, count)
-            else:
-                self._send()
+        self._send()
         if self._requests.state is StreamState.CLOSED:
             if self._requests.failure is not None:
                 self.close(str(self._requests.failure), violation=True)
@@ -311,7 +313,7 @@ class Connection:
             if budget <= 0:
                 return
             buffer = self._host.buffer
-            self._execute(requests.parse(buffer[: requests.load(buffer)], budget))
+            self._take(buffer[: requests.load(buffer)], budget)
 
     def _budget(self) -> int:
         """Bytes that more requests may ask for, 0 or less when none may."""
@@ -336,6 +338,9 @@ class Connection:
             self._stuck_since = None
             if session is not None:
                 session.out_bytes -= count
+                if session.out_bytes == 0:
+                    out.clear()
+                    return
             _drop(out, count)
 
     def _settle(self) -> None:

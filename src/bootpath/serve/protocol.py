@@ -11,6 +11,8 @@ Rules:
   until the next call. Nothing is judged here but the framing: range, flags and command are the executor's.
 - A payload above `LARGE_BYTES` that is not complete comes in pieces, each with its own buffer; all pieces of a request
   share a `Transfer`. So no client can make the server hold more than one piece of a write.
+- A caller may answer requests at the front of what it received itself, when `state` is HEADER and on the boundary of a
+  request, and hands only the rest to `parse`; or says `consumed` when there is none.
 - `parse` stops when the reads and writes it returned exceed `budget` bytes, or after `BATCH` requests; `blocked` is
   true then, and `parse` of what `load` gives continues.
 - A wrong magic, or a payload above the limit, ends it: `failure` says why. DISC ends it without a failure.
@@ -18,7 +20,6 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import Enum, auto
 from typing import TypeAlias
 
@@ -103,7 +104,6 @@ class Requests:
         layout = EXTENDED_REQUEST if extended else COMPACT_REQUEST
         self._header_bytes = layout.size
         self._unpack_from = layout.unpack_from
-        self._iter_unpack = layout.iter_unpack
         self.read_head = request_head(Command.READ, extended=extended)
         self._magic = self.read_head >> 32
         self._write_head = request_head(Command.WRITE, CommandFlag.PAYLOAD_LEN if extended else 0, extended=extended)
@@ -121,27 +121,8 @@ class Requests:
         buffer[: len(held)] = held
         return len(held)
 
-    def parse(self, view: memoryview, budget: int) -> Sequence[Request]:
+    def parse(self, view: memoryview, budget: int) -> list[Request]:
         """The requests in `view`, which starts with what `load` put there. See the rules for `budget`."""
-        header_bytes, read_head = self._header_bytes, self.read_head
-        size = len(view)
-        if self.state is State.HEADER and size <= BATCH * header_bytes:
-            if size == header_bytes:
-                request = self._unpack_from(view)
-                if request[0] == read_head:
-                    self.held = b""
-                    self.blocked = False
-                    return (request,)
-            elif size and size % header_bytes == 0 and self._unpack_from(view, size - header_bytes)[0] == read_head:
-                # All reads, as often? Then the struct's own rows are the requests.
-                rows = list(self._iter_unpack(view))
-                if [row[0] for row in rows].count(read_head) == len(rows) and sum([row[3] for row in rows]) <= budget:
-                    self.held = b""
-                    self.blocked = False
-                    return rows
-        return self._parse(view, budget)
-
-    def _parse(self, view: memoryview, budget: int) -> list[Request]:
         requests: list[Request] = []
         append = requests.append
         position = 0
@@ -204,6 +185,11 @@ class Requests:
         self.blocked = position <= last and self.state is State.HEADER and (budget <= 0 or room <= 0)
         self.held = bytes(view[position:]) if position < end else b""
         return requests
+
+    def consumed(self) -> None:
+        """Everything that would have gone to `parse` was answered without it, and ended between two requests."""
+        self.held = b""
+        self.blocked = False
 
     def received(self, count: int) -> list[Request]:
         """`count` bytes were received into `direct`."""

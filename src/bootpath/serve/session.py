@@ -18,8 +18,17 @@ from functools import partial
 
 from bootpath.core.device import Buffer
 from bootpath.core.errors import DeviceError, FormatError
-from bootpath.formats.nbd import Command, CommandFlag, ErrorCode, parse_status_filter, request_head
+from bootpath.formats.nbd import (
+    COMPACT_REQUEST,
+    EXTENDED_REQUEST,
+    Command,
+    CommandFlag,
+    ErrorCode,
+    parse_status_filter,
+    request_head,
+)
 from bootpath.serve.export import Export
+from bootpath.serve.express import make_express
 from bootpath.serve.limits import Limits
 from bootpath.serve.negotiation import Style
 from bootpath.serve.protocol import Payload, Piece, Request
@@ -112,53 +121,36 @@ class Session:
         self._replies = Replies(style)
         self._extended = style is Style.EXTENDED
         self._limits = limits
-        self._read_head = request_head(Command.READ, extended=self._extended)
-        # Reads up to here are answered in one chunk.
-        self._largest_plain = _HOLE_BYTES - 1 if self._replies.chunked else limits.payload_bytes
         self._counters = counters
         self._deliver = deliver
-        # The hot path has checked what `Checked` would check again.
+        # Ranges are checked here, so `Checked` need not check them again.
         self._read_resident = self._device.lower.read_resident
         self._write_device = self._device.lower.write
+        layout = EXTENDED_REQUEST if self._extended else COMPACT_REQUEST
+        self.express = make_express(
+            self._device.lower,
+            self.out,
+            self._replies,
+            counters,
+            unpack_from=layout.unpack_from,
+            header_bytes=layout.size,
+            read_head=request_head(Command.READ, extended=self._extended),
+            write_head=request_head(
+                Command.WRITE, CommandFlag.PAYLOAD_LEN if self._extended else 0, extended=self._extended
+            ),
+            # Larger reads may be answered with holes.
+            largest_read=_HOLE_BYTES - 1 if self._replies.chunked else limits.payload_bytes,
+            largest_write=limits.payload_bytes,
+            write_mask=self._write_mask,
+        )
 
     # The loop's side
 
     def execute(self, requests: Sequence[Request]) -> None:
         """Answer what can be answered now; what may wait is in `jobs` afterwards, for the caller to submit."""
-        out, replies = self.out, self._replies
-        size, mask, write_mask, largest = self._size, self._mask, self._write_mask, self._largest_plain
-        read_head, read_resident, write = self._read_head, self._read_resident, self._write_device
-        pack_data, data_head, simple_ok, done = replies.pack_data, replies.data_head, replies.simple_ok, replies.done
-        append = out.append
-        reads = read_bytes = writes = write_bytes = 0
         for what, cookie, offset, length in requests:
             try:
-                # Not "what == read_head" first: a view compared with a number is slow.
-                if what.__class__ is memoryview:
-                    if length and offset + length <= size and not (offset | length) & write_mask:
-                        write(offset, what)
-                        append(done(cookie, offset))
-                        writes += 1
-                        write_bytes += length
-                        continue
-                elif (
-                    what == read_head
-                    and 0 < length <= largest
-                    and offset + length <= size
-                    and not (offset | length) & mask
-                ):
-                    views = read_resident(offset, length)
-                    if views is not None:
-                        append(
-                            simple_ok + cookie
-                            if pack_data is None
-                            else pack_data(data_head, cookie, length + 8, offset)
-                        )
-                        out += views
-                        reads += 1
-                        read_bytes += length
-                        continue
-                self._other(what, cookie, offset, length)
+                self._request(what, cookie, offset, length)
             except DeviceError as error:
                 self._failed(what, cookie, offset, length, error_code(error.errno), error.what)
             except Refused as refusal:
@@ -166,12 +158,6 @@ class Session:
             except Exception:  # noqa: BLE001 - a fault in a device must not lose the request, nor end the connection
                 _log.exception("%s failed", self.export.name)
                 self._failed(what, cookie, offset, length, ErrorCode.EIO, "internal error")
-        self.out_bytes += reads * replies.data_bytes + read_bytes + writes * replies.done_bytes
-        counters = self._counters
-        counters.reads += reads
-        counters.read_bytes += read_bytes
-        counters.writes += writes
-        counters.write_bytes += write_bytes
 
     def finish(self, reply: Reply) -> None:
         """A job has ended: its reply is ready to be sent."""
@@ -193,8 +179,8 @@ class Session:
         located = isinstance(what, int) and (what & 0xFFFF) == Command.READ and length > 0
         self._put(self._replies.error(cookie, offset, code, message, located=located))
 
-    def _other(self, what: int | memoryview | Payload | Piece, cookie: bytes, offset: int, length: int) -> None:
-        """Everything that is not a plain read or a plain write that is answered at once."""
+    def _request(self, what: int | memoryview | Payload | Piece, cookie: bytes, offset: int, length: int) -> None:
+        """One request, whatever it is."""
         payload: memoryview | None = None
         if isinstance(what, int):
             key = what & 0xFFFFFFFF
