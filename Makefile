@@ -13,12 +13,18 @@ NATIVE_SOURCES := $(wildcard native/src/*.rs) native/Cargo.toml native/Cargo.loc
 
 # What the tests compare with: apt packages of Debian and Ubuntu, and the upstream programs from crates.io.
 APT_TOOLS := sgdisk:gdisk fsck.fat:dosfstools mcopy:mtools fusermount3:fuse3 strace:strace chromium:chromium \
-	qemu-img:qemu-utils nbdinfo:libnbd-bin nbdkit:nbdkit nbdsh:python3-libnbd fio:fio openssl:openssl
+	qemu-img:qemu-utils nbdinfo:libnbd-bin nbdkit:nbdkit nbdsh:python3-libnbd fio:fio openssl:openssl \
+	qemu-system-x86_64:qemu-system-x86 nbd-client:nbd-client setpriv:util-linux \
+	cpio:cpio bsdcpio:libarchive-tools
+# ... and apt packages that bring files, not programs.
+APT_FILES := /usr/share/OVMF:ovmf
+GUEST := $(BUILD)/guest
 UPSTREAM_TOOLS := $(UPSTREAM)/bin/redoxfs
 
 export BOOTPATH_UPSTREAM := $(CURDIR)/$(UPSTREAM)/bin
+export BOOTPATH_GUEST := $(CURDIR)/$(GUEST)/root
 
-.PHONY: help setup tools demo test bench soak docs lint format clean
+.PHONY: help setup tools guest demo test bench soak docs lint format clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -32,13 +38,20 @@ $(INSTALLED): pyproject.toml $(NATIVE_SOURCES)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
-tools: $(UPSTREAM_TOOLS) ## install what the tests compare with (apt when root, cargo)
+tools: $(UPSTREAM_TOOLS) ## install what the tests compare with (apt when root, cargo) and what their guests are made of
 	@missing=; for pair in $(APT_TOOLS); do \
 		PATH=$$PATH:/usr/sbin:/sbin command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair#*:}"; done; \
+	for pair in $(APT_FILES); do test -e $${pair%%:*} || missing="$$missing $${pair#*:}"; done; \
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
 		else echo "not installed, their tests will be skipped:$$missing" >&2; fi; fi
+	@$(MAKE) --no-print-directory guest || echo 'no guest files, the tests of guests will be skipped' >&2
+
+guest: $(GUEST)/.stamp ## download and unpack, not install, a kernel and the programs of test guests (apt, any user)
+
+$(GUEST)/.stamp: tests/support/guest_files.sh
+	tests/support/guest_files.sh $(GUEST)
 
 $(UPSTREAM_TOOLS):
 	$(CARGO) install --quiet --locked --root $(UPSTREAM) --version $(REDOXFS_VERSION) redoxfs

@@ -4,17 +4,47 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+_GUEST = Path(__file__).parents[2] / "build" / "guest" / "root"
 _SEARCH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
 
 
 def tool(name: str) -> str:
     """The program's path. Where it is missing the test is skipped; in CI it fails, so that nothing is skipped there."""
     path = shutil.which(name, path=_SEARCH)
-    if path is not None:
-        return path
+    if path is None:
+        _missing(f"{name} is not installed")
+    return path
+
+
+def guest_files() -> Path:
+    """The tree that test guests are made of, from `make guest`: boot/vmlinuz-*, lib/modules, busybox, nbd-client."""
+    root = Path(os.environ.get("BOOTPATH_GUEST", _GUEST))
+    if not any(root.glob("boot/vmlinuz-*")):
+        _missing(f"there is no kernel in {root} (make guest)")
+    return root
+
+
+def guest_kernel() -> Path:
+    """The test guests' kernel."""
+    return next(guest_files().glob("boot/vmlinuz-*"))
+
+
+def guest_program(name: str) -> Path:
+    """A program of the test guests, wherever its package has it."""
+    root = guest_files()
+    found = (root / place / name for place in ("bin", "sbin", "usr/bin", "usr/sbin"))
+    path = next((path for path in found if path.is_file()), None)
+    if path is None:
+        _missing(f"there is no {name} in {root} (make guest)")
+    return path
+
+
+def _missing(what: str) -> NoReturn:
     if os.environ.get("CI"):
-        pytest.fail(f"{name} is not installed, and CI skips nothing")
-    pytest.skip(f"{name} is not installed")
+        pytest.fail(f"{what}, and CI skips nothing")
+    pytest.skip(what)

@@ -11,6 +11,7 @@
     │   └── RemoteProtocolError   the peer did
     ├── SignatureError      a signature that does not verify
     ├── BootError           the boot path ends before the root is mounted
+    ├── MachineError        a virtual machine does not start, answer, or say what was awaited
     └── UpdateError         an update that must not be, or could not be, applied
 
 Every error says what, where, and where it helps expected, found, the specification that was broken and
@@ -20,6 +21,10 @@ what to do. The message is one line: ``disk.img: gpt: header CRC 0x1f at LBA 1, 
 from __future__ import annotations
 
 import errno as _errno
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Error(Exception):
@@ -126,6 +131,44 @@ class SignatureError(Error):
 
 class BootError(Error):
     """The boot path ends before the root is mounted: a verdict, not an accident."""
+
+
+class MachineError(Error):
+    """A virtual machine did not start, refused a command, or ended before it did what was awaited.
+
+    Its circumstances come with it, each empty or None where unknown: `command` line, `exit_code` (negative: killed by
+    that signal; None: it still ran), `diagnostics` (what its program wrote to stderr), `console` (the last lines).
+    They are added as notes too, so that a traceback shows them.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        expected: object = None,
+        found: object = None,
+        hint: str | None = None,
+        command: Sequence[str] = (),
+        exit_code: int | None = None,
+        diagnostics: str = "",
+        console: Sequence[str] = (),
+    ) -> None:
+        super().__init__(what, where=where, expected=expected, found=found, hint=hint)
+        self.command = tuple(command)
+        self.exit_code = exit_code
+        self.diagnostics = diagnostics
+        self.console = tuple(console)
+        if command:
+            import shlex  # not for whoever has no machines: this module is in every guest
+
+            self.add_note(f"command: {shlex.join(command)}")
+        if exit_code is not None:
+            self.add_note(f"exit code: {exit_code}")
+        if diagnostics:
+            self.add_note(f"stderr: {diagnostics}")
+        if console:
+            self.add_note("\n".join(("console, last lines:", *console)))
 
 
 class UpdateError(Error):

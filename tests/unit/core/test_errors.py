@@ -18,6 +18,7 @@ PARENTS = {
     "RemoteProtocolError": "ProtocolError",
     "SignatureError": "Error",
     "BootError": "Error",
+    "MachineError": "Error",
     "UpdateError": "Error",
 }
 

@@ -1,0 +1,53 @@
+#!/bin/sh
+# What a test guest is made of: the distribution's kernel with its modules, a static busybox, nbd-client.
+#
+#   guest_files.sh DIRECTORY
+#
+# The packages are downloaded and unpacked, never installed, so any user may run this. It leaves in DIRECTORY/root:
+#   boot/vmlinuz-<release>                       one kernel
+#   lib/modules/<release>/ or usr/lib/modules/   its modules
+#   bin/busybox or usr/bin/busybox               statically linked
+#   sbin/nbd-client or usr/sbin/nbd-client       for libc in Debian's place
+# and touches DIRECTORY/.stamp. Debian and Ubuntu name their kernels differently; everything else is the same.
+set -eu
+
+[ $# = 1 ] || { echo 'usage: guest_files.sh DIRECTORY' >&2; exit 2; }
+for tool in apt-get apt-cache dpkg-deb; do
+    command -v "$tool" >/dev/null || { echo "guest files: no $tool; they come from Debian or Ubuntu packages" >&2; exit 1; }
+done
+
+# The versioned package behind a name that only follows the newest kernel.
+newest() {
+    apt-cache depends --important "$1" 2>/dev/null | sed -n 's/^ *Depends: \('"$2"'-[0-9][^ ]*\)$/\1/p' | head -n 1
+}
+
+directory=$1
+machine=$(dpkg --print-architecture)
+kernel=
+find_kernel() {
+    kernel=$(newest "linux-image-$machine" linux-image)                          # Debian
+    [ -n "$kernel" ] || kernel=$(newest linux-image-virtual linux-image)         # Ubuntu
+    [ -n "$kernel" ]
+}
+find_kernel || { [ "$(id -u)" = 0 ] && apt-get update -qq && find_kernel; } ||
+    { echo "guest files: apt knows no kernel package; run apt-get update" >&2; exit 1; }
+modules=$(newest "$kernel" linux-modules)  # Ubuntu keeps the modules apart
+
+rm -rf "$directory/root" "$directory/packages" "$directory/.stamp"
+mkdir -p "$directory/root" "$directory/packages"
+cd "$directory/packages"
+# root's downloads would be done as _apt, which may not write here.
+sandbox=
+[ "$(id -u)" != 0 ] || sandbox='-o APT::Sandbox::User=root'
+# shellcheck disable=SC2086  # each word is an argument of its own, or none
+apt-get $sandbox -qq download "$kernel" $modules busybox-static nbd-client
+for package in *.deb; do
+    dpkg-deb -x "$package" ../root
+done
+cd ..
+rm -rf packages
+
+set -- root/boot/vmlinuz-*
+[ -f "$1" ] || { echo "guest files: $kernel has no boot/vmlinuz-*" >&2; exit 1; }
+chmod a+r root/boot/*
+touch .stamp

@@ -1,0 +1,30 @@
+"""Every test here runs a real QEMU, under the translator: it is slow, but the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from bootpath.vm import QEMU, MachineConfig
+from tests.support.tools import tool
+
+
+class Start(Protocol):
+    def __call__(self, config: MachineConfig, *, transcript: Path | None = None) -> QEMU: ...
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts machines that end with the test."""
+    tool("setpriv")
+    binary = tool("qemu-system-x86_64")
+    with ExitStack() as machines:
+
+        def begin(config: MachineConfig, *, transcript: Path | None = None) -> QEMU:
+            return machines.enter_context(QEMU(config, binary=binary, transcript=transcript))
+
+        yield begin
