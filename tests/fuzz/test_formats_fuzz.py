@@ -16,6 +16,7 @@ import pytest
 from bootpath import formats
 from bootpath.core.errors import FormatError
 from bootpath.formats import (
+    pack_cpio,
     pack_dm_create,
     pack_handoff,
     pack_nbd_uri,
@@ -23,6 +24,7 @@ from bootpath.formats import (
     pack_row,
     pack_table,
     pack_trace,
+    parse_cpio,
     parse_dm_create,
     parse_handoff,
     parse_nbd_uri,
@@ -80,6 +82,11 @@ def _trace(data: bytes) -> None:
     assert parse_trace(pack_trace(trace)) == trace
 
 
+def _cpio(data: bytes) -> None:
+    entries = parse_cpio(data)
+    assert parse_cpio(pack_cpio(entries)) == entries
+
+
 def _gpt(data: bytes) -> None:
     """The sample is the first 34 blocks of a disk; the rest is zeros."""
     _disk(data.ljust(64 * 512, b"\0")[: 64 * 512])
@@ -103,6 +110,7 @@ PARSERS: dict[str, Callable[[bytes], None]] = {
     "plan": _plan,
     "trace": _trace,
     "gpt": _gpt,
+    "cpio": _cpio,
 }
 
 # Every parse_* and read_* of the floor, and the entry of PARSERS that feeds it.
@@ -115,6 +123,7 @@ COVERED = {
     "parse_plan": "plan",
     "parse_trace": "trace",
     "read_gpt": "gpt",
+    "parse_cpio": "cpio",
 }
 
 FORMATS = pytest.mark.parametrize("name", PARSERS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import string
 from dataclasses import replace
 from itertools import accumulate
@@ -11,7 +12,19 @@ from hypothesis import strategies as st
 
 from bootpath.core.extents import Extent
 from bootpath.core.iolog import Discard, Flush, Mark, Read, Record, Write, Zero
-from bootpath.formats import Gpt, Handoff, MappedDevice, Partition, Plan, PlanExtent, Row, Table, Trace, new_gpt
+from bootpath.formats import (
+    CpioEntry,
+    Gpt,
+    Handoff,
+    MappedDevice,
+    Partition,
+    Plan,
+    PlanExtent,
+    Row,
+    Table,
+    Trace,
+    new_gpt,
+)
 from tests.support.gptdisk import DISK_BYTES
 
 U64 = 2**64 - 1
@@ -168,3 +181,32 @@ def records(draw: st.DrawFn) -> Record:
 
 
 traces = st.builds(Trace, uuids, numbers, numbers, st.lists(records(), max_size=6).map(tuple))
+
+
+_part = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=3)
+_paths = st.lists(_part.filter(lambda part: part not in (".", "..")), min_size=1, max_size=3).map("/".join)
+
+
+@st.composite
+def _cpio_entries(draw: st.DrawFn) -> CpioEntry:
+    u32 = st.integers(0, 2**32 - 1)
+    kind = draw(st.sampled_from([stat.S_IFDIR, stat.S_IFREG, stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO]))
+    data = b""
+    if kind == stat.S_IFREG:
+        data = draw(st.binary(max_size=16))
+    elif kind == stat.S_IFLNK:
+        data = draw(st.binary(min_size=1, max_size=16).filter(lambda target: b"\0" not in target))
+    is_device = kind in (stat.S_IFCHR, stat.S_IFBLK)
+    return CpioEntry(
+        path=draw(_paths),
+        mode=kind | draw(st.integers(0, 0o7777)),
+        data=data,
+        mtime_seconds=draw(u32),
+        uid=draw(u32),
+        gid=draw(u32),
+        major=draw(u32) if is_device else 0,
+        minor=draw(u32) if is_device else 0,
+    )
+
+
+cpio_entries = _cpio_entries()

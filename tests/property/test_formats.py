@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from bootpath.core.errors import FormatError
 from bootpath.formats import (
+    CpioEntry,
     Gpt,
     GptVerdict,
     Handoff,
@@ -15,11 +18,14 @@ from bootpath.formats import (
     Plan,
     Table,
     Trace,
+    arrange_cpio,
+    pack_cpio,
     pack_dm_create,
     pack_handoff,
     pack_plan,
     pack_table,
     pack_trace,
+    parse_cpio,
     parse_dm_create,
     parse_handoff,
     parse_plan,
@@ -64,6 +70,25 @@ def test_plan(plan: Plan) -> None:
 @given(values.traces)
 def test_trace(trace: Trace) -> None:
     assert parse_trace(pack_trace(trace)) == trace
+
+
+@given(st.lists(values.cpio_entries, max_size=6))
+def test_cpio(entries: list[CpioEntry]) -> None:
+    assert parse_cpio(pack_cpio(entries)) == tuple(entries)
+
+
+@given(st.lists(values.cpio_entries, max_size=6, unique_by=lambda entry: entry.path), st.randoms())
+def test_arranged_cpio_has_parents_first_in_any_order(entries: list[CpioEntry], random: Random) -> None:
+    try:
+        arranged = arrange_cpio(entries)
+    except FormatError:  # one of them is a file, and another lies in it
+        reject()
+    paths = [entry.path for entry in arranged]
+    for path in paths:
+        parent = path.rpartition("/")[0]
+        assert not parent or paths.index(parent) < paths.index(path)
+    random.shuffle(entries)
+    assert pack_cpio(arrange_cpio(entries)) == pack_cpio(arranged)
 
 
 IMAGE = bytes(gpt_image(sample_gpt()))

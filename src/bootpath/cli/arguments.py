@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Mapping
 from uuid import UUID
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(iB|B)?", re.IGNORECASE | re.ASCII)
@@ -71,3 +72,15 @@ def read_password(path: str | None) -> bytes | None:
         return None
     with open(path, "rb") as file:
         return file.read().removesuffix(b"\n").removesuffix(b"\r")
+
+
+def source_date_epoch(environment: Mapping[str, str]) -> int | None:
+    """SOURCE_DATE_EPOCH in seconds, or None where it is not set. Raises Error when it is no number."""
+    from bootpath.core import Error
+
+    epoch = environment.get("SOURCE_DATE_EPOCH")
+    if epoch is None:
+        return None
+    if not (epoch.isascii() and epoch.isdecimal()):
+        raise Error("is not a number of seconds", where="SOURCE_DATE_EPOCH", found=repr(epoch))
+    return int(epoch)

@@ -1,4 +1,4 @@
-"""``bootpath build``: make images."""
+"""``bootpath build``: make images. An initramfs has a module of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from bootpath.cli.arguments import add_json, read_password, size, uuid
+from bootpath.cli import initramfs
+from bootpath.cli.arguments import add_json, read_password, size, source_date_epoch, uuid
 
 HELP = "build a disk image"
 LIVE_HELP = "build a live disk from a directory: GPT, EFI partition, RedoxFS with the tree in it"
@@ -48,6 +49,7 @@ def configure(commands: Any, name: str) -> None:
     live.add_argument("--uuid", type=uuid, metavar="U", help="uuid of the file system (default: random)")
     add_json(live)
     live.set_defaults(run=run_live)
+    initramfs.configure(kinds, "initramfs")
 
 
 def run_live(options: argparse.Namespace) -> int:
@@ -57,17 +59,14 @@ def run_live(options: argparse.Namespace) -> int:
     from uuid import uuid4
 
     from bootpath.cli.console import emit, emit_json, progress_bar
-    from bootpath.core import Error
     from bootpath.image import LiveImage, build_live
     from bootpath.report import built_json, render_built
 
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    if epoch is not None and not epoch.isdecimal():
-        raise Error("is not a number of seconds", where="SOURCE_DATE_EPOCH", found=repr(epoch))
+    epoch = source_date_epoch(os.environ)
     image = LiveImage(
         tree=options.tree,
         uuid=options.uuid or uuid4(),
-        created_ns=time.time_ns() if epoch is None else int(epoch) * 10**9,
+        created_ns=time.time_ns() if epoch is None else epoch * 10**9,
         size_bytes=options.size,
         efi_bytes=options.efi_size,
         kernel=options.kernel,
@@ -75,7 +74,7 @@ def run_live(options: argparse.Namespace) -> int:
         efi_loader=options.efi_loader,
         bios_loader=options.bios_loader,
         password=read_password(options.password_file),
-        clamp_mtime_ns=None if epoch is None else int(epoch) * 10**9,
+        clamp_mtime_ns=None if epoch is None else epoch * 10**9,
     )
     with progress_bar("building") as progress:
         built = build_live(image, options.output, progress=progress)

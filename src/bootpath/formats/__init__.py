@@ -1,5 +1,6 @@
 """Bytes and frozen values: every format is parsed and packed here, and nothing is opened, written or logged."""
 
+from bootpath.formats.cpio import CpioEntry, arrange_cpio, pack_cpio, parse_cpio
 from bootpath.formats.dmcreate import DM_CREATE_TARGETS, MappedDevice, pack_dm_create, parse_dm_create
 from bootpath.formats.dmtable import Row, Table, pack_row, pack_table, parse_row, parse_table
 from bootpath.formats.gpt import Gpt, GptVerdict, probe_gpt, read_gpt
@@ -20,6 +21,7 @@ __all__ = [
     "PLAN_MAX_BYTES",
     "TRACE_MAX_BYTES",
     "XBOOTLDR",
+    "CpioEntry",
     "Gpt",
     "GptVerdict",
     "Handoff",
@@ -31,7 +33,9 @@ __all__ = [
     "Row",
     "Table",
     "Trace",
+    "arrange_cpio",
     "new_gpt",
+    "pack_cpio",
     "pack_dm_create",
     "pack_gpt",
     "pack_handoff",
@@ -40,6 +44,7 @@ __all__ = [
     "pack_row",
     "pack_table",
     "pack_trace",
+    "parse_cpio",
     "parse_dm_create",
     "parse_handoff",
     "parse_nbd_uri",

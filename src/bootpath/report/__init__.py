@@ -3,6 +3,7 @@
 from bootpath.report.asjson import built_json, inspection_json, plan_json, rehearsal_json
 from bootpath.report.canvas import Canvas
 from bootpath.report.diskmap import draw_plan
+from bootpath.report.initramfs import initramfs_json, render_initramfs
 from bootpath.report.text import render_built, render_inspection, render_plan, render_rehearsal
 from bootpath.report.units import format_bytes, format_offset, format_seconds, plural
 
@@ -13,11 +14,13 @@ __all__ = [
     "format_bytes",
     "format_offset",
     "format_seconds",
+    "initramfs_json",
     "inspection_json",
     "plan_json",
     "plural",
     "rehearsal_json",
     "render_built",
+    "render_initramfs",
     "render_inspection",
     "render_plan",
     "render_rehearsal",

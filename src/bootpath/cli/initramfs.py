@@ -1,0 +1,125 @@
+"""``bootpath build initramfs``: the first root file system of a guest."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from bootpath.cli.arguments import add_json, source_date_epoch
+
+HELP = "build an initramfs: busybox, kernel modules with what they need, and Python where it is asked for"
+EPILOG = """\
+--with live has the part of bootpath that runs in a guest, and the Python it needs; --with shell ends in a shell on the
+console; --with none does what the file given with --init does. The root directory has the kernel's modules and a static
+busybox; Python, and the libraries of programs that are added, come from this machine. Needs bootpath[initramfs].
+The same inputs give the same bytes; times are 1970, or SOURCE_DATE_EPOCH where that is in the environment.
+
+examples:
+  bootpath build initramfs -o live.img --root guest/
+  bootpath build initramfs -o shell.img --root guest/ --with shell --kernel-modules nbd,virtio_blk
+  bootpath build initramfs -o test.img --root guest/ --with none --init init.sh --add fio:/bin/fio --compress gzip
+  bootpath build initramfs --list --with shell --kernel-release 6.1.0-56-amd64
+"""
+# As RECIPES and Compression have them: the parser starts without importing either.
+KINDS = ("live", "shell", "none")
+COMPRESSIONS = ("zstd", "gzip", "xz", "none")
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names with commas between them."""
+    return tuple(name for name in text.split(",") if name)
+
+
+def addition(text: str) -> tuple[Path, str]:
+    """A file here and its path in the guest: ``SRC:DST``."""
+    source, _, path = text.rpartition(":")
+    if not source or not path.startswith("/"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not SRC:DST: write a file, a colon, and its absolute path")
+    return Path(source), path
+
+
+def configure(kinds: Any, name: str) -> None:
+    """Add the kind to the parser of ``bootpath build``."""
+    parser = kinds.add_parser(
+        name, help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("-o", "--output", metavar="F", type=Path, help="archive to write; replaced when it exists")
+    parser.add_argument("--with", dest="recipe", choices=KINDS, default="live", help="what is in it (default: live)")
+    parser.add_argument(
+        "--root", metavar="DIR", type=Path, default=Path("/"), help="directory with lib/modules and bin/busybox"
+    )
+    parser.add_argument("--kernel-release", metavar="R", help="directory in lib/modules (default: the only one)")
+    parser.add_argument(
+        "--kernel-modules", metavar="M,M", type=names, default=(), help="more modules; each must be there or built in"
+    )
+    parser.add_argument("--init", metavar="F", type=Path, help="file to start as /init instead")
+    parser.add_argument("--busybox", metavar="F", type=Path, help="static busybox (default: that of the root)")
+    parser.add_argument("--python", metavar="F", type=Path, help="interpreter for the guest (default: this one)")
+    parser.add_argument("--python-modules", metavar="M,M", type=names, default=(), help="more modules of Python")
+    parser.add_argument(
+        "--add",
+        metavar="SRC:DST",
+        type=addition,
+        action="append",
+        default=[],
+        help="a file or directory to add, at an absolute path; programs bring their libraries; repeatable",
+    )
+    parser.add_argument("--compress", choices=COMPRESSIONS, default="zstd", help="how (default: zstd)")
+    parser.add_argument(
+        "--list", action="store_true", help="list every entry, and which part it belongs to; -o may be left out"
+    )
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Build, or only list."""
+    from bootpath.cli.console import emit, emit_json, note
+    from bootpath.core import Error
+    from bootpath.report import initramfs_json, render_initramfs
+
+    try:
+        from bootpath.boot.initramfs import build_initramfs, plan_initramfs
+    except ModuleNotFoundError as fault:
+        raise Error(f"needs {fault.name}, which is not installed", hint="pip install 'bootpath[initramfs]'") from fault
+
+    if options.recipe == "none" and options.init is None:
+        note("bootpath: --with none needs --init")
+        return 2
+    if options.output is None and not options.list:
+        note("bootpath: expected -o, or --list")
+        return 2
+    spec = _spec(options)
+    built = None if options.output is None else build_initramfs(spec, options.output)
+    plan = plan_initramfs(spec) if built is None else built.plan
+    if options.json:
+        emit_json(initramfs_json(plan, built, entries=options.list))
+    else:
+        emit(render_initramfs(plan, built, entries=options.list))
+    return 0
+
+
+def _spec(options: argparse.Namespace) -> Any:
+    import os
+
+    from bootpath.boot.compression import Compression
+    from bootpath.boot.initramfs import RECIPES, Added, InitramfsSpec, PythonGuest
+
+    recipe = RECIPES[options.recipe]
+    python_modules = (*recipe.python_modules, *options.python_modules)
+    python = PythonGuest(python_modules) if options.python is None else PythonGuest(python_modules, options.python)
+    init = recipe.init if options.init is None else options.init.read_bytes()
+    assert init is not None
+    return InitramfsSpec(
+        root=options.root,
+        init=init,
+        release=options.kernel_release,
+        modules=(*recipe.modules, *options.kernel_modules),
+        wanted_modules=recipe.wanted_modules,
+        python=python if python_modules else None,
+        added=tuple(Added(source, path) for source, path in options.add),
+        busybox=options.busybox,
+        mtime_seconds=source_date_epoch(os.environ) or 0,
+        compression=Compression(options.compress),
+    )
