@@ -17,7 +17,8 @@ import stat
 from collections.abc import Iterator, Sequence
 
 from bootpath.block import holes
-from bootpath.core.device import Buffer, Direct, Identity, Segment
+from bootpath.block.pagecache import is_cached
+from bootpath.core.device import Buffer, Direct, FileRange, Identity, Segment
 from bootpath.core.errors import DeviceError
 
 # Errors of a write that mean what the contract's table says they mean; everything else is a failed lower device.
@@ -131,6 +132,20 @@ class FileDevice:
             if error.errno == errno.EOPNOTSUPP:
                 self._nowait = False
         return None
+
+    def resident_ranges(self, offset: int, length: int) -> Sequence[FileRange] | None:
+        """See `SupportsRanges.resident_ranges`: when the page cache has all of it and the file still has it."""
+        fd = self._fd
+        try:
+            if not is_cached(fd, offset, length) or os.lseek(fd, 0, os.SEEK_END) < offset + length:
+                return None
+        except OSError:
+            return None
+        return (FileRange(self, offset, length),)
+
+    def fileno(self) -> int:
+        """The descriptor, -1 when the device is closed."""
+        return self._fd
 
     def write(self, offset: int, data: Buffer, *, fua: bool = False) -> None:
         """See `Device.write`; `fua` is RWF_DSYNC. ENOSPC when the file system is full, else EIO."""

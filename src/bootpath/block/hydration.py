@@ -104,5 +104,5 @@ class Hydration:
     def _publish(self, index: int, end: int, position: int) -> None:
         current = self._extents[index]
         ready = (*self._extents[:index], Extent(current.offset, end - current.offset))
-        self.live.preload = Preload(self._pages.view, ready, self.live.size_bytes)
+        self.live.preload = Preload(self._pages.view, ready, self.live.size_bytes, pages=self._pages)
         self._done_bytes = position

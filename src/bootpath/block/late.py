@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bootpath.block.views import read_wide, read_wide_resident
-from bootpath.core.device import Buffer, Device, Identity
+from bootpath.core.device import Buffer, Device, FileRange, Identity, resident_ranges
 from bootpath.core.errors import DeviceError, Error
 
 
@@ -234,6 +234,13 @@ class LateDisk:
         """The same without waiting for anything; None when the disk is not there or would have to be waited for."""
         disk = self._disk
         return None if disk is None else read_wide_resident(disk, offset, length)
+
+    def resident_ranges(self, offset: int, length: int) -> Sequence[FileRange] | None:
+        """See `SupportsRanges.resident_ranges`; None too when the disk is not there."""
+        disk = self._disk
+        if disk is None or (offset | length) & (disk.block_bytes - 1):
+            return None
+        return resident_ranges(disk, offset, length)
 
     def close(self) -> None:
         """Close the disk, and every one that vanished. Requests that wait fail with EIO."""

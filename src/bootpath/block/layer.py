@@ -40,7 +40,10 @@ def _all_clean(blocks: int) -> bytes:
 
 
 class Layer:
-    """States and memory of one life of an overlay over `size_bytes`; it costs nothing until something is written."""
+    """States and memory of one life of an overlay over `size_bytes`; it costs nothing until something is written.
+
+    `view` is the memory, once there is a block that is not CLEAN.
+    """
 
     __slots__ = ("_pages", "held_blocks", "size_bytes", "states", "view")
 
@@ -48,9 +51,16 @@ class Layer:
         blocks = -(-size_bytes // OVERLAY_BLOCK_BYTES)
         self.size_bytes = size_bytes
         self.states: bytes | bytearray = _all_clean(blocks)
-        self._pages = Pages(blocks * OVERLAY_BLOCK_BYTES)
-        self.view = self._pages.view
+        self._pages: Pages | None = None
+        self.view = memoryview(b"")
         self.held_blocks = 0
+
+    def prepare(self) -> Pages:
+        """Have memory: to be called before anything is written to `view`."""
+        if self._pages is None:
+            self._pages = Pages(-(-self.size_bytes // OVERLAY_BLOCK_BYTES) * OVERLAY_BLOCK_BYTES)
+            self.view = self._pages.view
+        return self._pages
 
     def common(self, offset: int, length: int) -> int | None:
         """CLEAN or DIRTY when every block that the bytes touch is, ZERO or SAME when the only one is, else None."""
@@ -78,6 +88,7 @@ class Layer:
 
     def mark(self, first: int, stop: int, state: int) -> None:
         """Set the state of a run; its memory must already be what the state says."""
+        self.prepare()
         held = (stop - first) if state in (DIRTY, SAME) else 0
         self.held_blocks += held - self.held(first, stop)
         if isinstance(self.states, bytes):
@@ -89,7 +100,7 @@ class Layer:
         held = self.held(first, stop)
         self.mark(first, stop, ZERO)
         if held:
-            self._pages.release(first << BLOCK_SHIFT, stop << BLOCK_SHIFT)
+            self.prepare().release(first << BLOCK_SHIFT, stop << BLOCK_SHIFT)
 
     def same(self, keep_first: int, keep_stop: int) -> int:
         """How many blocks outside keep_first..keep_stop could be given back."""
@@ -101,6 +112,6 @@ class Layer:
         while wanted > 0 and block >= 0:
             if not keep_first <= block < keep_stop:
                 self.mark(block, block + 1, CLEAN)
-                self._pages.release(block << BLOCK_SHIFT, (block + 1) << BLOCK_SHIFT)
+                self.prepare().release(block << BLOCK_SHIFT, (block + 1) << BLOCK_SHIFT)
                 wanted -= 1
             block = self.states.find(SAME, block + 1)

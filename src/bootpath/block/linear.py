@@ -9,7 +9,16 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator, Sequence
 
-from bootpath.core.device import Buffer, Device, Direct, Identity, Segment, SupportsDirect
+from bootpath.core.device import (
+    Buffer,
+    Device,
+    Direct,
+    FileRange,
+    Identity,
+    Segment,
+    SupportsDirect,
+    resident_ranges,
+)
 from bootpath.core.errors import DeviceError
 
 
@@ -54,6 +63,10 @@ class Linear:
     def read_resident(self, offset: int, length: int) -> Sequence[Buffer] | None:
         """See `Device.read_resident`."""
         return self.lower.read_resident(self.offset + offset, length)
+
+    def resident_ranges(self, offset: int, length: int) -> Sequence[FileRange] | None:
+        """See `SupportsRanges.resident_ranges`: the lower device's."""
+        return resident_ranges(self.lower, self.offset + offset, length)
 
     def write(self, offset: int, data: Buffer, *, fua: bool = False) -> None:
         """See `Device.write`."""

@@ -19,7 +19,7 @@ from bootpath.block.overlay import Overlay
 from bootpath.block.preload import Preload
 from bootpath.block.readonly import ReadOnly
 from bootpath.block.views import extents_wide, read_wide
-from bootpath.core.device import Buffer, Checked, Device, Direct, Identity, Segment, checked
+from bootpath.core.device import Buffer, Checked, Device, Direct, FileRange, Identity, Segment, checked
 from bootpath.core.errors import DeviceError
 from bootpath.core.extents import Extent
 
@@ -83,6 +83,23 @@ class Live(ReadOnly):
                 return None
             views += some
         return views
+
+    def resident_ranges(self, offset: int, length: int) -> Sequence[FileRange] | None:
+        """See `SupportsRanges.resident_ranges`: of the preload, when it is in pages, and of the disk."""
+        preload = self.preload
+        ranges: list[FileRange] = []
+        for start, size, part in preload.split(offset, length):
+            if part is None:
+                some = self.late.resident_ranges(start, size)
+                if some is None:
+                    return None
+                ranges += some
+            else:
+                one = preload.range(start, size)
+                if one is None:
+                    return None
+                ranges.append(one)
+        return ranges
 
     def extents(self, offset: int, length: int) -> Iterator[Segment]:
         """See `Device.extents`: "preload", or "disk" with the holes the disk knows, if it is there; never waits."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bootpath.block.pages import Pages
-from bootpath.core.device import Buffer, Direct, Identity, Segment
+from bootpath.core.device import Buffer, Direct, FileRange, Identity, Segment
 
 
 class MemoryDevice:
@@ -48,6 +48,10 @@ class MemoryDevice:
     def read_resident(self, offset: int, length: int) -> Sequence[Buffer] | None:
         """See `Device.read_resident`: always resident."""
         return (self._view[offset : offset + length],)
+
+    def resident_ranges(self, offset: int, length: int) -> Sequence[FileRange] | None:
+        """See `SupportsRanges.resident_ranges`: when the memory is the device's own."""
+        return None if self._pages is None else (self._pages.range(offset, length),)
 
     def write(self, offset: int, data: Buffer, *, fua: bool = False) -> None:
         """See `Device.write`. RAM has no stable storage, so `fua` changes nothing."""

@@ -30,7 +30,7 @@ from bootpath.block.layer import BLOCK_MASK as _MASK
 from bootpath.block.layer import BLOCK_SHIFT as _SHIFT
 from bootpath.block.layer import CLEAN, DIRTY, OVERLAY_BLOCK_BYTES, SAME, ZERO, Layer
 from bootpath.block.views import extents_wide, read_wide, read_wide_resident
-from bootpath.core.device import Buffer, Device, Identity, Segment, checked
+from bootpath.core.device import Buffer, Device, FileRange, Identity, Segment, checked, resident_ranges
 from bootpath.core.errors import DeviceError
 from bootpath.core.extents import Extent, ExtentSet
 
@@ -117,6 +117,21 @@ class Overlay:
             else:
                 views.append(layer.view[start : start + size])
         return views
+
+    def resident_ranges(self, offset: int, length: int) -> Sequence[FileRange] | None:
+        """See `SupportsRanges.resident_ranges`: the overlay's memory, and what the base can name."""
+        layer = self._layer
+        ranges: list[FileRange] = []
+        for start, size, state in layer.runs(offset, length):
+            if state == CLEAN:
+                aligned = not (start | size) & (self.base.block_bytes - 1)
+                some = resident_ranges(self.base, start, size) if aligned else None
+                if some is None:
+                    return None
+                ranges += some
+            else:
+                ranges.append(layer.prepare().range(start, size))
+        return ranges
 
     def extents(self, offset: int, length: int) -> Iterator[Segment]:
         """See `Device.extents`: "overlay", "zero" (neither allocated nor anything but zeros), or the base's own."""
@@ -274,7 +289,8 @@ class Overlay:
     def _make_room(
         self, layer: Layer, first: int, stop: int, edges: Sequence[int], matching: Sequence[int], *, zeros: bool
     ) -> None:
-        """Refuse with ENOSPC a request that needs memory beyond the cap, before any of it is applied."""
+        """Have memory; refuse with ENOSPC a request that needs some beyond the cap, before any of it is applied."""
+        layer.prepare()
         if self._max_blocks is None:
             return
         states = layer.states

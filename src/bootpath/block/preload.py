@@ -9,7 +9,8 @@ import errno
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
-from bootpath.core.device import Buffer
+from bootpath.block.pages import Pages
+from bootpath.core.device import Buffer, FileRange
 from bootpath.core.errors import DeviceError
 from bootpath.core.extents import Extent
 
@@ -17,13 +18,17 @@ from bootpath.core.extents import Extent
 class Preload:
     """Finds bytes of the file system in `memory`, where `extents` are packed in the given order.
 
+    `pages` are the pages that the memory belongs to from their first byte, if it does.
     Raises DeviceError (EINVAL) when the memory is shorter than the extents (a short preload must fail loudly, not read
     as something else), when extents overlap, or when one ends past `size_bytes`.
     """
 
-    __slots__ = ("_ends", "_positions", "_starts", "memory")
+    __slots__ = ("_ends", "_pages", "_positions", "_starts", "memory")
 
-    def __init__(self, memory: Buffer, extents: Sequence[Extent], size_bytes: int) -> None:
+    def __init__(
+        self, memory: Buffer, extents: Sequence[Extent], size_bytes: int, *, pages: Pages | None = None
+    ) -> None:
+        self._pages = pages
         self.memory = memoryview(memory).cast("B").toreadonly()
         packed = sum(extent.length for extent in extents)
         if len(self.memory) < packed:
@@ -56,6 +61,13 @@ class Preload:
             return None
         position = self._positions[index] + offset - self._starts[index]
         return self.memory[position : position + length]
+
+    def range(self, offset: int, length: int) -> FileRange | None:
+        """Where the bytes are as a part of a file, or None when they are not in one run, or not in `pages`."""
+        index = bisect_right(self._starts, offset) - 1
+        if index < 0 or offset + length > self._ends[index] or self._pages is None:
+            return None
+        return self._pages.range(self._positions[index] + offset - self._starts[index], length)
 
     def split(self, offset: int, length: int) -> Iterator[tuple[int, int, memoryview | None]]:
         """(offset, length, view or None) for the range, cut by byte at the preload's edges."""

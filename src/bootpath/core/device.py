@@ -73,6 +73,33 @@ class Direct:
     buffer: bytearray | memoryview | None = None
 
 
+class SupportsFileno(Protocol):
+    """An open file, as select and os take it."""
+
+    def fileno(self) -> int:
+        """The descriptor, -1 when it is closed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileRange:
+    """`length` bytes from byte `offset` of an open file, to be passed on by the kernel without being read here.
+
+    The file is asked for its descriptor at the last moment, so that one that was closed meanwhile is an error.
+    """
+
+    file: SupportsFileno
+    offset: int
+    length: int
+
+    def __len__(self) -> int:
+        return self.length
+
+    def after(self, count: int) -> FileRange:
+        """What follows the first `count` bytes."""
+        return FileRange(self.file, self.offset + count, self.length - count)
+
+
 class Device(Protocol):
     """Addressable bytes. See the module docstring for the contract."""
 
@@ -136,6 +163,20 @@ class SupportsDirect(Protocol):
     def direct(self) -> Direct | None:
         """Where the bytes are, or None when they are not in one plain place."""
         ...
+
+
+@runtime_checkable
+class SupportsRanges(Protocol):
+    """A device that can name files in whose page cache its bytes are."""
+
+    def resident_ranges(self, offset: int, length: int) -> Sequence[FileRange] | None:
+        """As read_resident, but where the bytes are; None when some are elsewhere or would have to be waited for."""
+        ...
+
+
+def resident_ranges(device: Device, offset: int, length: int) -> Sequence[FileRange] | None:
+    """The same of any device."""
+    return device.resident_ranges(offset, length) if isinstance(device, SupportsRanges) else None
 
 
 def read_bytes(device: Device, offset: int, length: int) -> bytes:

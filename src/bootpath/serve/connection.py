@@ -14,13 +14,13 @@ import socket
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
-from bootpath.core.device import Buffer
+from bootpath.core.device import Buffer, FileRange
 from bootpath.serve.export import Export, Exports
 from bootpath.serve.limits import Limits
 from bootpath.serve.negotiation import Close, Enter, Negotiation, Send, StartTls, Style
 from bootpath.serve.protocol import Request, Requests
 from bootpath.serve.protocol import State as StreamState
-from bootpath.serve.session import Reply, Session
+from bootpath.serve.session import Reply, Sendable, Session
 from bootpath.serve.statistics import Counters
 from bootpath.serve.tls import TlsSettings
 from bootpath.serve.transport import Plain, Secure, Transport
@@ -93,7 +93,7 @@ class Connection:
         self._negotiation: Negotiation | None = Negotiation(exports, limits=host.limits, **mode)
         self._requests = Requests(host.limits)
         self._session: Session | None = None
-        self._out: list[Buffer] = []
+        self._out: list[Sendable] = []
         self._finishing = False
         self._ended = False
         self._negotiate()
@@ -239,6 +239,7 @@ class Connection:
             limits=self._limits,
             counters=host.counters,
             deliver=lambda reply: host.deliver(self, reply),
+            sends_files=self._transport.sends_files,
         )
         self._session.spare = self._requests.spare
         self._session.out[:0] = self._out
@@ -332,7 +333,11 @@ class Connection:
         out, session = self._out, self._session
         while out:
             try:
-                count = self._transport.send(out if len(out) <= IOV_MAX else out[:IOV_MAX])
+                if session is not None and session.ranges:
+                    count = self._send_some(out, session)
+                else:
+                    buffers = out if len(out) <= IOV_MAX else out[:IOV_MAX]
+                    count = self._transport.send(buffers)  # type: ignore[arg-type]  # there are no ranges in it
             except BlockingIOError:
                 return
             self._stuck_since = None
@@ -342,6 +347,20 @@ class Connection:
                     out.clear()
                     return
             _drop(out, count)
+
+    def _send_some(self, out: list[Sendable], session: Session) -> int:
+        """Send from the front of a queue with parts of files in it: one such part, or the buffers before it."""
+        first = out[0]
+        if isinstance(first, FileRange):
+            count = self._transport.send_file(first)
+            session.ranges -= count == first.length
+            return count
+        buffers: list[Buffer] = []
+        for part in out[:IOV_MAX]:
+            if isinstance(part, FileRange):
+                break
+            buffers.append(part)
+        return self._transport.send(buffers)
 
     def _settle(self) -> None:
         """After anything happened: what to wait for now, or whether it is over."""
@@ -367,12 +386,13 @@ class Connection:
             self._host.watch(self.fd, interest)
 
 
-def _drop(buffers: list[Buffer], count: int) -> None:
+def _drop(buffers: list[Sendable], count: int) -> None:
     """Remove the first `count` bytes."""
     index = 0
     while index < len(buffers) and count >= len(buffers[index]):
         count -= len(buffers[index])
         index += 1
     if count:
-        buffers[index] = memoryview(buffers[index])[count:]
+        part = buffers[index]
+        buffers[index] = part.after(count) if isinstance(part, FileRange) else memoryview(part)[count:]
     del buffers[:index]

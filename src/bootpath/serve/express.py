@@ -15,8 +15,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from bootpath.core.device import Buffer, Device
+    from bootpath.core.device import Device
     from bootpath.serve.replies import Replies
+    from bootpath.serve.session import Sendable
     from bootpath.serve.statistics import Counters
 
 REQUESTS = 256
@@ -27,7 +28,7 @@ Express: TypeAlias = "Callable[[memoryview, int], tuple[int, int]]"
 
 def make_express(
     device: Device,
-    out: list[Buffer],
+    out: list[Sendable],
     replies: Replies,
     counters: Counters,
     *,

@@ -15,8 +15,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import TypeAlias
 
-from bootpath.core.device import Buffer
+from bootpath.core.device import Buffer, FileRange, resident_ranges
 from bootpath.core.errors import DeviceError, FormatError
 from bootpath.formats.nbd import (
     COMPACT_REQUEST,
@@ -45,6 +46,8 @@ _RANGE_BYTES = 32 << 20  # zero and discard in pieces, so that no device needs a
 _AT_ONCE_BYTES = 1 << 20  # zero and discard above this go to a worker
 _HOLE_BYTES = 128 << 10  # reads from this size on are answered with holes where there are some
 
+_RANGE_READ_BYTES = 64 << 10  # reads from this size on are left to the kernel to send, where it can
+
 _FUA = CommandFlag.FUA << 16
 # Which flags a command may have, as plain numbers: the complement of an IntFlag has only the flags that are known.
 # "existing clients are known to set this bit on other commands": FUA is allowed everywhere.
@@ -66,6 +69,9 @@ _NAMES: Mapping[int, str] = {
     Command.WRITE_ZEROES: "zero",
     Command.BLOCK_STATUS: "status",
 }
+
+
+Sendable: TypeAlias = Buffer | FileRange
 
 
 class Refused(Exception):  # noqa: N818 - not an error of ours: the reply to a request that cannot be
@@ -102,9 +108,11 @@ class Session:
         limits: Limits,
         counters: Counters,
         deliver: Callable[[Reply], None],
+        sends_files: bool = False,
     ) -> None:
         self.export = export
-        self.out: list[Buffer] = []
+        self.out: list[Sendable] = []
+        self.ranges = 0  # how many parts of files are in `out`
         self.out_bytes = 0
         self.running = 0
         self.reserved_bytes = 0
@@ -123,6 +131,7 @@ class Session:
         self._limits = limits
         self._counters = counters
         self._deliver = deliver
+        self._sends_files = sends_files
         # Ranges are checked here, so `Checked` need not check them again.
         self._read_resident = self._device.lower.read_resident
         self._write_device = self._device.lower.write
@@ -138,8 +147,8 @@ class Session:
             write_head=request_head(
                 Command.WRITE, CommandFlag.PAYLOAD_LEN if self._extended else 0, extended=self._extended
             ),
-            # Larger reads may be answered with holes.
-            largest_read=_HOLE_BYTES - 1 if self._replies.chunked else limits.payload_bytes,
+            # Larger reads are answered with holes, or by the kernel.
+            largest_read=_RANGE_READ_BYTES - 1,
             largest_write=limits.payload_bytes,
             write_mask=self._write_mask,
         )
@@ -169,7 +178,7 @@ class Session:
         else:
             self._piece_done(reply.piece)
 
-    def _put(self, *buffers: Buffer) -> None:
+    def _put(self, *buffers: Sendable) -> None:
         self.out += buffers
         self.out_bytes += sum(map(len, buffers))
 
@@ -225,11 +234,23 @@ class Session:
             code = ErrorCode.EOVERFLOW if self._replies.chunked else ErrorCode.EINVAL
             raise Refused(code, f"read of {length} bytes, at most {self._limits.payload_bytes}")
         whole = bool(flags & CommandFlag.DF)
+        if length >= _RANGE_READ_BYTES and self._sends_files:
+            ranges = resident_ranges(self._device.lower, offset, length)
+            if ranges is not None and (whole or not self._has_holes(offset, length)):
+                self._put(self._replies.data(cookie, offset, length), *ranges)
+                self.ranges += len(ranges)
+                return
         views = self._read_resident(offset, length)
         if views is None:
             self._submit(length, self._read, cookie, offset, length, whole)
         else:
             self._put(*self._answer(views, cookie, offset, length, whole))
+
+    def _has_holes(self, offset: int, length: int) -> bool:
+        """True when a reply in chunks would say so."""
+        if not self._replies.chunked or length < _HOLE_BYTES:
+            return False
+        return any(segment.zero for segment in self._device.lower.extents(offset, length))
 
     def _slow(
         self, number: int, flags: int, cookie: bytes, offset: int, length: int, payload: memoryview | None

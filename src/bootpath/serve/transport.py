@@ -9,12 +9,14 @@ TLS runs over two `ssl.MemoryBIO`, so that the socket stays in the loop's hands:
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
-from bootpath.core.device import Buffer
+from bootpath.core.device import Buffer, FileRange
 
 _RAW_BYTES = 256 << 10
 _RECORD_BYTES = 16 << 10
@@ -33,6 +35,15 @@ class Transport(Protocol):
         """Takes bytes from the front of at most IOV_MAX buffers and returns how many."""
         ...
 
+    @property
+    def sends_files(self) -> bool:
+        """True when `send_file` may be called."""
+        ...
+
+    def send_file(self, part: FileRange) -> int:
+        """Takes bytes from the front of a part of a file and returns how many."""
+        ...
+
     def flush(self) -> bool:
         """Send what is kept back; False when some of it must wait."""
         ...
@@ -47,10 +58,31 @@ class Plain:
 
     __slots__ = ("receive", "send", "socket")
 
+    sends_files = True
+
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
         self.receive: Callable[[memoryview], int] = connected.recv_into
         self.send: Callable[[Sequence[Buffer]], int] = connected.sendmsg
+
+    def send_file(self, part: FileRange) -> int:
+        """See `Transport.send_file`: sendfile(2), by copying where the file system cannot.
+
+        What was promised to the client cannot be taken back, so a file that has become shorter ends the connection.
+        """
+        fd = part.file.fileno()
+        try:
+            count = os.sendfile(self.socket.fileno(), fd, part.offset, part.length)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOSYS):
+                raise
+            data = os.pread(fd, min(part.length, _RAW_BYTES), part.offset)
+            count = self.socket.send(data) if data else 0
+        if count == 0:
+            raise ConnectionAbortedError(f"the disk was truncated: nothing to read at {part.offset}")
+        return count
 
     def flush(self) -> bool:
         """See `Transport.flush`: nothing is kept back."""
@@ -63,6 +95,8 @@ class Plain:
 
 class Secure:
     """TLS over the socket. Nothing may be received or sent until `start` has returned True."""
+
+    sends_files = False
 
     def __init__(self, connected: socket.socket, context: ssl.SSLContext) -> None:
         self.socket = connected
@@ -134,6 +168,10 @@ class Secure:
                     return done
         self.flush()
         return done
+
+    def send_file(self, part: FileRange) -> int:
+        """See `Transport.send_file`: not here, what is sent must be encrypted first."""
+        raise NotImplementedError
 
     def flush(self) -> bool:
         """See `Transport.flush`."""
