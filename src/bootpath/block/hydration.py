@@ -5,11 +5,15 @@ so what is there is always a beginning of the memory, and one immutable `Preload
 reads some of the disk and then replaces that description: a request sees either the old one or the new one, and is
 answered from memory or from the disk accordingly. Requests never wait for hydration.
 
+Processes that are forked share the memory, and how much of it is there: one of them runs the hydration, and the others
+`follow` it now and then; until they do they read the disk.
+
 The model is Linux's dm-clone, without its region bitmap: the order is known beforehand.
 """
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -60,14 +64,15 @@ class Hydration:
         self._source = source
         self._total_bytes = sum(extent.length for extent in extents)
         self._pages = Pages(self._total_bytes)
-        self._done_bytes = 0
+        self._done = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")  # its first word, in every process
+        self._seen_bytes = 0
         self._failure: str | None = None
         self.live = Live(b"", (), size_bytes, late, block_bytes=block_bytes, identity=identity)
 
     @property
     def progress(self) -> Progress:
         """How far it has come."""
-        return Progress(self._done_bytes, self._total_bytes, self._failure)
+        return Progress(self._done[0], self._total_bytes, self._failure)
 
     def run(self, stop: threading.Event, *, progress: Callable[[Progress], None] | None = None) -> None:
         """Hydrate until everything is there or `stop` is set. A disk that fails is tried again after a while."""
@@ -88,8 +93,9 @@ class Hydration:
                 offset += length
                 position += length
                 last = index == len(self._extents) - 1 and offset == extent.end
-                if last or position - self._done_bytes >= _STEP_BYTES:
+                if last or position - self._seen_bytes >= _STEP_BYTES:
                     self._publish(index, offset, position)
+                    self._done[0] = position
                     if progress is not None:
                         progress(self.progress)
 
@@ -105,4 +111,16 @@ class Hydration:
         current = self._extents[index]
         ready = (*self._extents[:index], Extent(current.offset, end - current.offset))
         self.live.preload = Preload(self._pages.view, ready, self.live.size_bytes, pages=self._pages)
-        self._done_bytes = position
+        self._seen_bytes = position
+
+    def follow(self) -> None:
+        """Take what another process has hydrated since this was forked from it, or since the last call."""
+        done = self._done[0]
+        if done == self._seen_bytes:
+            return
+        left = done
+        for index, extent in enumerate(self._extents):
+            if left <= extent.length:
+                self._publish(index, extent.offset + left, done)
+                return
+            left -= extent.length

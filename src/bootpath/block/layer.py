@@ -12,7 +12,8 @@ ZERO   memory               none (reads as zeros); a discarded or zeroed block
 SAME   the base             the block's original content, not yet given back
 ====== ==================== ================================================
 
-Memory is what its state says before the state says so, which is why readers need no lock.
+Memory is what its state says before the state says so, which is why readers need no lock. `sharedlayer` has a layer
+that forked processes share.
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from bootpath.block.pages import Pages
+
+if TYPE_CHECKING:
+    from bootpath.block.sharedlayer import SharedStates
 
 OVERLAY_BLOCK_BYTES = 4096
 BLOCK_SHIFT = 12
@@ -50,17 +55,26 @@ class Layer:
     def __init__(self, size_bytes: int) -> None:
         blocks = -(-size_bytes // OVERLAY_BLOCK_BYTES)
         self.size_bytes = size_bytes
-        self.states: bytes | bytearray = _all_clean(blocks)
+        self.states: bytes | bytearray | SharedStates = _all_clean(blocks)
         self._pages: Pages | None = None
         self.view = memoryview(b"")
         self.held_blocks = 0
 
-    def prepare(self) -> Pages:
-        """Have memory: to be called before anything is written to `view`."""
+    def begin(self, first: int, stop: int) -> None:
+        """Have memory: to be called before anything in blocks first..stop is written or marked."""
         if self._pages is None:
             self._pages = Pages(-(-self.size_bytes // OVERLAY_BLOCK_BYTES) * OVERLAY_BLOCK_BYTES)
             self.view = self._pages.view
+
+    @property
+    def pages(self) -> Pages:
+        """The memory, once something has begun."""
+        assert self._pages is not None
         return self._pages
+
+    def renewed(self) -> Layer:
+        """The layer of the overlay's next life, with nothing in it."""
+        return Layer(self.size_bytes)
 
     def common(self, offset: int, length: int) -> int | None:
         """CLEAN or DIRTY when every block that the bytes touch is, ZERO or SAME when the only one is, else None."""
@@ -88,7 +102,6 @@ class Layer:
 
     def mark(self, first: int, stop: int, state: int) -> None:
         """Set the state of a run; its memory must already be what the state says."""
-        self.prepare()
         held = (stop - first) if state in (DIRTY, SAME) else 0
         self.held_blocks += held - self.held(first, stop)
         if isinstance(self.states, bytes):
@@ -100,7 +113,7 @@ class Layer:
         held = self.held(first, stop)
         self.mark(first, stop, ZERO)
         if held:
-            self.prepare().release(first << BLOCK_SHIFT, stop << BLOCK_SHIFT)
+            self.pages.release(first << BLOCK_SHIFT, stop << BLOCK_SHIFT)
 
     def same(self, keep_first: int, keep_stop: int) -> int:
         """How many blocks outside keep_first..keep_stop could be given back."""
@@ -112,6 +125,6 @@ class Layer:
         while wanted > 0 and block >= 0:
             if not keep_first <= block < keep_stop:
                 self.mark(block, block + 1, CLEAN)
-                self.prepare().release(block << BLOCK_SHIFT, (block + 1) << BLOCK_SHIFT)
+                self.pages.release(block << BLOCK_SHIFT, (block + 1) << BLOCK_SHIFT)
                 wanted -= 1
             block = self.states.find(SAME, block + 1)

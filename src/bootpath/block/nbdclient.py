@@ -15,13 +15,14 @@ from functools import partial
 from bootpath.block.nbdconnection import Call, Connection
 from bootpath.core.device import Buffer, Identity, Segment
 from bootpath.core.errors import DeviceError, FormatError
-from bootpath.formats.nbd import STATE_HOLE, STATE_ZERO, Command, CommandFlag, TransmissionFlag
+from bootpath.formats.nbd import SOURCES, STATE_HOLE, STATE_ZERO, Command, CommandFlag, TransmissionFlag
 from bootpath.formats.nbduri import NbdUri, pack_nbd_uri, parse_nbd_uri
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
 
 # Lengths have 32 bits; a server answers a status of less than 4 GiB in one go or in part, as it likes.
 _MAX_RANGE_BYTES = 1 << 30
+_SOURCE_NAMES = {number: name for name, number in SOURCES.items()}
 
 
 class NbdDevice:
@@ -125,7 +126,7 @@ class NbdDevice:
             self.write(position, memoryview(zeros)[: offset + length - position])
 
     def extents(self, offset: int, length: int) -> Iterator[Segment]:
-        """See `Device.extents`: source "nbd", with the holes and zeros that base:allocation tells."""
+        """See `Device.extents`: the holes and zeros that base:allocation tells; source "nbd" unless the server told."""
         if self._connection.export.allocation is None:
             yield Segment(offset, length, "nbd")
             return
@@ -136,11 +137,11 @@ class NbdDevice:
             call = self._connection.wait(self._connection.ask(Command.BLOCK_STATUS, offset, asked))
             if not call.descriptors:
                 raise DeviceError(f"block status at {offset} is empty", where=self.identity.name)
-            for size, state in call.descriptors:
+            for size, state, source in _joined(call.descriptors, call.sources):
                 # "the last extent MAY extend beyond the end of the requested range"
                 size = min(size, end - offset)
-                segment = Segment(offset, size, "nbd", allocated=not state & STATE_HOLE, zero=bool(state & STATE_ZERO))
-                if size and held is not None and (held.allocated, held.zero) == (segment.allocated, segment.zero):
+                segment = Segment(offset, size, source, not state & STATE_HOLE, bool(state & STATE_ZERO))
+                if size and held is not None and replace(held, offset=offset, length=size) == segment:
                     held = replace(held, length=held.length + size)
                 elif size:
                     if held is not None:
@@ -155,14 +156,37 @@ class NbdDevice:
         self._connection.close()
 
 
+def _joined(states: list[tuple[int, int]], sources: list[tuple[int, int]]) -> Iterator[tuple[int, int, str]]:
+    """(length, state, name of the source), as far as the server told both; without sources all is "nbd"."""
+    if not sources:
+        yield from ((size, state, "nbd") for size, state in states)
+        return
+    left, right = iter(states), iter(sources)
+    at = left_end = right_end = state = number = 0
+    while True:
+        if at == left_end:
+            size, state = next(left, (0, 0))
+            left_end += size
+        if at == right_end:
+            size, number = next(right, (0, 0))
+            right_end += size
+        end = min(left_end, right_end)
+        if end == at:
+            return
+        yield end - at, state, _SOURCE_NAMES.get(number, "nbd")
+        at = end
+
+
 def open_nbd(
     uri: str | NbdUri,
     *,
     writable: bool = False,
     timeout_seconds: float | None = DEFAULT_TIMEOUT_SECONDS,
+    sources: bool = False,
     connect: Callable[[], socket.socket] | None = None,
 ) -> NbdDevice:
-    """Connect to an nbd:// or nbd+unix:// URI; `connect` gives another socket.
+    """Connect to an nbd:// or nbd+unix:// URI; `connect` gives another socket. With `sources` a server of ours tells
+    in `extents` where blocks come from.
 
     `timeout_seconds` bounds connecting, the handshake and the wait for each answer. DeviceError: EIO when there is no
     server or it refuses, EPERM when it is read-only and must be writable, EINVAL for a wrong URI, ENOTSUP for TLS.
@@ -178,7 +202,7 @@ def open_nbd(
         sock = (connect or partial(_connect, where, timeout_seconds))()
     except OSError as error:
         raise DeviceError(f"connect: {error.strerror or error}", where=name) from error
-    connection = Connection(sock, where.export, name=name, timeout_seconds=timeout_seconds)
+    connection = Connection(sock, where.export, name=name, timeout_seconds=timeout_seconds, sources=sources)
     try:
         return NbdDevice(connection, writable=writable)
     except BaseException:

@@ -46,13 +46,14 @@ _ERRNOS = {1: errno.EPERM, 22: errno.EINVAL, 28: errno.ENOSPC}
 class Call:
     """A request that is under way. Its thread waits for `done`, then looks at `fault` and what came."""
 
-    __slots__ = ("buffer", "covered", "descriptors", "done", "fault", "request", "view")
+    __slots__ = ("buffer", "covered", "descriptors", "done", "fault", "request", "sources", "view")
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.done = threading.Event()
         self.fault: DeviceError | None = None
-        self.descriptors: list[tuple[int, int]] = []
+        self.descriptors: list[tuple[int, int]] = []  # of base:allocation
+        self.sources: list[tuple[int, int]] = []  # of bootpath:source
         self.buffer = bytearray(request.length if request.command == Command.READ else 0)
         self.view = memoryview(self.buffer)
         self.covered = ExtentSet()
@@ -71,10 +72,13 @@ class Call:
 class Connection:
     """A connected socket, which it owns. Negotiates the export of that name; `name` is for messages.
 
-    `timeout_seconds` bounds the handshake, and the wait for each answer (None: for ever). Raises DeviceError (EIO).
+    `timeout_seconds` bounds the handshake, and the wait for each answer (None: for ever). `sources` asks for
+    bootpath:source as well. Raises DeviceError (EIO).
     """
 
-    def __init__(self, sock: socket.socket, export: str, *, name: str, timeout_seconds: float | None) -> None:
+    def __init__(
+        self, sock: socket.socket, export: str, *, name: str, timeout_seconds: float | None, sources: bool = False
+    ) -> None:
         self.name = name
         self._sock = sock
         self._timeout = timeout_seconds
@@ -85,7 +89,7 @@ class Connection:
         self._lost: str | None = None
         try:
             sock.settimeout(timeout_seconds)
-            self.export: Export = self._negotiate(negotiate(export))
+            self.export: Export = self._negotiate(negotiate(export, sources=sources))
             sock.settimeout(None)
             if timeout_seconds is not None:  # a server that does not read must not hold its clients for ever
                 whole, part = divmod(int(timeout_seconds * 1_000_000), 1_000_000)
@@ -239,6 +243,8 @@ class Connection:
             status = parse_block_status(data)
             if status.context == self.export.allocation:
                 call.descriptors += status.descriptors
+            elif status.context == self.export.source:
+                call.sources += status.descriptors
         elif chunk.type != ChunkType.NONE or data:
             raise RemoteProtocolError("chunk type is", found=chunk.type, expected="one of the protocol")
 
@@ -271,6 +277,7 @@ class Connection:
         """Say goodbye and end. Whoever waits fails."""
         with self._lock:
             over = self._lost is not None
+            self._lost = self._lost or "closed"  # said before the server hears of it, and closes too
         if not over:
             with contextlib.suppress(OSError), self._send_lock:
                 self._sock.sendall(pack_request(Request(Command.DISC, bytes(8))))

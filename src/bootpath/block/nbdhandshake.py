@@ -3,8 +3,8 @@
 Source: the NBD protocol (NetworkBlockDevice/nbd doc/proto.md, "Fixed newstyle negotiation", "Option types").
 
 `negotiate` is a generator: it yields bytes to send, or the number of bytes it must be sent in; it returns the `Export`.
-It asks for structured replies, then for ``base:allocation``, then goes (NBD_OPT_GO); a server without the first two is
-taken as it is.
+It asks for structured replies, then for ``base:allocation`` (and for our own ``bootpath:source`` when it is told to),
+then goes (NBD_OPT_GO); a server without the first two is taken as it is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from bootpath.core.errors import RemoteProtocolError
-from bootpath.formats.nbd import MAX_PAYLOAD_BYTES, TransmissionFlag
+from bootpath.formats.nbd import BASE_ALLOCATION, MAX_PAYLOAD_BYTES, SOURCE, TransmissionFlag
 from bootpath.formats.nbdoptions import (
     CLIENT_FLAGS,
     GREETING,
@@ -37,8 +37,6 @@ from bootpath.formats.nbdoptions import (
     parse_option_reply,
 )
 
-ALLOCATION = "base:allocation"
-
 # Names and messages have at most 4096 bytes, and no reply holds more than two of them.
 _MAX_REPLY_BYTES = 16 << 10
 _MAX_REPLIES = 64
@@ -49,30 +47,31 @@ _Replies: TypeAlias = Generator[bytes | int, bytes, list[OptionReply]]
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What was agreed on. Block sizes in bytes; `allocation` is the id of base:allocation, None without it."""
+    """What was agreed on. Block sizes in bytes; `allocation` and `source` are the contexts' ids, None without them."""
 
     size_bytes: int
     flags: TransmissionFlag
     structured: bool = False
     allocation: int | None = None
+    source: int | None = None
     minimum_block: int = 1
     maximum_payload: int = MAX_PAYLOAD_BYTES
 
 
-def negotiate(name: str) -> Steps:
+def negotiate(name: str, *, sources: bool = False) -> Steps:
     """Agree on the export of that name. RemoteProtocolError when the server refuses, FormatError for nonsense."""
     flags = HandshakeFlag(parse_greeting((yield GREETING.size)))
     if HandshakeFlag.FIXED_NEWSTYLE not in flags:
         raise RemoteProtocolError("the server does not speak fixed newstyle", where="nbd")
     yield CLIENT_FLAGS.pack(flags & (HandshakeFlag.FIXED_NEWSTYLE | HandshakeFlag.NO_ZEROES))
     structured = (yield from _ask(Option.STRUCTURED_REPLY))[-1].type == Rep.ACK
-    allocation: int | None = None
+    contexts: dict[str, int] = {}
     if structured:
-        for reply in (yield from _ask(Option.SET_META_CONTEXT, pack_meta_query(MetaQuery(name, (ALLOCATION,))))):
+        wanted = (BASE_ALLOCATION, SOURCE) if sources else (BASE_ALLOCATION,)
+        for reply in (yield from _ask(Option.SET_META_CONTEXT, pack_meta_query(MetaQuery(name, wanted)))):
             if reply.type == Rep.META_CONTEXT:
                 context, found = parse_meta_context(reply.data)
-                if found == ALLOCATION:
-                    allocation = context
+                contexts[found] = context
     replies = yield from _ask(Option.GO, pack_info_request(InfoRequest(name, (Info.BLOCK_SIZE,))))
     if replies[-1].type != Rep.ACK:
         raise _refused(replies[-1], name)
@@ -94,7 +93,8 @@ def negotiate(name: str) -> Steps:
         export.size_bytes,
         TransmissionFlag(export.flags),
         structured,
-        allocation,
+        contexts.get(BASE_ALLOCATION),
+        contexts.get(SOURCE),
         sizes.minimum,
         # A largest size of 0xffffffff means no limit beyond the protocol's.
         min(sizes.maximum, MAX_PAYLOAD_BYTES),

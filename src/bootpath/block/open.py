@@ -20,16 +20,19 @@ from bootpath.block.file import FileDevice
 from bootpath.core.device import Device
 from bootpath.core.errors import DeviceError
 
-Opener: TypeAlias = Callable[[str, bool], Device]
+Opener: TypeAlias = Callable[[str, bool, float | None], Device]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
-def open_device(spec: str, *, writable: bool = False) -> Device:
-    """The device that `spec` names. DeviceError: EINVAL for an unknown scheme, EPERM when it cannot be written."""
+def open_device(spec: str, *, writable: bool = False, timeout_seconds: float | None = None) -> Device:
+    """The device that `spec` names. DeviceError: EINVAL for an unknown scheme, EPERM when it cannot be written.
+
+    `timeout_seconds` bounds each wait for an NBD server, None as long as `open_nbd` does; no other scheme has it.
+    """
     match = _SCHEME.match(spec)
     if match is None:
-        return _open_path(spec, writable)
+        return FileDevice.open(spec, writable=writable)
     opener = SCHEMES.get(match[1].lower())
     if opener is None:
         raise DeviceError(
@@ -39,27 +42,23 @@ def open_device(spec: str, *, writable: bool = False) -> Device:
             expected="one of " + " ".join(sorted(SCHEMES)),
             hint="write ./ before a path",
         )
-    return opener(spec, writable)
+    return opener(spec, writable, timeout_seconds)
 
 
-def _open_path(spec: str, writable: bool) -> Device:
-    return FileDevice.open(spec, writable=writable)
-
-
-def _open_file(spec: str, writable: bool) -> Device:
+def _open_file(spec: str, writable: bool, timeout_seconds: float | None) -> Device:
     parts = urlsplit(spec)
     if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
         raise DeviceError("not a file of this machine", errno=errno.EINVAL, where=spec, expected="file:///path")
     return FileDevice.open(unquote(parts.path), writable=writable)
 
 
-def _open_nbd(spec: str, writable: bool) -> Device:
-    from bootpath.block.nbdclient import open_nbd  # sockets and TLS: for those who name a server
+def _open_nbd(spec: str, writable: bool, timeout_seconds: float | None) -> Device:
+    from bootpath.block.nbdclient import DEFAULT_TIMEOUT_SECONDS, open_nbd  # sockets: for those who name a server
 
-    return open_nbd(spec, writable=writable)
+    return open_nbd(spec, writable=writable, timeout_seconds=timeout_seconds or DEFAULT_TIMEOUT_SECONDS)
 
 
-def _open_remote(spec: str, writable: bool) -> Device:
+def _open_remote(spec: str, writable: bool, timeout_seconds: float | None) -> Device:
     if writable:
         raise DeviceError(
             "a remote object is read-only",

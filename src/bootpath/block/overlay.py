@@ -25,6 +25,7 @@ import errno
 import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from bootpath.block.layer import BLOCK_MASK as _MASK
 from bootpath.block.layer import BLOCK_SHIFT as _SHIFT
@@ -33,6 +34,9 @@ from bootpath.block.views import extents_wide, read_wide, read_wide_resident
 from bootpath.core.device import Buffer, Device, FileRange, Identity, Segment, checked, resident_ranges
 from bootpath.core.errors import DeviceError
 from bootpath.core.extents import Extent, ExtentSet
+
+if TYPE_CHECKING:
+    from bootpath.block.sharedlayer import SharedLock
 
 _COMMIT_CHUNK = 1 << 20
 _SAMPLE = 32
@@ -43,7 +47,8 @@ class Overlay:
 
     `max_bytes` caps the memory of written blocks (None: no cap but the base's size). `block_bytes` is the logical block
     size (None: the base's) and may be smaller than the base's. `drop_matching` false saves the comparison at each
-    write. Raises DeviceError (EINVAL) when the base's size is not a multiple of `block_bytes`.
+    write. `shared` lets the processes that are forked later share what is written (`sharedlayer`; not with
+    `drop_matching`, ValueError). Raises DeviceError (EINVAL) when the base's size is not a multiple of `block_bytes`.
     """
 
     read_only = False
@@ -56,6 +61,7 @@ class Overlay:
         block_bytes: int | None = None,
         identity: Identity | None = None,
         drop_matching: bool = True,
+        shared: bool = False,
         owns: bool = False,
     ) -> None:
         self.base = base
@@ -72,8 +78,15 @@ class Overlay:
         self._max_blocks = None if max_bytes is None else max_bytes // OVERLAY_BLOCK_BYTES
         self._drop = drop_matching
         self._owns = owns
-        self._lock = threading.Lock()
+        self._lock: threading.Lock | SharedLock = threading.Lock()
         self._layer = Layer(self.size_bytes)
+        if shared:
+            if drop_matching:
+                raise ValueError("an overlay that processes share does not compare what is written")
+            from bootpath.block.sharedlayer import SharedLayer  # for those who fork
+
+            self._layer = layer = SharedLayer(self.size_bytes)
+            self._lock = layer.lock
         # What reaches the base is aligned to its blocks already, unless ours are smaller.
         aligned = base.block_bytes <= self.block_bytes
         self._read_base = base.read if aligned else partial(read_wide, base)
@@ -130,7 +143,7 @@ class Overlay:
                     return None
                 ranges += some
             else:
-                ranges.append(layer.prepare().range(start, size))
+                ranges.append(layer.pages.range(start, size))
         return ranges
 
     def extents(self, offset: int, length: int) -> Iterator[Segment]:
@@ -183,6 +196,7 @@ class Overlay:
         stop = (end + _MASK) >> _SHIFT if end == self.size_bytes else end >> _SHIFT
         if first < stop:
             with self._lock:
+                self._layer.begin(first, stop)
                 self._layer.mark_zero(first, stop)
 
     def flush(self) -> None:
@@ -290,7 +304,7 @@ class Overlay:
         self, layer: Layer, first: int, stop: int, edges: Sequence[int], matching: Sequence[int], *, zeros: bool
     ) -> None:
         """Have memory; refuse with ENOSPC a request that needs some beyond the cap, before any of it is applied."""
-        layer.prepare()
+        layer.begin(first, stop)
         if self._max_blocks is None:
             return
         states = layer.states
@@ -328,9 +342,9 @@ class Overlay:
         return ExtentSet(Extent(start, size) for start, size, state in runs if state != CLEAN)
 
     def reset(self) -> None:
-        """Forget every change. Views of the old content stay what they were."""
+        """Forget every change. Views of the old content stay what they were; of a shared overlay they become zeros."""
         with self._lock:
-            self._layer = Layer(self.size_bytes)
+            self._layer = self._layer.renewed()
 
     def commit(self, target: Device) -> int:
         """Write every changed block to `target` and flush it; returns the bytes written or zeroed.

@@ -17,7 +17,7 @@ so that a server tells a plain read by one comparison; the reply structs join fl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from struct import Struct
@@ -122,6 +122,11 @@ class ErrorCode(IntEnum):
 FLAG_DONE = 1  # NBD_REPLY_FLAG_DONE: no more chunks for this request
 STATE_HOLE = 1  # base:allocation
 STATE_ZERO = 2
+
+BASE_ALLOCATION = "base:allocation"
+SOURCE = "bootpath:source"
+# The flags of bootpath:source: where a block comes from. 0 is a place that has no number.
+SOURCES: Mapping[str, int] = {"preload": 1, "overlay": 2, "disk": 3, "zero": 4, "file": 5, "memory": 6, "error": 7}
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,13 +30,12 @@ from itertools import islice
 from bootpath.core.device import Checked, Device, Segment
 from bootpath.core.errors import DeviceError
 from bootpath.core.extents import Extent, ExtentSet
+from bootpath.serve.heat import cell_size
 
-MAX_CELLS = 1024
 LOOK_BYTES = 4 << 30
 SEGMENTS = 1024
 _WINDOW_BYTES = 256 << 20  # the overlay copies its states of what it is asked for at once
 _WINDOW_SEGMENTS = 64
-_GRANULE_BYTES = 4096
 
 
 class CellState(Enum):
@@ -83,8 +82,7 @@ class Surveyor:
         # A step may stop, and the next begin, at any byte, which only the checks forbid.
         self._device = device.lower if isinstance(device, Checked) else device
         self._size_bytes = device.size_bytes
-        cells = -(-self._size_bytes // MAX_CELLS)
-        self.cell_bytes = max(-(-cells // _GRANULE_BYTES), 1) * _GRANULE_BYTES
+        self.cell_bytes = cell_size(self._size_bytes)
         merged = list(ExtentSet(wanted))
         self._wanted_starts = [extent.offset for extent in merged]
         self._wanted_ends = [extent.end for extent in merged]

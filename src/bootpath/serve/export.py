@@ -1,8 +1,8 @@
 """Exports: a name, a device and what clients are told about them.
 
 A device says which reads it can answer without waiting (`read_resident`); for writing there is no such question in the
-contract, so `WRITES_AT_ONCE` lists the devices whose writes never wait, and at which granularity. Writes to all others
-go to a worker.
+contract, so `WRITES_AT_ONCE` lists the devices whose writes never wait, and at which granularity; a linear run of one
+that begins on it is such a device too. Writes to all others go to a worker.
 """
 
 from __future__ import annotations
@@ -11,20 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from bootpath.block import MemoryDevice, Overlay, ZeroDevice
+from bootpath.block import Linear, MemoryDevice, Overlay, ZeroDevice
 from bootpath.core.device import Checked, Device, checked
-from bootpath.formats.nbd import TransmissionFlag
+from bootpath.formats.nbd import BASE_ALLOCATION, SOURCE, SOURCES, TransmissionFlag
 
 # Bytes to which offset and length must be aligned for a write, zero or discard not to wait: the overlay reads its base
 # for a part of a 4 KiB block only.
 WRITES_AT_ONCE: Mapping[type, int] = {MemoryDevice: 1, ZeroDevice: 1, Overlay: 4096}
 
-BASE_ALLOCATION = "base:allocation"
-SOURCE = "bootpath:source"
 CONTEXTS: Mapping[str, int] = {BASE_ALLOCATION: 1, SOURCE: 2}  # name: id
-
-# The flags of bootpath:source: where a block comes from. 0 is a place that has no number.
-SOURCES: Mapping[str, int] = {"preload": 1, "overlay": 2, "disk": 3, "zero": 4, "file": 5, "memory": 6, "error": 7}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +27,8 @@ class Export:
     """One device under one name. The device stays its owner's, unless the exports are made per connection.
 
     `read_only` refuses writing to a device that could be written. `shared` says that every connection reaches this
-    same device object, so that a client may use several (NBD_FLAG_CAN_MULTI_CONN).
+    same device object, so that a client may use several (NBD_FLAG_CAN_MULTI_CONN). `touch` is told an offset now and
+    then, to know where requests go.
     """
 
     name: str
@@ -40,6 +36,7 @@ class Export:
     description: str = ""
     read_only: bool = False
     shared: bool = True
+    touch: Callable[[int], None] | None = None
 
     @property
     def refuses_writes(self) -> bool:
@@ -52,8 +49,7 @@ class Export:
 
     def write_granularity(self) -> int | None:
         """Alignment at which a write never waits, or None when every write may."""
-        device = self.device.lower if isinstance(self.device, Checked) else self.device
-        return WRITES_AT_ONCE.get(type(device))
+        return _granularity(self.device)
 
     def flags(self, *, chunked: bool, status_payload: bool) -> int:
         """NBD_FLAG_* for a client that negotiated structured or extended replies (`chunked`)."""
@@ -75,6 +71,15 @@ class Export:
         if status_payload:
             flags |= TransmissionFlag.BLOCK_STATUS_PAYLOAD
         return int(flags)
+
+
+def _granularity(device: Device) -> int | None:
+    if isinstance(device, Checked):
+        return _granularity(device.lower)
+    if isinstance(device, Linear):
+        below = _granularity(device.lower)
+        return below if below is None or device.offset % below == 0 else None
+    return WRITES_AT_ONCE.get(type(device))
 
 
 Exports: TypeAlias = Mapping[str, Export]

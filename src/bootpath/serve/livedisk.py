@@ -17,7 +17,9 @@ from dataclasses import dataclass
 
 from bootpath.block import Hydration, Linear, Live, Overlay
 from bootpath.core import Device, Extent, Identity, checked
+from bootpath.serve.diskstate import disk_status
 from bootpath.serve.export import Export, Exports, ExportSource
+from bootpath.serve.heat import Heat
 
 WHOLE_DISK, FILE_SYSTEM = "disk/0", "disk.live"
 
@@ -39,8 +41,9 @@ class Shape:
 class LiveService:
     """The exports of one live disk, and the thread that hydrates it.
 
-    `make_overlay` gives the overlay that all clients share, over the base it is called with; by default one in RAM. The
-    service owns the overlay; the base's disks stay their owner's.
+    `make_overlay` gives the overlay that all clients share, over the base it is called with; by default one in RAM,
+    which with `forks` the processes that are forked later share. The service owns the overlay; the base's disks stay
+    their owner's.
     """
 
     def __init__(
@@ -50,21 +53,23 @@ class LiveService:
         *,
         hydration: Hydration | None = None,
         make_overlay: OverlayMaker | None = None,
+        forks: bool = False,
         extra: Mapping[str, Export] | None = None,
     ) -> None:
         self.shape = shape
         self.base = base
         self.hydration = hydration
         self._extra = dict(extra or {})
+        self.heat = Heat(base.size_bytes)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.overlay: Device | None = None
         if not shape.read_only and not shape.per_client:
-            self.overlay = self._ram_overlay(base) if make_overlay is None else make_overlay(base)
+            self.overlay = self._ram_overlay(base, shared=forks) if make_overlay is None else make_overlay(base)
 
-    def _ram_overlay(self, base: Device) -> Overlay:
+    def _ram_overlay(self, base: Device, *, shared: bool = False) -> Overlay:
         # A server does not ask its base, for every block that is written, whether it held the same before.
-        return Overlay(base, max_bytes=self.shape.overlay_bytes, drop_matching=False)
+        return Overlay(base, max_bytes=self.shape.overlay_bytes, drop_matching=False, shared=shared)
 
     @property
     def exports(self) -> ExportSource:
@@ -75,17 +80,23 @@ class LiveService:
 
     def _exports(self, device: Device, *, shared: bool) -> Exports:
         whole = checked(device)
+        read_only = self.shape.read_only
         exports = {
-            name: Export(name, whole, "the live disk", read_only=self.shape.read_only, shared=shared)
+            name: Export(name, whole, "the live disk", read_only, shared, self.heat.toucher())
             for name in (self.shape.name, self.shape.device_name)
         }
         place = self.shape.file_system
         if place is not None:
             inner = Linear(device, place.offset, place.length, identity=Identity(FILE_SYSTEM))
-            exports[FILE_SYSTEM] = Export(
-                FILE_SYSTEM, checked(inner), "its file system", read_only=self.shape.read_only, shared=shared
-            )
+            touch = self.heat.toucher(place.offset)
+            exports[FILE_SYSTEM] = Export(FILE_SYSTEM, checked(inner), "its file system", read_only, shared, touch)
         return {**exports, **self._extra}
+
+    def follow(self) -> str:
+        """In a forked process: take what has been hydrated elsewhere meanwhile; the packed `DiskStatus` here."""
+        if self.hydration is not None:
+            self.hydration.follow()
+        return disk_status(self.base.late).pack()
 
     def start(self) -> None:
         """Begin to hydrate in the background."""

@@ -69,6 +69,9 @@ class Loop:
     ) -> None:
         self.connections: dict[int, Connection] = {}
         self.deadline: float | None = None  # when to look around at the latest
+        # Called now and then while there are connections, and after that for as long as it returns True.
+        self.on_sweep: Callable[[], bool] = lambda: False
+        self.restless = False  # call it soon, whether there are connections or not
         self._wake = wake
         self._clock = clock
         self._workers = workers
@@ -146,6 +149,7 @@ class Loop:
                 self._next_sweep = now + _SWEEP_SECONDS
                 for connection in tuple(self.connections.values()):
                     connection.expired(now)
+                self.restless = self.on_sweep()
 
     def close(self) -> None:
         """Drop all connections and let go of the descriptors."""
@@ -158,7 +162,7 @@ class Loop:
             return _PRESSED_SECONDS
         if self.deadline is not None:
             return min(_SWEEP_SECONDS, max(0.0, self.deadline - self._clock()))
-        return _SWEEP_SECONDS if self.connections else None
+        return _SWEEP_SECONDS if self.connections or self.restless else None
 
     def _fail(self, fd: int) -> None:
         connection = self.connections.get(fd)

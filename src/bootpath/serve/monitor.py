@@ -12,37 +12,19 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import Any
 
-from bootpath.block import LateDisk, Overlay, OverlayFile
+from bootpath.block import Overlay, OverlayFile
 from bootpath.block.hydration import Progress
 from bootpath.serve.diskmap import CellState, DiskMap, Surveyor
+from bootpath.serve.diskstate import DiskStatus, best_known, disk_status
+from bootpath.serve.heat import levels
 from bootpath.serve.livedisk import LiveService
 from bootpath.serve.server import Server
 from bootpath.serve.statistics import Statistics
 
 FRESH_SECONDS = 0.5
 _REST_SECONDS = 0.0005  # between two looks at the disk the serving thread may run
-
-
-class DiskState(Enum):
-    """How it stands with the disk behind the preload."""
-
-    PRESENT = "present"
-    WAITING = "waiting"
-    REFUSED = "refused"
-    VANISHED = "vanished"
-    NONE = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class DiskStatus:
-    """The disk behind the preload; `reason` is why it was refused, or why none will come."""
-
-    name: str
-    state: DiskState
-    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +41,8 @@ class Snapshot:
     """A live service at one moment.
 
     `at_seconds` is the clock's, `up_seconds` since the first snapshot. `overlay_bytes` is what the shared overlay
-    holds of written blocks; None when there is no overlay or every client has its own.
+    holds of written blocks; None when there is no overlay or every client has its own. `touches` counts requests by
+    cell of the map, and `heat` says where most of them went since the snapshot before (`heat.levels`).
     """
 
     at_seconds: float
@@ -74,6 +57,8 @@ class Snapshot:
     statistics: Statistics
     throughput: Throughput
     map: DiskMap
+    touches: tuple[int, ...]
+    heat: tuple[int, ...]
 
 
 def observe(
@@ -92,6 +77,7 @@ def observe(
         disk_map = surveyor.map()
     now = clock()
     statistics = server.statistics()
+    touches = service.heat.counts()
     return Snapshot(
         at_seconds=now,
         up_seconds=0.0 if before is None else before.up_seconds + now - before.at_seconds,
@@ -99,12 +85,14 @@ def observe(
         uri=uri,
         read_only=service.shape.read_only,
         size_bytes=service.base.size_bytes,
-        disk=_disk_status(service.base.late),
+        disk=best_known([disk_status(service.base.late), *map(DiskStatus.unpack, server.told())]),
         hydration=None if service.hydration is None else service.hydration.progress,
         overlay_bytes=_overlay_bytes(service),
         statistics=statistics,
         throughput=Throughput() if before is None else _throughput(before, statistics, now),
         map=disk_map,
+        touches=touches,
+        heat=levels(touches, () if before is None else before.touches),
     )
 
 
@@ -125,17 +113,6 @@ def _throughput(before: Snapshot, statistics: Statistics, now: float) -> Through
         (statistics.bytes["write"] - was.bytes["write"]) / seconds,
         (sum(statistics.requests.values()) - sum(was.requests.values())) / seconds,
     )
-
-
-def _disk_status(late: LateDisk) -> DiskStatus:
-    if late.get_nowait() is not None:
-        return DiskStatus(late.name, DiskState.PRESENT)
-    if late.absence is not None:
-        return DiskStatus(late.name, DiskState.NONE, late.absence)
-    reason = late.refusal
-    if reason is not None:
-        return DiskStatus(late.name, DiskState.REFUSED, reason)
-    return DiskStatus(late.name, DiskState.VANISHED if late.losses else DiskState.WAITING)
 
 
 def _overlay_bytes(service: LiveService) -> int | None:
@@ -246,5 +223,6 @@ def as_json(snapshot: Snapshot) -> dict[str, Any]:
             "grounds": "".join(state.letter for state in cells.grounds),
             "bytes": {state.value: cells.bytes[state] for state in CellState},
             "complete": cells.complete,
+            "heat": "".join(map(str, snapshot.heat)),
         },
     }

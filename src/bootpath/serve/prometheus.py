@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from bootpath import __version__
-from bootpath.serve.monitor import DiskState, Snapshot
+from bootpath.serve.diskstate import DiskState
+from bootpath.serve.monitor import Snapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

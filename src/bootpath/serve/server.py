@@ -4,7 +4,8 @@
 more connections and no more requests, answers what was asked, flushes every device that was written through, and drops
 what has not ended when the grace is over.
 
-Nothing is opened before `run` but the listeners, so a process may fork between the two.
+Nothing is opened before `run` but the listeners, so a process may fork between the two. `forking` has a server of
+several processes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -133,8 +134,7 @@ class Server:
             workers=self._workers,
         )
         try:
-            for listener, _ in self._listeners:
-                loop.add(listener.fileno(), partial(self._accept, loop, listener))
+            self._begin(loop)
             loop.run(lambda: self._grace_seconds is not None)
             self._drain(loop, wake)
         finally:
@@ -159,6 +159,14 @@ class Server:
             waiting_workers=self._workers.waiting,
         )
 
+    def told(self) -> Sequence[str]:
+        """What other processes that serve with this one said last; see `ForkingServer`."""
+        return ()
+
+    def _begin(self, loop: Loop) -> None:
+        for listener, _ in self._listeners:
+            loop.add(listener.fileno(), partial(self._accept, loop, listener))
+
     def _accept(self, loop: Loop, listener: socket.socket, events: int) -> None:
         try:
             connected, _ = listener.accept()
@@ -168,6 +176,10 @@ class Server:
             # The client was faster (ECONNABORTED), or there are no descriptors left: it stays in the backlog.
             _log.warning("accept: %s", error)
             return
+        self._take(loop, connected)
+
+    def _take(self, loop: Loop, connected: socket.socket) -> None:
+        """Serve a client, unless there are too many."""
         if len(loop.connections) >= self.limits.connections:
             self._counters.connections_refused += 1
             connected.close()

@@ -151,6 +151,7 @@ class Session:
             largest_read=_RANGE_READ_BYTES - 1,
             largest_write=limits.payload_bytes,
             write_mask=self._write_mask,
+            touch=export.touch,
         )
 
     # The loop's side
@@ -219,6 +220,8 @@ class Session:
         self._counters.writes += 1
         self._counters.write_bytes += length
         self._check_write(offset, length)
+        if self.export.touch is not None:
+            self.export.touch(offset)
         fua = bool(flags & CommandFlag.FUA)
         if (offset | length) & self._write_mask:
             self._submit(length, self._write, cookie, offset, bytes(payload), fua)
@@ -229,6 +232,8 @@ class Session:
         self._counters.reads += 1
         self._counters.read_bytes += length
         self._check_read(offset, length)
+        if self.export.touch is not None:
+            self.export.touch(offset)
         if length > self._limits.payload_bytes:
             # "the server is also permitted to reject large read requests up front with NBD_EOVERFLOW"
             code = ErrorCode.EOVERFLOW if self._replies.chunked else ErrorCode.EINVAL
@@ -325,6 +330,8 @@ class Session:
                 if (transfer.key & 0xFFFF) != Command.WRITE or (transfer.key >> 16) & ~_ALLOWED[Command.WRITE]:
                     raise Refused(ErrorCode.EINVAL, f"flags {transfer.key >> 16:#x} or payload do not belong here")
                 self._check_write(transfer.offset, transfer.length)
+                if self.export.touch is not None:
+                    self.export.touch(transfer.offset)
             except Refused as refusal:
                 transfer.error = (refusal.code, refusal.message)
         if transfer.error is None and (piece.offset | size) & self._write_mask:

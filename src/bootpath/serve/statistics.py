@@ -20,6 +20,25 @@ class Statistics:
     queue_depth: int
     waiting_workers: int
 
+    @classmethod
+    def nothing(cls) -> Statistics:
+        """Of a server that has done nothing."""
+        return Counters().snapshot(connections=0, queue_depth=0, waiting_workers=0)
+
+    def __add__(self, other: Statistics) -> Statistics:
+        """Of two servers together."""
+        return Statistics(
+            {operation: count + other.requests[operation] for operation, count in self.requests.items()},
+            {operation: count + other.bytes[operation] for operation, count in self.bytes.items()},
+            self.errors + other.errors,
+            self.connections + other.connections,
+            self.connections_total + other.connections_total,
+            self.connections_refused + other.connections_refused,
+            self.protocol_errors + other.protocol_errors,
+            self.queue_depth + other.queue_depth,
+            self.waiting_workers + other.waiting_workers,
+        )
+
 
 @dataclass(slots=True)
 class Counters:

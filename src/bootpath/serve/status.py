@@ -4,7 +4,7 @@ Sources: the NBD protocol (doc/proto.md, "Metadata querying", "NBD_REPLY_TYPE_BL
 
 ================== ==================================================================
 base:allocation    NBD_STATE_HOLE 1: not allocated; NBD_STATE_ZERO 2: reads as zeros
-bootpath:source    where the bytes would come from: the numbers of `export.SOURCES`
+bootpath:source    where the bytes would come from: the numbers of `formats.nbd.SOURCES`
 ================== ==================================================================
 
 "The server MAY return less data than requested": a reply covers `MAX_RANGE_BYTES` at most, and has `MAX_ROWS` rows at
@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bootpath.core.device import Device, Segment
-from bootpath.formats.nbd import STATE_HOLE, STATE_ZERO, BlockStatus
-from bootpath.serve.export import BASE_ALLOCATION, CONTEXTS, source_number
+from bootpath.formats.nbd import BASE_ALLOCATION, STATE_HOLE, STATE_ZERO, BlockStatus
+from bootpath.serve.export import CONTEXTS, source_number
 
 MAX_RANGE_BYTES = 1 << 36
 MAX_COMPACT_RANGE_BYTES = (1 << 32) - (1 << 16)  # a descriptor's length is 32 bits

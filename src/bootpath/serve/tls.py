@@ -12,12 +12,15 @@ ca-cert.pem          who signs clients; needed to verify them
 from __future__ import annotations
 
 import errno
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bootpath.core.errors import DeviceError
 from bootpath.serve.negotiation import Tls
+
+if TYPE_CHECKING:
+    import ssl  # imported when certificates are loaded: a guest has no OpenSSL
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class TlsSettings:
 
 def load_tls(directory: Path, *, verify_clients: bool = False, required: bool = True) -> TlsSettings:
     """TLS with the certificates in `directory`. Raises DeviceError (ENOENT, EINVAL) that names the file."""
+    import ssl
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     authority = directory / "ca-cert.pem"

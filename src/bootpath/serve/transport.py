@@ -12,11 +12,13 @@ import contextlib
 import errno
 import os
 import socket
-import ssl
 from collections.abc import Callable, Sequence
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from bootpath.core.device import Buffer, FileRange
+
+if TYPE_CHECKING:
+    import ssl  # imported where a connection has TLS: a guest has no OpenSSL
 
 _RAW_BYTES = 256 << 10
 _RECORD_BYTES = 16 << 10
@@ -100,6 +102,8 @@ class Secure:
 
     def __init__(self, connected: socket.socket, context: ssl.SSLContext) -> None:
         self.socket = connected
+        import ssl
+
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -108,6 +112,8 @@ class Secure:
 
     def start(self) -> bool:
         """Move the handshake on; True when it is done. Raises OSError (ssl.SSLError is one) when it failed."""
+        import ssl
+
         while True:
             try:
                 self._tls.do_handshake()
@@ -133,6 +139,8 @@ class Secure:
 
     def receive(self, buffer: memoryview) -> int:
         """See `Transport.receive`. Fills the buffer as far as it can, since the loop sees only the socket."""
+        import ssl
+
         done = 0
         while done < len(buffer):
             try:

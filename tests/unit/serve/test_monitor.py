@@ -11,7 +11,8 @@ import pytest
 from bootpath.block import LateDisk, MemoryDevice, Overlay
 from bootpath.core import DeviceError, Extent, Segment, checked
 from bootpath.serve import Shape
-from bootpath.serve.diskmap import LOOK_BYTES, MAX_CELLS, SEGMENTS, CellState, Surveyor
+from bootpath.serve.diskmap import LOOK_BYTES, SEGMENTS, CellState, Surveyor
+from bootpath.serve.heat import HOTTEST, MAX_CELLS, Heat, levels
 from bootpath.serve.monitor import FRESH_SECONDS, DiskState, Monitor, as_json, observe
 from tests.support.status import MIB, SIZE, Clock, disk, make_server, make_service
 
@@ -295,3 +296,35 @@ def test_a_service_without_hydration() -> None:
     value = as_json(observe(make_server(service), service))
     assert value["hydration"] is None
     jsonschema.validate(value, SCHEMA)
+
+
+def test_heat_counts_cells_of_the_whole_disk() -> None:
+    heat = Heat(8 * MIB)
+    whole, inner = heat.toucher(), heat.toucher(base_bytes=4 * MIB)
+    whole(0)
+    whole(8 * MIB - 1)
+    for _ in range(100):
+        inner(MIB)
+    counts = heat.counts()
+    assert len(counts) <= MAX_CELLS
+    assert counts[0] == counts[-1] == 1
+    assert counts[5 * MIB // heat.cell_bytes] == 100
+    shown = levels(counts)
+    assert shown[5 * MIB // heat.cell_bytes] == HOTTEST > shown[0] > 0 == shown[1]
+    assert set(levels(counts, counts)) == {0}
+
+
+def test_requests_make_their_cells_hot() -> None:
+    service = make_service()
+    server = make_server(service)
+    before = observe(server, service)
+    assert set(before.heat) == {0}
+    exports = service.exports
+    assert not callable(exports)
+    touch = exports[""].touch
+    assert touch is not None
+    touch(2 * MIB)
+    after = observe(server, service, before=before)
+    assert after.heat[2 * MIB // after.map.cell_bytes] == HOTTEST
+    assert as_json(after)["map"]["heat"].count("0") == len(after.heat) - 1
+    assert set(observe(server, service, before=after).heat) == {0}

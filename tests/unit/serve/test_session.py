@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bootpath.block import Concat, Fault, Kind, MemoryDevice, Overlay, Rule, ZeroDevice
-from bootpath.core import Device, Extent
+from bootpath.block import Concat, Fault, Kind, Linear, MemoryDevice, Overlay, Rule, ZeroDevice
+from bootpath.core import Device, Extent, checked
 from bootpath.formats import nbd
 from bootpath.formats.nbd import Chunk, ChunkType, Command, CommandFlag, ErrorCode, TransmissionFlag
 from bootpath.formats.nbdoptions import Option
@@ -367,3 +367,12 @@ def test_extended_replies_repeat_the_offset() -> None:
             assert isinstance(chunk, Chunk)
             assert chunk.offset == offset
             client.receive(chunk.length)
+
+
+def test_writes_at_once_through_partitions() -> None:
+    """A run that begins on the overlay's blocks needs no worker; one that does not would read the base."""
+    overlay = Overlay(MemoryDevice(SIZE))
+    assert Export("", overlay).write_granularity() == 4096
+    assert Export("", checked(Linear(overlay, 8192, 8192))).write_granularity() == 4096
+    assert Export("", Linear(overlay, 512, 8192)).write_granularity() is None
+    assert Export("", Linear(Concat([MemoryDevice(SIZE)]), 0, 8192)).write_granularity() is None
