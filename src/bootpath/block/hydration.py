@@ -70,6 +70,11 @@ class Hydration:
         self.live = Live(b"", (), size_bytes, late, block_bytes=block_bytes, identity=identity)
 
     @property
+    def extents(self) -> tuple[Extent, ...]:
+        """What is to be preloaded, in the order in which it is read."""
+        return self._extents
+
+    @property
     def progress(self) -> Progress:
         """How far it has come."""
         return Progress(self._done[0], self._total_bytes, self._failure)

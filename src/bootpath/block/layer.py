@@ -34,6 +34,8 @@ BLOCK_MASK = OVERLAY_BLOCK_BYTES - 1
 
 CLEAN, DIRTY, ZERO, SAME = range(4)
 
+_HELD = (DIRTY, SAME)
+
 # Runs that come from one place: the base (CLEAN, SAME), written memory, zeros.
 _RUNS = re.compile(rb"[\x00\x03]+|\x01+|\x02+")
 
@@ -89,6 +91,10 @@ class Layer:
         """(offset, length, state) in bytes for a snapshot of the range; SAME counts as CLEAN."""
         base = offset >> BLOCK_SHIFT
         end = offset + length
+        common = self.common(offset, length)
+        if common in (CLEAN, DIRTY):
+            yield offset, length, common
+            return
         snapshot = bytes(self.states[base : (end + BLOCK_MASK) >> BLOCK_SHIFT])
         for match in _RUNS.finditer(snapshot):
             start = max(offset, (base + match.start()) << BLOCK_SHIFT)
@@ -102,11 +108,15 @@ class Layer:
 
     def mark(self, first: int, stop: int, state: int) -> None:
         """Set the state of a run; its memory must already be what the state says."""
-        held = (stop - first) if state in (DIRTY, SAME) else 0
-        self.held_blocks += held - self.held(first, stop)
         if isinstance(self.states, bytes):
             self.states = bytearray(self.states)
-        self.states[first:stop] = bytes((state,)) * (stop - first)
+        holds = state in _HELD
+        if stop - first == 1:
+            self.held_blocks += holds - (self.states[first] in _HELD)
+            self.states[first] = state
+        else:
+            self.held_blocks += (stop - first if holds else 0) - self.held(first, stop)
+            self.states[first:stop] = bytes((state,)) * (stop - first)
 
     def mark_zero(self, first: int, stop: int) -> None:
         """Make a run read as zeros without memory."""

@@ -87,6 +87,9 @@ class Live(ReadOnly):
     def resident_ranges(self, offset: int, length: int) -> Sequence[FileRange] | None:
         """See `SupportsRanges.resident_ranges`: of the preload, when it is in pages, and of the disk."""
         preload = self.preload
+        whole = preload.range(offset, length)
+        if whole is not None:
+            return (whole,)
         ranges: list[FileRange] = []
         for start, size, part in preload.split(offset, length):
             if part is None:

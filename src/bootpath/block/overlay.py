@@ -134,6 +134,8 @@ class Overlay:
     def resident_ranges(self, offset: int, length: int) -> Sequence[FileRange] | None:
         """See `SupportsRanges.resident_ranges`: the overlay's memory, and what the base can name."""
         layer = self._layer
+        if layer.common(offset, length) == DIRTY:
+            return (layer.pages.range(offset, length),)
         ranges: list[FileRange] = []
         for start, size, state in layer.runs(offset, length):
             if state == CLEAN:
@@ -179,7 +181,10 @@ class Overlay:
                     return
                 if not (offset | end) & _MASK:
                     first, stop = offset >> _SHIFT, end >> _SHIFT
-                    self._make_room(layer, first, stop, (), (), zeros=False)
+                    if self._max_blocks is None:
+                        layer.begin(first, stop)
+                    else:
+                        self._make_room(layer, first, stop, (), (), zeros=False)
                     layer.view[offset:end] = data
                     layer.mark(first, stop, DIRTY)
                     return

@@ -9,10 +9,12 @@ Targets of Linux, with Linux's grammar::
 Our own; quantities are bytes, as everywhere above the table::
 
     overlay <device> [<max_bytes>]
+    overlayfile <device> <path> [<max_bytes>]
     live <preload device> <disk>|- <deadline_seconds> <offset>+<length>[,<offset>+<length>…]
     fault <device> <rules> [<seed>]
 
-A row of `overlay`, `live` or `fault` maps its device from byte 0. `live` takes a device of packed extents, which is
+A row of `overlay`, `overlayfile`, `live` or `fault` maps its device from byte 0. `overlayfile` keeps what is written in
+the file at that path, which is made when there is none. `live` takes a device of packed extents, which is
 read into RAM unless it is there already, and compares the first preloaded MiB with the disk before believing it; the
 disk may appear later, and ``-`` says that there is none.
 
@@ -21,6 +23,7 @@ To add a target: write its opener here and name it in `TARGETS`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from reprlib import repr as brief
@@ -33,6 +36,7 @@ from bootpath.block.late import LateDisk
 from bootpath.block.linear import Linear
 from bootpath.block.live import Live, accept_same_disk
 from bootpath.block.overlay import Overlay
+from bootpath.block.overlayfile import OverlayFile
 from bootpath.core.device import SECTOR_BYTES, Buffer, Checked, Device, Identity, SupportsDirect, read_bytes
 from bootpath.core.errors import DeviceError, FormatError, TableError
 from bootpath.core.extents import Extent, ExtentSet
@@ -161,6 +165,15 @@ def _overlay(row: Row, resolve: Resolver) -> Device:
     return Overlay(_whole(row, resolve(name)), max_bytes=max_bytes)
 
 
+def _overlay_file(row: Row, resolve: Resolver) -> Device:
+    name, path, *rest = _arguments(row, 2, 3, "<device> <path> [<max_bytes>]")
+    max_bytes = _number("max_bytes", rest[0]) if rest else None
+    base = _whole(row, resolve(name))
+    if os.path.lexists(path):
+        return OverlayFile.open(path, base, max_bytes=max_bytes)
+    return OverlayFile.create(path, base, max_bytes=max_bytes)
+
+
 def _fault(row: Row, resolve: Resolver) -> Device:
     name, rules, *rest = _arguments(row, 2, 3, "<device> <rules> [<seed>]")
     seed = _number("seed", rest[0]) if rest else 0
@@ -207,6 +220,7 @@ TARGETS: Mapping[str, Opener] = {
     "zero": _zero,
     "error": _error,
     "overlay": _overlay,
+    "overlayfile": _overlay_file,
     "live": _live,
     "fault": _fault,
 }

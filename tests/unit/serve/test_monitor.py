@@ -12,8 +12,9 @@ from bootpath.block import LateDisk, MemoryDevice, Overlay
 from bootpath.core import DeviceError, Extent, Segment, checked
 from bootpath.serve import Shape
 from bootpath.serve.diskmap import LOOK_BYTES, SEGMENTS, CellState, Surveyor
+from bootpath.serve.diskstate import DiskState
 from bootpath.serve.heat import HOTTEST, MAX_CELLS, Heat, levels
-from bootpath.serve.monitor import FRESH_SECONDS, DiskState, Monitor, as_json, observe
+from bootpath.serve.monitor import FRESH_SECONDS, Monitor, as_json, observe
 from tests.support.status import MIB, SIZE, Clock, disk, make_server, make_service
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs/schemas/status.json").read_text())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -54,10 +55,11 @@ def ask(
 def raw(page: StatusServer, request: bytes) -> bytes:
     """What is answered to any bytes, until the connection is closed."""
     with socket.create_connection(("127.0.0.1", page.server_port), TIMEOUT_SECONDS) as client:
-        client.sendall(request)
-        client.shutdown(socket.SHUT_WR)
         answer = b""
         try:
+            client.sendall(request)
+            with contextlib.suppress(OSError):  # ENOTCONN: dropped already
+                client.shutdown(socket.SHUT_WR)
             while part := client.recv(65536):
                 answer += part
         except ConnectionResetError:
