@@ -7,6 +7,7 @@ good-* or bad-*. pytest shows the mutant of a failure: put it into the corpus wh
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import blake2b
 from pathlib import Path
 from random import Random
 from zlib import crc32
@@ -15,6 +16,7 @@ import pytest
 
 from bootpath import formats
 from bootpath.core.errors import FormatError
+from bootpath.formats import overlayfile as overlay_file
 from bootpath.formats import (
     pack_cpio,
     pack_dm_create,
@@ -24,6 +26,7 @@ from bootpath.formats import (
     pack_row,
     pack_table,
     pack_trace,
+    pack_verity_superblock,
     parse_cpio,
     parse_dm_create,
     parse_handoff,
@@ -32,15 +35,29 @@ from bootpath.formats import (
     parse_row,
     parse_table,
     parse_trace,
+    parse_verity_superblock,
     probe_gpt,
     read_gpt,
     repair_gpt,
+)
+from bootpath.formats.overlayfile import (
+    DIGEST_BYTES,
+    ENTRY,
+    HEADER_BYTES,
+    iter_entries,
+    pack_entries,
+    pack_header,
+    pack_record,
+    parse_header,
+    parse_log,
+    record_bytes,
 )
 from tests.fuzz.mutation import mutate, mutations
 from tests.support.gptdisk import as_device, get_field, gpt_image, sample_gpt
 
 CORPUS = Path(__file__).parent / "corpus"
 ROUNDS = 4000
+LOG_KEY = bytes(range(16))
 
 
 def _text(data: bytes) -> str:
@@ -101,6 +118,49 @@ def _disk(image: bytes) -> None:
     repair_gpt(device)
 
 
+def _overlay_header(data: bytes) -> None:
+    """A checksum would stop every mutant, so each is also tried with a good one, to reach the fields behind it."""
+    content = data[: HEADER_BYTES - DIGEST_BYTES].ljust(HEADER_BYTES - DIGEST_BYTES, b"\0")
+    sealed = content + blake2b(content, digest_size=DIGEST_BYTES).digest()
+    try:
+        assert pack_header(parse_header(sealed)) == sealed
+    except FormatError as error:
+        str(error).encode()
+    header = parse_header(data)
+    assert parse_header(pack_header(header)) == header
+
+
+def _overlay_log(data: bytes) -> None:
+    """The same, for the first record."""
+    if len(data) >= 48:
+        size = record_bytes(int.from_bytes(data[16:18], "little"))
+        body = data[48:size].ljust(size - 48, b"\0")
+        digest = blake2b(data[:32] + body, digest_size=16, key=LOG_KEY).digest()
+        try:
+            _check_log(data[:32] + digest + body + data[size:])
+        except FormatError as error:
+            str(error).encode()
+    _check_log(data)
+
+
+def _check_log(data: bytes) -> None:
+    log = parse_log(data, LOG_KEY, 1)
+    packed = b"".join(pack_record(record, LOG_KEY) for record in log.records)
+    assert len(packed) == log.tail_bytes
+    assert parse_log(packed, LOG_KEY, 1).records == log.records
+    for record in log.records:
+        assert len(record.entries) % ENTRY.size == 0
+        assert pack_entries(iter_entries(record.entries)) == record.entries
+
+
+def _verity(data: bytes) -> None:
+    superblock = parse_verity_superblock(data)
+    assert parse_verity_superblock(pack_verity_superblock(superblock)) == superblock
+    parameters = superblock.parameters
+    levels = parameters.levels(superblock.tree_start(0))
+    assert all(0 < level.blocks <= parameters.data_blocks for level in levels)
+
+
 PARSERS: dict[str, Callable[[bytes], None]] = {
     "handoff": _handoff,
     "table": _table,
@@ -111,6 +171,9 @@ PARSERS: dict[str, Callable[[bytes], None]] = {
     "trace": _trace,
     "gpt": _gpt,
     "cpio": _cpio,
+    "verity": _verity,
+    "overlay_header": _overlay_header,
+    "overlay_log": _overlay_log,
 }
 
 # Every parse_* and read_* of the floor, and the entry of PARSERS that feeds it.
@@ -124,6 +187,9 @@ COVERED = {
     "parse_trace": "trace",
     "read_gpt": "gpt",
     "parse_cpio": "cpio",
+    "parse_verity_superblock": "verity",
+    "parse_header": "overlay_header",
+    "parse_log": "overlay_log",
 }
 
 FORMATS = pytest.mark.parametrize("name", PARSERS)
@@ -144,7 +210,8 @@ def value_or_format_error(name: str, data: bytes) -> bool:
 
 
 def test_every_parser_is_fuzzed() -> None:
-    parsers = {name for name in formats.__all__ if name.startswith(("parse_", "read_"))}
+    names = (*formats.__all__, *vars(overlay_file))
+    parsers = {name for name in names if name.startswith(("parse_", "read_"))}
     assert parsers == set(COVERED)
     assert set(COVERED.values()) == set(PARSERS)
 

@@ -10,6 +10,13 @@ from bootpath.formats.handoff import HANDOFF_MAX_BYTES, Handoff, pack_handoff, p
 from bootpath.formats.nbduri import NbdUri, pack_nbd_uri, parse_nbd_uri
 from bootpath.formats.plan import PLAN_MAX_BYTES, Plan, PlanExtent, pack_plan, parse_plan
 from bootpath.formats.trace import TRACE_MAX_BYTES, Trace, pack_trace, parse_trace
+from bootpath.formats.verity import (
+    VerityParameters,
+    VeritySuperblock,
+    pack_verity_superblock,
+    parse_verity_superblock,
+    probe_verity,
+)
 
 __all__ = [
     "BIOS_BOOT",
@@ -33,6 +40,8 @@ __all__ = [
     "Row",
     "Table",
     "Trace",
+    "VerityParameters",
+    "VeritySuperblock",
     "arrange_cpio",
     "new_gpt",
     "pack_cpio",
@@ -44,6 +53,7 @@ __all__ = [
     "pack_row",
     "pack_table",
     "pack_trace",
+    "pack_verity_superblock",
     "parse_cpio",
     "parse_dm_create",
     "parse_handoff",
@@ -52,7 +62,9 @@ __all__ = [
     "parse_row",
     "parse_table",
     "parse_trace",
+    "parse_verity_superblock",
     "probe_gpt",
+    "probe_verity",
     "read_gpt",
     "repair_gpt",
 ]
