@@ -40,6 +40,7 @@ from bootpath.formats import (
     read_gpt,
     repair_gpt,
 )
+from bootpath.formats import veritytable as verity_table
 from bootpath.formats.overlayfile import (
     DIGEST_BYTES,
     ENTRY,
@@ -52,6 +53,7 @@ from bootpath.formats.overlayfile import (
     parse_log,
     record_bytes,
 )
+from bootpath.formats.veritytable import pack_verity_args, parse_verity_args
 from tests.fuzz.mutation import mutate, mutations
 from tests.support.gptdisk import as_device, get_field, gpt_image, sample_gpt
 
@@ -161,6 +163,11 @@ def _verity(data: bytes) -> None:
     assert all(0 < level.blocks <= parameters.data_blocks for level in levels)
 
 
+def _verity_args(data: bytes) -> None:
+    row = parse_verity_args(data.decode("utf-8", "replace").split())
+    assert parse_verity_args(pack_verity_args(row)) == row
+
+
 PARSERS: dict[str, Callable[[bytes], None]] = {
     "handoff": _handoff,
     "table": _table,
@@ -172,6 +179,7 @@ PARSERS: dict[str, Callable[[bytes], None]] = {
     "gpt": _gpt,
     "cpio": _cpio,
     "verity": _verity,
+    "verity_args": _verity_args,
     "overlay_header": _overlay_header,
     "overlay_log": _overlay_log,
 }
@@ -188,6 +196,7 @@ COVERED = {
     "read_gpt": "gpt",
     "parse_cpio": "cpio",
     "parse_verity_superblock": "verity",
+    "parse_verity_args": "verity_args",
     "parse_header": "overlay_header",
     "parse_log": "overlay_log",
 }
@@ -210,7 +219,7 @@ def value_or_format_error(name: str, data: bytes) -> bool:
 
 
 def test_every_parser_is_fuzzed() -> None:
-    names = (*formats.__all__, *vars(overlay_file))
+    names = (*formats.__all__, *vars(overlay_file), *vars(verity_table))
     parsers = {name for name in names if name.startswith(("parse_", "read_"))}
     assert parsers == set(COVERED)
     assert set(COVERED.values()) == set(PARSERS)

@@ -5,6 +5,7 @@ Targets of Linux, with Linux's grammar::
     linear <device> <start_sector>
     zero
     error
+    verity <version> <data device> <hash device> …     (formats.veritytable)
 
 Our own; quantities are bytes, as everywhere above the table::
 
@@ -37,10 +38,12 @@ from bootpath.block.linear import Linear
 from bootpath.block.live import Live, accept_same_disk
 from bootpath.block.overlay import Overlay
 from bootpath.block.overlayfile import OverlayFile
+from bootpath.block.verity import Corruption, Verity, VerityOptions
 from bootpath.core.device import SECTOR_BYTES, Buffer, Checked, Device, Identity, SupportsDirect, read_bytes
 from bootpath.core.errors import DeviceError, FormatError, TableError
 from bootpath.core.extents import Extent, ExtentSet
 from bootpath.formats.dmtable import Row, Table
+from bootpath.formats.veritytable import parse_verity_args
 
 _PROBE = Extent(0, 1 << 20)
 
@@ -159,6 +162,19 @@ def _error(row: Row, resolve: Resolver) -> Device:
     return ErrorDevice(_length(row))
 
 
+def _verity(row: Row, resolve: Resolver) -> Device:
+    of = parse_verity_args(row.args)
+    options = VerityOptions(
+        corruption=next((_CORRUPTION[name] for name in of.options if name in _CORRUPTION), Corruption.EIO),
+        ignore_zero_blocks="ignore_zero_blocks" in of.options,
+        check_at_most_once="check_at_most_once" in of.options,
+    )
+    device = Verity(
+        resolve(of.data), resolve(of.hashes), of.parameters, of.root_hash, start_block=of.start_block, options=options
+    )
+    return _whole(row, device)
+
+
 def _overlay(row: Row, resolve: Resolver) -> Device:
     name, *rest = _arguments(row, 1, 2, "<device> [<max_bytes>]")
     max_bytes = _number("max_bytes", rest[0]) if rest else None
@@ -215,10 +231,18 @@ def _in_memory(device: Device) -> Buffer:
     return read_bytes(device, 0, device.size_bytes)
 
 
+# A device in user space cannot restart the machine nor stop it; it can refuse to go on.
+_CORRUPTION = {
+    "ignore_corruption": Corruption.IGNORE,
+    "restart_on_corruption": Corruption.STOP,
+    "panic_on_corruption": Corruption.STOP,
+}
+
 TARGETS: Mapping[str, Opener] = {
     "linear": _linear,
     "zero": _zero,
     "error": _error,
+    "verity": _verity,
     "overlay": _overlay,
     "overlayfile": _overlay_file,
     "live": _live,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 
@@ -99,3 +100,45 @@ def test_nothing_to_hydrate() -> None:
     hydration = Hydration((), SIZE, LateDisk.none(), LateDisk.none())
     hydration.run(threading.Event())
     assert hydration.progress.complete
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_another_process_follows() -> None:
+    ready = LateDisk.ready(disk())
+    hydration = Hydration(EXTENTS, SIZE, ready, ready)
+    hydrated: list[int] = []
+
+    def child(done: int, asked: int) -> None:
+        """Waits for the parent's word, and answers with what it has in memory."""
+        while os.read(asked, 1):
+            hydration.follow()
+            assert joined(hydration.live, 0, SIZE) == pattern(0, SIZE)
+            sizes = [part.length for part in hydration.live.extents(0, SIZE) if part.source == "preload"]
+            os.write(done, sum(sizes).to_bytes(8, "little"))
+
+    (done_in, done_out), (asked_in, asked_out) = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(asked_out)
+        try:
+            child(done_out, asked_in)
+        finally:
+            os._exit(0)
+
+    done = [0]
+
+    def look(progress: Progress | None = None) -> None:
+        if progress is not None:
+            done.append(progress.done_bytes)
+        os.write(asked_out, b"?")
+        hydrated.append(int.from_bytes(os.read(done_in, 8), "little"))
+
+    os.close(done_out)
+    look()
+    hydration.run(threading.Event(), progress=look)
+    look()
+    for fd in (asked_out, asked_in, done_in):
+        os.close(fd)
+    os.waitpid(pid, 0)
+    assert hydrated == [*done, done[-1]]
+    assert done[-1] == sum(extent.length for extent in EXTENTS)

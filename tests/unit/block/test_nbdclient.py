@@ -355,3 +355,26 @@ def test_uris(uri: str, code: str, what: str) -> None:
     with pytest.raises(DeviceError, match=what) as fault:
         open_nbd(uri)
     assert fault.value.errno_name == code
+
+
+def test_sources_that_a_server_of_ours_tells(server: Server, opened: ExitStack) -> None:
+    server.meta.insert(1, (Rep.META_CONTEXT, pack_meta_context(9, "bootpath:source")))
+
+    def answer(request: Request) -> bytes | None:
+        if request.command != Command.BLOCK_STATUS:
+            return None
+        # The states reach further than the sources: what is told of both counts, and the rest is asked for again.
+        states = BlockStatus(7, ((4096, 0), (8192, 3))) if request.offset == 0 else BlockStatus(7, ((SIZE, 0),))
+        sources = BlockStatus(9, ((2048, 1), (6144, 2))) if request.offset == 0 else BlockStatus(9, ((SIZE, 77),))
+        first = chunk(request, ChunkType.BLOCK_STATUS, pack_block_status(sources), done=False)
+        return first + chunk(request, ChunkType.BLOCK_STATUS, pack_block_status(states))
+
+    server.answer = answer
+    device = open_nbd("nbd://localhost/disk", connect=server.start, timeout_seconds=20, sources=True)
+    opened.callback(device.close)
+    assert list(device.extents(0, 12288)) == [
+        Segment(0, 2048, "preload"),
+        Segment(2048, 2048, "overlay"),
+        Segment(4096, 4096, "overlay", allocated=False, zero=True),
+        Segment(8192, 4096, "nbd"),
+    ]

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import errno
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from bootpath.block import TARGETS, MemoryDevice, Overlay, ZeroDevice, open_table
-from bootpath.core import Device, DeviceError, Identity, TableError, read_bytes
-from bootpath.formats.dmtable import parse_table
+from bootpath.core import Device, DeviceError, Identity, IntegrityError, TableError, read_bytes
+from bootpath.formats.dmtable import Row, Table, parse_table
+from bootpath.formats.verity import VerityParameters
+from bootpath.formats.veritytable import VerityRow, pack_verity_args
+from bootpath.image.veritytree import build_tree
 from tests.support.patterns import assert_pattern, pattern
 from tests.unit.block.support import KIB, MIB, Counting, disk, whole
 
@@ -151,10 +156,15 @@ def test_live_row_without_a_disk() -> None:
         ("0 8 linear sda 2048", "table row 1: linear: .* truncated"),
         ("0 8 zero 1", "table row 1: zero: arguments"),
         ("0 8 error 1", "table row 1: error: arguments"),
-        ("0 8 crypt sda 0", "table row 1: crypt: unknown target, expected one of error fault linear live overlay zero"),
+        (
+            "0 8 crypt sda 0",
+            "table row 1: crypt: unknown target, expected one of error fault linear live overlay overlayfile verity zero",
+        ),
         ("0 8 overlay sda x", "max_bytes"),
         ("0 8 overlay sda 1 2", "arguments"),
         ("0 8192 overlay sda", "truncated"),
+        ("0 8 overlayfile sda", "arguments are 'sda', expected '<device> <path>"),
+        ("0 8 overlayfile sda /nowhere/at/all", "table row 1: overlayfile: .*No such file"),
         ("0 8 fault sda read:explode", "table row 1: fault: fault rule 'read:explode'"),
         ("0 8 fault sda read:error x", "seed"),
         ("0 8 live sda sda x 0+512", "deadline_seconds"),
@@ -176,3 +186,67 @@ def test_errors_name_the_row_and_the_target(table: str, text: str) -> None:
 def test_another_registry_can_be_given() -> None:
     targets = {**TARGETS, "nothing": lambda row, resolve: ZeroDevice(row.num_sectors * 512)}
     assert open_table(parse_table("0 8 nothing"), Shelf(), targets=targets).size_bytes == 4096
+
+
+def test_overlay_file_row(tmp_path: Path) -> None:
+    lower = disk(16 * KIB)
+    table = parse_table(f"0 32 overlayfile sda {tmp_path / 'changes'}")
+    for expected in (pattern(4096, 4096), b"\xcd" * 4096):
+        stack = open_table(table, Shelf(sda=lower))
+        assert read_bytes(stack, 4096, 4096) == expected
+        stack.write(4096, b"\xcd" * 4096)
+        stack.close()
+    assert_pattern(read_bytes(lower, 0, 16 * KIB), 0)
+    with pytest.raises(TableError, match=r"row 1: overlayfile: .*content of the first"):
+        open_table(table, Shelf(sda=disk(16 * KIB, tag=1)))
+    capped = open_table(parse_table(f"0 32 overlayfile sda {tmp_path / 'capped'} 4096"), Shelf(sda=lower))
+    capped.write(4096, b"\x01" * 4096)
+    with pytest.raises(DeviceError, match="full") as caught:
+        capped.write(8192, b"\x01" * 4096)
+    assert caught.value.errno == errno.ENOSPC
+    capped.close()
+
+
+VERITY = VerityParameters(64, salt=b"\x12\x34")
+
+
+def verity_table(root_hash: bytes, *, options: tuple[str, ...] = (), sectors: int = 64 * 8) -> Table:
+    args = pack_verity_args(VerityRow("data", "hashes", VERITY, 0, root_hash, options))
+    return Table((Row(0, sectors, "verity", args),))
+
+
+def test_verity() -> None:
+    data, hashes = MemoryDevice(64 * 4096), MemoryDevice(VERITY.tree_blocks() * 4096)
+    data.write(0, pattern(0, 64 * 4096))
+    root_hash = build_tree(data, hashes, VERITY, start_block=0)
+    named = {"data": data, "hashes": hashes}
+    with closing(open_table(verity_table(root_hash, sectors=63 * 8), named.__getitem__)) as device:
+        assert device.size_bytes == 63 * 4096
+        assert read_bytes(device, 4096, 8192) == pattern(4096, 8192)
+    data.write(4096, bytes(4096))
+    for options in ((), ("restart_on_corruption",), ("panic_on_corruption",)):
+        with closing(open_table(verity_table(root_hash, options=options), named.__getitem__)) as device:
+            with pytest.raises(IntegrityError, match="data block 1 "):
+                device.read(4096, 4096)
+            if options:
+                with pytest.raises(IntegrityError):
+                    device.read(0, 4096)
+    with closing(open_table(verity_table(root_hash, options=("ignore_corruption",)), named.__getitem__)) as device:
+        assert read_bytes(device, 4096, 4096) == bytes(4096)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("1 data", "at least 10"),
+        ("1 data hashes 4096 4096 64 0 sha256 00 -", "root hash has 1 bytes"),
+        ("1 data hashes 4096 4096 64 0 md5 00 -", "algorithm is"),
+        ("1 data hashes 4096 4096 64 0 sha256 " + "00" * 32 + " - 1 use_fec_from_device", "option is"),
+        ("1 data hashes 4096 4096 64 0 sha256 " + "00" * 32 + " - 3 ignore_corruption", "#opt_params"),
+        ("1 data hashes 4096 4096 65 0 sha256 " + "00" * 32 + " -", "verity needs 266240 bytes"),
+    ],
+)
+def test_verity_rows_that_cannot_be(args: str, message: str) -> None:
+    named = {"data": MemoryDevice(64 * 4096), "hashes": MemoryDevice(64 * 4096)}
+    with pytest.raises(TableError, match=message):
+        open_table(Table((Row(0, 64 * 8, "verity", tuple(args.split())),)), named.__getitem__)
