@@ -13,8 +13,8 @@ NATIVE_SOURCES := $(wildcard native/src/*.rs) native/Cargo.toml native/Cargo.loc
 
 # What the tests compare with: apt packages of Debian and Ubuntu, and the upstream programs from crates.io.
 APT_TOOLS := sgdisk:gdisk fsck.fat:dosfstools mcopy:mtools fusermount3:fuse3 strace:strace chromium:chromium \
-	qemu-img:qemu-utils nbdinfo:libnbd-bin nbdkit:nbdkit nbdsh:python3-libnbd fio:fio openssl:openssl \
-	qemu-system-x86_64:qemu-system-x86 nbd-client:nbd-client setpriv:util-linux \
+	qemu-img:qemu-utils nbdinfo:libnbd-bin nbdkit:nbdkit nbdsh:python3-libnbd fio:fio openssl:openssl veritysetup:cryptsetup-bin \
+	qemu-system-x86_64:qemu-system-x86 nbd-client:nbd-client setpriv:util-linux mkfs.ext4:e2fsprogs systemd-analyze:systemd \
 	cpio:cpio bsdcpio:libarchive-tools
 # ... and apt packages that bring files, not programs.
 APT_FILES := /usr/share/OVMF:ovmf
@@ -24,7 +24,7 @@ UPSTREAM_TOOLS := $(UPSTREAM)/bin/redoxfs
 export BOOTPATH_UPSTREAM := $(CURDIR)/$(UPSTREAM)/bin
 export BOOTPATH_GUEST := $(CURDIR)/$(GUEST)/root
 
-.PHONY: help setup tools guest demo test bench soak docs lint format clean
+.PHONY: help setup tools guest demo test test-vm-quick bench soak docs lint format clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -74,6 +74,9 @@ demo: $(INSTALLED) $(BUILD)/demo/big.img ## build a 4093 MiB live image, show wh
 test: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img ## everything: style, types, floors, all tests
 	$(MAKE) --no-print-directory lint
 	BOOTPATH_DEMO=$(CURDIR)/$(BUILD)/demo $(BIN)/python -m pytest
+
+test-vm-quick: $(INSTALLED) tools ## boot small live images in QEMU: the part of the tests that needs a machine
+	$(BIN)/python -m pytest -m live_boot tests/vm
 
 bench: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img ## measure beside the peers, print ratios, write docs/benchmarks.md
 	$(BIN)/python -m bench.run --demo $(BUILD)/demo --upstream $(UPSTREAM)/bin --write docs/benchmarks.md

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,20 @@ def test_a_socket_that_is_no_client(certificates: Path) -> None:
                 client.socket.shutdown(socket.SHUT_WR)
                 while client.socket.recv(1000):
                     pass
+
+
+def test_several_processes(certificates: Path, tmp_path: Path) -> None:
+    """The handshake is the forked process' own, with what the parent has loaded."""
+    image = tmp_path / "image.raw"
+    image.write_bytes(pattern(0, SIZE))
+    directory = tmp_path / "tls"
+    directory.mkdir()
+    for name in ("ca-cert.pem", "server-cert.pem", "server-key.pem"):
+        (directory / name).symlink_to(certificates / name)
+    query = f"?socket={tmp_path / 's'}&tls-certificates={certificates}&tls-hostname=localhost"
+    copying = f"{tool('nbdcopy')} --connections=4 'nbds+unix:///{query}' {tmp_path / 'copy'}"
+    command = [sys.executable, "-m", "bootpath", "serve", str(image), "--workers", "2", "--tls-dir", str(directory)]
+    command += ["--socket", str(tmp_path / "s"), "--run", copying]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "copy").read_bytes() == image.read_bytes()

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -216,6 +216,24 @@ def test_lived_serves_before_there_is_a_disk(image: Path, tmp_path: Path) -> Non
         assert fs.read("/etc/passwd").startswith(b"root;")
         os.rename(copy(image, tmp_path / "arriving.img"), disk)
         assert len(fs.read(FAR_FILE)) == 6 * MIB
+    assert digest(disk) == digest(image)
+
+
+def test_lived_with_workers(image: Path, tmp_path: Path) -> None:
+    """Every process finds the disk for itself, when it appears; what is written they share."""
+    environment, memory = handed_over(image, tmp_path)
+    disk = tmp_path / "late.img"
+    arguments = ("--env", environment, "--memory", memory, "--disk", disk, "--deadline", "20", "--workers", "2")
+    with serving("lived", *arguments, "--socket", tmp_path / "s") as uri, ExitStack() as stack:
+        one, two = (stack.enter_context(closing(open_device(uri, writable=True))) for _ in range(2))
+        with RedoxFS.open(checked(one), cleanup=True) as fs:
+            assert fs.read("/etc/passwd").startswith(b"root;")
+        os.rename(copy(image, tmp_path / "arriving.img"), disk)
+        last = one.size_bytes - 4096
+        content = disk.read_bytes()[FS_OFFSET:][last : last + 4096]
+        assert [read_bytes(device, last, 4096) for device in (one, two)] == [content, content]
+        one.write(last, b"\xab" * 4096)
+        assert read_bytes(two, last, 4096) == b"\xab" * 4096
     assert digest(disk) == digest(image)
 
 

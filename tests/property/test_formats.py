@@ -34,6 +34,19 @@ from bootpath.formats import (
     read_gpt,
     repair_gpt,
 )
+from bootpath.formats.overlayfile import (
+    FIRST_CLUSTER,
+    BaseIdentity,
+    Header,
+    Kind,
+    Record,
+    State,
+    pack_entries,
+    pack_header,
+    pack_record,
+    parse_header,
+    parse_log,
+)
 from tests.property import format_values as values
 from tests.support.gptdisk import apply, as_device, gpt_image, sample_gpt
 
@@ -132,3 +145,64 @@ def test_flipped_bit_in_the_backup_is_seen_and_mended(bit: int) -> None:
 def test_flipped_bits_in_both_copies_leave_no_table(first: int, second: int) -> None:
     with pytest.raises(FormatError, match=r"neither copy is usable|there is no GPT"):
         read_gpt(as_device(flipped(first, second)))
+
+
+_U32, _U64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
+_GUIDS = st.none() | st.uuids().filter(lambda guid: guid.int != 0)
+overlay_headers = st.builds(
+    Header,
+    generation=_U64,
+    uuid=st.uuids(),
+    state=st.sampled_from(State),
+    log_cluster=st.integers(FIRST_CLUSTER, 2**31),
+    log_clusters=st.integers(1, 2**31 - 1),
+    log_sequence=_U64,
+    log_key=st.binary(min_size=16, max_size=16),
+    base=st.builds(
+        BaseIdentity,
+        name=st.text(st.characters(exclude_categories=["Cs"]), max_size=200),
+        size_bytes=st.integers(2**32, 2**64 - 1),
+        probe_bytes=_U32,
+        digest=st.binary(min_size=32, max_size=32),
+        uuid=_GUIDS,
+        disk_guid=_GUIDS,
+        partition_guid=_GUIDS,
+    ),
+)
+overlay_entries = st.lists(st.tuples(_U64, _U32, _U32), max_size=70).map(pack_entries)
+
+
+@given(overlay_headers, st.integers(0, 4096 * 8 - 1))
+def test_overlay_header(header: Header, bit: int) -> None:
+    data = pack_header(header)
+    assert parse_header(data) == header
+    damaged = bytearray(data)
+    damaged[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(FormatError):
+        parse_header(bytes(damaged))
+
+
+@given(
+    st.lists(overlay_entries, min_size=1, max_size=4),
+    st.binary(min_size=16, max_size=16),
+    st.integers(0, 2**60),
+    st.randoms(),
+)
+def test_overlay_log(contents: list[bytes], key: bytes, first: int, random: Random) -> None:
+    records = tuple(
+        Record(Kind.COMMIT if index else Kind.CHECKPOINT, first + index, entries)
+        for index, entries in enumerate(contents)
+    )
+    packed = [pack_record(record, key) for record in records]
+    data = b"".join(packed)
+    log = parse_log(data, key, first)
+    assert (log.records, log.tail_bytes, log.torn) == (records, len(data), False)
+    # A bit that flips in the last record makes it one that was never finished; in an earlier one it is damage.
+    at = random.randrange(len(data))
+    damaged = bytearray(data)
+    damaged[at] ^= 1 << random.randrange(8)
+    if at < len(data) - len(packed[-1]) or len(packed) == 1:
+        with pytest.raises(FormatError):
+            parse_log(bytes(damaged), key, first)
+    else:
+        assert parse_log(bytes(damaged), key, first).records == records[:-1]

@@ -7,6 +7,7 @@ disk, which is opened when it appears and taken only when it is the disk that th
 from __future__ import annotations
 
 import argparse
+import fcntl
 import mmap
 import os
 import stat
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 from bootpath import __version__
 from bootpath.cli.arguments import duration, size
 from bootpath.cli.main import run_command
-from bootpath.cli.serving import Listening, add_listening, run_server
+from bootpath.cli.serving import Listening, add_listening, confine, run_server
 
 if TYPE_CHECKING:
     from bootpath.core import Buffer
@@ -33,7 +34,7 @@ Exports: the default one and disk.live, both the live disk at its full size.
 examples:
   lived --env /proc/self/environ --memory /dev/pmem0 --disk /dev/vda --socket /run/lived.sock
   lived --env handoff --memory preload.bin --disk nbd+unix:///?socket=/run/driver.sock --socket /run/lived.sock
-  lived --env - --memory preload.bin --no-disk --socket /run/lived.sock < handoff
+  lived --env - --memory preload.bin --no-disk --workers 4 --socket /run/lived.sock < handoff
 """
 
 
@@ -82,6 +83,7 @@ def _run(options: argparse.Namespace) -> int:
         note(f"lived: {contradiction}")
         return 2
     with ExitStack() as stack:
+        confine(options, stack)
         service = _service(options, stack)
         stack.callback(service.close)
         return run_server(options, service)
@@ -99,7 +101,7 @@ def _service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
     if options.disk is not None:
 
         def appear() -> Device:
-            disk = open_device(options.disk)
+            disk = open_device(options.disk, timeout_seconds=options.deadline or None)
             try:
                 return locate(disk, handoff, owns=True)
             except FormatError:
@@ -110,7 +112,8 @@ def _service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
         )
         stack.callback(late.close)
     base = live_base(handoff, preload, late, block_bytes=options.block_size)
-    return LiveService(base, Shape(device_name="disk.live", overlay_bytes=options.overlay_size))
+    shape = Shape(device_name="disk.live", overlay_bytes=options.overlay_size)
+    return LiveService(base, shape, forks=options.workers > 1)
 
 
 def _environment(name: str) -> bytes:
@@ -120,7 +123,8 @@ def _environment(name: str) -> bytes:
 
 
 def _memory(path: Path, handoff: Handoff) -> Buffer:
-    """The preload. A device (pmem) is RAM and is mapped; a file could be truncated under a mapping and is read."""
+    """The preload. A device (pmem) is RAM and is mapped, and so is memory that is sealed against shrinking (memfd); any
+    other file could be truncated under a mapping and is read."""
     from bootpath.core import FormatError
 
     length = handoff.live_size_bytes or 0
@@ -128,7 +132,16 @@ def _memory(path: Path, handoff: Handoff) -> Buffer:
         mode = os.fstat(file.fileno()).st_mode
         if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
             return memoryview(mmap.mmap(file.fileno(), length, prot=mmap.PROT_READ))
+        if 0 < length <= os.fstat(file.fileno()).st_size and _cannot_shrink(file.fileno()):
+            return memoryview(mmap.mmap(file.fileno(), length, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ))
         data = file.read(length)
     if len(data) != length:
         raise FormatError("the preload is short", where=str(path), expected=f"{length} bytes", found=len(data))
     return data
+
+
+def _cannot_shrink(descriptor: int) -> bool:
+    try:
+        return bool(fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK)
+    except OSError:
+        return False  # a file of a file system that has no seals

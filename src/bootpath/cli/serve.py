@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bootpath.cli.arguments import add_disk, add_password, duration, preload, read_password, size
-from bootpath.cli.serving import Listening, add_listening, run_server
+from bootpath.cli.serving import Listening, add_listening, confine, run_server
 
 if TYPE_CHECKING:
     from bootpath.core import Device, Extent
@@ -25,6 +25,7 @@ examples:
   bootpath serve disk.img --preload plan --run 'nbdinfo $uri && qemu-img bench -c 10000 $uri'
   bootpath serve disk.img --tcp 127.0.0.1:10809 --overlay changes.overlay
   bootpath serve disk.img --overlay-per-client --socket /run/disk.sock
+  bootpath serve disk.img --workers 4 --preload full --socket /run/disk.sock
   bootpath serve https://example.org/disk.img --read-only --socket /run/disk.sock
 
 exit codes: 0 stopped, 1 failed, 2 usage; with --run that of the command
@@ -68,6 +69,19 @@ def _usage(options: argparse.Namespace) -> str | None:
         return "--read-only keeps no writes: drop --overlay, --overlay-size and --overlay-per-client"
     if options.overlay_per_client and options.overlay != "ram":
         return "--overlay-per-client keeps writes in RAM: drop --overlay"
+    if options.workers > 1:
+        return _unshareable(options)
+    return None
+
+
+def _unshareable(options: argparse.Namespace) -> str | None:
+    """Which of the options several processes cannot serve together, or None."""
+    if options.overlay != "ram":
+        return "--workers cannot share a persistent overlay: drop --overlay, or serve with one process"
+    if options.table is not None:
+        return "--workers cannot share what a table opens: drop --table, or serve with one process"
+    if "://" in options.disk and not options.disk.lower().startswith("file://"):
+        return "--workers cannot share a connection: DISK must be a file or a block device (--disk may be anything)"
     return None
 
 
@@ -80,9 +94,9 @@ def run(options: argparse.Namespace) -> int:
         note(f"bootpath: serve: {contradiction}")
         return 2
     with ExitStack() as stack:
+        confine(options, stack)
         service = _service(options, stack)
         stack.callback(service.close)
-        service.start()
         return run_server(options, service)
 
 
@@ -98,7 +112,7 @@ def _service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
     late = source
     if options.late is not None:
         late = LateDisk(
-            lambda: open_device(options.late),
+            lambda: open_device(options.late, timeout_seconds=options.deadline or None),
             deadline_seconds=options.deadline,
             accept=_same_disk(options.late, disk),
             name=options.late,
@@ -119,6 +133,7 @@ def _service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
         shape,
         hydration=hydration,
         make_overlay=_persistent(options),
+        forks=options.workers > 1,
         extra=_table(options, stack),
     )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import signal
 import subprocess
 import tempfile
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -43,6 +44,13 @@ def add_listening(parser: argparse.ArgumentParser) -> None:
         help="serve a status page, /status.json and /metrics by HTTP; without HOST for this machine only",
     )
     group = parser.add_argument_group("running")
+    group.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="serve with N processes on shared memory, so that several clients have several processors (default: 1)",
+    )
     group.add_argument("--run", dest="command", metavar="CMD", help="run this shell command with $uri set, then stop")
     group.add_argument("--grace", type=float, default=10.0, metavar="S", help="how long a stop may take (default: 10)")
     group.add_argument("-v", "--verbose", action="count", default=0, help="say more on stderr; twice for everything")
@@ -59,6 +67,8 @@ class Listening:
     @staticmethod
     def contradiction(options: argparse.Namespace) -> str | None:
         """What is wrong with the options, or None."""
+        if options.workers < 1:
+            return f"--workers: {options.workers} is not 1 or more"
         if options.tcp is not None:
             host, colon, port = options.tcp.rpartition(":")
             if not colon or not port.isdecimal() or int(port) > 0xFFFF:
@@ -126,14 +136,35 @@ def _show_status(server: Server, service: LiveService, uri: str, options: argpar
     return page.url
 
 
+def confine(options: argparse.Namespace, stack: ExitStack) -> None:
+    """Before anything is opened: keep what is created private, and gain no privileges, until `stack` is closed.
+
+    The command of --run is the user's own: it gets the umask and the privileges that the user had.
+    """
+    from bootpath.cli.confinement import confined
+
+    options.umask = os.umask(0)  # it can only be asked for by setting it
+    os.umask(options.umask)
+    stack.enter_context(confined(privileges=options.command is not None))
+
+
+def _allow_descriptors() -> None:
+    """Let this process have as many descriptors as it may: a client needs one, and an overlay of its own two more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):  # more than the kernel allows now
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def run_server(options: argparse.Namespace, service: LiveService) -> int:
     """Serve until a signal, or until --run's command ends; the exit code."""
     import logging
     import sys
 
     from bootpath.cli.console import note
-    from bootpath.serve import Limits, Server, load_tls, notify
+    from bootpath.serve import ForkingServer, Limits, Server, load_tls, notify
 
+    _allow_descriptors()
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)
     logging.basicConfig(
         level=levels[min(options.verbose, 2)],
@@ -141,17 +172,24 @@ def run_server(options: argparse.Namespace, service: LiveService) -> int:
         stream=sys.stderr,
     )
     tls = None if options.tls_dir is None else load_tls(options.tls_dir)
-    server = Server(service.exports, limits=Limits(connections=options.max_clients), tls=tls)
+    limits = Limits(connections=options.max_clients)
+    server = (
+        Server(service.exports, limits=limits, tls=tls)
+        if options.workers == 1
+        else ForkingServer(service.exports, processes=options.workers, follow=service.follow, limits=limits, tls=tls)
+    )
+    service.start()  # a thread: not before the fork
     with ExitStack() as stack:
         listening = _listen(server, options, stack)
         uri = listening.uri(service.shape.name)
-        note(f"serving {uri}")
-        if options.status is not None:
-            note(f"status {_show_status(server, service, uri, options, stack)}")
+        # Before anybody is told that it serves, and stops it.
         for number in (signal.SIGINT, signal.SIGTERM):
             previous = signal.signal(number, lambda *_: server.stop(options.grace))
             stack.callback(signal.signal, number, previous)
-        command = None if options.command is None else _Command(options.command, uri, listening, server, options.grace)
+        note(f"serving {uri}")
+        if options.status is not None:
+            note(f"status {_show_status(server, service, uri, options, stack)}")
+        command = None if options.command is None else _Command(options, uri, listening, server)
         ended = threading.Event()
         stack.callback(ended.set)
         threading.Thread(target=_report, args=(service, ended), name="status", daemon=True).start()
@@ -164,13 +202,18 @@ def run_server(options: argparse.Namespace, service: LiveService) -> int:
 class _Command:
     """--run: a shell command beside the server, which stops when the command ends."""
 
-    def __init__(self, command: str, uri: str, listening: Listening, server: Server, grace_seconds: float) -> None:
+    def __init__(self, options: argparse.Namespace, uri: str, listening: Listening, server: Server) -> None:
         environment = {**os.environ, "uri": uri}
         if listening.socket is not None:
             environment["unixsocket"] = str(listening.socket)
-        self._process = subprocess.Popen(command, shell=True, env=environment)  # noqa: S602 - the user's own command
+        self._process = subprocess.Popen(  # noqa: S602 - the user's own command
+            options.command,
+            shell=True,
+            env=environment,
+            umask=options.umask,
+        )
         self._server = server
-        self._grace_seconds = grace_seconds
+        self._grace_seconds = options.grace
         self.code = 1
         threading.Thread(target=self._wait, name="run", daemon=True).start()
 

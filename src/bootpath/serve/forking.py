@@ -189,15 +189,19 @@ class ForkingServer(Server):
         if now - process.born_seconds < _REST_SECONDS:
             self._retry_seconds = now + _REST_SECONDS
         loop.restless = self._refill(loop)
-        if self._barren and not self._processes:
-            self._failed = True
-            self.stop(0)
+        self._give_up_if_barren()
 
     def _nursery_ended(self, loop: Loop, events: int) -> None:
         loop.remove(self._nursery.channel.fileno())
         self._nursery.ended()
         self._barren = True
         _log.error("no more processes can be forked: a server process that ends will not be replaced")
+        self._give_up_if_barren()
+
+    def _give_up_if_barren(self) -> None:
+        if self._barren and not self._processes:
+            self._failed = True
+            self.stop(0)
 
     def _drain(self, loop: Loop, wake: Wake) -> None:
         self._stop_listening(loop)

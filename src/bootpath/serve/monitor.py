@@ -99,7 +99,7 @@ def observe(
 def survey(service: LiveService) -> Surveyor:
     """Who looks at the disk of a service, as its clients see it; of overlays for each client nothing is seen."""
     hydration = service.hydration
-    wanted = () if hydration is None else hydration._extents  # which it shows to nobody else
+    wanted = () if hydration is None else hydration.extents
     return Surveyor(service.base if service.overlay is None else service.overlay, wanted)
 
 

@@ -86,6 +86,11 @@ class TiedProcess:
         # Popen does not signal a process id that it has already reaped.
         self._process.kill()
 
+    def signal(self, number: int) -> None:
+        """Send a signal, for example to stop it and let it go on; nothing happens when it has ended."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def close(self) -> None:
         """Forget what it wrote."""
         self._output.close()

@@ -1,0 +1,42 @@
+"""``bootpath serve`` and ``lived`` as processes of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A server that runs: where it serves, and its status page when it was asked for one."""
+
+    uri: str
+    status: str
+    process: subprocess.Popen[str]
+
+
+@contextmanager
+def serving(program: str, *arguments: str | Path) -> Iterator[Daemon]:
+    """Run ``main`` or ``lived`` until the end of the block; it must then end well, and say no traceback."""
+    command = [sys.executable, "-c", f"import sys; from bootpath.cli.{program} import main; sys.exit(main())"]
+    with subprocess.Popen([*command, *map(str, arguments)], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            uri = _said(process, "serving")
+            yield Daemon(uri, _said(process, "status") if "--status" in arguments else "", process)
+        finally:
+            process.terminate()
+            errors = process.stderr.read()
+        assert process.wait() == 0, errors
+        assert "Traceback" not in errors
+
+
+def _said(process: subprocess.Popen[str], what: str) -> str:
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert line.startswith(f"{what} "), line + process.stderr.read()
+    return line.split()[1]
