@@ -1,17 +1,42 @@
-"""The boot path: loader, plan, handoff applied, and the rehearsal of all of it."""
+"""The boot path: loader, plan, handoff applied, the rehearsal of all of it, and the same in a machine.
 
-from bootpath.boot.lived import live_base, locate, no_disk, read_environment, same_disk
-from bootpath.boot.loader import LOADER, Handover, Preload, PreloadKind, check_belongs, load
-from bootpath.boot.planning import Access, BootPlan, Miss, plan_boot
-from bootpath.boot.rehearsal import FailedAccess, Mode, Rehearsal, Setup, SourceCount, rehearse
-from bootpath.boot.timeline import Step, Timeline
+Names are imported when they are first asked for (PEP 562): the part that runs in a guest (`bootpath.boot.guest`) lives
+below this package, and must not bring the planner and the rehearsal into an initramfs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bootpath.boot.diskreads import AreaReads
+    from bootpath.boot.firmwareboot import Firmware, FirmwareMachine, FirmwareRun, FirmwareSetup, boot_by_firmware
+    from bootpath.boot.lived import live_base, locate, no_disk, read_environment, same_disk
+    from bootpath.boot.loader import LINUX, LOADER, REDOX, BootFile, Handover, Preload, PreloadKind, check_belongs, load
+    from bootpath.boot.machine import LiveMachine, MachineSetup, boot_in_machine
+    from bootpath.boot.machinerun import MachineRun
+    from bootpath.boot.planning import Access, BootPlan, Miss, plan_boot
+    from bootpath.boot.rehearsal import FailedAccess, Mode, Rehearsal, Setup, SourceCount, rehearse
+    from bootpath.boot.timeline import Step, Timeline
 
 __all__ = [
+    "LINUX",
     "LOADER",
+    "REDOX",
     "Access",
+    "AreaReads",
+    "BootFile",
     "BootPlan",
     "FailedAccess",
+    "Firmware",
+    "FirmwareMachine",
+    "FirmwareRun",
+    "FirmwareSetup",
     "Handover",
+    "LiveMachine",
+    "MachineRun",
+    "MachineSetup",
     "Miss",
     "Mode",
     "Preload",
@@ -21,6 +46,8 @@ __all__ = [
     "SourceCount",
     "Step",
     "Timeline",
+    "boot_by_firmware",
+    "boot_in_machine",
     "check_belongs",
     "live_base",
     "load",
@@ -31,3 +58,29 @@ __all__ = [
     "rehearse",
     "same_disk",
 ]
+
+_HOMES = {
+    "diskreads": "AreaReads",
+    "firmwareboot": "Firmware FirmwareMachine FirmwareRun FirmwareSetup boot_by_firmware",
+    "lived": "live_base locate no_disk read_environment same_disk",
+    "loader": "LINUX LOADER REDOX BootFile Handover Preload PreloadKind check_belongs load",
+    "machine": "LiveMachine MachineSetup boot_in_machine",
+    "machinerun": "MachineRun",
+    "planning": "Access BootPlan Miss plan_boot",
+    "rehearsal": "FailedAccess Mode Rehearsal Setup SourceCount rehearse",
+    "timeline": "Step Timeline",
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> object:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value  # asked for once
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,14 +1,23 @@
-"""``40_drivers``: the physical disks of a rehearsed machine, which appear some time after their driver starts."""
+"""``40_drivers``: the physical disks of a machine. Those of a rehearsal appear some time after their driver starts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from bootpath.boot.timeline import Clock
 from bootpath.core import Device
 
 DRIVERS = "40_drivers"
+
+
+class PhysicalDisks(Protocol):
+    """The disks that a machine has at the moment."""
+
+    def present(self) -> Sequence[Device]:
+        """The disks that have appeared so far, and have not gone. They stay this object's."""
+        ...
 
 
 @dataclass(slots=True)

@@ -50,15 +50,16 @@ export PATH=/bin:/sbin:/usr/bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
-while read -r module; do insmod "$module"; done < /etc/bootpath/modules
 """
-SHELL_INIT = f"{_PRELUDE}exec sh -i < /dev/console > /dev/console 2>&1\n".encode()
+_LOAD_MODULES = 'while read -r module; do insmod "$module"; done < /etc/bootpath/modules\n'
+SHELL_INIT = f"{_PRELUDE}{_LOAD_MODULES}exec sh -i < /dev/console > /dev/console 2>&1\n".encode()
 
 
-def python_init(module: str) -> bytes:
+def python_init(module: str, *, load_modules: bool = True) -> bytes:
     """An ``/init`` that mounts proc, sysfs and devtmpfs, loads the modules, and becomes Python in ``module.main()``."""
     program = f"import sys; from {module} import main; sys.exit(main())"
-    return f"{_PRELUDE}exec /usr/bin/python3 -I -S -c '{program}' < /dev/console > /dev/console 2>&1\n".encode()
+    load = _LOAD_MODULES if load_modules else ""
+    return f"{_PRELUDE}{load}exec /usr/bin/python3 -I -S -c '{program}' < /dev/console > /dev/console 2>&1\n".encode()
 
 
 class Part(Enum):
@@ -94,7 +95,13 @@ RECIPES: dict[str, Recipe] = {
         modules=("virtio_pci", "virtio_blk", "nbd"),
         wanted_modules=("ahci", "sd_mod", "fuse", "loop", "nd_e820", "nd_pmem"),
         python_modules=("bootpath.boot.guest",),
-        init=python_init("bootpath.boot.guest"),
+        init=python_init("bootpath.boot.guest", load_modules=False),  # it has disk drivers wait for their unit
+    ),
+    "disk": Recipe(
+        modules=("virtio_pci", "virtio_blk"),
+        wanted_modules=("ahci", "sd_mod", "fuse"),
+        python_modules=("bootpath.boot.guest.fromdisk",),
+        init=python_init("bootpath.boot.guest.fromdisk", load_modules=False),
     ),
 }
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bootpath.block import Classic, LateDisk, Linear, Live, Overlay, accept_same_disk
-from bootpath.boot.drivers import Drivers
+from bootpath.boot.drivers import Drivers, PhysicalDisks
 from bootpath.boot.memory import Memory
 from bootpath.boot.timeline import Clock
 from bootpath.core import (
@@ -87,7 +87,7 @@ def start_lived(
     preload = _preload(handoff, memory)
     late = no_disk()
     if drivers.disks:
-        finder = _Finder(handoff, preload, drivers)
+        finder = Finder(handoff, preload, drivers)
         late = LateDisk(
             finder.find, accept=finder.judge, deadline_seconds=deadline_seconds, clock=clock, name=LIVE_NAME
         )
@@ -139,19 +139,19 @@ def _identity(handoff: Handoff) -> Identity:
     return Identity(LIVE_NAME, handoff.redoxfs_uuid, handoff.disk_guid, handoff.partition_guid)
 
 
-class _Finder:
+class Finder:
     """Looks through the disks that have appeared for the one that the loader read."""
 
-    def __init__(self, handoff: Handoff, preload: memoryview, drivers: Drivers) -> None:
+    def __init__(self, handoff: Handoff, preload: memoryview, disks: PhysicalDisks) -> None:
         self._handoff = handoff
-        self._drivers = drivers
+        self._disks = disks
         self._accept = same_disk(handoff, preload)
 
     def _sort(self) -> tuple[list[Linear], list[tuple[Linear, Error]]]:
         """Candidates that are the disk, and those that are not, with the reason."""
         matches: list[Linear] = []
         refused: list[tuple[Linear, Error]] = []
-        for disk in self._drivers.present():
+        for disk in self._disks.present():
             candidate = Linear(disk, 0, disk.size_bytes)
             try:
                 candidate = locate(disk, self._handoff)

@@ -86,16 +86,47 @@ def check_belongs(made_for: Plan | Trace, header: Header, *, hint: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class BootFile:
+    """A file of the root that only the loader reads; it holds one of `magics` at byte `magic_offset`."""
+
+    what: str
+    path: str
+    magics: tuple[bytes, ...]
+    magic_offset: int = 0
+
+
+REDOX = (BootFile("kernel", KERNEL_PATH, (KERNEL_MAGIC,)), BootFile("initfs", INITFS_PATH, (INITFS_MAGIC,)))
+LINUX = (
+    BootFile("kernel", KERNEL_PATH, (b"HdrS",), 0x202),
+    BootFile("initfs", INITFS_PATH, (b"070701", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0")),
+)
+"""A kernel with the x86 boot protocol's header, and a newc archive, plain or packed by gzip, zstd or xz.
+Source: Documentation/arch/x86/boot.rst, "The real-mode kernel header"; lib/decompress.c."""
+
+
+@dataclass(frozen=True, slots=True)
 class Handover:
-    """What the loader leaves behind: the environment block and the memory it points into."""
+    """What the loader leaves behind: the environment block and the memory it points into.
+
+    `boot_files` are the kernel and the initfs, unless the loader was told to take none.
+    """
 
     environment: bytes
     memory: Memory
     header: Header
     place: Place
     preload_extents: tuple[Extent, ...]
-    kernel_bytes: int
-    initfs_bytes: int
+    boot_files: tuple[memoryview, ...]
+
+    @property
+    def kernel_bytes(self) -> int:
+        """Size of the kernel."""
+        return len(self.boot_files[0]) if self.boot_files else 0
+
+    @property
+    def initfs_bytes(self) -> int:
+        """Size of the initfs."""
+        return len(self.boot_files[1]) if len(self.boot_files) > 1 else 0
 
     @property
     def preload_bytes(self) -> int:
@@ -103,8 +134,17 @@ class Handover:
         return sum(extent.length for extent in self.preload_extents)
 
 
-def load_boot_file(fs: RedoxFS, path: str, magic: bytes) -> bytes:
+def find_boot_files(fs: RedoxFS) -> Sequence[BootFile]:
+    """LINUX when the root holds a Linux kernel, else REDOX."""
+    kernel = LINUX[0]
+    if fs.exists(kernel.path) and fs.read(kernel.path, kernel.magic_offset, len(kernel.magics[0])) in kernel.magics:
+        return LINUX
+    return REDOX
+
+
+def load_boot_file(fs: RedoxFS, file: BootFile) -> bytes:
     """Read a kernel or initfs whole and check its magic. Raises BootError when it is missing or is something else."""
+    path, start = file.path, file.magic_offset
     try:
         data = fs.read(path)
     except FileSystemError as fault:
@@ -114,10 +154,10 @@ def load_boot_file(fs: RedoxFS, path: str, magic: bytes) -> bytes:
             found=fault.what,
             hint="add it with bootpath build live --kernel/--initfs",
         ) from fault
-    if data[: len(magic)] != magic:
-        raise BootError(
-            "wrong magic", where=path, expected=magic.hex(), found=data[: len(magic)].hex() or "an empty file"
-        )
+    if not data.startswith(file.magics, start):
+        expected = " or ".join(magic.hex() for magic in file.magics)
+        found = data[start : start + len(file.magics[0])].hex() or ("an empty file" if not data else "a short file")
+        raise BootError("wrong magic", where=path, expected=expected, found=found)
     return data
 
 
@@ -166,11 +206,13 @@ def load(
     *,
     password: bytes | None = None,
     classic: bool = False,
+    boot_files: Sequence[BootFile] | None = None,
 ) -> Handover:
     """Do what the boot loader does with the disk the firmware shows it.
 
     Without `preload` the system will mount the physical disk itself; with `classic` the environment is upstream's,
-    which knows only the preload. Raises BootError, FormatError, FileSystemError (password), DeviceError.
+    which knows only the preload; `boot_files` are what to load, by default what
+    `find_boot_files` finds. Raises BootError, FormatError, FileSystemError (password), DeviceError.
     """
     memory = Memory()
     with timeline.step(LOADER, "find the file system") as step:
@@ -183,13 +225,12 @@ def load(
         header = fs.header
         step.detail = f"uuid {header.uuid}, generation {header.generation}"
     with fs:
-        sizes = []
-        for what, path, magic in (("kernel", KERNEL_PATH, KERNEL_MAGIC), ("initfs", INITFS_PATH, INITFS_MAGIC)):
-            with timeline.step(LOADER, f"load {what}") as step:
-                content = load_boot_file(fs, path, magic)
-                memory.store(content)
+        loaded = []
+        for file in find_boot_files(fs) if boot_files is None else boot_files:
+            with timeline.step(LOADER, f"load {file.what}") as step:
+                content = load_boot_file(fs, file)
+                loaded.append(memory.at(memory.store(content), len(content), what=file.what))
                 step.bytes = len(content)
-                sizes.append(len(content))
     address = None
     extents = [] if preload is None else preload.extents(header)
     if preload is not None:
@@ -198,7 +239,7 @@ def load(
             step.detail = f"{len(extents)} extent{'' if len(extents) == 1 else 's'}"
             address, region = memory.allocate(step.bytes)
             _read_extents(device, extents, region)
-    handover = Handover(b"", memory, header, place, tuple(extents), kernel_bytes=sizes[0], initfs_bytes=sizes[1])
+    handover = Handover(b"", memory, header, place, tuple(extents), tuple(loaded))
     handoff = _handoff(handover, device.identity, address, classic=classic)
     if password is not None:
         handoff = replace(handoff, password_addr=memory.store(password), password_size_bytes=len(password))

@@ -21,17 +21,13 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 
 from bootpath.block import Linear, Log, Overlay
-from bootpath.boot.loader import LOADER, check_belongs, load_boot_file
+from bootpath.boot.loader import LOADER, check_belongs, find_boot_files, load_boot_file
 from bootpath.boot.rootfs import ROOTFS, boot_reads, look_at_root, touch
 from bootpath.core import BootError, Device, Extent, ExtentSet, FormatError, checked
 from bootpath.core.iolog import Read, Record, Write
 from bootpath.formats import Plan, PlanExtent, Trace
 from bootpath.fs import RedoxFS
 from bootpath.image import (
-    INITFS_MAGIC,
-    INITFS_PATH,
-    KERNEL_MAGIC,
-    KERNEL_PATH,
     FileSystemInfo,
     Place,
     choose_place,
@@ -178,15 +174,16 @@ def _merge(parts: Iterable[PlanExtent]) -> tuple[PlanExtent, ...]:
 def _load(fs: RedoxFS, tracer: _Tracer) -> bool:
     """The loader's file reads; False when it would stop because one is missing or wrong."""
     sound = True
-    for path, magic, name in ((KERNEL_PATH, KERNEL_MAGIC, "kernel"), (INITFS_PATH, INITFS_MAGIC, "initfs")):
+    tracer.why = "directory"
+    for file in find_boot_files(fs):
         tracer.why = "directory"
-        if not fs.exists(path):
+        if not fs.exists(file.path):
             sound = False
             continue
-        fs.lookup(path)
-        tracer.why = name
+        fs.lookup(file.path)
+        tracer.why = file.what
         try:
-            load_boot_file(fs, path, magic)
+            load_boot_file(fs, file)
         except BootError:
             sound = False
     return sound

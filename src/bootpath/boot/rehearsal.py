@@ -11,6 +11,7 @@ import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 from bootpath.block import Log, Overlay
 from bootpath.boot.drivers import DRIVERS, Drivers
@@ -128,22 +129,30 @@ class Rehearsal:
         return self.seconds_to_root is not None
 
 
-@dataclass(slots=True)
-class _Root:
-    """The disk the root is on, and the overlay that keeps what is written to it."""
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The disk the root is on; `written_bytes` tells what an overlay keeps of what was written to it."""
 
     device: Checked
-    overlay: Overlay | None
     name: str
+    written_bytes: Callable[[], int] = int
 
 
-def _live_root(setup: Setup, handover: Handover, drivers: Drivers, timeline: Timeline, clock: Clock) -> _Root:
+class StartLive(Protocol):
+    """Makes the live disk of a rehearsal some other way than in this process."""
+
+    def __call__(self, setup: Setup, handover: Handover, timeline: Timeline) -> Root:
+        """Start `lived` and then the driver, which finds the disks later. Raises Error."""
+        ...
+
+
+def _live_root(setup: Setup, handover: Handover, drivers: Drivers, timeline: Timeline, clock: Clock) -> Root:
     with timeline.step(LIVED, "start") as step:
         if setup.mode is Mode.CLASSIC:
             shown_bytes = handover.header.size_bytes
             device = start_classic(handover.environment, handover.memory, shown_bytes=shown_bytes)
             step.detail = f"{LIVE_NAME} is as large as the preload: {handover.preload_bytes} bytes"
-            return _Root(device, None, LIVE_NAME)
+            return Root(device, LIVE_NAME)
         live: LiveDisk = start_lived(
             handover.environment,
             handover.memory,
@@ -154,12 +163,12 @@ def _live_root(setup: Setup, handover: Handover, drivers: Drivers, timeline: Tim
             overlay_bytes=setup.overlay_bytes,
         )
         step.detail = f"{LIVE_NAME} has its full size: {live.device.size_bytes} bytes"
-        return _Root(live.device, live.overlay, LIVE_NAME)
+        return Root(live.device, LIVE_NAME, lambda: live.overlay.dirty_bytes)
 
 
 def _physical_root(
     setup: Setup, handoff: Handoff, drivers: Drivers, timeline: Timeline, pause: Callable[[float], None]
-) -> _Root:
+) -> Root:
     """Wait for the driver, then take the physical partition with the right uuid; writes still go to an overlay."""
     with timeline.step(ROOTFS, "wait for the physical disk"):
         if not drivers.disks or setup.disk_delay_seconds > setup.deadline_seconds:
@@ -169,12 +178,16 @@ def _physical_root(
     for disk in drivers.present():
         discovery = find_redoxfs(disk)
         place = choose_place(discovery, where=disk.identity.name, file_system_uuid=handoff.redoxfs_uuid)
-        overlay = Overlay(place_device(disk, discovery, place))
-        return _Root(checked(overlay), overlay, place.found_by)
+        return _overlaid(place_device(disk, discovery, place), place.found_by)
     raise BootError("no disk has this file system", where=ROOTFS, expected=f"uuid {handoff.redoxfs_uuid}")
 
 
-def _scan(drivers: Drivers, handoff: Handoff, root: _Root, timeline: Timeline) -> None:
+def _overlaid(device: Device, name: str) -> Root:
+    overlay = Overlay(device)
+    return Root(checked(overlay), name, lambda: overlay.dirty_bytes)
+
+
+def _scan(drivers: Drivers, handoff: Handoff, root: Root, timeline: Timeline) -> None:
     """What a scan for the uuid finds: the live disk, and not the physical partition that lived holds.
 
     A physical disk that cannot be read does not hinder a live boot.
@@ -196,7 +209,7 @@ def _scan(drivers: Drivers, handoff: Handoff, root: _Root, timeline: Timeline) -
     timeline.note(ROOTFS, "scan the disks for the uuid", "; ".join((detail, *unreadable)))
 
 
-def _mount(root: _Root, handoff: Handoff, password: bytes | None, recorder: _Recorder) -> RedoxFS:
+def _mount(root: Root, handoff: Handoff, password: bytes | None, recorder: _Recorder) -> RedoxFS:
     log = checked(Log(root.device, recorder, sources=True))
     fs = RedoxFS.open(log, password=password, cleanup=True)
     if fs.header.uuid != handoff.redoxfs_uuid:
@@ -215,14 +228,25 @@ def _read_boot_files(fs: RedoxFS, setup: Setup, recorder: _Recorder, timeline: T
             step.bytes = sum(count.bytes for count in recorder.counts.values()) - before
 
 
-def rehearse(disk: Device, setup: Setup, *, clock: Clock, pause: Callable[[float], None]) -> Rehearsal:
+def rehearse(
+    disk: Device,
+    setup: Setup,
+    *,
+    clock: Clock,
+    pause: Callable[[float], None],
+    start_live: StartLive | None = None,
+) -> Rehearsal:
     """Boot `disk` as `setup` says. A boot that fails is a result; a password that is wrong, a plan of another image, or
-    an environment nobody can read is one as well. `root_device` keeps working while the disks stay open."""
+    an environment nobody can read is one as well. `root_device` keeps working while the disks stay open.
+
+    `start_live` makes the live disk and what is behind it, for Mode.LIVE (see `boot.processes`); the disks of the setup
+    are then not looked at.
+    """
     timeline = Timeline(clock)
     result = Rehearsal()
     recorder = _Recorder()
     try:
-        _run(disk, setup, timeline, recorder, result, clock=clock, pause=pause)
+        _run(disk, setup, timeline, recorder, result, clock=clock, pause=pause, start_live=start_live)
     except Error as fault:
         result.failure = _explain(fault, recorder)
     result.steps = timeline.steps
@@ -243,6 +267,7 @@ def _run(
     *,
     clock: Clock,
     pause: Callable[[float], None],
+    start_live: StartLive | None,
 ) -> None:
     handover = load(disk, setup.preload, timeline, password=setup.password, classic=setup.mode is Mode.CLASSIC)
     result.handover = handover
@@ -251,6 +276,8 @@ def _run(
     if setup.mode is Mode.FROM_DISK:
         drivers.start()
         root = _physical_root(setup, handoff, drivers, timeline, pause)
+    elif setup.mode is Mode.LIVE and start_live is not None:
+        root = start_live(setup, handover, timeline)
     else:
         root = _live_root(setup, handover, drivers, timeline, clock)
         drivers.start()
@@ -274,8 +301,7 @@ def _run(
             result.root_device = root.device
             _read_boot_files(fs, setup, recorder, timeline)
     finally:
-        if root.overlay is not None:
-            result.overlay_bytes = root.overlay.dirty_bytes
+        result.overlay_bytes = root.written_bytes()
 
 
 def _explain(fault: Error, recorder: _Recorder) -> Error:

@@ -27,6 +27,20 @@ BOOT_FILES = (
 """What Redox's first programs open on the way to a login prompt; those that exist are read."""
 
 
+LINUX_BOOT_FILES = (
+    "/sbin/init",
+    "/bin/sh",
+    "/etc/inittab",
+    "/etc/init.d/rcS",
+    "/sbin/getty",
+    "/bin/login",
+    "/etc/nsswitch.conf",
+    "/etc/securetty",
+    "/etc/profile",
+)
+"""The same for a Linux with a small init; links are followed."""
+
+
 def look_at_root(fs: RedoxFS) -> None:
     """What a mount does before anybody can use it: read the root directory. An open alone may not have come so far."""
     fs.list("/")
@@ -34,7 +48,7 @@ def look_at_root(fs: RedoxFS) -> None:
 
 def boot_reads(fs: RedoxFS) -> list[str]:
     """The paths of this file system that a boot to the login prompt reads, in order."""
-    return [path for path in (*BOOT_DIRECTORIES, *BOOT_FILES) if fs.exists(path)]
+    return [path for path in (*BOOT_DIRECTORIES, *BOOT_FILES, *LINUX_BOOT_FILES) if fs.exists(path)]
 
 
 def touch(fs: RedoxFS, path: str) -> Iterator[str]:

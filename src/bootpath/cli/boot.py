@@ -1,19 +1,23 @@
-"""``bootpath boot``: rehearse a boot, from the loader to a mounted root."""
+"""``bootpath boot``: rehearse a boot, from the loader to a mounted root, or do it in a machine."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bootpath.cli.arguments import add_disk, add_json, add_password, duration, preload, read_password
+from bootpath.cli.firmware import run_firmware
+from bootpath.cli.machine import add_machine_options, contradiction, run_machine
 
 if TYPE_CHECKING:
     from bootpath.boot import Preload, Rehearsal
+    from bootpath.boot.rehearsal import StartLive
     from bootpath.core import Device
 
-HELP = "rehearse a boot: loader, live disk, late physical disk, mounted root"
+HELP = "rehearse a boot: loader, live disk, late physical disk, mounted root; with --vm in a machine"
 CLASSIC_PRELOAD_BYTES = 1 << 30
 EPILOG = """\
 The image is never written to: what the system writes is kept in RAM.
@@ -26,6 +30,10 @@ examples:
   bootpath boot disk.img --preload full                    everything in RAM first
   bootpath boot disk.img --mount /mnt                      leave the root mounted until interrupted
   bootpath boot disk.img --fault read:error:after=3        the physical disk fails its fourth read and all after it
+  bootpath boot disk.img --processes                       lived and the disk's driver as processes, over sockets
+  bootpath boot live.img --vm --disk-delay 20              a Linux in QEMU, its disk plugged in late, to the login
+  bootpath boot live.img --vm --serial                     the same, with its console, on which one can log in
+  bootpath boot redox.iso --vm --firmware uefi --record F  by its own loader, from a disk we serve; F: what it read
 
 exit codes: 0 it boots, 1 failed (no such file, wrong password), 2 usage, 3 it does not boot
 """
@@ -52,6 +60,9 @@ def configure(commands: Any, name: str) -> None:
     modes.add_argument("--classic", action="store_true", help="the old daemon and the old sizes, for comparison")
     modes.add_argument("--from-disk", action="store_true", help="no live disk: mount the physical disk itself")
     group.add_argument(
+        "--processes", action="store_true", help="run lived and the disk's driver as processes that talk over sockets"
+    )
+    group.add_argument(
         "--touch", metavar="PATH", nargs="+", action="extend", default=[], help="read these paths as well"
     )
     group = parser.add_argument_group("physical disk")
@@ -68,6 +79,7 @@ def configure(commands: Any, name: str) -> None:
     group.add_argument(
         "--fault", metavar="RULE", action="append", help="make it fail, for example read:error:errno=EIO:after=3"
     )
+    add_machine_options(parser)
     group = parser.add_argument_group("output")
     group.add_argument("--show-env", action="store_true", help="print the environment that the loader hands over")
     group.add_argument(
@@ -119,26 +131,35 @@ def _usage(options: argparse.Namespace) -> str | None:
         return "--classic knows only prefixes: give --preload SIZE or full"
     if options.no_disk and (options.others or options.fault or options.from_disk):
         return "--no-disk contradicts --disk, --fault and --from-disk"
-    return None
+    if options.processes and (options.classic or options.from_disk):
+        return "--processes are those of a live boot: drop --classic and --from-disk"
+    if options.processes and len(options.others or ()) > 1:
+        return "--processes start one driver: give one --disk"
+    return contradiction(options)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Rehearse; 3 when it does not boot."""
+    """Rehearse, or boot in a machine; 3 when it does not boot."""
     import time
 
     from bootpath.block import FileDevice
     from bootpath.boot import Mode, Setup, rehearse
     from bootpath.cli.console import note
 
-    contradiction = _usage(options)
-    if contradiction is not None:
-        note(f"bootpath: boot: {contradiction}")
+    wrong = _usage(options)
+    if wrong is not None:
+        note(f"bootpath: boot: {wrong}")
         return 2
+    if options.firmware is not None:
+        return run_firmware(options)
     password = read_password(options.password_file)
     mode = Mode.CLASSIC if options.classic else Mode.FROM_DISK if options.from_disk else Mode.LIVE
     with ExitStack() as stack:
         disk = stack.enter_context(closing(FileDevice.open(options.disk)))
         preload = None if mode is Mode.FROM_DISK else _choose_preload(options, disk, password)
+        if options.vm:
+            assert preload is not None
+            return run_machine(options, preload, password)
         setup = Setup(
             preload=preload,
             disks=_physical_disks(options, disk, stack),
@@ -148,11 +169,25 @@ def run(options: argparse.Namespace) -> int:
             password=password,
             touches=tuple(options.touch),
         )
-        rehearsal = rehearse(disk, setup, clock=time.monotonic, pause=time.sleep)
+        start_live = _processes(options, stack) if options.processes else None
+        rehearsal = rehearse(disk, setup, clock=time.monotonic, pause=time.sleep, start_live=start_live)
         code = _finish(options, rehearsal, mode.value, None if preload is None else preload.kind.value)
         if options.mount is not None:
             _leave_mounted(rehearsal, options.mount, password)
         return code
+
+
+def _processes(options: argparse.Namespace, stack: ExitStack) -> StartLive:
+    """The live disk of --processes; they end with `stack`."""
+    from bootpath.boot.processes import LivePath, Programs
+
+    python = (sys.executable, "-P")
+    programs = Programs(
+        lived=(*python, "-c", "import sys; from bootpath.cli.lived import main; sys.exit(main())"),
+        driver=(*python, "-m", "bootpath", "serve"),
+    )
+    disk = None if options.no_disk else Path((options.others or [options.disk])[0])
+    return stack.enter_context(LivePath(programs, disk, rules=",".join(options.fault or ()))).start
 
 
 def _finish(options: argparse.Namespace, rehearsal: Rehearsal, mode: str, preload: str | None) -> int:

@@ -10,9 +10,10 @@ from bootpath.cli.arguments import add_json, source_date_epoch
 
 HELP = "build an initramfs: busybox, kernel modules with what they need, and Python where it is asked for"
 EPILOG = """\
---with live has the part of bootpath that runs in a guest, and the Python it needs; --with shell ends in a shell on the
-console; --with none does what the file given with --init does. The root directory has the kernel's modules and a static
-busybox; Python, and the libraries of programs that are added, come from this machine. Needs bootpath[initramfs].
+--with live has the part of bootpath that runs in a guest, and the Python it needs; --with disk has the part that mounts
+the RedoxFS of the physical disk, for images that bring their own loader; --with shell ends in a shell on the console;
+--with none does what the file given with --init does. The root directory has the kernel's modules and a static busybox;
+Python, and the libraries of programs that are added, come from this machine. Needs bootpath[initramfs].
 The same inputs give the same bytes; times are 1970, or SOURCE_DATE_EPOCH where that is in the environment.
 
 examples:
@@ -22,7 +23,7 @@ examples:
   bootpath build initramfs --list --with shell --kernel-release 6.1.0-56-amd64
 """
 # As RECIPES and Compression have them: the parser starts without importing either.
-KINDS = ("live", "shell", "none")
+KINDS = ("live", "disk", "shell", "none")
 COMPRESSIONS = ("zstd", "gzip", "xz", "none")
 
 

@@ -3,7 +3,9 @@
 from bootpath.report.asjson import built_json, inspection_json, plan_json, rehearsal_json
 from bootpath.report.canvas import Canvas
 from bootpath.report.diskmap import draw_plan
+from bootpath.report.firmware import firmware_json, render_firmware
 from bootpath.report.initramfs import initramfs_json, render_initramfs
+from bootpath.report.machine import machine_json, render_machine
 from bootpath.report.text import render_built, render_inspection, render_plan, render_rehearsal
 from bootpath.report.units import format_bytes, format_offset, format_seconds, plural
 
@@ -11,17 +13,21 @@ __all__ = [
     "Canvas",
     "built_json",
     "draw_plan",
+    "firmware_json",
     "format_bytes",
     "format_offset",
     "format_seconds",
     "initramfs_json",
     "inspection_json",
+    "machine_json",
     "plan_json",
     "plural",
     "rehearsal_json",
     "render_built",
+    "render_firmware",
     "render_initramfs",
     "render_inspection",
+    "render_machine",
     "render_plan",
     "render_rehearsal",
 ]

@@ -1,0 +1,202 @@
+"""``10_lived`` in the guest: the live disk, served on a Unix socket before any disk driver is there.
+
+The process holds the overlay with everything that was written, and mounts the root from it (see `rootfs`). What it
+needs from files it has before the root takes their place. A thread listens to the kernel's news about disks: a
+disk that appears is judged at once, whether or not a read waits for it, and what became of it is told.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bootpath.block import Classic, LateDisk, MemoryDevice, Overlay
+from bootpath.boot.drivers import DRIVERS
+from bootpath.boot.guest.disks import News, SysBlock, Uevents
+from bootpath.boot.guest.memory import PhysicalMemory
+from bootpath.boot.guest.processes import LAST, Orders
+from bootpath.boot.guest.rootfs import mount_root
+from bootpath.boot.guest.settings import Settings
+from bootpath.boot.guest.tally import Tally
+from bootpath.boot.guest.teller import Teller
+from bootpath.boot.lived import LIVE_NAME, LIVED, Finder, live_base, read_environment
+from bootpath.core import BootError, Buffer, Checked, DeviceError, Identity, checked
+from bootpath.formats import Handoff
+from bootpath.fs import Mount, scan_ring
+from bootpath.serve import Export, Server
+
+SOCKET = Path("/run/bootpath/lived.sock")
+OOM_SCORE = Path("/proc/self/oom_score_adj")
+_NEVER_KILLED = "-1000"
+MEMINFO = Path("/proc/meminfo")
+_GRACE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class LivePlan:
+    """What lived is started with: who it is, what it was handed, and where it counts and tells."""
+
+    handoff: Handoff
+    preload: memoryview
+    password: bytes | None
+    settings: Settings
+    tally: Tally
+    tell: Teller
+
+
+def plan_lived(environment: bytes, memory: PhysicalMemory, settings: Settings, tally: Tally, tell: Teller) -> LivePlan:
+    """Read the handoff and find the preload. Raises FormatError, BootError."""
+    handoff = read_environment(environment)
+    assert handoff.live_addr is not None
+    preload = memory.at(handoff.live_addr, handoff.live_size_bytes or 0, "DISK_LIVE_ADDR")
+    password = None
+    if handoff.password_addr is not None:
+        password = memory.read(handoff.password_addr, handoff.password_size_bytes or 0, "REDOXFS_PASSWORD")
+    return LivePlan(handoff, preload, password, settings, tally, tell)
+
+
+class WatchedDisk(LateDisk):
+    """A late disk that counts what it is asked for, and tells when somebody begins to wait for it and what failed."""
+
+    def __init__(self, finder: Finder, plan: LivePlan) -> None:
+        super().__init__(
+            finder.find, accept=finder.judge, deadline_seconds=plan.settings.deadline, name="physical disk"
+        )
+        self._tally = plan.tally
+        self._tell = plan.tell
+
+    def read(self, offset: int, length: int) -> Sequence[Buffer]:
+        """See `LateDisk.read`."""
+        waits = self.get_nowait() is None
+        self._tally.add(reads=1, bytes_read=length, waits=int(waits))
+        if waits:
+            self._tell(LIVED, "waits for the disk", f"{length} bytes at {offset}")
+        try:
+            return super().read(offset, length)
+        except DeviceError as fault:
+            self._tally.add(failures=1)
+            self._tell(LIVED, "read failed", f"{length} bytes at {offset}: {fault}")
+            raise
+
+    def read_resident(self, offset: int, length: int) -> Sequence[Buffer] | None:
+        """See `LateDisk.read_resident`."""
+        views = super().read_resident(offset, length)
+        if views is not None:
+            self._tally.add(reads=1, bytes_read=length)
+        return views
+
+
+class Watch:
+    """Judges disks as they come, and tells about them. `run` is for a thread of its own."""
+
+    def __init__(self, disks: SysBlock, late: LateDisk, tell: Teller) -> None:
+        self._disks = disks
+        self._late = late
+        self._tell = tell
+
+    def start(self) -> None:
+        """Listen from now on, and look at what is there already."""
+        threading.Thread(target=self._run, args=(Uevents(),), name="disk news", daemon=True).start()
+
+    def _run(self, uevents: Uevents) -> None:
+        for name in self._disks.names():
+            self.hear(News("add", name))
+        for news in uevents:
+            self.hear(news)
+
+    def hear(self, news: News) -> None:
+        """Act on one piece of news."""
+        if news.action == "remove":
+            self._tell(DRIVERS, "disk removed", news.name)
+            disk = self._late.get_nowait()
+            if disk is not None and news.name not in self._disks.names():
+                self._late.failed(disk)
+        elif news.action == "add":
+            self._tell(DRIVERS, "disk appeared", news.name)
+            self._judge(news.name)
+
+    def _judge(self, name: str) -> None:
+        self._late.notify()
+        if not self._disks.present():  # a drive without a medium: nothing to judge, and `get` would wait
+            return
+        try:
+            disk = self._late.get()
+        except DeviceError as fault:
+            self._tell(DRIVERS, "disk refused", f"{name}: {fault}")
+        else:
+            self._tell(DRIVERS, "disk accepted", disk.identity.name)
+
+
+class Lived:
+    """The process: what it does when it is ordered to. Making it starts serving. Raises BootError, FormatError."""
+
+    def __init__(self, plan: LivePlan, *, socket: Path = SOCKET) -> None:
+        self._plan = plan
+        self._mount: Mount | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):  # it ends by order only
+            signal.signal(number, signal.SIG_IGN)
+        OOM_SCORE.write_text(_NEVER_KILLED)  # whoever else fills the memory: without lived there is no root
+        self.device = _classic_disk(plan) if plan.settings.classic else _live_disk(plan)
+        # The root belongs to the mount: whoever else looks at its disk may not write.
+        exports = {
+            name: Export(name, self.device, "the live disk", read_only=True, shared=True) for name in ("", LIVE_NAME)
+        }
+        self._server = Server(exports)
+        socket.parent.mkdir(parents=True, exist_ok=True)
+        self._server.listen_unix(socket)
+        self._thread = threading.Thread(target=self._server.run, name="server")
+        self._thread.start()
+
+    @property
+    def orders(self) -> Orders:
+        """What init may order."""
+        return {"mount": self.mount, "unmount": self.unmount, LAST: self.stop}
+
+    def mount(self) -> None:
+        """Mount the root. Raises BootError, FormatError, FileSystemError."""
+        self._mount = mount_root(self.device, self._plan.password)
+
+    def unmount(self) -> None:
+        """Unmount it, and wait until it has gone. Raises FileSystemError."""
+        if self._mount is not None:
+            self._mount.unmount()
+            self._mount = None
+
+    def stop(self) -> None:
+        """Stop serving."""
+        self._server.stop(_GRACE_SECONDS)
+        self._thread.join()
+        self._plan.tell(LIVED, "stopped", self._plan.tally.counts().words())
+
+
+def _live_disk(plan: LivePlan) -> Checked:
+    disks = SysBlock()
+    late = WatchedDisk(Finder(plan.handoff, plan.preload, disks), plan)
+    base = live_base(plan.handoff, plan.preload, late)
+    overlay_bytes = plan.settings.overlay or available_bytes() // 2
+    # Whether what is written was there before is not asked of a disk that may not have come.
+    overlay = Overlay(base, max_bytes=overlay_bytes, drop_matching=False)
+    Watch(disks, late, plan.tell).start()
+    plan.tell(LIVED, "started", f"size={base.size_bytes} preload={len(plan.preload)} overlay={overlay_bytes}")
+    return checked(overlay)
+
+
+def _classic_disk(plan: LivePlan) -> Checked:
+    """The old daemon. It shows the file system's size, which the preload's own header tells; see `Classic`."""
+    newest = scan_ring(MemoryDevice(plan.preload, read_only=True), 0).newest
+    if newest is None:
+        raise BootError("the preload does not begin with a RedoxFS", where=LIVED)
+    plan.tell(LIVED, "started", f"classic, preload={len(plan.preload)}")
+    return checked(Classic(plan.preload, shown_bytes=newest.size_bytes, identity=Identity(LIVE_NAME)))
+
+
+def available_bytes(meminfo: Path = MEMINFO) -> int:
+    """Memory that programs may still take, by MemAvailable (proc(5)). Raises BootError when it does not say."""
+    for line in meminfo.read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "MemAvailable":
+            return int(value.split()[0]) * 1024
+    raise BootError("does not say how much memory is available", where=str(meminfo))

@@ -1,0 +1,286 @@
+"""The boot for real: our loader as the firmware's next stage, QEMU, and a Linux that carries our guest.
+
+The loader opens the image, takes kernel and initramfs from the RedoxFS in it (or from files), preloads, and puts the
+preload into the machine's memory; the handoff goes to the guest's init as words of the kernel's command line. The
+physical disk is a read-only disk of the machine, there from the start, plugged in later, or never. See
+`boot.guest.init` for the other side.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+
+from bootpath.block import FileDevice
+from bootpath.boot.guest.events import MARK, Event, parse_event
+from bootpath.boot.guest.settings import Settings
+from bootpath.boot.loader import LINUX, Handover, Preload, load
+from bootpath.boot.machinerun import LOGIN, Heard, MachineRun, heard_events
+from bootpath.boot.placement import COMMAND_LINE_BYTES, Placement, make_blob, place
+from bootpath.boot.rootfs import ROOTFS
+from bootpath.boot.timeline import Clock, Timeline
+from bootpath.core import BootError, Error
+from bootpath.core.errors import MachineError
+from bootpath.formats import parse_handoff
+from bootpath.vm import QEMU, Accelerator, Blob, Disk, Display, Interface, MachineConfig
+
+MIB = 1 << 20
+MACHINE = "machine"
+DISK_NAME = "physical"
+LOGIN_PATTERN = r"login: $"
+_END = rf"{MARK}[0-9.]+ \S+ (?:failed|ends the machine)(?:: [^\n]*)?\n|Kernel panic[^\n]*\n"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSetup:
+    """How to boot. `memory_bytes` is what the system has beside the preload; `kernel` and `initrd` None come from the
+    root; `disk_delay_seconds` counts from the machine's start, None is never; `appears` is what is the physical disk
+    then, instead of the image; `command_line` is added for Linux."""
+
+    preload: Preload
+    memory_bytes: int = 512 * MIB
+    disk_delay_seconds: float | None = 0.0
+    appears: Path | None = None
+    interface: Interface = Interface.VIRTIO
+    settings: Settings = field(default_factory=Settings)
+    password: bytes | None = None
+    kernel: Path | None = None
+    initrd: Path | None = None
+    display: Display = Display.NONE
+    command_line: str = ""
+    hotplug_ports: int = 2
+
+
+class LiveMachine:
+    """The image `disk`, booted as `setup` says, for as long as a `with` lasts.
+
+    Entering loads and starts; it raises BootError, FormatError, FileSystemError, DeviceError, MachineError.
+    """
+
+    def __init__(
+        self,
+        disk: Path,
+        setup: MachineSetup,
+        *,
+        accelerator: Accelerator = Accelerator.TCG,
+        binary: str | None = None,
+        transcript: Path | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.disk = disk
+        self.setup = setup
+        self.timeline = Timeline(clock)
+        self.run = MachineRun(accelerator=accelerator.value)
+        self.started_seconds = 0.0
+        self._binary = binary
+        self._transcript = transcript
+        self._opened = ExitStack()
+        self._machine: QEMU | None = None
+
+    @property
+    def machine(self) -> QEMU:
+        """The machine, once it was started."""
+        if self._machine is None:
+            raise ValueError("the machine has not been started")
+        return self._machine
+
+    def __enter__(self) -> LiveMachine:
+        with ExitStack() as opened:
+            directory = Path(opened.enter_context(TemporaryDirectory(prefix="bootpath-")))
+            config = self.prepare(directory)
+            accelerator = Accelerator(self.run.accelerator)
+            machine = QEMU(config, accelerator=accelerator, binary=self._binary, transcript=self._transcript)
+            self.started_seconds = self.timeline.elapsed()
+            with self.timeline.step(MACHINE, "start QEMU") as step:
+                self._machine = opened.enter_context(machine)
+                step.detail = f"{accelerator.value}, {config.memory_bytes // MIB} MiB"
+            delay = self.setup.disk_delay_seconds
+            if delay:
+                timer = threading.Timer(delay, self._plug_quietly)
+                timer.daemon = True
+                opened.callback(timer.cancel)
+                timer.start()
+            self._opened = opened.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.close()
+
+    def prepare(self, directory: Path) -> MachineConfig:
+        """Load, and write what QEMU reads to `directory`: kernel, initramfs, and the blob with the preload."""
+        setup = self.setup
+        files = () if setup.kernel is not None and setup.initrd is not None else LINUX
+        with closing(FileDevice.open(self.disk)) as device:
+            handover = load(
+                device,
+                setup.preload,
+                self.timeline,
+                password=setup.password,
+                classic=setup.settings.classic,
+                boot_files=files,
+            )
+        self.run.handover = handover
+        kernel = setup.kernel or _write(directory / "kernel", handover.boot_files[0])
+        initrd = setup.initrd or _write(directory / "initfs", handover.boot_files[1])
+        placement, words = self._place(handover, initrd.stat().st_size, directory / "preload")
+        self.run.placement = placement
+        command_line = " ".join(
+            (
+                *(("console=tty0",) if setup.display is not Display.NONE else ()),
+                *("console=ttyS0", "quiet", "panic=-1", placement.word),
+                *words,
+                *setup.settings.words(),
+                *setup.command_line.split(),
+            )
+        )
+        if len(command_line) >= COMMAND_LINE_BYTES:
+            raise BootError(
+                "the kernel's command line has", found=f"{len(command_line)} bytes", expected=f"< {COMMAND_LINE_BYTES}"
+            )
+        there = setup.disk_delay_seconds == 0
+        return MachineConfig(
+            memory_bytes=placement.memory_bytes,
+            kernel=kernel,
+            initrd=initrd,
+            cmdline=command_line,
+            disks=(self.physical(),) if there else (),
+            hotplug_ports=setup.hotplug_ports,
+            blobs=(Blob(directory / "preload", placement.address),),
+            display=setup.display,
+        )
+
+    def _place(self, handover: Handover, initrd_bytes: int, path: Path) -> tuple[Placement, list[str]]:
+        handoff = parse_handoff(handover.environment)
+        assert handoff.live_addr is not None
+        blob = make_blob(handoff, self.setup.password)
+        placement = place(self.setup.memory_bytes, initrd_bytes, blob.size_bytes)
+        with path.open("wb") as file:
+            file.write(handover.memory.at(handoff.live_addr, blob.preload_bytes, what="preload"))
+            for offset, content in blob.parts():
+                file.seek(offset)
+                file.write(content)
+            file.truncate(max(blob.size_bytes, 1))
+        return placement, blob.words(handoff, placement.address)
+
+    def physical(self, path: Path | None = None, name: str = DISK_NAME) -> Disk:
+        """The physical disk as QEMU has it; an image for its place. Never written to: AHCI has to have a snapshot."""
+        ahci = self.setup.interface is Interface.AHCI
+        source = path or self.setup.appears or self.disk
+        return Disk(name, source, self.setup.interface, read_only=not ahci, snapshot=ahci)
+
+    def plug(self, path: Path | None = None, name: str = DISK_NAME) -> None:
+        """Plug the physical disk in, or another image for it. Raises MachineError."""
+        disk = self.physical(path, name)
+        self.machine.attach(disk)
+        self.timeline.note(MACHINE, "disk plugged in", str(disk.source))
+
+    def _plug_quietly(self) -> None:
+        with suppress(MachineError):  # the machine has ended meanwhile
+            self.plug()
+
+    def wait_for(self, pattern: str, deadline_seconds: float) -> re.Match[str]:
+        """Wait for the console to say `pattern` (a regular expression, over lines) and consume up to its end.
+
+        Raises BootError when the guest says first that the boot failed, or ends; MachineError when time is over.
+        """
+        expression = re.compile(f"(?P<wanted>{pattern})|(?P<end>{_END})", re.MULTILINE)
+        try:
+            match = self.machine.console.wait_for(expression, deadline_seconds)
+        except MachineError as fault:
+            if self.machine.running:
+                raise
+            raise BootError("the machine ended", where=self._last_unit(), hint=str(fault)) from fault
+        if match["wanted"] is None:
+            said = match["end"].strip()
+            event = parse_event(said)
+            raise BootError((event.detail or event.what) if event is not None else said)
+        return match
+
+    def wait_event(self, unit: str, what: str, deadline_seconds: float) -> Event:
+        """Wait until the guest tells that `what` happened in `unit`. Raises as `wait_for`."""
+        pattern = rf"{re.escape(MARK)}[0-9.]+ {re.escape(unit)} {re.escape(what)}(?:: [^\n]*)?\n"
+        event = parse_event(self.wait_for(pattern, deadline_seconds)["wanted"].strip())
+        assert event is not None
+        return event
+
+    def heard(self) -> list[Heard]:
+        """Everything that the guest has told so far."""
+        return heard_events(self.machine.console.lines)
+
+    def finish(self) -> MachineRun:
+        """Take the timeline, and the statistics while the machine runs."""
+        if self._machine is not None:
+            self.run.tell(self.timeline.steps, self.started_seconds, self.heard())
+            if self._machine.running:
+                with suppress(MachineError):
+                    self.run.disk = self._machine.block_statistics().get(DISK_NAME)
+        else:
+            self.run.steps = self.timeline.steps
+        return self.run
+
+    def _last_unit(self) -> str:
+        heard = self.heard()
+        return heard[-1].event.unit if heard else MACHINE
+
+
+def boot_in_machine(
+    machine: LiveMachine,
+    *,
+    until: str = LOGIN_PATTERN,
+    timeout_seconds: float = 300.0,
+    screenshot: Path | None = None,
+    at_end: Callable[[LiveMachine], None] | None = None,
+) -> MachineRun:
+    """Boot until the console says `until`, and take a picture. A boot that fails is a result; `at_end` runs at its end.
+
+    Raises MachineError when QEMU itself does not work; a boot that takes longer than the timeout does not boot.
+    """
+    run = machine.run
+    deadline = machine.timeline.clock() + timeout_seconds
+
+    def remaining() -> float:
+        return max(0.0, deadline - machine.timeline.clock())
+
+    try:
+        with machine:
+            try:
+                machine.wait_event(ROOTFS, "mounted", remaining())
+                machine.wait_for(until, remaining())
+                machine.timeline.note(LOGIN, "reached", until)
+                run.seconds_to_end = machine.timeline.elapsed()
+                if screenshot is not None:
+                    machine.machine.screendump(screenshot)
+                    run.screenshot = screenshot
+                if at_end is not None:
+                    at_end(machine)
+            except MachineError as fault:
+                if not machine.machine.running:
+                    raise
+                run.failure = BootError(str(fault), hint=_last(fault.console))
+            finally:
+                machine.finish()
+    except MachineError:
+        raise
+    except Error as fault:
+        run.failure = fault
+        run.steps = run.steps or machine.timeline.steps
+    return run
+
+
+def _last(lines: Sequence[str]) -> str | None:
+    said = [line for line in lines if line.strip()]
+    return f"the console's last line: {said[-1].strip()}" if said else None
+
+
+def _write(path: Path, content: memoryview) -> Path:
+    path.write_bytes(content)
+    return path

@@ -1,0 +1,181 @@
+"""``bootpath boot --vm``: the options of a machine, and the boot in it. Light: every command imports it."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bootpath.cli.arguments import duration, size
+from bootpath.cli.firmware import add_firmware_options, firmware_contradiction
+
+if TYPE_CHECKING:
+    from bootpath.boot import LiveMachine, Preload
+    from bootpath.boot.firmwareboot import FirmwareMachine
+
+DEFAULT_MEMORY = "512MiB"
+_LEAVE = b"\x1d"  # Ctrl-]
+
+
+def expression(text: str) -> str:
+    """A regular expression."""
+    try:
+        re.compile(text)
+    except re.error as fault:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a regular expression: {fault}") from None
+    return text
+
+
+def add_machine_options(parser: argparse.ArgumentParser) -> None:
+    """``--vm`` and what goes with it."""
+    group = parser.add_argument_group("machine")
+    group.add_argument(
+        "--vm", action="store_true", help="boot it for real: a Linux in QEMU, from the kernel and initfs of the root"
+    )
+    group.add_argument(
+        "--memory",
+        type=size,
+        default=size(DEFAULT_MEMORY),
+        metavar="N",
+        help=f"memory of the system, beside the preload (default: {DEFAULT_MEMORY})",
+    )
+    add_firmware_options(group)
+    group.add_argument("--kernel", metavar="F", type=Path, help="Linux to start instead of usr/lib/boot/kernel")
+    group.add_argument("--initrd", metavar="F", type=Path, help="initramfs instead of usr/lib/boot/initfs")
+    group.add_argument("--append", metavar="WORDS", default="", help="more words for Linux's command line")
+    group.add_argument("--ahci", action="store_true", help="the physical disk is a SATA disk (default: virtio)")
+    group.add_argument(
+        "--until", type=expression, metavar="RE", help="what the console says in the end (default: login: at its end)"
+    )
+    group.add_argument(
+        "--timeout", type=duration, default=300.0, metavar="S", help="how long that may take (default: 300)"
+    )
+    group.add_argument("--screenshot", metavar="F", type=Path, help="write the screen at the end to this PNG")
+    group.add_argument("--display", action="store_true", help="a graphics card (implied by --screenshot)")
+    group.add_argument(
+        "--serial", action="store_true", help="show the console on stderr; at the end it is yours, Ctrl-] leaves"
+    )
+
+
+def contradiction(options: argparse.Namespace) -> str | None:
+    """What is contradictory about the options of a machine, or None."""
+    if not options.vm:
+        for name in ("firmware", "kernel", "initrd", "until", "screenshot", "append", "ahci", "display", "serial"):
+            if getattr(options, name):
+                return f"--{name} goes with --vm"
+        return None
+    for name, text in (
+        ("from_disk", "--from-disk"),
+        ("touch", "--touch"),
+        ("fault", "--fault"),
+        ("mount", "--mount"),
+        ("show_env", "--show-env"),
+        ("processes", "--processes"),
+    ):
+        if getattr(options, name):
+            return f"{text} does not go with --vm"
+    if options.firmware:
+        return firmware_contradiction(options)
+    if options.record:
+        return "--record goes with --vm only for a boot by --firmware"
+    if (options.kernel is None) != (options.initrd is None):
+        return "--kernel and --initrd go together"
+    if options.others and len(options.others) > 1:
+        return "a machine has one --disk"
+    if options.ahci and (options.disk_delay or options.others):
+        return "--ahci disks cannot be plugged in: no --disk-delay and no --disk"
+    return None
+
+
+def run_machine(options: argparse.Namespace, preload: Preload, password: bytes | None) -> int:
+    """Boot, and say what happened; raises what failed."""
+
+    from bootpath.boot import LiveMachine, MachineSetup, boot_in_machine
+    from bootpath.boot.guest.settings import Settings
+    from bootpath.boot.machine import LOGIN_PATTERN
+    from bootpath.cli.console import emit, emit_json
+    from bootpath.report import machine_json, render_machine
+    from bootpath.vm import Display, Interface, choose_accelerator
+
+    setup = MachineSetup(
+        preload=preload,
+        memory_bytes=options.memory,
+        disk_delay_seconds=None if options.no_disk else options.disk_delay,
+        appears=Path(options.others[0]) if options.others else None,
+        interface=Interface.AHCI if options.ahci else Interface.VIRTIO,
+        settings=Settings(classic=options.classic, deadline=options.deadline),
+        password=password,
+        kernel=options.kernel,
+        initrd=options.initrd,
+        display=Display.VIRTIO_GPU if options.display or options.screenshot else Display.NONE,
+        command_line=options.append,
+    )
+    with ExitStack() as stack:
+        machine = LiveMachine(
+            Path(options.disk),
+            setup,
+            accelerator=choose_accelerator().accelerator,
+            transcript=shown(stack) if options.serial else None,
+        )
+        result = boot_in_machine(
+            machine,
+            until=options.until or LOGIN_PATTERN,
+            timeout_seconds=options.timeout,
+            screenshot=options.screenshot,
+            at_end=interact if options.serial else None,
+        )
+    if options.json:
+        mode = "classic" if options.classic else "live"
+        emit_json(machine_json(options.disk, result, mode=mode, preload=preload.kind.value))
+    else:
+        emit(render_machine(options.disk, result))
+    if result.failure is not None:
+        raise result.failure
+    return 0
+
+
+def shown(stack: ExitStack) -> Path:
+    """A place for a transcript that is shown on stderr as it comes, until the stack unwinds."""
+    import os
+    import sys
+    import threading
+
+    reading, writing = os.pipe()
+
+    def copy() -> None:
+        with open(reading, "rb", buffering=0) as source:
+            while data := source.read(1 << 16):
+                sys.stderr.buffer.write(data)
+                sys.stderr.buffer.flush()
+
+    thread = threading.Thread(target=copy, name="transcript", daemon=True)
+    thread.start()
+    stack.callback(thread.join)
+    stack.callback(os.close, writing)
+    return Path(f"/proc/self/fd/{writing}")
+
+
+def interact(machine: LiveMachine | FirmwareMachine) -> None:
+    """Give the console to the person at the terminal, until the machine ends or Ctrl-] comes."""
+    import os
+    import select
+    import sys
+    import termios
+    import tty
+
+    if not sys.stdin.isatty():
+        return
+    fd = sys.stdin.fileno()
+    before = termios.tcgetattr(fd)
+    tty.setraw(fd)
+    try:
+        while machine.machine.running:
+            if select.select([fd], [], [], 0.2)[0]:
+                data = os.read(fd, 1024)
+                if _LEAVE in data or not data:
+                    return
+                machine.machine.console.write(data)
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)
