@@ -1,6 +1,7 @@
 """The command line: parse, call one command, turn errors into one line and an exit code.
 
-Exit codes: 0 good, 1 failed, 2 usage, 3 the verdict is bad (does not boot). Commands import what they need when they
+Exit codes: 0 good, 1 failed, 2 usage, 3 the verdict is bad (does not boot, is not
+verified). Commands import what they need when they
 run, so that ``bootpath --version`` stays quick.
 """
 
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from bootpath import __version__
-from bootpath.cli import boot, build, completion, inspect, overlay, plan, serve
+from bootpath.cli import boot, build, completion, inspect, overlay, plan, serve, verity
 
 FAILED, USAGE, BAD_VERDICT, INTERRUPTED = 1, 2, 3, 130
 
@@ -23,6 +24,7 @@ COMMANDS = {
     "boot": boot,
     "serve": serve,
     "overlay": overlay,
+    "verity": verity,
     "completion": completion,
 }
 
@@ -55,12 +57,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _report(fault: BaseException) -> int:
     """One line a fault on stderr; the exit code it deserves."""
-    from bootpath.core import BootError, Error
+    from bootpath.core import BootError, Error, IntegrityError
 
     if isinstance(fault, BaseExceptionGroup):
         return max(_report(part) for part in fault.exceptions)
     if isinstance(fault, Error):
-        text, code = str(fault), BAD_VERDICT if isinstance(fault, BootError) else FAILED
+        text, code = str(fault), BAD_VERDICT if isinstance(fault, BootError | IntegrityError) else FAILED
     elif isinstance(fault, OSError):
         text, code = f"{fault.filename}: {fault.strerror}" if fault.filename else str(fault), FAILED
     else:

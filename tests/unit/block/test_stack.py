@@ -158,7 +158,7 @@ def test_live_row_without_a_disk() -> None:
         ("0 8 error 1", "table row 1: error: arguments"),
         (
             "0 8 crypt sda 0",
-            "table row 1: crypt: unknown target, expected one of error fault linear live overlay overlayfile verity zero",
+            "table row 1: crypt: unknown target, expected one of error fault linear live overlay overlayfile verity",
         ),
         ("0 8 overlay sda x", "max_bytes"),
         ("0 8 overlay sda 1 2", "arguments"),
