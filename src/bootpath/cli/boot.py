@@ -33,7 +33,7 @@ examples:
   bootpath boot disk.img --processes                       lived and the disk's driver as processes, over sockets
   bootpath boot live.img --vm --disk-delay 20              a Linux in QEMU, its disk plugged in late, to the login
   bootpath boot live.img --vm --serial                     the same, with its console, on which one can log in
-  bootpath boot redox.iso --vm --firmware uefi --record F  by its own loader, from a disk we serve; F: what it read
+  bootpath boot redox.iso --vm --firmware uefi --record trace.json
 
 exit codes: 0 it boots, 1 failed (no such file, wrong password), 2 usage, 3 it does not boot
 """
