@@ -1,0 +1,151 @@
+"""dm-verity beside veritysetup and beside plain hashing, in turns, as ratios.
+
+    python -m bench.verity [--size 4GiB] [--rounds 3] [--append docs/benchmarks.md]
+
+The data is in the page cache for both. The bound is what OpenSSL hashes on all processors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from bootpath.block import FileDevice
+from bootpath.block.verity import Verity
+from bootpath.cli.arguments import size
+from bootpath.core import Device
+from bootpath.formats.verity import VerityParameters
+from bootpath.image.veritytree import build_tree, check_tree
+
+HEADING = "## Verity"
+_MIB = 1 << 20
+_READ_BYTES = 1 << 30
+_SALT = bytes(32)
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """How long it takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def veritysetup(*arguments: str | Path) -> str:
+    """What it prints."""
+    return subprocess.run(["veritysetup", *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def openssl_bytes_per_second() -> float:
+    """What all processors hash together, in blocks of 4096 bytes."""
+    output = subprocess.run(
+        ["openssl", "speed", "-evp", "sha256", "-bytes", "4096", "-seconds", "2", "-multi", str(os.cpu_count())],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    found = re.search(r"^(?:evp|sha256)\s+([\d.]+)k", output, re.MULTILINE | re.IGNORECASE)
+    assert found is not None, output
+    return float(found[1]) * 1000
+
+
+def read_all(device: Device, total: int) -> None:
+    """Read in pieces of 1 MiB."""
+    for offset in range(0, total, _MIB):
+        device.read(offset, min(_MIB, total - offset))
+
+
+def read_and_hash(device: Device, total: int) -> None:
+    """The same, and hash every block of 4 KiB."""
+    seed = hashlib.sha256(_SALT)
+    for offset in range(0, total, _MIB):
+        view = memoryview(b"".join(device.read(offset, min(_MIB, total - offset))))
+        for start in range(0, len(view), 4096):
+            state = seed.copy()
+            state.update(view[start : start + 4096])
+            state.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Seconds, ours and beside it, and the bound in bytes a second."""
+
+    format: tuple[float, float]
+    verify: tuple[float, float]
+    read: tuple[float, float]
+    bound: float
+
+
+def turn(data: Path, theirs: Path, ours: Path, parameters: VerityParameters) -> Turn:
+    """Everything once."""
+    with closing(FileDevice.open(data)) as disk, closing(FileDevice.open(ours, writable=True)) as tree:
+        root_hash = build_tree(disk, tree, parameters, start_block=1)  # the file's pages are there for both
+        made = (
+            seconds_of(lambda: build_tree(disk, tree, parameters, start_block=1)),
+            seconds_of(lambda: veritysetup("format", data, theirs, "--salt", _SALT.hex())),
+        )
+        checked = (
+            seconds_of(lambda: check_tree(disk, tree, parameters, root_hash, start_block=1)),
+            seconds_of(lambda: veritysetup("verify", data, theirs, root_hash.hex())),
+        )
+        part = min(parameters.data_bytes, _READ_BYTES)
+        device = Verity(disk, tree, parameters, root_hash, start_block=1)
+        read = (seconds_of(lambda: read_all(device, part)), seconds_of(lambda: read_and_hash(disk, part)))
+    return Turn(made, checked, read, openssl_bytes_per_second())
+
+
+def measurements(directory: Path, total: int, rounds: int) -> Iterator[str]:
+    """The table, a line a measurement."""
+    data, theirs, ours = directory / "data", directory / "theirs", directory / "ours"
+    with data.open("wb") as file:
+        for _ in range(total // _MIB):
+            file.write(os.urandom(_MIB))
+    theirs.touch()
+    parameters = VerityParameters(total // 4096, salt=_SALT)
+    with ours.open("wb") as file:
+        file.truncate((1 + parameters.tree_blocks()) * 4096)
+    turns = [turn(data, theirs, ours, parameters) for _ in range(rounds)]
+    yield f"| {total >> 30} GiB, sha256, blocks of 4096 | bootpath | beside it | ratio | floor |"
+    yield "|---|---|---|---|---|"
+    for name, pairs, peer_name, floor in (
+        ("format", [each.format for each in turns], "veritysetup", "2"),
+        ("verify", [each.verify for each in turns], "veritysetup", "2"),
+        ("read through the target, 1 MiB at a time", [each.read for each in turns], "plain reading and hashing", "0.8"),
+    ):
+        mine = statistics.median(pair[0] for pair in pairs)
+        peer = statistics.median(pair[1] for pair in pairs)
+        ratio = statistics.median(pair[1] / pair[0] for pair in pairs)
+        yield f"| {name} | {mine:.2f} s | {peer_name}: {peer:.2f} s | {ratio:.2f} | {floor} |"
+    share = statistics.median(total / each.format[0] / each.bound for each in turns)
+    yield f"| format, of what `openssl speed` hashes on all processors | | | {share:.2f} | 0.9 |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=size, default=4 << 30)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--work", type=Path, default=Path("build/bench"))
+    parser.add_argument("--append", type=Path, metavar="PAGE", help="put the table at the end of this page")
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    lines = []
+    with tempfile.TemporaryDirectory(dir=arguments.work) as directory:
+        for line in measurements(Path(directory), arguments.size, arguments.rounds):
+            print(line, flush=True)
+            lines.append(line)
+    if arguments.append is not None:
+        before = arguments.append.read_text().partition(HEADING)[0].rstrip()
+        arguments.append.write_text("\n\n".join((before, HEADING, "\n".join(lines))) + "\n")
+
+
+if __name__ == "__main__":
+    main()
