@@ -15,16 +15,16 @@ NATIVE_SOURCES := $(wildcard native/src/*.rs) native/Cargo.toml native/Cargo.loc
 APT_TOOLS := sgdisk:gdisk fsck.fat:dosfstools mcopy:mtools fusermount3:fuse3 strace:strace chromium:chromium \
 	qemu-img:qemu-utils nbdinfo:libnbd-bin nbdkit:nbdkit nbdsh:python3-libnbd fio:fio openssl:openssl veritysetup:cryptsetup-bin \
 	qemu-system-x86_64:qemu-system-x86 nbd-client:nbd-client setpriv:util-linux mkfs.ext4:e2fsprogs systemd-analyze:systemd \
-	cpio:cpio bsdcpio:libarchive-tools
+	cpio:cpio bsdcpio:libarchive-tools tesseract:tesseract-ocr objcopy:binutils mmdebstrap:mmdebstrap
 # ... and apt packages that bring files, not programs.
-APT_FILES := /usr/share/OVMF:ovmf
+APT_FILES := /usr/share/OVMF:ovmf /usr/lib/systemd/boot/efi:systemd-boot-efi
 GUEST := $(BUILD)/guest
 UPSTREAM_TOOLS := $(UPSTREAM)/bin/redoxfs
 
 export BOOTPATH_UPSTREAM := $(CURDIR)/$(UPSTREAM)/bin
 export BOOTPATH_GUEST := $(CURDIR)/$(GUEST)/root
 
-.PHONY: help setup tools guest demo test test-vm-quick bench soak docs lint format clean
+.PHONY: help setup tools guest demo test test-full test-vm-quick bench soak docs lint format clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -68,6 +68,22 @@ $(BUILD)/demo/mini.img: demo/tree.py | $(INSTALLED)
 	$(BIN)/python -m demo.tree $(@D)/minitree --data 640MiB
 	$(BIN)/bootpath build live $(@D)/minitree -o $@ --size 1533MiB
 
+# A Debian with a greeter: by our loader from the RedoxFS, or by its own from the EFI partition (see docs/howto/debian-root.md).
+DEBIAN := $(BUILD)/debian
+EFI_STUB ?= /usr/lib/systemd/boot/efi/linuxx64.efi.stub
+DEBIAN_PARTS := $(wildcard demo/debian/*.sh) $(shell find demo/debian/root -type f)
+# With it, 3 GiB of the file system are in use.
+DEBIAN_DATA ?= 1088MiB
+
+$(DEBIAN)/.stamp: demo/debian.sh $(DEBIAN_PARTS) demo/data.py | $(INSTALLED) tools
+	demo/debian.sh $(DEBIAN)/tree
+	$(BIN)/python -m demo.data $(DEBIAN)/tree/srv/data --data $(DEBIAN_DATA)
+	touch $@
+
+$(BUILD)/demo/debian.img: $(DEBIAN)/.stamp $(wildcard src/bootpath/boot/guest/*.py) | $(INSTALLED)
+	mkdir -p $(@D)
+	demo/debian/image.sh $(DEBIAN)/tree $(DEBIAN) $@ 4093MiB $(EFI_STUB)
+
 demo: $(INSTALLED) $(BUILD)/demo/big.img ## build a 4093 MiB live image, show why it did not boot, and boot it
 	demo/run.sh $(BUILD)/demo
 
@@ -75,12 +91,16 @@ test: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img ## everyth
 	$(MAKE) --no-print-directory lint
 	BOOTPATH_DEMO=$(CURDIR)/$(BUILD)/demo $(BIN)/python -m pytest
 
+test-full: $(INSTALLED) tools $(BUILD)/demo/debian.img ## boot a big Debian to its greeter, by our loader and its own: half an hour, and root to make it
+	BOOTPATH_DEMO=$(CURDIR)/$(BUILD)/demo $(BIN)/python -m pytest -m full tests/vm
+
 test-vm-quick: $(INSTALLED) tools ## boot small live images in QEMU: the part of the tests that needs a machine
 	$(BIN)/python -m pytest -m live_boot tests/vm
 
 bench: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img ## measure beside the peers, print ratios, write docs/benchmarks.md
 	$(BIN)/python -m bench.run --demo $(BUILD)/demo --upstream $(UPSTREAM)/bin --write docs/benchmarks.md
 	$(BIN)/python -m bench.serve --append docs/benchmarks.md
+	$(BIN)/python -m bench.verity --append docs/benchmarks.md
 
 soak: $(INSTALLED) ## ten minutes of clients that verify, a flapping disk and a hostile client
 	$(BIN)/python -m bench.soak --minutes 10

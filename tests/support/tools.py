@@ -10,6 +10,7 @@ from typing import NoReturn
 import pytest
 
 _GUEST = Path(__file__).parents[2] / "build" / "guest" / "root"
+_DEMO = Path(__file__).parents[2] / "build" / "demo"
 _SEARCH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
 
 
@@ -41,6 +42,14 @@ def guest_program(name: str) -> Path:
     path = next((path for path in found if path.is_file()), None)
     if path is None:
         _missing(f"there is no {name} in {root} (make guest)")
+    return path
+
+
+def demo_image(name: str) -> Path:
+    """An image that `make` built for the demo or the full tests."""
+    path = Path(os.environ.get("BOOTPATH_DEMO", _DEMO)) / name
+    if not path.is_file():
+        _missing(f"there is no {path} (make build/demo/{name})")
     return path
 
 

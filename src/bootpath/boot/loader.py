@@ -157,7 +157,8 @@ def load_boot_file(fs: RedoxFS, file: BootFile) -> bytes:
     if not data.startswith(file.magics, start):
         expected = " or ".join(magic.hex() for magic in file.magics)
         found = data[start : start + len(file.magics[0])].hex() or ("an empty file" if not data else "a short file")
-        raise BootError("wrong magic", where=path, expected=expected, found=found)
+        hint = "for a machine: put a Linux there, or name one with --kernel and --initrd" if file in LINUX else None
+        raise BootError("wrong magic", where=path, expected=expected, found=found, hint=hint)
     return data
 
 

@@ -97,8 +97,8 @@ class LiveMachine:
             config = self.prepare(directory)
             accelerator = Accelerator(self.run.accelerator)
             machine = QEMU(config, accelerator=accelerator, binary=self._binary, transcript=self._transcript)
-            self.started_seconds = self.timeline.elapsed()
             with self.timeline.step(MACHINE, "start QEMU") as step:
+                self.started_seconds = self.timeline.elapsed()
                 self._machine = opened.enter_context(machine)
                 step.detail = f"{accelerator.value}, {config.memory_bytes // MIB} MiB"
             delay = self.setup.disk_delay_seconds
@@ -202,7 +202,9 @@ class LiveMachine:
         if match["wanted"] is None:
             said = match["end"].strip()
             event = parse_event(said)
-            raise BootError((event.detail or event.what) if event is not None else said)
+            if event is None:
+                raise BootError(said, where=self._last_unit())
+            raise BootError(event.detail or event.what, where=event.unit)
         return match
 
     def wait_event(self, unit: str, what: str, deadline_seconds: float) -> Event:

@@ -58,7 +58,7 @@ def test_a_missing_image_is_refused_before_anything_starts(tmp_path: Path) -> No
 
 
 def test_the_parser_knows_every_firmware() -> None:
-    assert FIRMWARES == tuple(firmware.value for firmware in Firmware)
+    assert tuple(firmware.value for firmware in Firmware) == FIRMWARES
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,8 @@ class Boot:
         keeper = os.fork()
         if keeper == 0:
             keep_system(ROOT, self.settings.init)
+        signal.signal(signal.SIGINT, lambda *_: os.kill(keeper, signal.SIGINT))
+        syscalls.hand_over_ctrl_alt_del()
         while True:
             pid, status = os.wait()
             if pid == lived.pid:
@@ -139,7 +141,7 @@ def main() -> int:
         last = boot.run()
         boot.close()
     except (Error, OSError) as fault:
-        tell(boot.unit, "failed", str(fault))
+        tell(boot.unit, "failed", str(fault).removeprefix(f"{boot.unit}: "))
         if settings.shell:
             _shell(tell)
         with contextlib.suppress(Error, OSError):

@@ -54,6 +54,11 @@ def load_module(path: str) -> None:
             _check(_libc.syscall(ctypes.c_long(number), file.fileno(), b"", 0), path)
 
 
+def hand_over_ctrl_alt_del() -> None:
+    """From now on these keys are a SIGINT for PID 1, and no longer an immediate reset."""
+    _check(_libc.reboot(ctypes.c_int(0)), "reboot")
+
+
 def end_machine(ending: Ending) -> None:
     """reboot(2); a PID 1 does not come back from it."""
     os.sync()

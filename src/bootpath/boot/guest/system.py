@@ -8,6 +8,8 @@
 When that init powers off or reboots, Linux ends the namespace and tells the keeper by a signal (reboot(2), "Behavior
 inside PID namespaces": SIGINT for halt and power off, SIGHUP for restart). Only then are the root unmounted and lived
 stopped, in that order.
+
+Ctrl-Alt-Del is a SIGINT for the machine's PID 1, which hands it on by the keeper to the system's init.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ def keep_system(root: Path, init: str, environment: Mapping[str, str] = _ENVIRON
                 _become(root, init, environment)
             finally:
                 os._exit(127)
+        signal.signal(signal.SIGINT, lambda *_: os.kill(pid, signal.SIGINT))
         status = os.waitpid(pid, 0)[1]
     finally:
         if os.WIFSIGNALED(status):

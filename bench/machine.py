@@ -1,0 +1,120 @@
+"""What a preload costs and saves in a real boot: the same image, booted with each kind of preload, in one run.
+
+    python -m bench.machine DISK [--prefix 64MiB] [--rounds 3] [--memory 512MiB]
+
+The kinds take turns (plan, prefix, full, plan, …) and the medians are shown. Seconds count from the loader's first
+step, on the host's clock. The physical disk is there from the start. `DISK` is a live image with a Linux in it; the
+default is the small root of the tests, built anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from bootpath.block import FileDevice
+from bootpath.boot import LiveMachine, MachineRun, MachineSetup, Preload, PreloadKind, boot_in_machine, plan_boot
+from bootpath.cli.arguments import size
+from bootpath.report import format_bytes
+from bootpath.vm import Accelerator, choose_accelerator
+
+HEADING = "## In a machine"
+EXPLANATION = (
+    "`bootpath boot --vm` to a login prompt with each kind of preload, in turn, medians. *Before the root* is what had "
+    "to come from the disk until the root was mounted, by lived's count; *from the disk* is all that the machine read "
+    "until the login, by QEMU's count, with the MiB by which lived knows the disk again. *Memory* is what the system "
+    "gave up for the preload."
+)
+
+
+def kinds(disk: Path, prefix_bytes: int) -> dict[str, Preload]:
+    """The preloads to compare."""
+    with closing(FileDevice.open(disk)) as device:
+        plan = plan_boot(device).plan
+    return {
+        "plan": Preload(PreloadKind.PLAN, plan=plan),
+        f"prefix {format_bytes(prefix_bytes)}": Preload(PreloadKind.PREFIX, prefix_bytes=prefix_bytes),
+        "full": Preload(PreloadKind.FULL),
+    }
+
+
+def boot(disk: Path, preload: Preload, memory_bytes: int, accelerator: Accelerator) -> MachineRun:
+    """One boot. Raises what failed."""
+    machine = LiveMachine(disk, MachineSetup(preload, memory_bytes=memory_bytes), accelerator=accelerator)
+    run = boot_in_machine(machine, timeout_seconds=600)
+    if run.failure is not None:
+        raise run.failure
+    return run
+
+
+def compare(disk: Path, *, prefix_bytes: int, rounds: int, memory_bytes: int) -> Iterator[str]:
+    """The table, line by line."""
+    accelerator = choose_accelerator().accelerator
+    runs: dict[str, list[MachineRun]] = {}
+    preloads = kinds(disk, prefix_bytes)
+    for _ in range(rounds):
+        for name, preload in preloads.items():
+            runs.setdefault(name, []).append(boot(disk, preload, memory_bytes, accelerator))
+    yield f"{disk.name}, {format_bytes(disk.stat().st_size)}, QEMU with {accelerator.value}."
+    yield ""
+    yield "| preload | preloaded | memory | root mounted, s | login, s | before the root | from the disk |"
+    yield "|---|---:|---:|---:|---:|---:|---:|"
+    for name, each in runs.items():
+        yield row(name, each)
+
+
+def row(name: str, runs: list[MachineRun]) -> str:
+    """One kind's line."""
+    last = runs[-1]
+    assert last.handover is not None
+    assert last.placement is not None
+    assert last.fallback is not None
+    mounted = statistics.median(run.seconds_to_root or 0.0 for run in runs)
+    ended = statistics.median(run.seconds_to_end or 0.0 for run in runs)
+    read = statistics.median(run.disk.read_bytes if run.disk is not None else 0 for run in runs)
+    cells = (
+        name,
+        format_bytes(last.handover.preload_bytes),
+        format_bytes(last.placement.reserved_bytes),
+        f"{mounted:.1f}",
+        f"{ended:.1f}",
+        f"{last.fallback['disk_reads']} reads, {format_bytes(last.fallback['disk_bytes'])}",
+        format_bytes(int(read)),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("disk", type=Path, nargs="?")
+    parser.add_argument("--prefix", type=size, default=size("32MiB"))
+    parser.add_argument("--memory", type=size, default=size("512MiB"))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--append", type=Path, metavar="PAGE", help="put the table at the end of this page")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        disk = arguments.disk or small_image(Path(directory))
+        lines = []
+        for text in compare(
+            disk, prefix_bytes=arguments.prefix, rounds=arguments.rounds, memory_bytes=arguments.memory
+        ):
+            print(text, flush=True)
+            lines.append(text)
+    if arguments.append is not None:
+        before = arguments.append.read_text().partition(HEADING)[0].rstrip()
+        arguments.append.write_text("\n\n".join((before, HEADING, EXPLANATION, "\n".join(lines))) + "\n")
+
+
+def small_image(directory: Path) -> Path:
+    """The tests' Linux, in a directory."""
+    from tests.support.linuxroot import make_initramfs, make_linux_image
+
+    return make_linux_image(directory, make_initramfs(directory / "initramfs"), "busybox.img").path
+
+
+if __name__ == "__main__":
+    main()

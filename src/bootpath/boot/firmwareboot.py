@@ -1,0 +1,283 @@
+"""The boot by the image's own loader: firmware in QEMU reads a disk that we serve over NBD, and the rest follows.
+
+::
+
+    the image's file ── log (what is read of it) ── overlay (what is written, in RAM) ── NBD on a Unix socket ── QEMU
+
+Nothing of ours runs in the machine and nothing is known of what does: there is a console, a screen, and the log of
+reads. Of it comes what the boot read, by partition, and the trace from which the next boot's plan is made. The server
+is a thread of this process; the image's file is only ever read.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+
+from bootpath.block import FileDevice, Log, Overlay
+from bootpath.boot.diskreads import AreaReads, count_reads, disk_areas, file_system_trace
+from bootpath.boot.timeline import Clock, Step, Timeline
+from bootpath.core import BootError, Device, Error, checked
+from bootpath.core.errors import MachineError
+from bootpath.core.iolog import Read, Record
+from bootpath.formats import Trace
+from bootpath.image import find_redoxfs
+from bootpath.serve import Export, Server
+from bootpath.vm import QEMU, Accelerator, Disk, Display, Interface, MachineConfig, Uefi, private_uefi
+
+MIB = 1 << 20
+FIRMWARE, SERVER = "firmware", "server"
+DISK_NAME = "served"
+_GRACE_SECONDS = 2.0
+_RECONNECT_SECONDS = 10
+_END = (
+    r"No bootable device[^\n]*"  # SeaBIOS
+    r"|BdsDxe: No bootable option or device was found[^\n]*"  # OVMF, once everything has been tried
+    r"|UEFI Interactive Shell v[^\n]*"  # ... or where it has a shell to fall back on
+    r"|Kernel panic[^\n]*"
+)
+
+
+class Firmware(Enum):
+    """Which firmware the machine has."""
+
+    BIOS = "bios"
+    UEFI = "uefi"
+
+
+@dataclass(frozen=True, slots=True)
+class FirmwareSetup:
+    """How to boot. `overlay_bytes` caps what the machine may write (None: no cap)."""
+
+    firmware: Firmware
+    memory_bytes: int = 512 * MIB
+    interface: Interface = Interface.VIRTIO
+    display: Display = Display.NONE
+    overlay_bytes: int | None = None
+
+
+@dataclass(slots=True)
+class FirmwareRun:
+    """What happened. Times are seconds since the beginning; `failure` is None when it booted.
+
+    `reads` are what was read of the image, by area; `trace` is the part that lies on its RedoxFS, None without one;
+    `written_bytes` were kept in RAM.
+    """
+
+    firmware: Firmware
+    accelerator: str = ""
+    steps: Sequence[Step] = ()
+    reads: tuple[AreaReads, ...] = ()
+    trace: Trace | None = None
+    written_bytes: int = 0
+    seconds_to_end: float | None = None
+    screenshot: Path | None = None
+    failure: Error | None = None
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes read of the image, again and again counted each time."""
+        return sum(area.bytes for area in self.reads)
+
+
+class ServedImage:
+    """An image served on `socket` for as long as a `with` lasts, and the log of what was read of it."""
+
+    def __init__(self, path: Path, socket: Path, *, overlay_bytes: int | None = None) -> None:
+        self.path = path
+        self.socket = socket
+        self._overlay_bytes = overlay_bytes
+        self._reads: list[Read] = []
+        self._opened = ExitStack()
+        self._overlay: Overlay | None = None
+        self.device: Device | None = None
+
+    def __enter__(self) -> ServedImage:
+        with ExitStack() as opened:
+            base = FileDevice.open(self.path)
+            opened.callback(base.close)
+            # The overlay may not compare what is written with the image: those are reads that no boot makes.
+            overlay = Overlay(Log(base, self._hear), max_bytes=self._overlay_bytes, drop_matching=False)
+            opened.callback(overlay.close)
+            export = Export("", checked(overlay), str(self.path))
+            server = Server({export.name: export})
+            server.listen_unix(self.socket)
+            thread = threading.Thread(target=server.run, name="NBD server", daemon=True)
+            thread.start()
+            opened.callback(thread.join)
+            opened.callback(server.stop, _GRACE_SECONDS)
+            self.device, self._overlay = base, overlay
+            self._opened = opened.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.close()
+
+    def _hear(self, record: Record) -> None:
+        if isinstance(record, Read):
+            self._reads.append(record)
+
+    @property
+    def uri(self) -> str:
+        """Where QEMU finds it."""
+        return f"nbd+unix:///?socket={self.socket}"
+
+    @property
+    def reads(self) -> list[Read]:
+        """The reads of the image so far, in order of completion."""
+        return self._reads[:]
+
+    @property
+    def written_bytes(self) -> int:
+        """What the overlay holds."""
+        return 0 if self._overlay is None else self._overlay.dirty_bytes
+
+
+class FirmwareMachine:
+    """The image `disk`, booted by what is on it, for as long as a `with` lasts.
+
+    Entering serves and starts; it raises DeviceError (no such image) and MachineError (QEMU, no UEFI firmware).
+    """
+
+    def __init__(
+        self,
+        disk: Path,
+        setup: FirmwareSetup,
+        *,
+        accelerator: Accelerator = Accelerator.TCG,
+        binary: str | None = None,
+        transcript: Path | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.disk = disk
+        self.setup = setup
+        self.timeline = Timeline(clock)
+        self.run = FirmwareRun(setup.firmware, accelerator=accelerator.value)
+        self._binary = binary
+        self._transcript = transcript
+        self._opened = ExitStack()
+        self._machine: QEMU | None = None
+        self._image: ServedImage | None = None
+
+    @property
+    def machine(self) -> QEMU:
+        """The machine, once it was started."""
+        if self._machine is None:
+            raise ValueError("the machine has not been started")
+        return self._machine
+
+    def __enter__(self) -> FirmwareMachine:
+        accelerator = Accelerator(self.run.accelerator)
+        with ExitStack() as opened:
+            directory = Path(opened.enter_context(TemporaryDirectory(prefix="bootpath-")))
+            with self.timeline.step(SERVER, "serve the image") as step:
+                image = ServedImage(self.disk, directory / "disk.sock", overlay_bytes=self.setup.overlay_bytes)
+                self._image = opened.enter_context(image)
+                step.detail = "over NBD, what is written stays in RAM"
+            uefi = private_uefi(directory) if self.setup.firmware is Firmware.UEFI else None
+            config = firmware_config(self.setup, image.uri, uefi)
+            machine = QEMU(config, accelerator=accelerator, binary=self._binary, transcript=self._transcript)
+            with self.timeline.step(FIRMWARE, f"start QEMU with {self.setup.firmware.value.upper()}") as step:
+                self._machine = opened.enter_context(machine)
+                step.detail = f"{accelerator.value}, {config.memory_bytes // MIB} MiB"
+            self._opened = opened.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.close()
+
+    def wait_for(self, pattern: str, deadline_seconds: float) -> re.Match[str]:
+        """Wait for the console to say `pattern` (a regular expression, over lines) and consume up to its end.
+
+        Raises BootError when the firmware says first that nothing boots, the kernel panics, or the machine ends;
+        MachineError when time is over.
+        """
+        expression = re.compile(f"(?P<wanted>{pattern})|(?P<end>{_END})", re.MULTILINE)
+        try:
+            match = self.machine.console.wait_for(expression, deadline_seconds)
+        except MachineError as fault:
+            if self.machine.running:
+                raise
+            raise BootError("the machine ended", where=FIRMWARE, hint=str(fault)) from fault
+        if match["wanted"] is None:
+            raise BootError(match["end"].strip(), where=FIRMWARE, hint="has the image a loader for this firmware?")
+        return match
+
+    def finish(self) -> FirmwareRun:
+        """Take the timeline and what was read until now. Raises DeviceError when the image cannot be read any more."""
+        self.run.steps = self.timeline.steps
+        if self._image is not None and self._image.device is not None:
+            reads = self._image.reads
+            discovery = find_redoxfs(self._image.device)
+            self.run.reads = count_reads(reads, disk_areas(self._image.device, discovery.gpt))
+            self.run.trace = file_system_trace(reads, discovery)
+            self.run.written_bytes = self._image.written_bytes
+        return self.run
+
+
+def firmware_config(setup: FirmwareSetup, uri: str, uefi: Uefi | None) -> MachineConfig:
+    """The machine that `setup` says, with the disk served at `uri`; `uefi` None is the BIOS, which talks on serial."""
+    disk = Disk(DISK_NAME, uri, setup.interface, boot_index=0, reconnect_seconds=_RECONNECT_SECONDS)
+    return MachineConfig(
+        memory_bytes=setup.memory_bytes,
+        firmware=uefi,
+        disks=(disk,),
+        display=setup.display,
+        bios_on_serial=uefi is None,
+    )
+
+
+def boot_by_firmware(
+    machine: FirmwareMachine,
+    *,
+    until: str,
+    timeout_seconds: float = 300.0,
+    screenshot: Path | None = None,
+    at_end: Callable[[FirmwareMachine], None] | None = None,
+) -> FirmwareRun:
+    """Boot until the console says `until`, and take a picture. A boot that fails is a result; `at_end` runs at its end.
+
+    Raises MachineError when QEMU itself does not work; a boot that takes longer than the timeout does not boot.
+    """
+    run = machine.run
+    try:
+        with machine:
+            try:
+                machine.wait_for(until, timeout_seconds)
+                machine.timeline.note(FIRMWARE, "console says", until)
+                run.seconds_to_end = machine.timeline.elapsed()
+                if at_end is not None:
+                    at_end(machine)
+            except MachineError as fault:
+                if not machine.machine.running:
+                    raise
+                run.failure = BootError(f"the console never said {until!r}", where=FIRMWARE, hint=_last(fault.console))
+            finally:
+                if screenshot is not None and machine.machine.running:
+                    with suppress(MachineError):
+                        machine.machine.screendump(screenshot)
+                        run.screenshot = screenshot
+                machine.finish()
+    except MachineError:
+        raise
+    except Error as fault:
+        run.failure = fault
+        run.steps = run.steps or machine.timeline.steps
+    return run
+
+
+def _last(lines: Sequence[str]) -> str | None:
+    said = [line for line in lines if line.strip()]
+    return f"the console's last line: {said[-1].strip()}" if said else None
