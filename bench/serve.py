@@ -31,8 +31,9 @@ HEADING = "## Serving"
 EXPLANATION = (
     "fio's nbd engine over a Unix socket, every server on the same jobs in turn, medians; the ratio is the median of "
     "the rounds' ratios to the best peer of each round: first `bootpath serve --preload full`, then `bootpath serve` "
-    "of the file, then the first with `--workers 2`, all with an overlay in "
-    "RAM. In brackets: microseconds of the server's processor time for one operation, and the best peer's over ours. nbdkit's file plugin has no overlay and takes part in reading only."
+    "of the file, then the first with `--workers 2`, all with an overlay in RAM. In brackets: microseconds of the "
+    "server's processor time for one operation, and the best peer's over ours. nbdkit's file plugin has no overlay "
+    "and takes part in reading only."
 )
 IMAGE_BYTES = 1 << 30
 WARM_BYTES = 256 << 20

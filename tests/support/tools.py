@@ -45,6 +45,13 @@ def guest_program(name: str) -> Path:
     return path
 
 
+def stored(path: Path) -> Path:
+    """A file that a package of the distribution brings."""
+    if not path.exists():
+        _missing(f"there is no {path} (make tools)")
+    return path
+
+
 def demo_image(name: str) -> Path:
     """An image that `make` built for the demo or the full tests."""
     path = Path(os.environ.get("BOOTPATH_DEMO", _DEMO)) / name
