@@ -19,7 +19,7 @@ chroot "$tree" systemctl mask --quiet \
     systemd-remount-fs.service systemd-firstboot.service systemd-pstore.service systemd-rfkill.service \
     systemd-rfkill.socket sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
-    fstrim.timer man-db.timer user@.service
+    fstrim.timer man-db.timer user@.service proc-sys-fs-binfmt_misc.automount systemd-binfmt.service
 chroot "$tree" systemctl set-default --quiet graphical.target
 chroot "$tree" systemctl enable --quiet greeter-ready.service
 
