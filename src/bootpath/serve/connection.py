@@ -95,7 +95,6 @@ class Connection:
         self._session: Session | None = None
         self._out: list[Sendable] = []
         self._finishing = False
-        self._ended = False
         self._negotiate()
         self._settle()
 

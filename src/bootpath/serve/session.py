@@ -74,6 +74,10 @@ _NAMES: Mapping[int, str] = {
 Sendable: TypeAlias = Buffer | FileRange
 
 
+def _ignore(offset: int) -> None:
+    """Where a request went, when nobody wants to know."""
+
+
 class Refused(Exception):  # noqa: N818 - not an error of ours: the reply to a request that cannot be
     """A request that is answered with an error."""
 
@@ -130,6 +134,7 @@ class Session:
         self._extended = style is Style.EXTENDED
         self._limits = limits
         self._counters = counters
+        self._touch = export.touch or _ignore
         self._deliver = deliver
         self._sends_files = sends_files
         # Ranges are checked here, so `Checked` need not check them again.
@@ -220,8 +225,7 @@ class Session:
         self._counters.writes += 1
         self._counters.write_bytes += length
         self._check_write(offset, length)
-        if self.export.touch is not None:
-            self.export.touch(offset)
+        self._touch(offset)
         fua = bool(flags & CommandFlag.FUA)
         if (offset | length) & self._write_mask:
             self._submit(length, self._write, cookie, offset, bytes(payload), fua)
@@ -232,8 +236,7 @@ class Session:
         self._counters.reads += 1
         self._counters.read_bytes += length
         self._check_read(offset, length)
-        if self.export.touch is not None:
-            self.export.touch(offset)
+        self._touch(offset)
         if length > self._limits.payload_bytes:
             # "the server is also permitted to reject large read requests up front with NBD_EOVERFLOW"
             code = ErrorCode.EOVERFLOW if self._replies.chunked else ErrorCode.EINVAL
@@ -330,8 +333,7 @@ class Session:
                 if (transfer.key & 0xFFFF) != Command.WRITE or (transfer.key >> 16) & ~_ALLOWED[Command.WRITE]:
                     raise Refused(ErrorCode.EINVAL, f"flags {transfer.key >> 16:#x} or payload do not belong here")
                 self._check_write(transfer.offset, transfer.length)
-                if self.export.touch is not None:
-                    self.export.touch(transfer.offset)
+                self._touch(transfer.offset)
             except Refused as refusal:
                 transfer.error = (refusal.code, refusal.message)
         if transfer.error is None and (piece.offset | size) & self._write_mask:

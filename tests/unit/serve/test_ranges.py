@@ -69,7 +69,8 @@ def test_ranges_hold_what_a_read_returns(name: str, path: Path) -> None:
         if ranges is not None:  # an old kernel cannot tell what is in the page cache
             assert sum(map(len, ranges)) == length
             assert content(ranges) == read_bytes(device, offset, length)
-    assert name == "file" or resident_ranges(device, 2 * MIB, MIB) is not None
+    if name not in ("file", "linear"):  # this part of the others is memory of ours, whatever the kernel
+        assert resident_ranges(device, 2 * MIB, MIB) is not None
     device.close()
 
 
