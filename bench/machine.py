@@ -1,10 +1,10 @@
 """What a preload costs and saves in a real boot: the same image, booted with each kind of preload, in one run.
 
-    python -m bench.machine DISK [--prefix 64MiB] [--rounds 3] [--memory 512MiB]
+    python -m bench.machine [--rounds 3] [--big DISK]
 
 The kinds take turns (plan, prefix, full, plan, …) and the medians are shown. Seconds count from the loader's first
-step, on the host's clock. The physical disk is there from the start. `DISK` is a live image with a Linux in it; the
-default is the small root of the tests, built anew.
+step, on the host's clock. The physical disk is there from the start. The small root of the tests is built anew; `--big`
+is a live image with a large Linux in it, which is booted once with each kind, and with 1 GiB as the prefix.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pathlib import Path
 
 from bootpath.block import FileDevice
 from bootpath.boot import LiveMachine, MachineRun, MachineSetup, Preload, PreloadKind, boot_in_machine, plan_boot
-from bootpath.cli.arguments import size
 from bootpath.report import format_bytes
 from bootpath.vm import Accelerator, choose_accelerator
 
+MIB = 1 << 20
 HEADING = "## In a machine"
 EXPLANATION = (
     "`bootpath boot --vm` to a login prompt with each kind of preload, in turn, medians. *Before the root* is what had "
@@ -45,7 +45,7 @@ def kinds(disk: Path, prefix_bytes: int) -> dict[str, Preload]:
 def boot(disk: Path, preload: Preload, memory_bytes: int, accelerator: Accelerator) -> MachineRun:
     """One boot. Raises what failed."""
     machine = LiveMachine(disk, MachineSetup(preload, memory_bytes=memory_bytes), accelerator=accelerator)
-    run = boot_in_machine(machine, timeout_seconds=600)
+    run = boot_in_machine(machine, timeout_seconds=1500)
     if run.failure is not None:
         raise run.failure
     return run
@@ -90,23 +90,24 @@ def row(name: str, runs: list[MachineRun]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("disk", type=Path, nargs="?")
-    parser.add_argument("--prefix", type=size, default=size("32MiB"))
-    parser.add_argument("--memory", type=size, default=size("512MiB"))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--append", type=Path, metavar="PAGE", help="put the table at the end of this page")
+    parser.add_argument("--big", type=Path, metavar="DISK", help="a large live image, too, if there is one")
+    parser.add_argument("--append", type=Path, metavar="PAGE", help="put the tables at the end of this page")
     arguments = parser.parse_args()
+    tables = []
     with tempfile.TemporaryDirectory() as directory:
-        disk = arguments.disk or small_image(Path(directory))
-        lines = []
-        for text in compare(
-            disk, prefix_bytes=arguments.prefix, rounds=arguments.rounds, memory_bytes=arguments.memory
-        ):
-            print(text, flush=True)
-            lines.append(text)
+        contests = [(small_image(Path(directory)), 32 * MIB, arguments.rounds, 512 * MIB)]
+        if arguments.big is not None and arguments.big.exists():
+            contests.append((arguments.big, 1024 * MIB, 1, 1024 * MIB))
+        for disk, prefix_bytes, rounds, memory_bytes in contests:
+            lines = []
+            for text in compare(disk, prefix_bytes=prefix_bytes, rounds=rounds, memory_bytes=memory_bytes):
+                print(text, flush=True)
+                lines.append(text)
+            tables.append("\n".join(lines))
     if arguments.append is not None:
         before = arguments.append.read_text().partition(HEADING)[0].rstrip()
-        arguments.append.write_text("\n\n".join((before, HEADING, EXPLANATION, "\n".join(lines))) + "\n")
+        arguments.append.write_text("\n\n".join((before, HEADING, EXPLANATION, *tables)) + "\n")
 
 
 def small_image(directory: Path) -> Path:

@@ -21,7 +21,6 @@ chroot "$tree" systemctl mask --quiet \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
     fstrim.timer man-db.timer user@.service proc-sys-fs-binfmt_misc.automount systemd-binfmt.service
 chroot "$tree" systemctl set-default --quiet graphical.target
-chroot "$tree" systemctl enable --quiet greeter-ready.service
 
 # systemd is started by our init, on the overlay.
 chroot "$tree" dpkg-divert --quiet --local --rename --divert /sbin/init.systemd --add /sbin/init

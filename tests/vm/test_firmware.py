@@ -15,7 +15,7 @@ from bootpath.block import FileDevice
 from bootpath.boot import Firmware, FirmwareMachine, FirmwareSetup, boot_by_firmware, plan_boot
 from bootpath.boot.diskreads import TABLE
 from bootpath.boot.initramfs import RECIPES, InitramfsSpec, PythonGuest, build_initramfs
-from bootpath.boot.machine import LOGIN_PATTERN
+from bootpath.boot.watching import LOGIN_PATTERN
 from bootpath.cli.main import main
 from bootpath.core import BootError
 from bootpath.formats import parse_trace

@@ -10,6 +10,8 @@ disk behind the preload arrives late, may be the wrong one, and may go away agai
   for every block.
 - A disk that arrives is judged once, by `accept`. A refused disk is an error, with its reason, for every request, until
   `notify` is called or the opener gives another disk (another identity or size) or none. Nothing is ever read from it.
+  A `patient` late disk, whose opener looks among several disks, goes on waiting meanwhile, as for a disk that is not
+  there: the one in the machine may be refused before the stick that was booted is found.
 - A disk that fails a read and whose first block cannot be read either has *vanished*. It is looked for again, accepted
   again, and the request that met the failure is tried once more.
 
@@ -44,7 +46,8 @@ class LateDisk:
 
     `opener` returns the disk, or None (or raises DeviceError or OSError) while there is none; the device it returns
     belongs to the LateDisk, which closes it. `accept` raises an Error to refuse it. `backoff` is the shortest and the
-    longest time between two looks, in seconds. `clock` and `condition` are there for tests.
+    longest time between two looks, in seconds. `patient` says that after a refused disk another may come. `clock` and
+    `condition` are there for tests.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class LateDisk:
         *,
         deadline_seconds: float,
         accept: Callable[[Device], None] | None = None,
+        patient: bool = False,
         clock: Callable[[], float] = time.monotonic,
         backoff: tuple[float, float] = (0.001, 0.1),
         condition: threading.Condition | None = None,
@@ -64,6 +68,7 @@ class LateDisk:
         self.deadline_seconds = deadline_seconds
         self._opener = opener
         self._accept = accept
+        self._patient = patient
         self._clock = clock
         self._backoff = backoff
         self._condition = condition or threading.Condition()
@@ -128,15 +133,26 @@ class LateDisk:
                 if not self._looking and now >= self._next_look:
                     self._look()
                     continue
-                if self._refusal is not None:
+                late = self._overdue or now >= deadline
+                if self._refusal is not None and (late or not self._patient):
+                    self._overdue = late
                     raise DeviceError(f"disk refused: {self._refusal.reason}", where=self.name)
-                if self._overdue or now >= deadline:
+                if late:
                     self._overdue = True
                     raise DeviceError(self._overdue_text(), where=self.name)
                 # A look by another thread ends with a wake-up only if it found something; so never wait longer than
                 # the time to the next look.
                 pause = self._backoff[1] if self._looking else self._next_look - now
                 self._condition.wait(min(pause, deadline - now))
+
+    def look(self) -> Device | None:
+        """Look for the disk once, now: it, or None. Why a disk was refused is then in `refusal`."""
+        with self._condition:
+            while self._looking:
+                self._condition.wait(self._backoff[1])
+            if self._disk is None and self._absent is None:
+                self._look()
+            return self._disk
 
     def _overdue_text(self) -> str:
         because = "" if self._last_error is None else f" ({self._last_error})"

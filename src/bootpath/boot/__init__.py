@@ -6,8 +6,9 @@ below this package, and must not bring the planner and the rehearsal into an ini
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from bootpath.core.lazyexports import lazy_exports
 
 if TYPE_CHECKING:
     from bootpath.boot.diskreads import AreaReads
@@ -59,28 +60,17 @@ __all__ = [
     "same_disk",
 ]
 
-_HOMES = {
-    "diskreads": "AreaReads",
-    "firmwareboot": "Firmware FirmwareMachine FirmwareRun FirmwareSetup boot_by_firmware",
-    "lived": "live_base locate no_disk read_environment same_disk",
-    "loader": "LINUX LOADER REDOX BootFile Handover Preload PreloadKind check_belongs load",
-    "machine": "LiveMachine MachineSetup boot_in_machine",
-    "machinerun": "MachineRun",
-    "planning": "Access BootPlan Miss plan_boot",
-    "rehearsal": "FailedAccess Mode Rehearsal Setup SourceCount rehearse",
-    "timeline": "Step Timeline",
-}
-_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
-
-
-def __getattr__(name: str) -> object:
-    module = _MODULE_OF.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{module}"), name)
-    globals()[name] = value  # asked for once
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "diskreads": "AreaReads",
+        "firmwareboot": "Firmware FirmwareMachine FirmwareRun FirmwareSetup boot_by_firmware",
+        "lived": "live_base locate no_disk read_environment same_disk",
+        "loader": "BootFile Handover LINUX LOADER Preload PreloadKind REDOX check_belongs load",
+        "machine": "LiveMachine MachineSetup boot_in_machine",
+        "machinerun": "MachineRun",
+        "planning": "Access BootPlan Miss plan_boot",
+        "rehearsal": "FailedAccess Mode Rehearsal Setup SourceCount rehearse",
+        "timeline": "Step Timeline",
+    },
+)

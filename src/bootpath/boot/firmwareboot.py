@@ -11,39 +11,31 @@ is a thread of this process; the image's file is only ever read.
 
 from __future__ import annotations
 
-import re
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
+from typing import NoReturn
 
 from bootpath.block import FileDevice, Log, Overlay
 from bootpath.boot.diskreads import AreaReads, count_reads, disk_areas, file_system_trace
-from bootpath.boot.timeline import Clock, Step, Timeline
-from bootpath.core import BootError, Device, Error, checked
-from bootpath.core.errors import MachineError
+from bootpath.boot.timeline import Clock
+from bootpath.boot.watching import LOGIN_PATTERN, MIB, Remaining, WatchedMachine, WatchedRun, watch
+from bootpath.core import BootError, Device, checked
 from bootpath.core.iolog import Read, Record
 from bootpath.formats import Trace
 from bootpath.image import find_redoxfs
 from bootpath.serve import Export, Server
-from bootpath.vm import QEMU, Accelerator, Disk, Display, Interface, MachineConfig, Uefi, private_uefi
+from bootpath.vm import Accelerator, Disk, Display, Interface, MachineConfig, Uefi, private_uefi
 
-MIB = 1 << 20
 FIRMWARE, SERVER = "firmware", "server"
 DISK_NAME = "served"
 _GRACE_SECONDS = 2.0
 _RECONNECT_SECONDS = 10
-_END = (
-    r"No bootable device[^\n]*"  # SeaBIOS
-    r"|BdsDxe: No bootable option or device was found[^\n]*"  # OVMF, once everything has been tried
-    r"|UEFI Interactive Shell v[^\n]*"  # ... or where it has a shell to fall back on
-    r"|Kernel panic[^\n]*"
-)
 
 
 class Firmware(Enum):
@@ -64,23 +56,18 @@ class FirmwareSetup:
     overlay_bytes: int | None = None
 
 
-@dataclass(slots=True)
-class FirmwareRun:
-    """What happened. Times are seconds since the beginning; `failure` is None when it booted.
+@dataclass(slots=True, kw_only=True)
+class FirmwareRun(WatchedRun):
+    """What happened in a machine with its own firmware.
 
     `reads` are what was read of the image, by area; `trace` is the part that lies on its RedoxFS, None without one;
     `written_bytes` were kept in RAM.
     """
 
     firmware: Firmware
-    accelerator: str = ""
-    steps: Sequence[Step] = ()
     reads: tuple[AreaReads, ...] = ()
     trace: Trace | None = None
     written_bytes: int = 0
-    seconds_to_end: float | None = None
-    screenshot: Path | None = None
-    failure: Error | None = None
 
     @property
     def read_bytes(self) -> int:
@@ -143,11 +130,19 @@ class ServedImage:
         return 0 if self._overlay is None else self._overlay.dirty_bytes
 
 
-class FirmwareMachine:
+class FirmwareMachine(WatchedMachine[FirmwareRun]):
     """The image `disk`, booted by what is on it, for as long as a `with` lasts.
 
     Entering serves and starts; it raises DeviceError (no such image) and MachineError (QEMU, no UEFI firmware).
     """
+
+    actor = FIRMWARE
+    ends = (
+        r"No bootable device[^\n]*"  # SeaBIOS
+        r"|BdsDxe: No bootable option or device was found[^\n]*"  # OVMF, once everything has been tried
+        r"|UEFI Interactive Shell v[^\n]*"  # ... or where it has a shell to fall back on
+        r"|Kernel panic[^\n]*"
+    )
 
     def __init__(
         self,
@@ -159,61 +154,24 @@ class FirmwareMachine:
         transcript: Path | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
+        run = FirmwareRun(firmware=setup.firmware)
+        super().__init__(run, accelerator=accelerator, binary=binary, transcript=transcript, clock=clock)
         self.disk = disk
         self.setup = setup
-        self.timeline = Timeline(clock)
-        self.run = FirmwareRun(setup.firmware, accelerator=accelerator.value)
-        self._binary = binary
-        self._transcript = transcript
-        self._opened = ExitStack()
-        self._machine: QEMU | None = None
         self._image: ServedImage | None = None
 
-    @property
-    def machine(self) -> QEMU:
-        """The machine, once it was started."""
-        if self._machine is None:
-            raise ValueError("the machine has not been started")
-        return self._machine
+    def configure(self, directory: Path, opened: ExitStack) -> MachineConfig:
+        """Serve the image, and give the machine its firmware."""
+        with self.timeline.step(SERVER, "serve the image") as step:
+            image = ServedImage(self.disk, directory / "disk.sock", overlay_bytes=self.setup.overlay_bytes)
+            self._image = opened.enter_context(image)
+            step.detail = "over NBD, what is written stays in RAM"
+        uefi = private_uefi(directory) if self.setup.firmware is Firmware.UEFI else None
+        return firmware_config(self.setup, image.uri, uefi)
 
-    def __enter__(self) -> FirmwareMachine:
-        accelerator = Accelerator(self.run.accelerator)
-        with ExitStack() as opened:
-            directory = Path(opened.enter_context(TemporaryDirectory(prefix="bootpath-")))
-            with self.timeline.step(SERVER, "serve the image") as step:
-                image = ServedImage(self.disk, directory / "disk.sock", overlay_bytes=self.setup.overlay_bytes)
-                self._image = opened.enter_context(image)
-                step.detail = "over NBD, what is written stays in RAM"
-            uefi = private_uefi(directory) if self.setup.firmware is Firmware.UEFI else None
-            config = firmware_config(self.setup, image.uri, uefi)
-            machine = QEMU(config, accelerator=accelerator, binary=self._binary, transcript=self._transcript)
-            with self.timeline.step(FIRMWARE, f"start QEMU with {self.setup.firmware.value.upper()}") as step:
-                self._machine = opened.enter_context(machine)
-                step.detail = f"{accelerator.value}, {config.memory_bytes // MIB} MiB"
-            self._opened = opened.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._opened.close()
-
-    def wait_for(self, pattern: str, deadline_seconds: float) -> re.Match[str]:
-        """Wait for the console to say `pattern` (a regular expression, over lines) and consume up to its end.
-
-        Raises BootError when the firmware says first that nothing boots, the kernel panics, or the machine ends;
-        MachineError when time is over.
-        """
-        expression = re.compile(f"(?P<wanted>{pattern})|(?P<end>{_END})", re.MULTILINE)
-        try:
-            match = self.machine.console.wait_for(expression, deadline_seconds)
-        except MachineError as fault:
-            if self.machine.running:
-                raise
-            raise BootError("the machine ended", where=FIRMWARE, hint=str(fault)) from fault
-        if match["wanted"] is None:
-            raise BootError(match["end"].strip(), where=FIRMWARE, hint="has the image a loader for this firmware?")
-        return match
+    def ended_by(self, said: str) -> NoReturn:
+        """See `WatchedMachine.ended_by`."""
+        raise BootError(said, where=FIRMWARE, hint="has the image a loader for this firmware?")
 
     def finish(self) -> FirmwareRun:
         """Take the timeline and what was read until now. Raises DeviceError when the image cannot be read any more."""
@@ -242,42 +200,21 @@ def firmware_config(setup: FirmwareSetup, uri: str, uefi: Uefi | None) -> Machin
 def boot_by_firmware(
     machine: FirmwareMachine,
     *,
-    until: str,
+    until: str = LOGIN_PATTERN,
     timeout_seconds: float = 300.0,
     screenshot: Path | None = None,
     at_end: Callable[[FirmwareMachine], None] | None = None,
 ) -> FirmwareRun:
-    """Boot until the console says `until`, and take a picture. A boot that fails is a result; `at_end` runs at its end.
+    """Boot until the console says `until`. See `watch`; `at_end` gets the machine."""
 
-    Raises MachineError when QEMU itself does not work; a boot that takes longer than the timeout does not boot.
-    """
-    run = machine.run
-    try:
-        with machine:
-            try:
-                machine.wait_for(until, timeout_seconds)
-                machine.timeline.note(FIRMWARE, "console says", until)
-                run.seconds_to_end = machine.timeline.elapsed()
-                if at_end is not None:
-                    at_end(machine)
-            except MachineError as fault:
-                if not machine.machine.running:
-                    raise
-                run.failure = BootError(f"the console never said {until!r}", where=FIRMWARE, hint=_last(fault.console))
-            finally:
-                if screenshot is not None and machine.machine.running:
-                    with suppress(MachineError):
-                        machine.machine.screendump(screenshot)
-                        run.screenshot = screenshot
-                machine.finish()
-    except MachineError:
-        raise
-    except Error as fault:
-        run.failure = fault
-        run.steps = run.steps or machine.timeline.steps
-    return run
+    def wait(remaining: Remaining) -> None:
+        machine.wait_for(until, remaining())
+        machine.timeline.note(FIRMWARE, "console says", until)
 
-
-def _last(lines: Sequence[str]) -> str | None:
-    said = [line for line in lines if line.strip()]
-    return f"the console's last line: {said[-1].strip()}" if said else None
+    return watch(
+        machine,
+        wait,
+        timeout_seconds=timeout_seconds,
+        screenshot=screenshot,
+        at_end=None if at_end is None else lambda: at_end(machine),
+    )

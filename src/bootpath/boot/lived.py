@@ -177,7 +177,8 @@ class Finder:
                 hint="detach the copy",
             )
         if not matches:
-            raise next(fault for other, fault in refused if other.identity == candidate.identity)
+            gone = DeviceError("has gone while it was looked at", where=candidate.identity.name)
+            raise next((fault for other, fault in refused if other.identity == candidate.identity), gone)
 
 
 def locate(disk: Device, handoff: Handoff, *, owns: bool = False) -> Linear:

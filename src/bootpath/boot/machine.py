@@ -11,12 +11,11 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from types import TracebackType
+from typing import NoReturn
 
 from bootpath.block import FileDevice
 from bootpath.boot.guest.events import MARK, Event, parse_event
@@ -25,17 +24,15 @@ from bootpath.boot.loader import LINUX, Handover, Preload, load
 from bootpath.boot.machinerun import LOGIN, Heard, MachineRun, heard_events
 from bootpath.boot.placement import COMMAND_LINE_BYTES, Placement, make_blob, place
 from bootpath.boot.rootfs import ROOTFS
-from bootpath.boot.timeline import Clock, Timeline
-from bootpath.core import BootError, Error
+from bootpath.boot.timeline import Clock
+from bootpath.boot.watching import LOGIN_PATTERN, MIB, Remaining, WatchedMachine, watch
+from bootpath.core import BootError
 from bootpath.core.errors import MachineError
 from bootpath.formats import parse_handoff
-from bootpath.vm import QEMU, Accelerator, Blob, Disk, Display, Interface, MachineConfig
+from bootpath.vm import Accelerator, Blob, Disk, Display, Interface, MachineConfig
 
-MIB = 1 << 20
 MACHINE = "machine"
 DISK_NAME = "physical"
-LOGIN_PATTERN = r"login: $"
-_END = rf"{MARK}[0-9.]+ \S+ (?:failed|ends the machine)(?:: [^\n]*)?\n|Kernel panic[^\n]*\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +55,14 @@ class MachineSetup:
     hotplug_ports: int = 2
 
 
-class LiveMachine:
+class LiveMachine(WatchedMachine[MachineRun]):
     """The image `disk`, booted as `setup` says, for as long as a `with` lasts.
 
     Entering loads and starts; it raises BootError, FormatError, FileSystemError, DeviceError, MachineError.
     """
+
+    actor = MACHINE
+    ends = rf"{MARK}[0-9.]+ \S+ (?:failed|ends the machine)(?:: [^\n]*)?\n|Kernel panic[^\n]*\n"
 
     def __init__(
         self,
@@ -74,46 +74,22 @@ class LiveMachine:
         transcript: Path | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
+        super().__init__(MachineRun(), accelerator=accelerator, binary=binary, transcript=transcript, clock=clock)
         self.disk = disk
         self.setup = setup
-        self.timeline = Timeline(clock)
-        self.run = MachineRun(accelerator=accelerator.value)
-        self.started_seconds = 0.0
-        self._binary = binary
-        self._transcript = transcript
-        self._opened = ExitStack()
-        self._machine: QEMU | None = None
 
-    @property
-    def machine(self) -> QEMU:
-        """The machine, once it was started."""
-        if self._machine is None:
-            raise ValueError("the machine has not been started")
-        return self._machine
+    def configure(self, directory: Path, opened: ExitStack) -> MachineConfig:
+        """See `WatchedMachine.configure`."""
+        return self.prepare(directory)
 
-    def __enter__(self) -> LiveMachine:
-        with ExitStack() as opened:
-            directory = Path(opened.enter_context(TemporaryDirectory(prefix="bootpath-")))
-            config = self.prepare(directory)
-            accelerator = Accelerator(self.run.accelerator)
-            machine = QEMU(config, accelerator=accelerator, binary=self._binary, transcript=self._transcript)
-            with self.timeline.step(MACHINE, "start QEMU") as step:
-                self.started_seconds = self.timeline.elapsed()
-                self._machine = opened.enter_context(machine)
-                step.detail = f"{accelerator.value}, {config.memory_bytes // MIB} MiB"
-            delay = self.setup.disk_delay_seconds
-            if delay:
-                timer = threading.Timer(delay, self._plug_quietly)
-                timer.daemon = True
-                opened.callback(timer.cancel)
-                timer.start()
-            self._opened = opened.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._opened.close()
+    def when_started(self, opened: ExitStack) -> None:
+        """Plug the disk in later, if it is to come later."""
+        delay = self.setup.disk_delay_seconds
+        if delay:
+            timer = threading.Timer(delay, self._plug_quietly)
+            timer.daemon = True
+            opened.callback(timer.cancel)
+            timer.start()
 
     def prepare(self, directory: Path) -> MachineConfig:
         """Load, and write what QEMU reads to `directory`: kernel, initramfs, and the blob with the preload."""
@@ -187,25 +163,17 @@ class LiveMachine:
         with suppress(MachineError):  # the machine has ended meanwhile
             self.plug()
 
-    def wait_for(self, pattern: str, deadline_seconds: float) -> re.Match[str]:
-        """Wait for the console to say `pattern` (a regular expression, over lines) and consume up to its end.
+    def ended_by(self, said: str) -> NoReturn:
+        """See `WatchedMachine.ended_by`."""
+        event = parse_event(said)
+        if event is None:
+            raise BootError(said, where=self.where())
+        raise BootError(event.detail or event.what, where=event.unit)
 
-        Raises BootError when the guest says first that the boot failed, or ends; MachineError when time is over.
-        """
-        expression = re.compile(f"(?P<wanted>{pattern})|(?P<end>{_END})", re.MULTILINE)
-        try:
-            match = self.machine.console.wait_for(expression, deadline_seconds)
-        except MachineError as fault:
-            if self.machine.running:
-                raise
-            raise BootError("the machine ended", where=self._last_unit(), hint=str(fault)) from fault
-        if match["wanted"] is None:
-            said = match["end"].strip()
-            event = parse_event(said)
-            if event is None:
-                raise BootError(said, where=self._last_unit())
-            raise BootError(event.detail or event.what, where=event.unit)
-        return match
+    def where(self) -> str:
+        """The unit of the guest that was heard last."""
+        heard = self.heard()
+        return heard[-1].event.unit if heard else MACHINE
 
     def wait_event(self, unit: str, what: str, deadline_seconds: float) -> Event:
         """Wait until the guest tells that `what` happened in `unit`. Raises as `wait_for`."""
@@ -220,18 +188,14 @@ class LiveMachine:
 
     def finish(self) -> MachineRun:
         """Take the timeline, and the statistics while the machine runs."""
-        if self._machine is not None:
+        if self.started:
             self.run.tell(self.timeline.steps, self.started_seconds, self.heard())
-            if self._machine.running:
+            if self.machine.running:
                 with suppress(MachineError):
-                    self.run.disk = self._machine.block_statistics().get(DISK_NAME)
+                    self.run.disk = self.machine.block_statistics().get(DISK_NAME)
         else:
             self.run.steps = self.timeline.steps
         return self.run
-
-    def _last_unit(self) -> str:
-        heard = self.heard()
-        return heard[-1].event.unit if heard else MACHINE
 
 
 def boot_in_machine(
@@ -242,45 +206,20 @@ def boot_in_machine(
     screenshot: Path | None = None,
     at_end: Callable[[LiveMachine], None] | None = None,
 ) -> MachineRun:
-    """Boot until the console says `until`, and take a picture. A boot that fails is a result; `at_end` runs at its end.
+    """Boot until the console says `until`. See `watch`; `at_end` gets the machine."""
 
-    Raises MachineError when QEMU itself does not work; a boot that takes longer than the timeout does not boot.
-    """
-    run = machine.run
-    deadline = machine.timeline.clock() + timeout_seconds
+    def wait(remaining: Remaining) -> None:
+        machine.wait_event(ROOTFS, "mounted", remaining())
+        machine.wait_for(until, remaining())
+        machine.timeline.note(LOGIN, "reached", until)
 
-    def remaining() -> float:
-        return max(0.0, deadline - machine.timeline.clock())
-
-    try:
-        with machine:
-            try:
-                machine.wait_event(ROOTFS, "mounted", remaining())
-                machine.wait_for(until, remaining())
-                machine.timeline.note(LOGIN, "reached", until)
-                run.seconds_to_end = machine.timeline.elapsed()
-                if screenshot is not None:
-                    machine.machine.screendump(screenshot)
-                    run.screenshot = screenshot
-                if at_end is not None:
-                    at_end(machine)
-            except MachineError as fault:
-                if not machine.machine.running:
-                    raise
-                run.failure = BootError(str(fault), hint=_last(fault.console))
-            finally:
-                machine.finish()
-    except MachineError:
-        raise
-    except Error as fault:
-        run.failure = fault
-        run.steps = run.steps or machine.timeline.steps
-    return run
-
-
-def _last(lines: Sequence[str]) -> str | None:
-    said = [line for line in lines if line.strip()]
-    return f"the console's last line: {said[-1].strip()}" if said else None
+    return watch(
+        machine,
+        wait,
+        timeout_seconds=timeout_seconds,
+        screenshot=screenshot,
+        at_end=None if at_end is None else lambda: at_end(machine),
+    )
 
 
 def _write(path: Path, content: memoryview) -> Path:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from bootpath.boot.guest.events import Event, parse_event
 from bootpath.boot.loader import Handover
 from bootpath.boot.placement import Placement
 from bootpath.boot.rootfs import ROOTFS
 from bootpath.boot.timeline import Step
-from bootpath.core import Error
+from bootpath.boot.watching import WatchedRun
 from bootpath.vm import BlockStatistics, ConsoleLine
 
 KERNEL = "kernel"
@@ -53,9 +52,9 @@ def _step(event: Event, offset: float) -> Step:
     return Step(event.unit, event.what, offset + event.seconds, 0.0, read, event.detail, failed=failed)
 
 
-@dataclass(slots=True)
-class MachineRun:
-    """What happened. Times are seconds since the loader began; `failure` is None when it booted.
+@dataclass(slots=True, kw_only=True)
+class MachineRun(WatchedRun):
+    """What happened in a machine with our guest. Times are seconds since the loader began.
 
     `fallback` is what lived had asked the physical disk for when the root was mounted, by its own count (empty: not
     mounted); `disk` is what QEMU says the guest read from the disk in all, None when the machine had ended by itself.
@@ -63,14 +62,9 @@ class MachineRun:
 
     handover: Handover | None = None
     placement: Placement | None = None
-    accelerator: str = ""
-    steps: Sequence[Step] = ()
     fallback: dict[str, int] | None = None
     disk: BlockStatistics | None = None
     seconds_to_root: float | None = None
-    seconds_to_end: float | None = None
-    screenshot: Path | None = None
-    failure: Error | None = None
 
     @property
     def mounted(self) -> bool:

@@ -44,41 +44,26 @@ def firmware_contradiction(options: argparse.Namespace) -> str | None:
 def run_firmware(options: argparse.Namespace) -> int:
     """Boot, say what was read, write the trace; raises what failed."""
     from bootpath.boot.firmwareboot import Firmware, FirmwareMachine, FirmwareSetup, boot_by_firmware
-    from bootpath.boot.machine import LOGIN_PATTERN
-    from bootpath.cli.console import emit, emit_json
-    from bootpath.cli.machine import interact, shown
+    from bootpath.cli.machine import boot_arguments, display, interface, machine_arguments, told
     from bootpath.report import firmware_json, render_firmware
-    from bootpath.vm import Display, Interface, choose_accelerator
 
     setup = FirmwareSetup(
         Firmware(options.firmware),
         memory_bytes=options.memory,
-        interface=Interface.AHCI if options.ahci else Interface.VIRTIO,
-        display=Display.VIRTIO_GPU if options.display or options.screenshot else Display.NONE,
+        interface=interface(options),
+        display=display(options),
     )
     with ExitStack() as stack:
-        machine = FirmwareMachine(
-            Path(options.disk),
-            setup,
-            accelerator=choose_accelerator().accelerator,
-            transcript=shown(stack) if options.serial else None,
-        )
-        result = boot_by_firmware(
-            machine,
-            until=options.until or LOGIN_PATTERN,
-            timeout_seconds=options.timeout,
-            screenshot=options.screenshot,
-            at_end=interact if options.serial else None,
-        )
+        machine = FirmwareMachine(Path(options.disk), setup, **machine_arguments(options, stack))
+        result = boot_by_firmware(machine, **boot_arguments(options))
     if options.record is not None:
         _record(options.record, options.disk, result)
-    if options.json:
-        emit_json(firmware_json(options.disk, result))
-    else:
-        emit(render_firmware(options.disk, result))
-    if result.failure is not None:
-        raise result.failure
-    return 0
+    return told(
+        options,
+        result,
+        lambda: firmware_json(options.disk, result),
+        lambda: render_firmware(options.disk, result),
+    )
 
 
 def _record(path: Path, disk: str, run: FirmwareRun) -> None:

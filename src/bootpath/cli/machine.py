@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bootpath.cli.arguments import duration, size
 from bootpath.cli.firmware import add_firmware_options, firmware_contradiction
 
 if TYPE_CHECKING:
-    from bootpath.boot import LiveMachine, Preload
-    from bootpath.boot.firmwareboot import FirmwareMachine
+    from bootpath.boot import Preload
+    from bootpath.boot.watching import WatchedMachine, WatchedRun
+    from bootpath.vm import Display, Interface
 
 DEFAULT_MEMORY = "512MiB"
 _LEAVE = b"\x1d"  # Ctrl-]
@@ -91,48 +93,83 @@ def contradiction(options: argparse.Namespace) -> str | None:
 
 def run_machine(options: argparse.Namespace, preload: Preload, password: bytes | None) -> int:
     """Boot, and say what happened; raises what failed."""
-
     from bootpath.boot import LiveMachine, MachineSetup, boot_in_machine
     from bootpath.boot.guest.settings import Settings
-    from bootpath.boot.machine import LOGIN_PATTERN
-    from bootpath.cli.console import emit, emit_json
     from bootpath.report import machine_json, render_machine
-    from bootpath.vm import Display, Interface, choose_accelerator
 
     setup = MachineSetup(
         preload=preload,
         memory_bytes=options.memory,
         disk_delay_seconds=None if options.no_disk else options.disk_delay,
         appears=Path(options.others[0]) if options.others else None,
-        interface=Interface.AHCI if options.ahci else Interface.VIRTIO,
+        interface=interface(options),
         settings=Settings(classic=options.classic, deadline=options.deadline),
         password=password,
         kernel=options.kernel,
         initrd=options.initrd,
-        display=Display.VIRTIO_GPU if options.display or options.screenshot else Display.NONE,
+        display=display(options),
         command_line=options.append,
     )
     with ExitStack() as stack:
-        machine = LiveMachine(
-            Path(options.disk),
-            setup,
-            accelerator=choose_accelerator().accelerator,
-            transcript=shown(stack) if options.serial else None,
-        )
-        result = boot_in_machine(
-            machine,
-            until=options.until or LOGIN_PATTERN,
-            timeout_seconds=options.timeout,
-            screenshot=options.screenshot,
-            at_end=interact if options.serial else None,
-        )
+        machine = LiveMachine(Path(options.disk), setup, **machine_arguments(options, stack))
+        result = boot_in_machine(machine, **boot_arguments(options))
+    mode = "classic" if options.classic else "live"
+    return told(
+        options,
+        result,
+        lambda: machine_json(options.disk, result, mode=mode, preload=preload.kind.value),
+        lambda: render_machine(options.disk, result),
+    )
+
+
+def interface(options: argparse.Namespace) -> Interface:
+    """How the disk is attached."""
+    from bootpath.vm import Interface
+
+    return Interface.AHCI if options.ahci else Interface.VIRTIO
+
+
+def display(options: argparse.Namespace) -> Display:
+    """The graphics card, if one is wanted."""
+    from bootpath.vm import Display
+
+    return Display.VIRTIO_GPU if options.display or options.screenshot else Display.NONE
+
+
+def machine_arguments(options: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
+    """What every `WatchedMachine` is made with; its console is shown until the stack unwinds."""
+    from bootpath.vm import choose_accelerator
+
+    return {
+        "accelerator": choose_accelerator().accelerator,
+        "transcript": shown(stack) if options.serial else None,
+    }
+
+
+def boot_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """What every boot in a machine is asked for."""
+    from bootpath.boot.watching import LOGIN_PATTERN
+
+    return {
+        "until": options.until or LOGIN_PATTERN,
+        "timeout_seconds": options.timeout,
+        "screenshot": options.screenshot,
+        "at_end": interact if options.serial else None,
+    }
+
+
+def told(
+    options: argparse.Namespace, run: WatchedRun, as_json: Callable[[], dict[str, Any]], as_text: Callable[[], str]
+) -> int:
+    """Print what happened; 0, or raise what failed."""
+    from bootpath.cli.console import emit, emit_json
+
     if options.json:
-        mode = "classic" if options.classic else "live"
-        emit_json(machine_json(options.disk, result, mode=mode, preload=preload.kind.value))
+        emit_json(as_json())
     else:
-        emit(render_machine(options.disk, result))
-    if result.failure is not None:
-        raise result.failure
+        emit(as_text())
+    if run.failure is not None:
+        raise run.failure
     return 0
 
 
@@ -157,7 +194,7 @@ def shown(stack: ExitStack) -> Path:
     return Path(f"/proc/self/fd/{writing}")
 
 
-def interact(machine: LiveMachine | FirmwareMachine) -> None:
+def interact(machine: WatchedMachine[Any]) -> None:
     """Give the console to the person at the terminal, until the machine ends or Ctrl-] comes."""
     import os
     import select

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bootpath.report.text import columns
+from bootpath.report.timeline import outcome_json, outcome_lines, timeline_lines
 from bootpath.report.units import format_bytes, format_seconds, plural
 
 if TYPE_CHECKING:
@@ -18,11 +18,8 @@ def machine_json(name: str, run: MachineRun, *, mode: str, preload: str) -> dict
         "disk": name,
         "mode": mode,
         "preload": preload,
-        "accelerator": run.accelerator,
         "mounted": run.mounted,
-        "booted": run.failure is None,
         "seconds_to_root": run.seconds_to_root,
-        "seconds_to_end": run.seconds_to_end,
         "memory_bytes": None if placement is None else placement.memory_bytes,
         "reserved_bytes": None if placement is None else placement.reserved_bytes,
         "preload_bytes": 0 if handover is None else handover.preload_bytes,
@@ -38,41 +35,13 @@ def machine_json(name: str, run: MachineRun, *, mode: str, preload: str) -> dict
         "disk_reads": None
         if disk is None
         else {"operations": disk.read_operations, "bytes": disk.read_bytes, "failed": disk.failed_operations},
-        "screenshot": None if run.screenshot is None else str(run.screenshot),
-        "timeline": [
-            {
-                "actor": step.actor,
-                "what": step.what,
-                "start_seconds": round(step.start_seconds, 3),
-                "seconds": round(step.seconds, 3),
-                "bytes": step.bytes,
-                "detail": step.detail,
-                "failed": step.failed,
-            }
-            for step in run.steps
-        ],
-        "failure": None if run.failure is None else str(run.failure),
+        **outcome_json(run),
     }
 
 
 def render_machine(name: str, run: MachineRun) -> str:
     """``bootpath boot --vm``."""
-    lines = [name]
-    lines += columns(
-        [
-            (
-                f"{step.start_seconds:8.3f} s",
-                f"[{step.actor}]",
-                step.what,
-                format_bytes(step.bytes) if step.bytes else "",
-                "FAILED" if step.failed else format_seconds(step.seconds) if step.seconds else "",
-                step.detail,
-            )
-            for step in run.steps
-        ],
-        indent="",
-        right=frozenset({3, 4}),
-    )
+    lines = [name, *timeline_lines(run.steps)]
     if run.mounted:
         assert run.handover is not None
         assert run.placement is not None
@@ -89,10 +58,5 @@ def render_machine(name: str, run: MachineRun) -> str:
         )
     if run.disk is not None:
         lines.append(f"The machine read {format_bytes(run.disk.read_bytes)} from the disk in all")
-    if run.seconds_to_end is not None:
-        lines.append(f"Done after {format_seconds(run.seconds_to_end)}")
-    if run.failure is None:
-        lines.append("Verdict: boots")
-    else:
-        lines.append(f"Verdict: {'mounted, but the boot fails' if run.mounted else 'does not boot'}")
+    lines += outcome_lines(run, verdict="mounted, but the boot fails" if run.mounted else None)
     return "\n".join(lines)

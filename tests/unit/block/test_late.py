@@ -29,10 +29,21 @@ class Slot:
 
 
 def late_disk(
-    slot: Slot, time: FakeTime, *, deadline_seconds: float = 30, accept: Callable[[Device], None] | None = None
+    slot: Slot,
+    time: FakeTime,
+    *,
+    deadline_seconds: float = 30,
+    accept: Callable[[Device], None] | None = None,
+    patient: bool = False,
 ) -> LateDisk:
     return LateDisk(
-        slot, deadline_seconds=deadline_seconds, accept=accept, clock=time.clock, condition=time, name="the disk"
+        slot,
+        deadline_seconds=deadline_seconds,
+        accept=accept,
+        patient=patient,
+        clock=time.clock,
+        condition=time,
+        name="the disk",
     )
 
 
@@ -175,6 +186,44 @@ def test_a_refused_disk_is_an_error_for_every_request_and_judged_once() -> None:
     assert wrong.closed == slot.looks  # every one that was opened is closed
     assert late.get_nowait() is None
     assert time.waits == []
+
+
+def test_a_patient_late_disk_waits_on_after_a_refusal() -> None:
+    slot, time = Slot(), FakeTime()
+    late = late_disk(slot, time, accept=refuse_tag(pattern(0, 512)), patient=True)
+    slot.disk = disk(4096, tag=1, identity=Identity("sdb"))
+    right = disk(4096, identity=Identity("sdc"))
+    time.schedule.append((15, lambda: setattr(slot, "disk", right)))
+    assert late.get() is right
+    assert 15 <= time.now <= 15.2
+
+
+def test_a_patient_late_disk_says_at_its_deadline_why_it_refused() -> None:
+    slot, time = Slot(), FakeTime()
+    late = late_disk(slot, time, accept=refuse_tag(pattern(0, 512)), patient=True)
+    slot.disk = disk(4096, tag=1, identity=Identity("sdb"))
+    with pytest.raises(DeviceError, match="disk refused: sdb: wrong disk"):
+        late.get()
+    assert time.now == 30
+    with pytest.raises(DeviceError, match="disk refused"):
+        late.get()
+    assert time.now == 30, "it is overdue: nobody waits again"
+
+
+def test_a_look_is_one_look() -> None:
+    slot, time = Slot(), FakeTime()
+    late = late_disk(slot, time, accept=refuse_tag(pattern(0, 512)), patient=True)
+    assert late.look() is None
+    assert late.refusal is None
+    slot.disk = disk(4096, tag=1, identity=Identity("sdb"))
+    assert late.look() is None
+    assert late.refusal == "sdb: wrong disk"
+    slot.disk = disk(4096, identity=Identity("sdc"))
+    assert late.look() is slot.disk
+    assert late.look() is slot.disk
+    assert time.waits == []
+    late.close()
+    assert late.look() is None
 
 
 def test_another_disk_is_judged_anew() -> None:

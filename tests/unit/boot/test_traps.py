@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -18,9 +19,9 @@ import pytest
 from bootpath.block import Fault, FileDevice, MemoryDevice, parse_rules
 from bootpath.boot import Mode, Preload, PreloadKind, Rehearsal, Setup, Timeline, load, plan_boot, rehearse
 from bootpath.boot.drivers import Drivers
-from bootpath.boot.lived import start_lived
+from bootpath.boot.lived import Finder, start_lived
 from bootpath.boot.memory import Memory
-from bootpath.core import BootError, DeviceError, Extent, FormatError, checked
+from bootpath.core import BootError, Device, DeviceError, Extent, FormatError, checked
 from bootpath.formats import parse_handoff
 from bootpath.fs import RedoxFS
 from tests.support.images import FAR_FILE, MIB, digest, make_image, make_tree
@@ -158,3 +159,28 @@ def test_memory_that_was_not_handed_over() -> None:
     assert parse_handoff(environment).is_live
     with pytest.raises(BootError, match="not handed over"):
         start(environment, Memory())
+
+
+# Disks that go while they are looked at
+
+
+def test_a_disk_that_goes_between_the_look_and_the_judgement(shared: Shared) -> None:
+    handover = boot(shared.image, FULL).handover
+    assert handover is not None
+    handoff = parse_handoff(handover.environment)
+    assert handoff.live_addr is not None
+    preload = handover.memory.at(handoff.live_addr, handoff.live_size_bytes or 0, what="preload")
+    disk = MemoryDevice(8 * MIB)
+
+    class Pulled:
+        looks = 0
+
+        def present(self) -> Sequence[Device]:
+            self.looks += 1
+            return [disk] if self.looks == 1 else []
+
+    finder = Finder(handoff, preload, Pulled())
+    candidate = finder.find()
+    assert candidate is not None
+    with pytest.raises(DeviceError, match="has gone while it was looked at"):
+        finder.judge(candidate)

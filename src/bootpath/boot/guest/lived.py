@@ -63,7 +63,11 @@ class WatchedDisk(LateDisk):
 
     def __init__(self, finder: Finder, plan: LivePlan) -> None:
         super().__init__(
-            finder.find, accept=finder.judge, deadline_seconds=plan.settings.deadline, name="physical disk"
+            finder.find,
+            accept=finder.judge,
+            patient=True,
+            deadline_seconds=plan.settings.deadline,
+            name="physical disk",
         )
         self._tally = plan.tally
         self._tell = plan.tell
@@ -120,14 +124,11 @@ class Watch:
 
     def _judge(self, name: str) -> None:
         self._late.notify()
-        if not self._disks.present():  # a drive without a medium: nothing to judge, and `get` would wait
-            return
-        try:
-            disk = self._late.get()
-        except DeviceError as fault:
-            self._tell(DRIVERS, "disk refused", f"{name}: {fault}")
-        else:
+        disk = self._late.look()
+        if disk is not None:
             self._tell(DRIVERS, "disk accepted", disk.identity.name)
+        elif self._late.refusal is not None:  # else a drive without a medium
+            self._tell(DRIVERS, "disk refused", f"{name}: {self._late.refusal}")
 
 
 class Lived:
