@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::header::{self, Fields};
 use crate::nodes::{self, Attributes, Stat, Time};
 use crate::opening;
+use crate::span::Span;
 use crate::state::{settle, Fs, Tx, Volume, NAME_READS, UNLIMITED};
 use crate::walk::{self, Run};
 use crate::watch::Watcher;
@@ -25,38 +26,6 @@ const WRITE_BYTES: usize = 32 << 20;
 #[pyclass(frozen, module = "bootpath._native")]
 pub struct FileSystem {
     volume: Volume,
-}
-
-/// Memory of a Python buffer, used without the GIL while the buffer is exported.
-struct Span(*mut u8, usize);
-
-// SAFETY: the buffer outlives the call (its owner is on the caller's stack), and Python does not move exported memory.
-unsafe impl Send for Span {}
-
-impl Span {
-    fn of(buffer: &PyUntypedBuffer, write: bool) -> Result<Self, Failure> {
-        if !buffer.is_c_contiguous() || (write && buffer.readonly()) {
-            return Err(Failure::Misuse("the buffer is not contiguous, or not writable"));
-        }
-        Ok(Span(buffer.buf_ptr().cast(), buffer.len_bytes()))
-    }
-
-    fn bytes(&self) -> &[u8] {
-        // A buffer of no bytes may have no address.
-        if self.1 == 0 {
-            return &[];
-        }
-        // SAFETY: see Send; a caller that changes the buffer meanwhile gets what it wrote.
-        unsafe { std::slice::from_raw_parts(self.0, self.1) }
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        if self.1 == 0 {
-            return &mut [];
-        }
-        // SAFETY: as above, and the buffer is writable.
-        unsafe { std::slice::from_raw_parts_mut(self.0, self.1) }
-    }
 }
 
 fn device_name(device: &Bound<'_, PyAny>) -> PyResult<String> {

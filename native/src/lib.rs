@@ -1,4 +1,4 @@
-//! The redoxfs crate bound for bootpath, and nothing else.
+//! The redoxfs crate bound for bootpath, and two kernels that were measured to be worth it.
 //!
 //! ```text
 //! fs        the Python class: arguments in, values out
@@ -9,6 +9,8 @@
 //! mount     FUSE                                   header    header blocks
 //! disk      a bootpath device as the crate's disk  watch     what an operation may do to it
 //! guard     panics caught                          failure   what becomes which exception
+//! hashing   salted digests of many blocks          parity    Reed-Solomon parity of many codewords
+//! span      memory that Python lends              sha256pair  SHA-256 of two blocks at a time
 //! ```
 //!
 //! Nothing here can take the process down: panics are caught, work and memory are bounded by what was asked for and by
@@ -20,11 +22,16 @@ mod disk;
 mod failure;
 mod fs;
 mod guard;
+mod hashing;
 mod header;
 mod hosttree;
 mod mount;
 mod nodes;
 mod opening;
+mod parity;
+#[cfg(target_arch = "x86_64")]
+mod sha256pair;
+mod span;
 mod state;
 mod walk;
 mod watch;
@@ -56,6 +63,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<fs::FileSystem>()?;
     module.add_function(wrap_pyfunction!(parse_header, module)?)?;
     module.add_function(wrap_pyfunction!(measure, module)?)?;
+    module.add_function(wrap_pyfunction!(hashing::block_digests, module)?)?;
+    module.add_function(wrap_pyfunction!(hashing::fast_digests, module)?)?;
+    module.add_function(wrap_pyfunction!(parity::rs_parity, module)?)?;
     module.add("CrateError", module.py().get_type::<CrateError>())?;
     module.add("ImageError", module.py().get_type::<ImageError>())?;
     module.add("CratePanic", module.py().get_type::<CratePanic>())?;

@@ -1,4 +1,6 @@
-"""The redoxfs crate. Blocks are 4096 bytes, relative to the start of the file system; times are (seconds, nanoseconds).
+"""The redoxfs crate, and two kernels of dm-verity.
+
+Of the crate: blocks are 4096 bytes, relative to the start of the file system; times are (seconds, nanoseconds).
 
 Raises CrateError, ImageError and CratePanic, which `bootpath.fs` turns into the package's errors; DeviceError and
 FileSystemError of `bootpath.core`; and whatever a device or callback raises, unchanged.
@@ -26,6 +28,9 @@ class CratePanic(Exception): ...  # noqa: N818 - it is one, and says so
 
 def parse_header(block: bytes) -> Fields | None: ...
 def measure(root: str | PathLike[str]) -> Totals: ...
+def block_digests(content: Buffer, block_bytes: int, salt: bytes, algorithm: str, salt_first: bool) -> bytes: ...
+def fast_digests() -> list[str]: ...
+def rs_parity(message: Buffer, roots: int) -> bytes: ...
 
 @final
 class FileSystem:

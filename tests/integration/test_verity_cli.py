@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from base64 import b64decode
 from pathlib import Path
 from random import Random
 
 import jsonschema
 import pytest
 
+from bootpath.block import FileDevice
+from bootpath.block.verityrow import verity_of_row
 from bootpath.cli.main import main
+from bootpath.core import read_bytes
+from bootpath.formats import parse_row, parse_verity_signature
+from bootpath.formats.veritytable import parse_verity_args
 from tests.integration.test_veritysetup import veritysetup
+from tests.support.certificates import NOW, make_identity
+from tests.support.tools import tool
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schemas/verity.json").read_text())
 BLOCKS = 300
@@ -89,3 +99,177 @@ def test_what_is_no_hash_area(content: bytes, message: str, tmp_path: Path, caps
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def spoil(path: Path, *blocks: int) -> None:
+    with path.open("r+b") as file:
+        for block in blocks:
+            file.seek(block * 4096)
+            file.write(bytes(4096))
+
+
+def test_parity_is_theirs_and_mends(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ours, theirs = ("--fec-device", tmp_path / "f"), ("--fec-device", tmp_path / "tf")
+    made = json_of(capsys, "format", data, tmp_path / "h", *ours, "--salt", "00", "--fec-roots", "3")
+    root = str(made["root_hash"])
+    assert (made["fec_roots"], made["fec_blocks"]) == (3, 6)
+    (tmp_path / "th").touch()
+    options = ("--salt", "00", "--uuid", str(made["uuid"]), "--fec-roots", "3")
+    dumped = veritysetup("format", data, tmp_path / "th", *theirs, *options)
+    assert "FEC blocks:     \t6\n" in dumped
+    assert (tmp_path / "f").read_bytes() == (tmp_path / "tf").read_bytes()
+    assert json_of(capsys, "dump", tmp_path / "h", *ours, "--fec-roots", "3")["fec_covered_blocks"] == 304
+
+    spoil(data, 7, 8, 200)
+    verify = ("verify", data, tmp_path / "h", root)
+    assert main(["verity", *map(str, verify)]) == 3
+    capsys.readouterr()
+    assert main(["verity", *map(str, (*verify, *theirs, "--fec-roots", "3"))]) == 0
+    shown = capsys.readouterr()
+    assert "parity can rebuild it, and all that do not: 3" in shown.err
+    assert "verified, 300 blocks" in shown.out
+    found = json_of(capsys, *verify, *ours, "--fec-roots", "3")
+    assert (found["verified"], found["mended_blocks"]) == (True, 3)
+    spoil(data, *range(8))  # more than three of a codeword
+    assert main(["verity", *map(str, (*verify, *ours, "--fec-roots", "3", "--json"))]) == 3
+    found = json.loads(capsys.readouterr().out)
+    jsonschema.validate(found, SCHEMA)
+    assert (found["verified"], found["mended_blocks"]) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--fec-device", "{data}"), "lies in the data"),
+        (("--fec-device", "{hashes}", "--fec-offset", "4096"), "fec_blocks is"),
+        (("--fec-device", "{data}.fec", "--fec-offset", "77"), "fec offset is 77"),
+        (("--fec-device", "{data}.fec", "--fec-roots", "1"), "fec_roots is 1"),
+        (("--fec-device", "{data}.fec", "--hash-block-size", "1024"), "hash_block_size is 1024"),
+    ],
+)
+def test_parity_that_cannot_be(
+    options: tuple[str, ...], message: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, hashes = data.read_bytes(), tmp_path / "h"
+    words = [option.format(data=data, hashes=hashes) for option in options]
+    assert main(["verity", "format", str(data), str(hashes), *words]) == 1
+    assert message in capsys.readouterr().err
+    assert data.read_bytes() == before
+    assert not hashes.exists()
+
+
+@pytest.fixture
+def signed(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """The directory of a volume with a signature and its certificate."""
+    identity = make_identity(days=10000)
+    (tmp_path / "key").write_bytes(identity.key)
+    (tmp_path / "certificate").write_bytes(identity.certificate)
+    json_of(capsys, "format", data, tmp_path / "h", "--root-hash-file", tmp_path / "root")
+    where = (
+        "--root-hash-file",
+        tmp_path / "root",
+        "--key",
+        tmp_path / "key",
+        "--certificate",
+        tmp_path / "certificate",
+    )
+    said = json_of(capsys, "sign", *where, "-o", tmp_path / "p7s", "--json-partition", tmp_path / "partition")
+    value = parse_verity_signature((tmp_path / "partition").read_bytes())
+    assert value.root_hash.hex() == said["root_hash"] == (tmp_path / "root").read_text()
+    assert value.signature == b64decode(str(said["signature"])) == (tmp_path / "p7s").read_bytes()
+    assert value.certificate_fingerprint is not None
+    assert value.certificate_fingerprint.hex() == said["certificate_fingerprint"]
+    return tmp_path
+
+
+def opening(directory: Path, *more: str | Path) -> list[str]:
+    common = (directory / "root.img", directory / "h", "--root-hash-file", directory / "root")
+    return ["verity", "open", *map(str, (*common, *more))]
+
+
+@pytest.mark.parametrize("signature", ["p7s", "partition"])
+def test_a_row_of_a_signed_volume(signature: str, signed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--root-hash-signature", signed / signature, "--certificate", signed / "certificate", "--table")
+    assert main(opening(signed, *options, "--check-at-most-once")) == 0
+    shown = capsys.readouterr()
+    assert "signed by CN=tester" in shown.err
+    row = parse_row(shown.out.strip())
+    assert (row.num_sectors, row.target) == (BLOCKS * 8, "verity")
+    device = verity_of_row(parse_verity_args(row.args), FileDevice.open)
+    assert device.options.check_at_most_once
+    assert read_bytes(device, 0, device.size_bytes) == (signed / "root.img").read_bytes()
+
+
+def test_a_row_with_parity(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parity = ("--fec-device", str(tmp_path / "f"), "--fec-offset", "8192")
+    json_of(capsys, "format", data, tmp_path / "h", "--root-hash-file", tmp_path / "root", *parity)
+    assert main(opening(tmp_path, *parity, "--table")) == 0
+    row = capsys.readouterr().out.strip()
+    expected = f" 8 use_fec_from_device {tmp_path}/f fec_blocks 304 fec_start 2 fec_roots 2"
+    assert row.endswith(expected)
+    content = data.read_bytes()
+    spoil(data, 5)
+    device = verity_of_row(parse_verity_args(parse_row(row).args), FileDevice.open)
+    assert read_bytes(device, 0, device.size_bytes) == content
+
+
+def test_nothing_is_opened_with_a_signature_that_does_not_verify(
+    signed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stranger, old = make_identity(serial=8, days=10000), make_identity(start=NOW.replace(year=2001))
+    (signed / "stranger").write_bytes(stranger.certificate)
+    (signed / "old-key").write_bytes(old.key)
+    (signed / "old").write_bytes(old.certificate)
+    (signed / "junk").write_bytes(b"junk")
+    (signed / "other").write_bytes(json.dumps({"rootHash": "ab" * 32, "signature": "YQ=="}).encode())
+    sign = ("sign", "--root-hash-file", signed / "root", "--key", signed / "old-key", "--certificate", signed / "old")
+    json_of(capsys, *sign, "-o", signed / "old-p7s")
+    served = signed / "served"
+    for signature, certificate, message in (
+        ("p7s", "stranger", "none of those that are trusted"),
+        ("old-p7s", "old", "expired at 2001"),
+        ("junk", "certificate", "not a signature"),
+        ("other", "certificate", "another root hash"),
+    ):
+        options = ("--root-hash-signature", signed / signature, "--certificate", signed / certificate)
+        assert main(opening(signed, *options, "--run", f"touch {served}")) == 3, signature
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+    assert not served.exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--certificate", "c"), ("--root-hash-signature", "s"), ("--ignore-corruption", "--panic-on-corruption")],
+)
+def test_options_that_contradict(options: tuple[str, ...], signed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as failure:
+        main(opening(signed, "--table", *options))
+    assert failure.value.code == 2
+
+
+def test_a_volume_is_served_and_checked_at_every_read(signed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy, nbdcopy = signed / "copy", tool("nbdcopy")
+    options = ("--root-hash-signature", signed / "p7s", "--certificate", signed / "certificate")
+
+    def serve() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "bootpath", *opening(signed, *options, "--run", f"{nbdcopy} $uri {copy}")]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    done = serve()
+    assert done.returncode == 0, done.stderr
+    assert copy.read_bytes() == (signed / "root.img").read_bytes()
+    spoil(signed / "root.img", 250)
+    done = serve()
+    assert done.returncode != 0
+    assert "Input/output error" in done.stderr
+
+
+def test_signing_needs_to_know_where_to(signed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--key", signed / "key", "--certificate", signed / "certificate")
+    with pytest.raises(SystemExit) as failure:
+        main(["verity", "sign", "ab" * 32, *map(str, options)])
+    assert failure.value.code == 2
+    assert main(["verity", "sign", "ab" * 31, *map(str, options), "--json"]) == 1
+    assert "root hash is" in capsys.readouterr().err

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bootpath.cli.arguments import add_json, uuid
+from bootpath.cli.verityopen import add_opening, serve
+from bootpath.cli.veritysign import add_signing, sign
+from bootpath.cli.verityvolumes import fec_place, open_volume, parameters_of, root_hash_of, same_device
 
 if TYPE_CHECKING:
-    from bootpath.formats import VerityParameters
-    from bootpath.image.verityvolume import HashArea, Volume
+    from bootpath.image.verityparity import FecArea
+    from bootpath.image.verityvolume import HashArea
 
-HELP = "make and check dm-verity volumes, with veritysetup's names"
+HELP = "make, check, sign and open dm-verity volumes, with veritysetup's names"
 EPILOG = """\
-The superblock, the tree and the root hash are those of veritysetup, byte for byte. DATA and HASH are files or block
-devices, and for verify and dump also nbd:// and https:// URIs; both may be the same, with --hash-offset.
-verify exits with 3 when something does not match.
+The superblock, the tree, the parity and the root hash are those of veritysetup, byte for byte. DATA and HASH are files
+or block devices, and but for format also nbd:// and https:// URIs; they may be the same, with --hash-offset.
+Where veritysetup hands a volume to the kernel, open serves it by NBD: every block is checked when it is read.
 
 examples:
   bootpath verity format root.img root.verity --root-hash-file root.hash
+  bootpath verity format root.img root.verity --fec-device root.fec --root-hash-file root.hash
   bootpath verity verify root.img root.verity --root-hash-file root.hash
   bootpath verity dump root.verity
   bootpath verity format disk.img disk.img --data-blocks 65536 --hash-offset 268435456
+  bootpath verity sign --root-hash-file root.hash --key k.pem --certificate c.pem -o s.p7s
+  bootpath verity open root.img root.verity --root-hash-file root.hash --run 'nbdcopy $uri copy.img'
+  bootpath verity open root.img root.verity --root-hash-file root.hash --root-hash-signature s.p7s --certificate c.pem
+  bootpath verity open root.img root.verity --root-hash-file root.hash --table
+
+exit codes: 0 good, 1 failed, 2 usage, 3 something does not match, or a signature does not verify
 """
 
 
@@ -33,36 +44,64 @@ def configure(commands: Any, name: str) -> None:
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     make = actions.add_parser("format", help="write a hash area", description="Write the hash area of DATA.")
-    verify = actions.add_parser("verify", help="check everything", description="Read and check a whole volume.")
+    verify = actions.add_parser(
+        "verify",
+        help="check everything",
+        description="Read and check a whole volume. With parity, blocks that it can rebuild count as good.",
+    )
     dump = actions.add_parser("dump", help="show a superblock", description="Show what a superblock says.")
-    for action in (make, verify):
+    signing = actions.add_parser("sign", help="sign a root hash", description="Sign a root hash, as Linux wants it.")
+    opening = actions.add_parser(
+        "open",
+        help="serve a volume, every block checked",
+        description="Serve a volume to NBD clients. Nothing is served before the signature, if any, is checked.",
+    )
+    for action in (make, verify, opening):
         action.add_argument("data", metavar="DATA", help="what is protected")
-    for action in (make, verify, dump):
-        action.add_argument("hashes", metavar="HASH", help="where the hash area is")
-        action.add_argument(
-            "--hash-offset", type=int, default=0, metavar="BYTES", help="where in HASH the area begins (default: 0)"
-        )
-        add_json(action)
-    verify.add_argument("root_hash", metavar="ROOT_HASH", nargs="?", help="the root hash in hexadecimal")
-    for action in (make, verify):
+    for action in (make, verify, dump, opening):
+        _add_areas(action)
+    for action in (verify, signing, opening):
+        action.add_argument("root_hash", metavar="ROOT_HASH", nargs="?", help="the root hash in hexadecimal")
+    for action in (make, verify, signing, opening):
         action.add_argument("--root-hash-file", type=Path, metavar="F", help="file with the root hash")
-        action.add_argument("--no-superblock", action="store_true", help="there is none; everything is said here")
-        group = action.add_argument_group("parameters, for format or without a superblock")
-        group.add_argument("--hash", default="sha256", metavar="NAME", help="algorithm (default: sha256)")
-        group.add_argument("--format", type=int, default=1, choices=(0, 1), help="0 is Chrome OS's (default: 1)")
-        group.add_argument("--data-block-size", type=int, default=4096, metavar="BYTES", help="(default: 4096)")
-        group.add_argument("--hash-block-size", type=int, default=4096, metavar="BYTES", help="(default: 4096)")
-        group.add_argument("--data-blocks", type=int, metavar="N", help="protect N blocks (default: all of DATA)")
-        group.add_argument("--salt", metavar="HEX", help="or - for none (default: 32 random bytes)")
+    for action in (make, verify, opening):
+        _add_parameters(action)
     make.add_argument("--uuid", type=uuid, metavar="UUID", help="UUID of the superblock (default: random)")
-    parser.set_defaults(run=run, parser=verify)
+    for action in (make, verify, dump, signing):
+        add_json(action)
+    add_signing(signing)
+    add_opening(opening)
+    for action in (make, verify, dump, signing, opening):
+        action.set_defaults(parser=action)
+    parser.set_defaults(run=run)
+
+
+def _add_areas(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("hashes", metavar="HASH", help="where the hash area is")
+    parser.add_argument(
+        "--hash-offset", type=int, default=0, metavar="BYTES", help="where in HASH the area begins (default: 0)"
+    )
+    group = parser.add_argument_group("parity, for forward error correction")
+    group.add_argument("--fec-device", metavar="F", help="where the parity is; may be DATA or HASH, with --fec-offset")
+    group.add_argument("--fec-offset", type=int, default=0, metavar="BYTES", help="where in F it begins (default: 0)")
+    group.add_argument("--fec-roots", type=int, default=2, metavar="N", help="bytes for each 255, 2 to 24 (default: 2)")
+
+
+def _add_parameters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-superblock", action="store_true", help="there is none; everything is said here")
+    group = parser.add_argument_group("parameters, for format or without a superblock")
+    group.add_argument("--hash", default="sha256", metavar="NAME", help="algorithm (default: sha256)")
+    group.add_argument("--format", type=int, default=1, choices=(0, 1), help="0 is Chrome OS's (default: 1)")
+    group.add_argument("--data-block-size", type=int, default=4096, metavar="BYTES", help="(default: 4096)")
+    group.add_argument("--hash-block-size", type=int, default=4096, metavar="BYTES", help="(default: 4096)")
+    group.add_argument("--data-blocks", type=int, metavar="N", help="protect N blocks (default: all of DATA)")
+    group.add_argument("--salt", metavar="HEX", help="or - for none (default: 32 random bytes)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Do what was asked for."""
-    if options.action == "format":
-        return _format(options)
-    return _verify(options) if options.action == "verify" else _dump(options)
+    actions = {"format": _format, "verify": _verify, "dump": _dump, "sign": sign, "open": serve}
+    return actions[options.action](options)
 
 
 def _format(options: argparse.Namespace) -> int:
@@ -76,49 +115,60 @@ def _format(options: argparse.Namespace) -> int:
     device = FileDevice.open(options.data)
     device.close()
     blocks = data_blocks_of(device.size_bytes, options.data_block_size, limit=options.data_blocks)
-    parameters = _parameters(options, blocks, default_salt=os.urandom(32))
+    parameters = parameters_of(options, blocks, default_salt=os.urandom(32))
     with progress_bar("hashing") as progress:
-        root_hash, area = format_volume(
+        made = format_volume(
             options.data,
             options.hashes,
             parameters,
             uuid=None if options.no_superblock else options.uuid or uuid4(),
             offset=options.hash_offset,
+            fec=fec_place(options),
             progress=lambda done: progress(done, parameters.data_bytes, options.data),
         )
     if options.root_hash_file is not None:
-        options.root_hash_file.write_text(root_hash.hex())
-    _show(options, area, root_hash=root_hash.hex())
+        options.root_hash_file.write_text(made.root_hash.hex())
+    _show(options, made.area, made.fec, root_hash=made.root_hash.hex())
     return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from bootpath.cli.console import emit, progress_bar
-    from bootpath.core import IntegrityError
+    from bootpath.cli.console import emit, note, progress_bar
+    from bootpath.core import DeviceError, IntegrityError
 
-    if (options.root_hash is None) == (options.root_hash_file is None):
-        options.parser.error("give the root hash, or --root-hash-file")
-    text = options.root_hash if options.root_hash_file is None else _short_text(options.root_hash_file)
-    volume = _open(options, text)
-    try:
+    with ExitStack() as stack:
+        volume = open_volume(options, root_hash_of(options), stack)
+        blocks, total = volume.area.parameters.data_blocks, volume.area.parameters.data_bytes
         with progress_bar("checking") as progress:
-            found = volume.check(lambda done: progress(done, volume.area.parameters.data_bytes, options.data))
-    finally:
-        volume.close()
-    wrong = [
-        {"what": "data" if each.level < 0 else "hash", "level": max(each.level, 0), "block": each.block}
-        for each in found
-    ]
+            found = volume.check(lambda done: progress(done, total, options.data))
+        wrong = [
+            {"what": "data" if each.level < 0 else "hash", "level": max(each.level, 0), "block": each.block}
+            for each in found
+        ]
+        more: dict[str, object] = {}
+        fault: DeviceError | None = None
+        if wrong:
+            level = "" if wrong[0]["what"] == "data" else f" of level {wrong[0]['level']}"
+            first = f"{wrong[0]['what']} block {wrong[0]['block']}{level} does not match"
+            fault = IntegrityError(f"not verified: {first}", where=options.data)
+        if wrong and volume.parity is not None:
+            try:
+                with progress_bar("mending") as progress:
+                    more["mended_blocks"] = volume.mend(lambda done: progress(done, total, options.data))
+            except DeviceError as error:
+                more["mended_blocks"] = None
+                fault = error
+            else:
+                note(f"{options.data}: {first}; parity can rebuild it, and all that do not: {more['mended_blocks']}")
+                fault = None
     if options.json:
-        _show(options, volume.area, root_hash=volume.root_hash.hex(), verified=not wrong, mismatches=wrong)
-    elif not wrong:
-        emit(f"{options.data}: verified, {volume.area.parameters.data_blocks} blocks")
-    if wrong:
-        first = wrong[0]
-        level = "" if first["what"] == "data" else f" of level {first['level']}"
-        raise IntegrityError(
-            f"not verified: {first['what']} block {first['block']}{level} does not match", where=options.data
+        _show(
+            options, volume.area, None, root_hash=volume.root_hash.hex(), verified=not fault, mismatches=wrong, **more
         )
+    elif fault is None:
+        emit(f"{options.data}: verified, {blocks} blocks")
+    if fault is not None:
+        raise fault
     return 0
 
 
@@ -126,53 +176,23 @@ def _dump(options: argparse.Namespace) -> int:
     from contextlib import closing
 
     from bootpath.block import open_device
-    from bootpath.image.verityvolume import read_hash_area
+    from bootpath.image.verityvolume import open_parity, read_hash_area
 
     with closing(open_device(options.hashes)) as hashes:
-        _show(options, read_hash_area(hashes, options.hash_offset))
+        area = read_hash_area(hashes, options.hash_offset)
+        fec = None
+        place = fec_place(options)
+        if place is not None:
+            from bootpath.image.verityparity import FecArea
+
+            with closing(open_device(options.fec_device)) as device:
+                found = open_parity(device, area, hashes, place, on_hash_device=same_device(place.path, options.hashes))
+            fec = FecArea(found.parameters, found.offset_bytes)
+        _show(options, area, fec)
     return 0
 
 
-def _open(options: argparse.Namespace, root_hash: str) -> Volume:
-    from contextlib import ExitStack
-
-    from bootpath.block import open_device
-    from bootpath.image.verityvolume import Volume, described_area, read_hash_area
-
-    with ExitStack() as stack:
-        data = open_device(options.data)
-        stack.callback(data.close)
-        hashes = open_device(options.hashes)
-        stack.callback(hashes.close)
-        if options.no_superblock:
-            parameters = _parameters(options, 1, default_salt=b"")
-            area = described_area(parameters, data, offset=options.hash_offset, limit=options.data_blocks)
-        else:
-            area = read_hash_area(hashes, options.hash_offset)
-        volume = Volume.open(data, hashes, area, root_hash)
-        stack.pop_all()
-    return volume
-
-
-def _parameters(options: argparse.Namespace, blocks: int, *, default_salt: bytes) -> VerityParameters:
-    from bootpath.core import FormatError
-    from bootpath.formats import VerityParameters
-
-    try:
-        salt = default_salt if options.salt is None else b"" if options.salt == "-" else bytes.fromhex(options.salt)
-    except ValueError:
-        raise FormatError("salt is", where="verity", found=options.salt[:80], expected="hexadecimal digits") from None
-    return VerityParameters(
-        blocks, options.hash, salt, options.data_block_size, options.hash_block_size, options.format
-    )
-
-
-def _short_text(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.read(1024).decode("ascii", "replace").strip()
-
-
-def _show(options: argparse.Namespace, area: HashArea, **more: object) -> None:
+def _show(options: argparse.Namespace, area: HashArea, fec: FecArea | None = None, **more: object) -> None:
     """The area as veritysetup shows it, or as JSON (docs/schemas/verity.json)."""
     from bootpath.cli.console import emit, emit_json
 
@@ -188,12 +208,19 @@ def _show(options: argparse.Namespace, area: HashArea, **more: object) -> None:
         "salt": of.salt.hex() or None,
         "hash_offset": area.offset,
         "hash_start_block": area.start_block,
-        **more,
     }
+    if fec is not None:
+        value |= {
+            "fec_roots": fec.shape.roots,
+            "fec_blocks": fec.shape.parity_bytes // fec.shape.block_size,
+            "fec_covered_blocks": fec.shape.blocks,
+            "fec_offset": fec.offset,
+        }
+    value |= more
     if options.json:
         emit_json(value)
         return
-    names = {"uuid": "UUID", "algorithm": "hash algorithm"}
+    names = {"uuid": "UUID", "algorithm": "hash algorithm", "fec_roots": "FEC RS roots", "fec_blocks": "FEC blocks"}
     for name, each in value.items():
         label = names.get(name, name.replace("_", " "))
         emit(f"{label[0].upper() + label[1:] + ':':<18}{'-' if each is None else each}")

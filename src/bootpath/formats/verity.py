@@ -26,10 +26,12 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 from uuid import UUID
 
+from bootpath.core.device import Buffer
 from bootpath.core.errors import FormatError
 
 SUPERBLOCK_BYTES = 512
@@ -206,29 +208,55 @@ def parse_root_hash(text: str, parameters: VerityParameters) -> bytes:
     return root_hash
 
 
+NativeDigests: TypeAlias = Callable[[Buffer, int, bytes, str, bool], bytes]
+
+
 class BlockHasher:
-    """Salted digests of blocks. For several threads at a time."""
+    """Salted digests of blocks. For several threads at a time.
 
-    def __init__(self, parameters: VerityParameters) -> None:
+    What the native module is fast with it hashes, all blocks of a call without the interpreter; hashlib does the rest,
+    everything where there is no native module (in a guest), and everything when not `native` (docs/adr/0007).
+    """
+
+    def __init__(self, parameters: VerityParameters, *, native: bool = True) -> None:
+        self._algorithm, self._salt = parameters.algorithm, parameters.salt
+        self._salt_first = parameters.hash_type == 1
+        self._digest_bytes = parameters.digest_bytes
+        self._native = _native_digests(parameters.algorithm) if native else None
         # To be copied for every block; it has taken the salt already where that comes first.
-        self._seed = hashlib.new(parameters.algorithm, parameters.salt if parameters.hash_type else b"")
-        self._tail = b"" if parameters.hash_type else parameters.salt
+        self._seed = hashlib.new(parameters.algorithm, parameters.salt if self._salt_first else b"")
+        self._tail = b"" if self._salt_first else parameters.salt
 
-    def digests(self, content: bytes | memoryview, block_size: int) -> list[bytes]:
-        """The digests of a row of blocks of `block_size` bytes."""
+    def packed(self, content: Buffer, block_size: int) -> bytes:
+        """The digests of a row of whole blocks of `block_size` bytes, one directly after the other."""
+        if self._native is not None:
+            return self._native(content, block_size, self._salt, self._algorithm, self._salt_first)
         copy, tail, view = self._seed.copy, self._tail, memoryview(content)
-        found = []
+        found = bytearray()
         for position in range(0, len(view), block_size):
             state = copy()
             state.update(view[position : position + block_size])
             if tail:
                 state.update(tail)
-            found.append(state.digest())
-        return found
+            found += state.digest()
+        return bytes(found)
 
-    def digest(self, block: bytes | memoryview) -> bytes:
+    def digests(self, content: Buffer, block_size: int) -> list[bytes]:
+        """The same as a list."""
+        packed, size = self.packed(content, block_size), self._digest_bytes
+        return [packed[position : position + size] for position in range(0, len(packed), size)]
+
+    def digest(self, block: Buffer) -> bytes:
         """The digest of one block."""
-        return self.digests(block, len(block))[0]
+        return self.packed(block, len(block))
+
+
+def _native_digests(algorithm: str) -> NativeDigests | None:
+    try:
+        from bootpath._native import block_digests, fast_digests
+    except ImportError:
+        return None
+    return block_digests if algorithm in fast_digests() else None
 
 
 def _fault(what: str, found: object, expected: str) -> FormatError:

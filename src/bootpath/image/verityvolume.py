@@ -1,4 +1,4 @@
-"""A verity volume: data and hash area, in two places or in one, with a superblock or described by hand.
+"""A verity volume: data, hash area and parity, in several places or in one, with a superblock or described by hand.
 
 The superblock is written last, so that an interrupted format leaves nothing that looks finished; what there was before
 at its place is wiped first.
@@ -16,6 +16,7 @@ from uuid import UUID
 
 from bootpath.block import FileDevice
 from bootpath.block.verity import Verity, VerityOptions
+from bootpath.block.verityrepair import ParityArea
 from bootpath.core import Device, DeviceError, FormatError, read_bytes
 from bootpath.formats.verity import (
     SUPERBLOCK_BYTES,
@@ -26,7 +27,10 @@ from bootpath.formats.verity import (
     parse_verity_superblock,
     tree_start,
 )
+from bootpath.image.verityparity import FecArea, build_parity, fec_area
 from bootpath.image.veritytree import Mismatch, Progress, build_tree, check_tree
+
+_READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,24 @@ def data_blocks_of(data_bytes: int, block_size: int, *, limit: int | None = None
     return blocks
 
 
+@dataclass(frozen=True, slots=True)
+class FecPlace:
+    """Where the parity of a volume is to be, or is: the file, the byte in it, and how much of it."""
+
+    path: str | os.PathLike[str]
+    offset: int = 0
+    roots: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Formatted:
+    """What `format_volume` has made."""
+
+    root_hash: bytes
+    area: HashArea
+    fec: FecArea | None
+
+
 def format_volume(
     data_path: str | os.PathLike[str],
     hash_path: str | os.PathLike[str],
@@ -81,32 +103,30 @@ def format_volume(
     *,
     uuid: UUID | None,
     offset: int = 0,
+    fec: FecPlace | None = None,
     progress: Progress | None = None,
-) -> tuple[bytes, HashArea]:
-    """Write the hash area of the data; the root hash and the area. Without a `uuid` there is no superblock.
+) -> Formatted:
+    """Write the hash area of the data, and its parity. Without a `uuid` there is no superblock.
 
-    The hash file is made, or made longer, when it has to be. Raises DeviceError (EINVAL when the area would lie in the
-    data), FormatError, OSError.
+    The files are made, or made longer, when they have to be. Raises DeviceError (EINVAL when an area would lie in
+    another), FormatError, OSError.
     """
     superblock = None if uuid is None else VeritySuperblock(parameters, uuid)
     area = HashArea(parameters, offset, superblock)
     with ExitStack() as stack:
         data = FileDevice.open(data_path)
         stack.callback(data.close)
-        fd = os.open(hash_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        stack.callback(os.close, fd)
-        if os.path.samestat(os.stat(data_path), os.fstat(fd)) and offset < parameters.data_bytes:
-            raise DeviceError(
-                "the hash area lies in the data: it begins at byte",
-                errno=errno.EINVAL,
-                where=str(hash_path),
-                found=offset,
-                expected=f"{parameters.data_bytes} or more",
-                hint="give --hash-offset, or another file",
-            )
-        if os.lseek(fd, 0, os.SEEK_END) < area.end_bytes:
-            os.ftruncate(fd, area.end_bytes)
-        hashes = FileDevice(fd, writable=True, owns=False)
+        in_data = _Area(data_path, "data", 0, parameters.data_bytes)
+        in_hashes = _Area(hash_path, "hash", offset, area.end_bytes)
+        in_hashes.refuse_overlap(in_data)
+        if fec is not None:
+            # Nothing is written before it is known that everything fits together.
+            on_hashes = _same(fec.path, hash_path)
+            shape = _fec_area(area, max(_size(hash_path), area.end_bytes), fec, on_hash_device=on_hashes)
+            in_fec = _Area(fec.path, "fec", shape.offset, shape.offset + shape.shape.parity_bytes)
+            in_fec.refuse_overlap(in_data)
+            in_fec.refuse_overlap(in_hashes)
+        hashes = _grown(hash_path, area.end_bytes, stack)
         if superblock is not None:
             hashes.write(offset, bytes(SUPERBLOCK_BYTES))
         root_hash = build_tree(data, hashes, parameters, start_block=area.start_block, progress=progress)
@@ -114,25 +134,103 @@ def format_volume(
             hashes.flush()
             hashes.write(offset, pack_verity_superblock(superblock))
         hashes.flush()
-    return root_hash, area
+        if fec is None:
+            return Formatted(root_hash, area, None)
+        target = _grown(fec.path, in_fec.end, stack)
+        build_parity(
+            data,
+            hashes,
+            target,
+            shape.shape,
+            data_blocks=parameters.data_blocks,
+            start_block=area.start_block,
+            offset_bytes=shape.offset,
+        )
+        target.flush()
+    return Formatted(root_hash, area, shape)
+
+
+def _fec_area(area: HashArea, hash_bytes: int, place: FecPlace, *, on_hash_device: bool) -> FecArea:
+    return fec_area(
+        area.parameters,
+        start_block=area.start_block,
+        hash_bytes=hash_bytes,
+        on_hash_device=on_hash_device,
+        offset=place.offset,
+        roots=place.roots,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Area:
+    """A range of a file that something is to be written to, or read from."""
+
+    path: str | os.PathLike[str]
+    name: str
+    start: int
+    end: int
+
+    def refuse_overlap(self, other: _Area) -> None:
+        """Raise DeviceError (EINVAL) when the two lie in each other."""
+        if _same(self.path, other.path) and self.start < other.end and other.start < self.end:
+            raise DeviceError(
+                f"the {self.name} area lies in the {other.name}: it begins at byte",
+                errno=errno.EINVAL,
+                where=str(self.path),
+                found=self.start,
+                expected=f"{other.end} or more",
+                hint=f"give --{self.name}-offset, or another file",
+            )
+
+
+def _same(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether two names are one file, now or when they are made."""
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return os.path.realpath(path) == os.path.realpath(other)
+
+
+def _size(path: str | os.PathLike[str]) -> int:
+    """Of a file or block device; 0 for what does not exist."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return 0
+    try:
+        return os.lseek(fd, 0, os.SEEK_END)
+    finally:
+        os.close(fd)
+
+
+def _grown(path: str | os.PathLike[str], end: int, stack: ExitStack) -> FileDevice:
+    """The file, made when there is none, and at least that long. A device that is too short refuses to grow."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    stack.callback(os.close, fd)
+    if os.lseek(fd, 0, os.SEEK_END) < end:
+        os.ftruncate(fd, end)
+    return FileDevice(fd, writable=True, owns=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """An open volume; it owns both devices."""
+    """An open volume; it owns its devices."""
 
     data: Device
     hashes: Device
     area: HashArea
     root_hash: bytes
+    parity: ParityArea | None = None
 
     @classmethod
-    def open(cls, data: Device, hashes: Device, area: HashArea, root_hash: str) -> Volume:
+    def open(
+        cls, data: Device, hashes: Device, area: HashArea, root_hash: str, *, parity: ParityArea | None = None
+    ) -> Volume:
         """`root_hash` is hexadecimal. Raises FormatError."""
-        return cls(data, hashes, area, parse_root_hash(root_hash, area.parameters))
+        return cls(data, hashes, area, parse_root_hash(root_hash, area.parameters), parity)
 
     def check(self, progress: Progress | None = None) -> list[Mismatch]:
-        """Read everything; the first mismatches. Raises DeviceError."""
+        """Read everything; the first mismatches, whatever parity could do about them. Raises DeviceError."""
         return check_tree(
             self.data,
             self.hashes,
@@ -141,6 +239,17 @@ class Volume:
             start_block=self.area.start_block,
             progress=progress,
         )
+
+    def mend(self, progress: Progress | None = None) -> int:
+        """Read everything as the target does; how many blocks parity had to rebuild. Raises as the target does."""
+        device = self.device()
+        step = max(_READ_BYTES, self.area.parameters.data_block_size)
+        for offset in range(0, device.size_bytes, step):
+            length = min(step, device.size_bytes - offset)
+            device.read(offset, length)
+            if progress is not None:
+                progress(offset + length)
+        return device.repaired_blocks
 
     def device(self, options: VerityOptions | None = None) -> Verity:
         """What the root hash promises, as a device. Raises DeviceError (EINVAL)."""
@@ -151,12 +260,21 @@ class Volume:
             self.root_hash,
             start_block=self.area.start_block,
             options=options,
+            parity=self.parity,
         )
 
     def close(self) -> None:
-        """Close both devices."""
+        """Close the devices."""
         self.data.close()
         self.hashes.close()
+        if self.parity is not None:
+            self.parity.device.close()
+
+
+def open_parity(device: Device, area: HashArea, hashes: Device, place: FecPlace, *, on_hash_device: bool) -> ParityArea:
+    """The parity on a device, as large as `format_volume` would have made it. Raises FormatError."""
+    found = _fec_area(area, hashes.size_bytes, place, on_hash_device=on_hash_device)
+    return ParityArea(device, found.shape, found.offset)
 
 
 def described_area(parameters: VerityParameters, data: Device, *, offset: int, limit: int | None) -> HashArea:

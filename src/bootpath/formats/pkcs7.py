@@ -1,0 +1,144 @@
+"""Detached PKCS#7 signatures: who says that he signed, how, and over what attributes. Nothing is verified here.
+
+Source: RFC 5652 (CMS) §5, which contains PKCS#7 1.5 (RFC 2315 §9)::
+
+    ContentInfo { signedData, SignedData {
+      version, digestAlgorithms, encapContentInfo { eContentType, eContent [0] OPTIONAL },
+      certificates [0] OPTIONAL, crls [1] OPTIONAL,
+      signerInfos SET OF { version, sid, digestAlgorithm, signedAttrs [0] OPTIONAL,
+                           signatureAlgorithm, signature, unsignedAttrs [1] OPTIONAL } } }
+
+Read is what the kernel's dm-verity, systemd and `openssl smime -sign` agree upon: content type data, no content inside,
+at least one signer. Certificates and lists that the signature brings along are passed over: whoever verifies has his
+own. The ASN.1 is asn1crypto's; it is imported when there is something to parse.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bootpath.core.errors import Error, FormatError
+
+PKCS7_MAX_BYTES = 1 << 20
+MAX_SIGNERS = 16
+_SPEC = "RFC 5652 §5"
+
+# What asn1crypto raises for bytes that are not what they should be; it parses some of them as late as they are used.
+_ASN1_FAULTS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedAttributes:
+    """Attributes that were signed in place of the content: `encoded` is what was signed, DER, tagged as a SET."""
+
+    encoded: bytes
+    content_type: str
+    message_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignerInfo:
+    """One signer. He is named by `issuer` (a DER Name) and `serial`, or by `key_identifier`.
+
+    `digest` is a name as hashlib has it; `scheme` is "rsa" (PKCS#1 v1.5) or "ecdsa".
+    """
+
+    digest: str
+    scheme: str
+    signature: bytes
+    issuer: bytes | None = None
+    serial: int | None = None
+    key_identifier: bytes | None = None
+    attributes: SignedAttributes | None = None
+
+
+def parse_pkcs7(data: bytes) -> tuple[SignerInfo, ...]:
+    """The signers of a detached signature in DER, at least one. Raises FormatError; Error without asn1crypto."""
+    if len(data) > PKCS7_MAX_BYTES:
+        raise _fault("the signature has", f"{len(data)} bytes", f"at most {PKCS7_MAX_BYTES}")
+    try:
+        from asn1crypto import cms  # type: ignore[import-untyped] # it has no annotations
+    except ImportError as error:
+        raise Error(
+            "signatures need asn1crypto, which is not installed", hint="pip install 'bootpath[signatures]'"
+        ) from error
+    try:
+        return _signers(cms.ContentInfo.load(data, strict=True))
+    except _ASN1_FAULTS as error:
+        raise FormatError(
+            "not a signature: " + (" ".join(str(error).split())[:200] or type(error).__name__),
+            where="pkcs7",
+            spec=_SPEC,
+        ) from None
+
+
+def _signers(info: Any) -> tuple[SignerInfo, ...]:
+    kind = info["content_type"].native
+    if kind != "signed_data":
+        raise _fault("content type is", str(kind)[:80], "signedData")
+    signed = info["content"]
+    content = signed["encap_content_info"]
+    # pkcs7_verify: "Invalid unspecified sig (not pkcs7-data)".
+    if content["content_type"].native != "data":
+        raise _fault("the signed content is", str(content["content_type"].native)[:80], "data")
+    if content["content"].native is not None:
+        raise _fault("the signature", "holds its content", "a detached one")
+    infos = signed["signer_infos"]
+    if not 0 < len(infos) <= MAX_SIGNERS:
+        raise _fault("signers are", str(len(infos)), f"1 to {MAX_SIGNERS}")
+    return tuple(_signer(each) for each in infos)
+
+
+def _signer(info: Any) -> SignerInfo:
+    digest = str(info["digest_algorithm"]["algorithm"].native)
+    issuer = serial = key_identifier = None
+    if info["sid"].name == "issuer_and_serial_number":
+        issuer = bytes(info["sid"].chosen["issuer"].dump())
+        serial = int(info["sid"].chosen["serial_number"].native)
+    else:
+        key_identifier = bytes(info["sid"].chosen.native)
+    return SignerInfo(
+        digest,
+        _scheme(info["signature_algorithm"], digest),
+        bytes(info["signature"].native),
+        issuer,
+        serial,
+        key_identifier,
+        _attributes(info["signed_attrs"]),
+    )
+
+
+def _scheme(algorithm: Any, digest: str) -> str:
+    """ "rsa" or "ecdsa"; an algorithm that names a digest names the same as the signer."""
+    name = str(algorithm["algorithm"].native)
+    if name == "rsassa_pkcs1v15":  # rsaEncryption, which names none
+        return "rsa"
+    named, _, scheme = name.rpartition("_")
+    if scheme not in ("rsa", "ecdsa"):
+        raise _fault("the signature algorithm is", name[:80], "RSA with PKCS#1 v1.5, or ECDSA")
+    if named != digest:
+        raise _fault("the signature algorithm is", name[:80], f"one with {digest}, the signer's digest algorithm")
+    return scheme
+
+
+def _attributes(attributes: Any) -> SignedAttributes | None:
+    """§5.3: content-type and message-digest must be there, each once and with one value."""
+    if attributes.native is None:
+        return None
+    found: dict[str, Any] = {}
+    for attribute in attributes:
+        name = str(attribute["type"].native)
+        if name in found:
+            raise _fault("a signed attribute", f"{name[:80]} appears twice", "each once")
+        found[name] = attribute["values"]
+    for name in ("content_type", "message_digest"):
+        if name not in found or len(found[name]) != 1:
+            raise _fault("signed attributes have", f"no single {name}", "one, with one value")
+    # §5.4: "a separate encoding of the signedAttrs field is performed … an EXPLICIT SET OF tag is used".
+    encoded = b"\x31" + bytes(attributes.dump())[1:]
+    return SignedAttributes(encoded, str(found["content_type"][0].native), bytes(found["message_digest"][0].native))
+
+
+def _fault(what: str, found: str, expected: str) -> FormatError:
+    return FormatError(what, where="pkcs7", found=found, expected=expected, spec=_SPEC)
