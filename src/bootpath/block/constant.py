@@ -1,21 +1,27 @@
-"""zero and error: devices with no storage behind them, as Linux's dm-zero and dm-error."""
+"""zero, error and erased: devices with no storage behind them. The first two are Linux's dm-zero and dm-error."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from bootpath.block.readonly import ReadOnly
 from bootpath.core.device import Buffer, Identity, Segment
 from bootpath.core.errors import DeviceError
 
 _ZEROS = memoryview(bytes(1 << 20))
+_ONES = memoryview(b"\xff" * (1 << 20))
 
 
 def zero_views(length: int) -> list[Buffer]:
     """`length` bytes of zeros as views of one shared megabyte."""
-    whole, rest = divmod(length, len(_ZEROS))
-    views: list[Buffer] = [_ZEROS] * whole
+    return _views(_ZEROS, length)
+
+
+def _views(pattern: memoryview, length: int) -> list[Buffer]:
+    whole, rest = divmod(length, len(pattern))
+    views: list[Buffer] = [pattern] * whole
     if rest:
-        views.append(_ZEROS[:rest])
+        views.append(pattern[:rest])
     return views
 
 
@@ -96,6 +102,30 @@ class ErrorDevice:
     def extents(self, offset: int, length: int) -> Iterator[Segment]:
         """See `Device.extents`: allocated, so that nobody takes it for a hole."""
         yield Segment(offset, length, "error")
+
+    def close(self) -> None:
+        """See `Device.close`: nothing is held."""
+
+
+class ErasedDevice(ReadOnly):
+    """Reads as 0xFF, as flash does where nothing was written: an unmapped eraseblock of a UBI volume."""
+
+    def __init__(self, size_bytes: int, *, block_bytes: int = 512, identity: Identity | None = None) -> None:
+        self.size_bytes = size_bytes
+        self.block_bytes = block_bytes
+        self.identity = identity or Identity("erased")
+
+    def read(self, offset: int, length: int) -> Sequence[Buffer]:
+        """See `Device.read`: 0xFF."""
+        return _views(_ONES, length)
+
+    def read_resident(self, offset: int, length: int) -> Sequence[Buffer] | None:
+        """See `Device.read_resident`: 0xFF."""
+        return _views(_ONES, length)
+
+    def extents(self, offset: int, length: int) -> Iterator[Segment]:
+        """See `Device.extents`: no hole, for a hole may be taken to read as zeros."""
+        yield Segment(offset, length, "erased")
 
     def close(self) -> None:
         """See `Device.close`: nothing is held."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bootpath.core import Device
     from bootpath.serve import LiveService, Server
 
 STATUS_SECONDS = 1.0
@@ -197,6 +198,15 @@ def run_server(options: argparse.Namespace, service: LiveService) -> int:
         server.run()
         notify(os.environ, "STOPPING=1")
         return 0 if command is None else command.code
+
+
+def device_service(device: Device, *, name: str, device_name: str) -> LiveService:
+    """One device as it is, exported as `name` and `device_name`: clients write to it. The service owns it."""
+    from bootpath.block import LateDisk, Live
+    from bootpath.serve import LiveService, Shape
+
+    base = Live(b"", [], device.size_bytes, LateDisk.ready(device), block_bytes=device.block_bytes)
+    return LiveService(base, Shape(name=name, device_name=device_name), make_overlay=lambda base: device)
 
 
 class _Command:

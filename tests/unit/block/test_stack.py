@@ -9,6 +9,7 @@ import pytest
 from bootpath.block import TARGETS, MemoryDevice, Overlay, ZeroDevice, open_table
 from bootpath.core import Device, DeviceError, Identity, IntegrityError, TableError, read_bytes
 from bootpath.formats.dmtable import Row, Table, parse_table
+from bootpath.formats.dmtargets import TARGET_FORMATS
 from bootpath.formats.verity import VerityParameters
 from bootpath.formats.veritytable import VerityRow, pack_verity_args
 from bootpath.image.veritytree import build_tree
@@ -155,10 +156,10 @@ def test_live_row_without_a_disk() -> None:
         ("0 8 linear sdx 0", "table row 1: linear: sdx: no such device"),
         ("0 8 linear sda 2048", "table row 1: linear: .* truncated"),
         ("0 8 zero 1", "table row 1: zero: arguments"),
-        ("0 8 error 1", "table row 1: error: arguments"),
+        ("0 8 error 1", "table row 1: error: arguments are"),
         (
-            "0 8 crypt sda 0",
-            "table row 1: crypt: unknown target, expected one of error fault linear live overlay overlayfile verity",
+            "0 8 thin sda 0",
+            "table row 1: thin: unknown target, expected one of crypt delay ",
         ),
         ("0 8 overlay sda x", "max_bytes"),
         ("0 8 overlay sda 1 2", "arguments"),
@@ -181,6 +182,10 @@ def test_errors_name_the_row_and_the_target(table: str, text: str) -> None:
     shelf = Shelf(sda=disk(MIB), big=disk(MIB, block_bytes=4096))
     with pytest.raises(TableError, match=text):
         open_table(parse_table(table), shelf)
+
+
+def test_every_target_that_is_opened_has_a_format() -> None:
+    assert set(TARGETS) == set(TARGET_FORMATS)
 
 
 def test_another_registry_can_be_given() -> None:
@@ -241,7 +246,7 @@ def test_verity() -> None:
         ("1 data", "at least 10"),
         ("1 data hashes 4096 4096 64 0 sha256 00 -", "root hash has 1 bytes"),
         ("1 data hashes 4096 4096 64 0 md5 00 -", "algorithm is"),
-        ("1 data hashes 4096 4096 64 0 sha256 " + "00" * 32 + " - 1 use_fec_from_device", "option is"),
+        ("1 data hashes 4096 4096 64 0 sha256 " + "00" * 32 + " - 1 use_fec_from_device", "option "),
         ("1 data hashes 4096 4096 64 0 sha256 " + "00" * 32 + " - 3 ignore_corruption", "#opt_params"),
         ("1 data hashes 4096 4096 65 0 sha256 " + "00" * 32 + " -", "verity needs 266240 bytes"),
     ],
@@ -250,3 +255,42 @@ def test_verity_rows_that_cannot_be(args: str, message: str) -> None:
     named = {"data": MemoryDevice(64 * 4096), "hashes": MemoryDevice(64 * 4096)}
     with pytest.raises(TableError, match=message):
         open_table(Table((Row(0, 64 * 8, "verity", tuple(args.split())),)), named.__getitem__)
+
+
+KEY = bytes(range(64)).hex()
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        ("0 10 striped 2 4 sda 0 sda 8", "row 1: striped: num_sectors is 10, expected a multiple of 2 chunks of 4"),
+        ("0 16 striped 2 8 sda 0 sda 2048", "row 1: striped: .* ends past the device"),
+        ("0 8 delay sda 0 5 sda 8 5", "row 1: delay: sda: reads and writes go to different places"),
+        ("0 8 flakey sda 0 1 1 5 corrupt_bio_byte 1 r 1 32", "row 1: flakey: .* bio flags"),
+        (f"0 8 crypt aes-cbc-plain {KEY} 0 sda 0", "row 1: crypt: sda: the cipher is 'aes-cbc-plain'"),
+        ("0 8 crypt aes-xts-plain64 :64:logon:k 0 sda 0", "row 1: crypt: sda: the key is in the kernel's keyring"),
+        (f"0 8 crypt aes-xts-plain64 {'0' * 128} 0 sda 0", "row 1: crypt: sda: the key is all zeros; .* --showkeys"),
+        (f"0 8 crypt aes-xts-plain64 {KEY} 0 sda 0 1 integrity:28:aead", "row 1: crypt: sda: .* integrity metadata"),
+        (f"0 8 crypt aes-xts-plain64 {KEY} 0 sda 2048", "row 1: crypt: .* ends past the device"),
+        (f"0 9 crypt aes-xts-plain64 {KEY} 0 sda 0 1 sector_size:4096", "row 1: crypt: .* the size is 4608 bytes"),
+        ("0 4096 snapshot sda sdb P 8", "row 1: snapshot: .* ends past the device"),
+        ("0 8 snapshot sda sda P 8", "row 1: snapshot: .*: snapshot store: magic is"),
+        ("0 8 snapshot sdb big P 1", "row 1: snapshot: .* a chunk has 512"),
+    ],
+)
+def test_rows_of_linux_that_cannot_be(table: str, text: str) -> None:
+    shelf = Shelf(
+        sda=disk(MIB, identity=Identity("sda")), sdb=MemoryDevice(bytes(MIB)), big=MemoryDevice(MIB, block_bytes=4096)
+    )
+    with pytest.raises(TableError, match=text):
+        open_table(parse_table(table), shelf)
+
+
+def test_transient_snapshots_are_in_memory_as_large_as_their_device() -> None:
+    cow = MemoryDevice(8 * KIB)
+    with closing(open_table(parse_table("0 64 snapshot sda cow N 8"), Shelf(sda=disk(32 * KIB), cow=cow))) as stack:
+        stack.write(0, bytes(8 * KIB))
+        with pytest.raises(DeviceError, match="full") as caught:
+            stack.write(8 * KIB, bytes(4 * KIB))
+        assert caught.value.errno == errno.ENOSPC
+    assert whole(cow) == bytes(8 * KIB)

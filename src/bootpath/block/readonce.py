@@ -1,0 +1,97 @@
+"""readonce: remembers what was read, so that every block below is read at most once.
+
+For looking at a disk: parsers that read the same place twice see the same bytes even where the disk does not give the
+same answer twice, so what is found is one state of it and not a mixture; and a remote disk is asked once. Not for bulk
+data: everything that was read stays in memory, up to `max_bytes`.
+
+Invariants: a block is given out as it was first read; a lower device that returns another number of bytes than it was
+asked for is a DeviceError; nothing can be written.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Sequence
+
+from bootpath.core.device import Buffer, Device, Segment, read_bytes
+from bootpath.core.errors import DeviceError
+
+DEFAULT_MAX_BYTES = 256 << 20
+_PAGE_BYTES = 4096
+
+
+class ReadOnce:
+    """`lower`, each block of it read once. DeviceError (ENOMEM) beyond `max_bytes` of them. It does not own `lower`."""
+
+    def __init__(self, lower: Device, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        self.lower = lower
+        self.size_bytes = lower.size_bytes
+        self.block_bytes = lower.block_bytes
+        self.read_only = True
+        self.identity = lower.identity
+        self.max_bytes = max_bytes
+        self._pages: dict[int, bytes] = {}
+
+    def read(self, offset: int, length: int) -> Sequence[Buffer]:
+        """See `Device.read`: what is missing is read in as few pieces as possible."""
+        first, last = offset // _PAGE_BYTES, (offset + length - 1) // _PAGE_BYTES
+        missing = [page for page in range(first, last + 1) if page not in self._pages]
+        while missing:
+            count = next((n for n, page in enumerate(missing) if page != missing[0] + n), len(missing))
+            self._fetch(missing[0], count)
+            del missing[:count]
+        data = b"".join(self._pages[page] for page in range(first, last + 1))
+        start = offset - first * _PAGE_BYTES
+        return (memoryview(data)[start : start + length],)
+
+    def _fetch(self, page: int, count: int) -> None:
+        if (len(self._pages) + count) * _PAGE_BYTES > self.max_bytes:
+            raise DeviceError(
+                "too much would have to be remembered",
+                errno=errno.ENOMEM,
+                where=self.identity.name,
+                expected=f"at most {self.max_bytes} bytes",
+            )
+        start = page * _PAGE_BYTES
+        length = min(count * _PAGE_BYTES, self.size_bytes - start)
+        data = read_bytes(self.lower, start, length)
+        if len(data) != length:
+            raise DeviceError(
+                f"read of {length} bytes at {start} returned",
+                where=self.identity.name,
+                found=f"{len(data)} bytes",
+                expected="all of them",
+            )
+        for index in range(count):
+            self._pages[page + index] = data[index * _PAGE_BYTES : (index + 1) * _PAGE_BYTES]
+
+    def read_resident(self, offset: int, length: int) -> Sequence[Buffer] | None:
+        """See `Device.read_resident`: what was read before."""
+        pages = range(offset // _PAGE_BYTES, (offset + length - 1) // _PAGE_BYTES + 1)
+        return self.read(offset, length) if all(page in self._pages for page in pages) else None
+
+    def extents(self, offset: int, length: int) -> Iterator[Segment]:
+        """See `Device.extents`: the lower device's."""
+        return self.lower.extents(offset, length)
+
+    def write(self, offset: int, data: Buffer, *, fua: bool = False) -> None:
+        """See `Device.write`: refused."""
+        raise self._refused("write", offset)
+
+    def discard(self, offset: int, length: int) -> None:
+        """See `Device.discard`: refused."""
+        raise self._refused("discard", offset)
+
+    def zero(self, offset: int, length: int) -> None:
+        """See `Device.zero`: refused."""
+        raise self._refused("zero", offset)
+
+    def _refused(self, operation: str, offset: int) -> DeviceError:
+        return DeviceError(f"{operation} at {offset}: device is read-only", errno=errno.EPERM, where=self.identity.name)
+
+    def flush(self) -> None:
+        """See `Device.flush`: nothing to do."""
+
+    def close(self) -> None:
+        """See `Device.close`: forgets what was read; the lower device is the caller's."""
+        self._pages.clear()

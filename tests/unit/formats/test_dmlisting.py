@@ -1,0 +1,127 @@
+"""The first listing is that of Linux Documentation/admin-guide/device-mapper/snapshot.rst."""
+
+from __future__ import annotations
+
+import pytest
+
+from bootpath.core.errors import FormatError
+from bootpath.formats import (
+    ExportFormat,
+    ListedTable,
+    export_listing,
+    pack_listing,
+    parse_dm_create,
+    parse_listing,
+    parse_table,
+)
+
+KERNEL = """\
+volumeGroup-base-real: 0 2097152 linear 8:19 384
+volumeGroup-snap-cow: 0 204800 linear 8:19 2097536
+volumeGroup-snap: 0 2097152 snapshot 254:11 254:12 P 16
+volumeGroup-base: 0 2097152 snapshot-origin 254:11
+"""
+
+
+def fault(text: str) -> str:
+    with pytest.raises(FormatError) as caught:
+        parse_listing(text)
+    return str(caught.value)
+
+
+def test_several_devices() -> None:
+    listed = parse_listing(KERNEL)
+    assert [each.name for each in listed] == [line.partition(":")[0] for line in KERNEL.splitlines()]
+    assert listed[2].table == parse_table("0 2097152 snapshot 254:11 254:12 P 16")
+    assert pack_listing(listed) == KERNEL
+
+
+def test_rows_of_one_device_stand_together() -> None:
+    text = "a:b: 0 8 zero \na:b: 8 8 error\nc\\x20d: 0 8 zero\n"
+    first, second = parse_listing(text)
+    assert (first.name, first.table.size_sectors) == ("a:b", 16)
+    assert second.name == "c\\x20d"
+    assert parse_listing(pack_listing((first, second))) == (first, second)
+
+
+def test_rows_alone() -> None:
+    (listed,) = parse_listing("# a comment\n0 8 linear 8:1 0\n8 8 zero\n")
+    assert listed == ListedTable("", parse_table("0 8 linear 8:1 0\n8 8 zero"))
+    assert pack_listing((listed,)) == "0 8 linear 8:1 0\n8 8 zero\n"
+
+
+def test_concise() -> None:
+    first, second = parse_listing("root,CRYPT-1,3,ro,0 8 linear 8:1 0,8 8 linear 8:2 0;home,,,rw,0 8 linear 8:3 0\n")
+    assert (first.name, first.uuid, first.minor, first.read_only) == ("root", "CRYPT-1", 3, True)
+    assert first.table.size_sectors == 16
+    assert (second.name, second.uuid, second.minor, second.read_only) == ("home", "", None, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "table: the table has no rows"),
+        ("a: 0 8 zero\n0 8 zero", "table: a row is '0 8 zero', expected <name>: <row>, as the others"),
+        ("a: 0 8 zero\nb: 0 8 zero\na: 8 8 zero", "table: a: the device is there twice"),
+        ("a:", "table: a: the device has no table"),
+        ("a: # nothing", "table: a: the device has no table"),
+        ("a: 0 8", "a: table: row 1"),
+        ("a: 0 8 zero\na: 9 8 zero", "a: table: row 2: start_sector is 9"),
+        ("a,,,rw,0 8 linear 8:1 0;a,,,rw,0 8 linear 8:1 0", "table: names are"),
+        ("a,,,rw,0 8 snapshot a b P 8", "dm-mod.create"),
+        (" " * (16 * 1024 * 1024 + 1), "the text is"),
+    ],
+)
+def test_refusal(text: str, message: str) -> None:
+    assert message in fault(text)
+
+
+def test_what_no_listing_can_hold() -> None:
+    table = parse_table("0 8 zero")
+    for wrong in (
+        (),
+        (ListedTable("", table), ListedTable("a", table)),
+        (ListedTable("a", table), ListedTable("a", table)),
+        (ListedTable("a b", table),),
+        (ListedTable("a,b", table),),
+    ):
+        with pytest.raises(FormatError):
+            pack_listing(wrong)
+
+
+def test_export_for_dmsetup_is_the_listing() -> None:
+    assert export_listing(parse_listing(KERNEL), ExportFormat.DMSETUP) == KERNEL
+    thin = "a: 0 8 thin 254:0 1\n"  # nothing is known of its words, but the kernel knows them
+    assert export_listing(parse_listing(thin), ExportFormat.DMSETUP) == thin
+
+
+def test_export_for_the_command_line() -> None:
+    table = parse_table("0 32 striped 2 16 PARTUUID=6f3a2f8e-93a5-4b6e-8f43-0d9ef0b2c004 0 /dev/sdb 0")
+    text = export_listing((ListedTable("root", table, "U", 3, True),), ExportFormat.COMMAND_LINE)
+    assert text.startswith('dm-mod.create="root,U,3,ro,0 32 striped 2 16 PARTUUID=')
+    assert text.endswith('"\n')
+    (device,) = parse_dm_create(text.removeprefix('dm-mod.create="').removesuffix('"\n'))
+    assert device.table == table
+
+
+@pytest.mark.parametrize(
+    ("text", "to", "message"),
+    [
+        ("0 8 overlay /dev/sda", ExportFormat.DMSETUP, "row 1: overlay: is a target of this package"),
+        (
+            "a: 0 8 zero\na: 8 8 live /dev/a - 1 0+1",
+            ExportFormat.DMSETUP,
+            "a: row 2: live: is a target of this",
+        ),
+        ("0 8 magic", ExportFormat.DMSETUP, "magic: is an unknown target"),
+        ("0 8 linear disk.img 0", ExportFormat.DMSETUP, "the device is 'disk.img', expected a block device"),
+        ("0 8 linear nbd://host/ 0", ExportFormat.DMSETUP, "--device NAME=/dev/"),
+        (f"0 8 crypt aes-xts-plain64 {'00' * 64} 0 8:1 0", ExportFormat.DMSETUP, "the key is all zeros"),
+        ("a: 0 8 snapshot 8:1 8:2 P 8", ExportFormat.COMMAND_LINE, "the target is 'snapshot'"),
+        ("0 8 linear 8:1 0", ExportFormat.COMMAND_LINE, "the name is empty"),
+    ],
+)
+def test_export_refuses(text: str, to: ExportFormat, message: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        export_listing(parse_listing(text), to)
+    assert message in str(caught.value)
