@@ -1,0 +1,70 @@
+"""Devices that hold something else than one file system: LVM2's and UBI's members, and the hashes of dm-verity.
+
+Only the signature with its checksum is looked at; `formats.lvm2`, `formats.ubi` and `formats.verity` read the rest.
+"""
+
+from __future__ import annotations
+
+from bootpath.core.errors import FormatError
+from bootpath.formats.lvm2 import SECTOR_BYTES, read_label
+from bootpath.formats.region import Region
+from bootpath.formats.superblocks.value import Checksum, Superblock
+from bootpath.formats.ubiheaders import EC_BYTES, UBI_EC_MAGIC, parse_ec_header
+from bootpath.formats.verity import SUPERBLOCK_BYTES, parse_verity_superblock, probe_verity
+
+
+def probe_lvm_member(region: Region) -> Superblock | None:
+    """A physical volume; `uuid` is its own, dashed as LVM does. Raises FormatError, DeviceError."""
+    label = read_label(region)
+    if label is None:
+        return None
+    return Superblock(
+        kind="LVM2_member",
+        offset=label.sector * SECTOR_BYTES,
+        uuid=label.uuid,
+        label="",
+        block_bytes=SECTOR_BYTES,
+        size_bytes=label.size_bytes,
+        checksum=Checksum.VALID,
+        version="LVM2 001",
+    )
+
+
+def probe_ubi_image(region: Region) -> Superblock | None:
+    """An image of UBI, by its first eraseblock; `uuid`: the image sequence number. Raises FormatError, DeviceError."""
+    data = region.peek(0, EC_BYTES)
+    if not data.startswith(UBI_EC_MAGIC):
+        return None
+    try:
+        header = parse_ec_header(data)
+    except FormatError as error:
+        raise error.at("ubi") from None
+    return Superblock(
+        kind="ubi",
+        offset=0,
+        uuid=str(header.image_seq),
+        label="",
+        block_bytes=SECTOR_BYTES,
+        size_bytes=0,
+        checksum=Checksum.VALID,
+        version="1",
+    )
+
+
+def probe_verity_hashes(region: Region) -> Superblock | None:
+    """A hash area that begins with a superblock. Raises FormatError, DeviceError."""
+    data = region.peek(0, SUPERBLOCK_BYTES)
+    if not probe_verity(data):
+        return None
+    superblock = parse_verity_superblock(data)
+    parameters = superblock.parameters
+    return Superblock(
+        kind="DM_verity_hash",
+        offset=0,
+        uuid=str(superblock.uuid),
+        label="",
+        block_bytes=parameters.hash_block_size,
+        size_bytes=(superblock.tree_start(0) + parameters.tree_blocks()) * parameters.hash_block_size,
+        read_only=True,
+        version="1",
+    )

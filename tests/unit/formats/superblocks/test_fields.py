@@ -1,0 +1,176 @@
+"""Fields of superblocks that are sound to their checksum and make no sense."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from bootpath.block import MemoryDevice
+from bootpath.core import FormatError
+from bootpath.formats.superblocks import ExtSuperblock, FatSuperblock, probe_superblocks, scan_superblocks
+from tests.support.superblocks import SEALS, device, head
+
+
+def changed(name: str, offset: int, code: str, value: int | bytes) -> MemoryDevice:
+    image = head(name)
+    struct.pack_into(code, image, offset, value)
+    if name in SEALS:
+        SEALS[name](image)
+    return device(name, image)
+
+
+@pytest.mark.parametrize(
+    ("name", "offset", "code", "value", "message"),
+    [
+        ("ext4", 1024 + 24, "<I", 7, r"ext: the block size is 2\^17, expected 2\^10 to 2\^16"),
+        ("ext4", 1024 + 4, "<I", 0, "ext: the number of blocks is 0, expected more than the first data block, 1"),
+        ("ext4", 1024 + 336, "<I", 2**32 - 1, "ext: the number of blocks is .*, expected less than 2.63 bytes"),
+        ("ext4", 1024 + 76, "<I", 2, "ext: the revision is 2, expected 1, or 0 and no features"),
+        ("ext4", 1024 + 88, "<H", 100, "ext: the inode size is 100, expected a power of two from 128 to 1024"),
+        ("ext4", 1024 + 373, "<B", 2, "ext: the checksum type is 2, expected 1, crc32c"),
+        ("ext2", 1024 + 88, "<H", 0, "ext: the inode size is 0"),
+        ("erofs", 1024 + 36, "<I", 0, "erofs: the number of blocks is 0, expected at least one"),
+        ("erofs", 1024 + 12, "<B", 20, r"erofs: the block size is 2\^20"),
+        ("squashfs", 28, "<H", 3, "squashfs: the version is 3.0, expected 4.0"),
+        ("squashfs", 12, "<I", 12345, "squashfs: the block size is 12345"),
+        ("squashfs", 22, "<H", 65535, "squashfs: log2 of the block size is 65535, expected 16"),
+        ("squashfs", 20, "<H", 9, "squashfs: the compressor is 9"),
+        ("squashfs", 40, "<Q", 2**63, "squashfs: bytes used are 9223372036854775808"),
+        ("squashfs", 64, "<Q", 2**40, "squashfs: the inode table is at 1099511627776"),
+        ("squashfs", 80, "<Q", 2**40, "squashfs: the fragment table is at 1099511627776"),
+        ("btrfs-crc32c", 65536 + 48, "<Q", 0, "btrfs: the superblock says that it stands at 0, expected 65536"),
+        ("btrfs-crc32c", 65536 + 144, "<I", 1, "btrfs: the sector size is 1"),
+        ("btrfs-crc32c", 65536 + 148, "<I", 0, "btrfs: the node size is 0"),
+        ("btrfs-crc32c", 65536 + 196, "<H", 4, "btrfs: the checksum type is 4, expected 0 to 3"),
+        ("btrfs-crc32c", 65536 + 209, "<Q", 2**63, "btrfs: the bytes of this device are 9223372036854775808"),
+        ("btrfs-crc32c", 65536 + 136, "<Q", 0, "btrfs: the file system has 134217728 bytes on 0 devices"),
+        ("xfs", 100, ">H", 0xB4A6, "xfs: the version is 6, expected 4 or 5"),
+        ("xfs4", 102, ">H", 0, "xfs: the sector size is 0"),
+        ("xfs", 4, ">I", 5, "xfs: the block size is 5"),
+        ("xfs", 104, ">H", 0, "xfs: the inode size is 0"),
+        ("xfs", 120, ">B", 13, "xfs: log2 of the block size is 13, expected 12"),
+        ("xfs", 8, ">Q", 2**60, "xfs: the number of blocks is 1152921504606846976, expected what 4 groups"),
+        ("xfs", 88, ">I", 0, "xfs: the number of blocks is 81920, expected what 0 groups"),
+        ("fat12", 11, "<H", 500, "vfat: the sector size is 500"),
+        ("fat12", 13, "<B", 3, "vfat: the number of sectors per cluster is 3, expected a power of two from 1 to 128"),
+        ("fat12", 14, "<H", 0, "vfat: reserved sectors are 0"),
+        ("fat12", 16, "<B", 0, "vfat: the number of FATs is 0"),
+        ("fat12", 21, "<B", 1, "vfat: the media byte is 0x01"),
+        ("fat12", 19, "<H", 3, "vfat: the number of sectors is 3"),
+        ("fat12", 17, "<H", 0, "vfat: the root directory has 0 entries and cluster 0"),
+        ("fat16", 22, "<H", 1, "vfat: sectors per FAT are 1, expected enough for"),
+        ("fat32", 36, "<I", 0, "vfat: sectors per FAT are 0"),
+        ("fat32", 44, "<I", 1, "vfat: the root directory has 0 entries and cluster 1"),
+        ("exfat", 108, "<B", 200, r"exfat: the sector size is 2\^200"),
+        ("exfat", 109, "<B", 200, r"exfat: the cluster size is 2\^209"),
+        ("exfat", 104, "<H", 0x0200, "exfat: the revision is 2.00, expected 1.xx"),
+        ("exfat", 72, "<Q", 2**60, "exfat: the volume has 1152921504606846976 sectors"),
+        ("exfat", 92, "<I", 0, "exfat: the volume has 32768 sectors"),
+        ("exfat", 96, "<I", 1, "exfat: the root's first cluster is 1"),
+        ("swap", 1024, "<I", 2, "swap: the version is 2, expected 1"),
+        ("swap", 1028, "<I", 0, "swap: the last page is 0"),
+        ("swap", 1032, "<I", 1000, "swap: bad pages are 1000"),
+        ("swap", 4086, "10s", b"SWAP-SPACE", "swap: the version is 0, expected 1"),
+    ],
+)
+def test_a_field_out_of_range(name: str, offset: int, code: str, value: int | bytes, message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        probe_superblocks(changed(name, offset, code, value))
+
+
+@pytest.mark.parametrize(
+    ("name", "offset", "code", "value"),
+    [
+        ("ext4", 1080, "<H", 0),
+        ("fat12", 510, "<H", 0),
+        ("fat12", 0, "<B", 0),
+        ("fat12", 3, "8s", b"NTFS    "),
+        ("exfat", 3, "8s", b"EXFAT\0\0\0"),
+        ("swap", 4086, "10s", b"SWAPSPACE3"),
+    ],
+)
+def test_what_is_not_there(name: str, offset: int, code: str, value: int | bytes) -> None:
+    assert scan_superblocks(changed(name, offset, code, value)).found == ()
+
+
+def test_boot_code_is_no_damaged_fat() -> None:
+    """A boot sector with jump and signature, and no word of FAT in it."""
+    sector = bytearray(b"\xeb\x63\x90" + b"code" * 200)[:510] + b"\x55\xaa"
+    assert scan_superblocks(MemoryDevice(bytes(sector) + bytes(4096 - 512))).faults == ()
+
+
+def test_fat_without_the_word_is_found_by_its_fields() -> None:
+    image = head("fat12")
+    image[38] = 0  # no extended boot signature: neither serial, label nor word
+    image[54:62] = bytes(8)
+    (found,) = probe_superblocks(device("fat12", image))
+    assert isinstance(found, FatSuperblock)
+    assert (found.bits, found.uuid, found.boot_label, found.label) == (12, None, "", "TWELVE")
+
+
+def test_the_root_directory_has_the_label() -> None:
+    """Deleted entries and parts of long names are passed over; 0x05 stands for 0xe5."""
+    image = head("fat12")
+    (found,) = probe_superblocks(device("fat12", image))
+    root = image.index(b"TWELVE     \x08")
+    entry = image[root : root + 32]
+    gone = b"\xe5" + entry[1:]
+    long_name = entry[:11] + b"\x0f" + entry[12:]
+    label = b"\x05LABEL     \x08" + entry[12:]
+    image[root : root + 96] = gone + long_name + label
+    (found,) = probe_superblocks(device("fat12", image))
+    assert found.label == "σLABEL"  # 0xe5 in code page 437
+    image[root : root + 32] = bytes(32)
+    (found,) = probe_superblocks(device("fat12", image))
+    assert found.label == "TWELVE"
+
+
+def test_kinds_of_ext() -> None:
+    for compat, incompat, ro_compat, kind in (
+        (0, 0x2, 0x3, "ext2"),
+        (0x4, 0x16, 0x7, "ext3"),
+        (0, 0x42, 0x3, "ext4"),
+        (0x4, 0x2, 0x8, "ext4"),
+        (0, 0x8, 0, "jbd"),
+    ):
+        image = head("ext2")
+        struct.pack_into("<III", image, 1024 + 92, compat, incompat, ro_compat)
+        (found,) = probe_superblocks(device("ext2", image))
+        assert isinstance(found, ExtSuperblock)
+        assert (found.kind, found.needs_recovery) == (kind, bool(incompat & 4))
+
+
+def test_the_oldest_ext2_has_neither_uuid_nor_features() -> None:
+    image = head("ext2")
+    image[1024 + 76 : 1024 + 136] = bytes(60)
+    (found,) = probe_superblocks(device("ext2", image))
+    assert isinstance(found, ExtSuperblock)
+    assert (found.kind, found.uuid, found.label, found.inode_bytes) == ("ext2", None, "", 128)
+
+
+def test_a_hibernated_system() -> None:
+    (found,) = probe_superblocks(changed("swap", 4086, "10s", b"S1SUSPEND\0"))
+    assert found.kind == "swsuspend"
+
+
+def test_swap_of_the_other_byte_order() -> None:
+    image = head("swap")
+    numbers = struct.unpack_from("<III", image, 1024)
+    struct.pack_into(">III", image, 1024, *numbers)
+    (found,) = probe_superblocks(device("swap", image))
+    assert found.size_bytes == 1 << 20
+
+
+def test_erofs_of_48_bits() -> None:
+    image = head("erofs")
+    struct.pack_into("<H", image, 1024 + 14, 1)
+    struct.pack_into("<I", image, 1024 + 80, 0x80)
+    SEALS["erofs"](image)
+    (found,) = probe_superblocks(device("erofs", image))
+    assert found.size_bytes == 20480 + (4096 << 32)
+
+
+def test_text_that_is_not_utf8() -> None:
+    (found,) = probe_superblocks(changed("ext2", 1024 + 120, "4s", b"\xff\xfe\0x"))
+    assert found.label == "\ufffd\ufffd"
