@@ -1,0 +1,72 @@
+"""Bytes of a device at any offset, for file system readers: alignment, the end of the device, and a small cache.
+
+Metadata is read in pages of 4 KiB, and the last `CACHED_PAGES` of them are kept; file data is read past the cache. A
+range that is not on the device is damage of the file system that points there, so it is a FormatError; what the device
+itself raises passes through.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from bootpath.core.device import Device, read_bytes
+from bootpath.core.errors import FormatError
+
+PAGE_BYTES = 4096
+CACHED_PAGES = 256
+
+
+class Source:
+    """`device`, read by whoever parses the file system on it; `format_name` is what errors say. Not thread-safe."""
+
+    def __init__(self, device: Device, format_name: str) -> None:
+        self.device = device
+        self.format = format_name
+        self.size_bytes = device.size_bytes
+        self._align = device.block_bytes
+        self._pages: OrderedDict[int, bytes] = OrderedDict()
+
+    def fault(self, what: str, *, found: object = None, expected: object = None) -> FormatError:
+        """A FormatError at this device, to be raised; what was `found` ends the sentence that `what` begins."""
+        if expected is None and found is not None:
+            what, found = f"{what} {found}", None
+        where = f"{self.device.identity.name}: {self.format}"
+        return FormatError(what, where=where, found=found, expected=expected)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes of metadata from byte `offset`. Raises FormatError past the end, DeviceError."""
+        self._check(offset, length)
+        first, inside = divmod(offset, PAGE_BYTES)
+        if inside + length <= PAGE_BYTES:
+            return self._page(first)[inside : inside + length]
+        last = (offset + length - 1) // PAGE_BYTES
+        if last - first >= CACHED_PAGES // 2:
+            return self.read_data(offset, length)
+        joined = b"".join(self._page(index) for index in range(first, last + 1))
+        return joined[inside : inside + length]
+
+    def read_data(self, offset: int, length: int) -> bytes:
+        """The same for file data, which is not kept."""
+        self._check(offset, length)
+        if length == 0:
+            return b""
+        start = offset - offset % self._align
+        end = offset + length + -(offset + length) % self._align
+        data = read_bytes(self.device, start, end - start)
+        return data if len(data) == length else data[offset - start : offset - start + length]
+
+    def _check(self, offset: int, length: int) -> None:
+        if offset < 0 or length < 0 or offset + length > self.size_bytes:
+            raise self.fault(f"{length} bytes at {offset} are not on the device", expected=f"at most {self.size_bytes}")
+
+    def _page(self, index: int) -> bytes:
+        page = self._pages.get(index)
+        if page is not None:
+            self._pages.move_to_end(index)
+            return page
+        start = index * PAGE_BYTES
+        page = read_bytes(self.device, start, min(PAGE_BYTES, self.size_bytes - start))
+        self._pages[index] = page
+        if len(self._pages) > CACHED_PAGES:
+            self._pages.popitem(last=False)
+        return page
