@@ -16,30 +16,40 @@ import pytest
 
 from bootpath import formats
 from bootpath.core.errors import FormatError
-from bootpath.formats import overlayfile as overlay_file
 from bootpath.formats import (
+    device_names,
     pack_cpio,
     pack_dm_create,
     pack_handoff,
+    pack_listing,
     pack_nbd_uri,
     pack_plan,
     pack_row,
     pack_table,
+    pack_target,
     pack_trace,
+    pack_verity_signature,
     pack_verity_superblock,
     parse_cpio,
     parse_dm_create,
     parse_handoff,
+    parse_listing,
     parse_nbd_uri,
+    parse_pkcs7,
     parse_plan,
     parse_row,
     parse_table,
+    parse_target,
     parse_trace,
+    parse_verity_signature,
     parse_verity_superblock,
     probe_gpt,
     read_gpt,
     repair_gpt,
 )
+from bootpath.formats import imagepolicy as image_policy
+from bootpath.formats import overlayfile as overlay_file
+from bootpath.formats import snapshotstore as snapshot_store
 from bootpath.formats import veritytable as verity_table
 from bootpath.formats.overlayfile import (
     DIGEST_BYTES,
@@ -53,6 +63,13 @@ from bootpath.formats.overlayfile import (
     parse_log,
     record_bytes,
 )
+from bootpath.formats.snapshotstore import (
+    EXCEPTION_BYTES,
+    iter_exceptions,
+    pack_exceptions,
+    pack_snapshot_header,
+    parse_snapshot_header,
+)
 from bootpath.formats.veritytable import pack_verity_args, parse_verity_args
 from tests.fuzz.mutation import mutate, mutations
 from tests.support.gptdisk import as_device, get_field, gpt_image, sample_gpt
@@ -64,6 +81,11 @@ LOG_KEY = bytes(range(16))
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
+
+
+def _image_policy(data: bytes) -> None:
+    policy = image_policy.parse_image_policy(_text(data))
+    assert image_policy.parse_image_policy(image_policy.pack_image_policy(policy)) == policy
 
 
 def _handoff(data: bytes) -> None:
@@ -79,6 +101,29 @@ def _table(data: bytes) -> None:
 def _row(data: bytes) -> None:
     row = parse_row(_text(data))
     assert parse_row(pack_row(row)) == row
+
+
+def _listing(data: bytes) -> None:
+    listed = parse_listing(_text(data))
+    tables = tuple((each.name, each.table) for each in listed)
+    assert tuple((each.name, each.table) for each in parse_listing(pack_listing(listed))) == tables
+
+
+def _target(data: bytes) -> None:
+    row = parse_row(_text(data))
+    value = parse_target(row)
+    assert parse_target(pack_target(row, value)) == value
+    assert set(device_names(row)) <= set(row.args)
+
+
+def _snapshot_header(data: bytes) -> None:
+    header = parse_snapshot_header(data)
+    if header is not None:
+        assert parse_snapshot_header(pack_snapshot_header(header)) == header
+        area = data[512:][: header.chunk_bytes]
+        area = area[: len(area) // EXCEPTION_BYTES * EXCEPTION_BYTES]
+        exceptions = list(iter_exceptions(area))
+        assert pack_exceptions(exceptions, header).startswith(area[: len(exceptions) * EXCEPTION_BYTES])
 
 
 def _dm_create(data: bytes) -> None:
@@ -163,15 +208,30 @@ def _verity(data: bytes) -> None:
     assert all(0 < level.blocks <= parameters.data_blocks for level in levels)
 
 
+def _verity_signature(data: bytes) -> None:
+    value = parse_verity_signature(data)
+    assert parse_verity_signature(pack_verity_signature(value)) == value
+
+
+def _pkcs7(data: bytes) -> None:
+    for signer in parse_pkcs7(data):
+        assert signer.scheme in ("rsa", "ecdsa")
+        assert (signer.issuer is None) == (signer.serial is None) != (signer.key_identifier is None)
+
+
 def _verity_args(data: bytes) -> None:
     row = parse_verity_args(data.decode("utf-8", "replace").split())
     assert parse_verity_args(pack_verity_args(row)) == row
 
 
 PARSERS: dict[str, Callable[[bytes], None]] = {
+    "image_policy": _image_policy,
     "handoff": _handoff,
     "table": _table,
     "row": _row,
+    "listing": _listing,
+    "target": _target,
+    "snapshot_header": _snapshot_header,
     "dm_create": _dm_create,
     "nbd_uri": _nbd_uri,
     "plan": _plan,
@@ -180,15 +240,21 @@ PARSERS: dict[str, Callable[[bytes], None]] = {
     "cpio": _cpio,
     "verity": _verity,
     "verity_args": _verity_args,
+    "verity_signature": _verity_signature,
+    "pkcs7": _pkcs7,
     "overlay_header": _overlay_header,
     "overlay_log": _overlay_log,
 }
 
 # Every parse_* and read_* of the floor, and the entry of PARSERS that feeds it.
 COVERED = {
+    "parse_image_policy": "image_policy",
     "parse_handoff": "handoff",
     "parse_table": "table",
     "parse_row": "row",
+    "parse_listing": "listing",
+    "parse_target": "target",
+    "parse_snapshot_header": "snapshot_header",
     "parse_dm_create": "dm_create",
     "parse_nbd_uri": "nbd_uri",
     "parse_plan": "plan",
@@ -197,6 +263,8 @@ COVERED = {
     "parse_cpio": "cpio",
     "parse_verity_superblock": "verity",
     "parse_verity_args": "verity_args",
+    "parse_verity_signature": "verity_signature",
+    "parse_pkcs7": "pkcs7",
     "parse_header": "overlay_header",
     "parse_log": "overlay_log",
 }
@@ -219,7 +287,7 @@ def value_or_format_error(name: str, data: bytes) -> bool:
 
 
 def test_every_parser_is_fuzzed() -> None:
-    names = (*formats.__all__, *vars(overlay_file), *vars(verity_table))
+    names = (*formats.__all__, *vars(image_policy), *vars(overlay_file), *vars(snapshot_store), *vars(verity_table))
     parsers = {name for name in names if name.startswith(("parse_", "read_"))}
     assert parsers == set(COVERED)
     assert set(COVERED.values()) == set(PARSERS)

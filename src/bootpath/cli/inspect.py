@@ -1,21 +1,32 @@
-"""``bootpath inspect``: what is on a disk, and whether it would boot."""
+"""``bootpath inspect``: what is on a disk, and what would boot from it."""
 
 from __future__ import annotations
 
 import argparse
 from contextlib import closing
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from bootpath.cli.arguments import add_disk, add_json, add_password, read_password
+from bootpath.cli.arguments import add_json, add_password, read_password
 
-HELP = "show what is on a disk, and whether it would boot"
+if TYPE_CHECKING:
+    from bootpath.core import Device
+    from bootpath.image import Inspection, Request
+
+HELP = "show what is on a disk, what would be its root, and how sure that is"
 EPILOG = """\
 examples:
   bootpath inspect disk.img
-  bootpath inspect --json disk.img | jq .file_system.used_bytes
+  bootpath inspect --json disk.img | jq .choice.verdict
+  bootpath inspect --certificate vendor.pem --full os.raw
+  bootpath inspect --policy root=verity+signed:usr=absent:=open os.raw
+  bootpath inspect --slot 4 --picture disk.png ab.img
+  bootpath inspect -v https://example.org/os.raw
   bootpath inspect --password-file secret locked.img
 
-exit codes: 0 it would boot, 1 it cannot be read, 2 usage, 3 it would not boot
+A slot is a place: a path as this command prints it (4, vg0/root), or DISK-GUID:NUMBER, or DISK-GUID:NUMBER:FIRST-LBA.
+
+exit codes: 0 it has a root and would boot, 1 it cannot be read, 2 usage, 3 no root, a bad one, or more than one
 """
 
 
@@ -24,7 +35,29 @@ def configure(commands: Any, name: str) -> None:
     parser = commands.add_parser(
         name, help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_disk(parser)
+    disk = parser.add_argument(
+        "disk",
+        metavar="DISK",
+        help="disk image, block device, nbd:// export, http(s):// or s3:// object",
+    )
+    disk.complete = {"bash": "_shtab_compgen_files", "zsh": "_files"}
+    parser.add_argument("--architecture", metavar="A", help="only this one: x86-64, arm64 …, or as uname -m says it")
+    parser.add_argument(
+        "--policy", metavar="P", help="image policy, as systemd.image-policy(7): root=verity+signed:usr=absent:=open"
+    )
+    parser.add_argument(
+        "--certificate",
+        metavar="F",
+        type=Path,
+        action="append",
+        default=[],
+        help="certificate (PEM or DER) whose signatures are believed; without --policy, root must then be signed",
+    )
+    parser.add_argument("--root-hash", metavar="HEX", help="the verity root hash to trust")
+    parser.add_argument("--slot", metavar="PLACE", help="of identical slots, this one")
+    parser.add_argument("--full", action="store_true", help="also read all of the root and compare it with its hashes")
+    parser.add_argument("--picture", metavar="F", type=Path, help="draw the disk: .png or .svg")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say how much was read")
     add_password(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -32,15 +65,79 @@ def configure(commands: Any, name: str) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Inspect; 0 when it would boot, 3 when not."""
-    from bootpath.block import FileDevice
-    from bootpath.cli.console import emit, emit_json
+    from bootpath.block import Log, open_device
+    from bootpath.cli.console import note, progress_bar
+    from bootpath.core.iolog import Read, Record
     from bootpath.image import inspect_disk
-    from bootpath.report import inspection_json, render_inspection
 
-    with closing(FileDevice.open(options.disk)) as disk:
-        inspection = inspect_disk(disk, password=read_password(options.password_file))
+    if options.picture is not None and options.picture.suffix not in (".png", ".svg"):
+        note(f"bootpath: --picture: {options.picture}: expected a name that ends in .png or .svg")
+        return 2
+    request = _request(options)
+    if isinstance(request, str):
+        note(f"bootpath: {request}")
+        return 2
+    records: list[Record] = []
+    with closing(open_device(options.disk)) as opened, progress_bar("verifying") as progress:
+        disk: Device = Log(opened, records.append) if options.verbose else opened
+        inspection = inspect_disk(
+            disk, request=request, progress=lambda done: progress(done, disk.size_bytes, options.disk)
+        )
+    _show(options, inspection)
+    if options.verbose:
+        reads = [record for record in records if isinstance(record, Read)]
+        note(f"{len(reads)} reads, {sum(read.length for read in reads)} bytes of {inspection.size_bytes}")
+    return 0 if inspection.boots else 3
+
+
+def _request(options: argparse.Namespace) -> Request | str:
+    """What was asked for, or what is wrong with it. Raises OSError for a certificate that cannot be read."""
+    from bootpath.core import FormatError
+    from bootpath.formats.dps import Architecture
+    from bootpath.formats.imagepolicy import parse_image_policy
+    from bootpath.formats.verity import ALGORITHMS
+    from bootpath.image import Request
+
+    architecture = None
+    if options.architecture is not None:
+        architecture = Architecture.of_machine(options.architecture)
+        if architecture is None:
+            names = " ".join(each.value for each in Architecture)
+            return f"--architecture: {options.architecture}: expected one of {names}"
+    try:
+        policy = None if options.policy is None else parse_image_policy(options.policy)
+    except FormatError as fault:
+        return f"--policy: {fault}"
+    root_hash = None
+    if options.root_hash is not None:
+        try:
+            root_hash = bytes.fromhex(options.root_hash)
+        except ValueError:
+            root_hash = b""
+        if len(root_hash) not in ALGORITHMS.values():
+            return f"--root-hash: {options.root_hash!r}: expected the hexadecimal digits of a hash"
+    return Request(
+        password=read_password(options.password_file),
+        policy=policy,
+        certificates=tuple(path.read_bytes() for path in options.certificate),
+        slot=options.slot,
+        architecture=architecture,
+        root_hash=root_hash,
+        full=options.full,
+    )
+
+
+def _show(options: argparse.Namespace, inspection: Inspection) -> None:
+    from bootpath.cli.console import emit, emit_json
+    from bootpath.image import atomic_output
+    from bootpath.report import draw_contents, inspection_json, render_contents, render_inspection
+
+    if options.picture is not None:
+        canvas = draw_contents(inspection)
+        picture = canvas.to_png() if options.picture.suffix == ".png" else canvas.to_svg().encode()
+        with atomic_output(options.picture) as temporary:
+            temporary.write_bytes(picture)
     if options.json:
         emit_json(inspection_json(inspection))
     else:
-        emit(render_inspection(inspection))
-    return 0 if inspection.boots else 3
+        emit(render_inspection(inspection) if inspection.live else render_contents(inspection))

@@ -1,10 +1,32 @@
-"""What is on a disk: discovery, layout, inspection, and the builders."""
+"""What is on a disk: its contents and the choice of a root, discovery of RedoxFS, layout, inspection, and the builders.
 
-from bootpath.image.build import Built, LiveImage, atomic_output, build_live
-from bootpath.image.discovery import Discovery, Place, choose_place, find_redoxfs, open_root, place_device
-from bootpath.image.esp import make_esp
-from bootpath.image.inspection import BootFile, FileSystemInfo, Inspection, describe_file_system, inspect_disk
-from bootpath.image.layout import INITFS_MAGIC, INITFS_PATH, KERNEL_MAGIC, KERNEL_PATH, redox_layout
+Names are imported when they are first asked for: a guest needs one room of these (`image.discovery`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bootpath.core.lazyexports import lazy_exports
+
+if TYPE_CHECKING:
+    from bootpath.image.build import Built, LiveImage, atomic_output, build_live
+    from bootpath.image.candidates import Candidate
+    from bootpath.image.choice import RootChoice, Verdict, check_candidate, choose_root
+    from bootpath.image.contents import open_node, read_contents
+    from bootpath.image.discovery import Discovery, Place, choose_place, find_redoxfs, open_root, place_device
+    from bootpath.image.esp import make_esp
+    from bootpath.image.inspection import (
+        BootFile,
+        FileSystemInfo,
+        Inspection,
+        Request,
+        describe_file_system,
+        inspect_disk,
+    )
+    from bootpath.image.layout import INITFS_MAGIC, INITFS_PATH, KERNEL_MAGIC, KERNEL_PATH, redox_layout
+    from bootpath.image.nodes import Contents, Location, Node, NodeKind
+    from bootpath.image.roottable import open_root_device, root_table
 
 __all__ = [
     "INITFS_MAGIC",
@@ -13,19 +35,49 @@ __all__ = [
     "KERNEL_PATH",
     "BootFile",
     "Built",
+    "Candidate",
+    "Contents",
     "Discovery",
     "FileSystemInfo",
     "Inspection",
     "LiveImage",
+    "Location",
+    "Node",
+    "NodeKind",
     "Place",
+    "Request",
+    "RootChoice",
+    "Verdict",
     "atomic_output",
     "build_live",
+    "check_candidate",
     "choose_place",
+    "choose_root",
     "describe_file_system",
     "find_redoxfs",
     "inspect_disk",
     "make_esp",
+    "open_node",
     "open_root",
+    "open_root_device",
     "place_device",
+    "read_contents",
     "redox_layout",
+    "root_table",
 ]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "build": "Built LiveImage atomic_output build_live",
+        "candidates": "Candidate",
+        "choice": "RootChoice Verdict check_candidate choose_root",
+        "contents": "open_node read_contents",
+        "discovery": "Discovery Place choose_place find_redoxfs open_root place_device",
+        "esp": "make_esp",
+        "inspection": "BootFile FileSystemInfo Inspection Request describe_file_system inspect_disk",
+        "layout": "INITFS_MAGIC INITFS_PATH KERNEL_MAGIC KERNEL_PATH redox_layout",
+        "nodes": "Contents Location Node NodeKind",
+        "roottable": "open_root_device root_table",
+    },
+)

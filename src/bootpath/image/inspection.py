@@ -1,18 +1,29 @@
-"""What is on a live disk, as a value: partitions, file system, boot files, where metadata lies, what would boot.
+"""What is on a disk, as a value: its contents, and what would boot from it.
 
-`inspect_disk` reads only what it reports: the partition table, the header ring, the allocator log, two directories and
-the first bytes of kernel and initfs.
+Two kinds of disks are told apart by what is on them. A *live disk* holds a RedoxFS: partitions, file system, boot files
+and where metadata lies. Any other disk is judged as Linux would: which partition or volume would be the root, and how
+sure that is (`image.choice`). `inspect_disk` reads only what it reports: of a live disk also the header ring, the
+allocator log, two directories and the first bytes of kernel and initfs.
 """
 
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from bootpath.core import Device, Extent, ExtentSet, FileSystemError, FormatError
+from bootpath.formats.dps import Architecture, Designator
+from bootpath.formats.imagepolicy import ImagePolicy, Protection
 from bootpath.fs import RING_BYTES, Header, Piece, RedoxFS
+from bootpath.image.candidates import Candidate
+from bootpath.image.choice import RootChoice, check_candidate, choose_root, effective_policy
+from bootpath.image.contents import open_node, read_contents
 from bootpath.image.discovery import Discovery, Place, choose_place, find_redoxfs, place_device
-from bootpath.image.layout import INITFS_MAGIC, INITFS_PATH, KERNEL_MAGIC, KERNEL_PATH
+from bootpath.image.layout import INITFS_MAGIC, INITFS_PATH, KERNEL_MAGIC, KERNEL_PATH, REDOX_NAME
+from bootpath.image.nodes import Contents, NodeKind
+from bootpath.image.veritytree import Mismatch, Progress
+from bootpath.image.volumes import check_static_volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +56,28 @@ class FileSystemInfo:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """A disk, what was found on it, and the verdict: `problems` is empty when it would boot."""
+    """A disk, what was found on it, and the verdict: `problems` is empty when it would boot.
+
+    `choice` is None for a live disk, which `place` and `file_system` describe. `checked` are the paths of the nodes
+    whose whole hash tree was read and is right.
+    """
 
     name: str
     size_bytes: int
+    contents: Contents
     discovery: Discovery
     place: Place | None
     file_system: FileSystemInfo | None
     locked: bool
     warnings: tuple[str, ...]
     problems: tuple[str, ...]
+    choice: RootChoice | None = None
+    checked: tuple[str, ...] = ()
+
+    @property
+    def live(self) -> bool:
+        """True for a disk that holds a RedoxFS, or should."""
+        return self.choice is None
 
     @property
     def boots(self) -> bool:
@@ -95,12 +118,126 @@ def describe_file_system(fs: RedoxFS) -> FileSystemInfo:
     )
 
 
-def inspect_disk(disk: Device, *, password: bytes | None = None) -> Inspection:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to look for, and what to demand. See `choose_root`; `full` reads all of a root that has a hash tree."""
+
+    password: bytes | None = None
+    policy: ImagePolicy | None = None
+    certificates: tuple[bytes, ...] = ()
+    slot: str | None = None
+    architecture: Architecture | None = None
+    root_hash: bytes | None = None
+    full: bool = False
+
+
+def inspect_disk(
+    disk: Device,
+    *,
+    password: bytes | None = None,
+    request: Request | None = None,
+    progress: Progress | None = None,
+) -> Inspection:
     """Look at a whole disk or a bare file system. Raises DeviceError; damage is a finding, not an error.
 
-    A wrong password raises FileSystemError; a missing one leaves the inspection `locked`.
+    A wrong password raises FileSystemError; a missing one leaves the inspection `locked`. `progress` is told the bytes
+    that were compared with a hash tree.
     """
-    discovery = find_redoxfs(disk)
+    request = request or Request(password)
+    contents = read_contents(disk)
+    choice = choose_root(
+        contents,
+        request.policy,
+        request.certificates,
+        request.slot,
+        architecture=request.architecture,
+        root_hash=request.root_hash,
+    )
+    discovery = _find_live(disk, contents, choice)
+    if discovery.places:
+        live = _inspect_live(disk, contents, discovery, password or request.password)
+        return replace(live, problems=(*live.problems, *_demands(live, request)))
+    if not choice.candidates:
+        live = _inspect_live(disk, contents, discovery, password or request.password)
+        faults = [str(fault) for node in contents.nodes() for fault in node.faults if fault is not discovery.gpt_fault]
+        reasons = dict.fromkeys((*faults, *choice.problems, *live.problems))
+        return replace(live, problems=tuple(reasons), choice=choice)
+    problems, checked = list(choice.problems), []
+    for candidate in choice.chosen if request.full and choice.boots else ():
+        try:
+            if _verify(disk, contents, candidate, progress):
+                checked.append(candidate.data.path)
+        except FormatError as fault:
+            problems.append(f"{candidate.data.location}: {fault}")
+    faults = [
+        f"{node.path}: {node.fault}" if node.path else str(node.fault)
+        for node in contents.nodes()
+        if node.fault is not None and not any(str(node.fault) in problem for problem in problems)
+    ]
+    return Inspection(
+        name=disk.identity.name,
+        size_bytes=disk.size_bytes,
+        contents=contents,
+        discovery=discovery,
+        place=None,
+        file_system=None,
+        locked=False,
+        warnings=tuple(dict.fromkeys((*contents.warnings, *choice.warnings, *faults))),
+        problems=tuple(problems),
+        choice=choice,
+        checked=tuple(checked),
+    )
+
+
+def _demands(live: Inspection, request: Request) -> Iterator[str]:
+    """What was asked for that a RedoxFS does not have: it is encrypted, or not protected at all."""
+    place = live.place
+    if place is None or place.ring.newest is None:
+        return
+    path = "" if place.partition is None else str(place.partition.number)
+    node = live.contents.node(path)
+    if request.slot is not None and (node is None or not node.location.is_named(request.slot)):
+        yield f"{place.found_by}: the slot {request.slot} was asked for"
+    if request.root_hash is not None:
+        yield f"{place.found_by}: it cannot be compared with the root hash that was given"
+    judgement = effective_policy(request.policy, request.certificates).judge(
+        Designator.ROOT,
+        Protection.ENCRYPTED if place.ring.newest.encrypted else Protection.UNPROTECTED,
+        gpt_flags=0 if place.partition is None else place.partition.flags,
+        file_system="redoxfs",
+    )
+    if judgement.protection is None:
+        yield f"{place.found_by}: {judgement.refused or 'the policy leaves it unused'}"
+
+
+def _verify(disk: Device, contents: Contents, candidate: Candidate, progress: Progress | None) -> bool:
+    """Read all of a candidate; False when there is nothing to compare it with. Raises FormatError, DeviceError."""
+    data = candidate.data
+    if data.kind is NodeKind.UBI_VOLUME:
+        return check_static_volume(open_node(disk, contents, data.parent_path), data.name)
+    wrong = check_candidate(disk, contents, candidate, progress=progress)
+    if wrong:
+        shown = ", ".join(_mismatch(each) for each in wrong[:3])
+        raise FormatError("it is not what its root hash promises", found=shown)
+    return candidate.hashes is not None
+
+
+def _mismatch(mismatch: Mismatch) -> str:
+    if mismatch.level < 0:
+        return f"data block {mismatch.block}"
+    return f"hash block {mismatch.block} of level {mismatch.level}"
+
+
+def _find_live(disk: Device, contents: Contents, choice: RootChoice) -> Discovery:
+    """Where a RedoxFS is. Where something else could be the root it is not searched for, unless a place claims it."""
+    nodes = contents.nodes()
+    claims = any(node.name == REDOX_NAME or any(s.kind == "redoxfs" for s in node.superblocks) for node in nodes)
+    others = any(each.architecture is not None or each.data.superblocks for each in choice.candidates)
+    return find_redoxfs(disk) if claims or not others else Discovery(contents.root.gpt, None, ())
+
+
+def _inspect_live(disk: Device, contents: Contents, discovery: Discovery, password: bytes | None) -> Inspection:
+    """A disk with a RedoxFS, or with nothing at all."""
     warnings = list(discovery.gpt.warnings) if discovery.gpt is not None else []
     problems: list[str] = []
     place: Place | None = None
@@ -135,6 +272,7 @@ def inspect_disk(disk: Device, *, password: bytes | None = None) -> Inspection:
     return Inspection(
         name=disk.identity.name,
         size_bytes=disk.size_bytes,
+        contents=contents,
         discovery=discovery,
         place=place,
         file_system=info,

@@ -12,6 +12,7 @@ from bootpath.boot import BootPlan, FailedAccess, Miss, Rehearsal
 from bootpath.formats import Gpt
 from bootpath.fs import Header
 from bootpath.image import Built, Inspection, Place
+from bootpath.report.contentsjson import choice_json, node_json
 
 Json = dict[str, Any]
 
@@ -97,6 +98,9 @@ def inspection_json(inspection: Inspection) -> Json:
                 for file in info.boot_files
             ],
         },
+        "contents": node_json(inspection.contents.root),
+        "choice": None if inspection.choice is None else choice_json(inspection.choice),
+        "verified": list(inspection.checked),
         "boots": inspection.boots,
         "warnings": list(inspection.warnings),
         "problems": list(inspection.problems),

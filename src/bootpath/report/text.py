@@ -26,11 +26,16 @@ def columns(rows: Iterable[Sequence[str]], *, indent: str = "  ", right: frozens
     return lines
 
 
-def _gpt_lines(gpt: Gpt) -> list[str]:
+def gpt_heading(gpt: Gpt) -> list[str]:
+    """Which table it is, and what is wrong with its copies."""
     lines = [f"GPT  disk {gpt.disk_guid}, blocks of {gpt.block_bytes}: {gpt.verdict.value}"]
     if gpt.primary_fault is not None or gpt.backup_fault is not None:
         lines += [f"  {fault}" for fault in (gpt.primary_fault, gpt.backup_fault) if fault is not None]
         lines.append(f"  {gpt.verdict.advice}")
+    return lines
+
+
+def _gpt_lines(gpt: Gpt) -> list[str]:
     rows = [
         (
             str(partition.number),
@@ -42,7 +47,7 @@ def _gpt_lines(gpt: Gpt) -> list[str]:
         )
         for partition in gpt.partitions
     ]
-    return lines + columns(rows, right=frozenset({2, 3}))
+    return gpt_heading(gpt) + columns(rows, right=frozenset({2, 3}))
 
 
 def render_inspection(inspection: Inspection) -> str:

@@ -1,0 +1,146 @@
+"""What is on a disk as a tree for a terminal, the candidates for its root, and the verdict in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bootpath.formats.imagepolicy import Protection
+from bootpath.image import Candidate, Inspection, RootChoice, Verdict
+from bootpath.image.candidates import SignatureCheck
+from bootpath.image.nodes import Node, NodeKind
+from bootpath.report.text import columns, gpt_heading
+from bootpath.report.units import format_bytes, format_offset
+
+_HASH_DIGITS = 16
+
+
+def render_contents(inspection: Inspection) -> str:
+    """``bootpath inspect`` of a disk without a RedoxFS."""
+    choice = inspection.choice
+    assert choice is not None
+    lines = [f"{inspection.name}: {format_bytes(inspection.size_bytes)}"]
+    root = inspection.contents.root
+    if root.gpt is not None:
+        lines += gpt_heading(root.gpt)
+    elif root.superblocks or root.faults:
+        lines.append(f"  {describe_content(root)}")
+    lines += columns(list(_rows(root, "")), indent="  ", right=frozenset({2, 3}))
+    if choice.candidates:
+        lines.append("Candidates")
+        lines += columns([_candidate_row(candidate, choice) for candidate in choice.candidates])
+    lines += [f"Warning: {warning}" for warning in inspection.warnings]
+    lines += [f"Verified: all of {path}, against its hash tree" for path in inspection.checked]
+    verdict, *others = verdict_lines(inspection)
+    lines.append(f"Verdict: {verdict}")
+    lines += [f"  and: {line}" for line in others]
+    return "\n".join(lines)
+
+
+def verdict_lines(inspection: Inspection) -> list[str]:
+    """What would be the root and how sure that is, or why there is none."""
+    choice = inspection.choice
+    assert choice is not None
+    if inspection.problems:
+        first, *others = inspection.problems
+        return [first if choice.verdict is Verdict.AMBIGUOUS else f"no root: {first}", *others]
+    return [
+        f"{_place(candidate)} would be {_use(candidate)}: {describe_protection(candidate)}"
+        for candidate in choice.chosen
+    ]
+
+
+def describe_protection(candidate: Candidate) -> str:
+    """How what would be mounted is protected, and who says so."""
+    if candidate.protection is Protection.SIGNED:
+        assert candidate.signer is not None
+        return f"signed by {candidate.signer.subject}"
+    if candidate.protection is Protection.VERITY:
+        assert candidate.root_hash_source is not None
+        unchecked = candidate.signature_check is SignatureCheck.UNCHECKED
+        signature = ", signature not checked (no --certificate)" if unchecked else ""
+        return f"verity, root hash by {candidate.root_hash_source.value}{signature}"
+    if candidate.protection is Protection.ENCRYPTED:
+        return "encrypted, so only with its key; not authenticated"
+    unused = " (the policy asks for no more)" if candidate.hashes is not None else ""
+    return f"unprotected{unused}"
+
+
+def describe_type(node: Node) -> str:
+    """What the table says of a partition; what a volume is."""
+    if node.partition is None:
+        return node.kind.value
+    name = node.partition.type_name if node.type is None else node.type.name
+    return " ".join((name, *node.flags))
+
+
+def describe_content(node: Node) -> str:
+    """What was found in a place."""
+    parts = []
+    for each in node.superblocks:
+        if each.kind == "DM_verity_hash" and node.tree is not None:
+            continue
+        words = [each.kind, each.version, f'"{each.label}"' if each.label else "", each.uuid or ""]
+        parts.append(" ".join(word for word in words if word))
+    if node.tree is not None:
+        of = node.tree.superblock.parameters
+        root_hash = "" if node.tree.root_hash is None else f", root hash {node.tree.root_hash.hex()[:_HASH_DIGITS]}…"
+        parts.append(f"verity {of.algorithm} over {format_bytes(of.data_bytes)}{root_hash}")
+    if node.signature is not None:
+        parts.append(f"signature of root hash {node.signature.root_hash.hex()[:_HASH_DIGITS]}…")
+    if node.gpt is not None and node.kind is not NodeKind.DISK:
+        parts.append(f"GPT, {node.gpt.verdict.value}")
+    if node.fault is not None:
+        parts.append(f"BAD: {node.fault}")
+    return "; ".join(parts) or "-"
+
+
+def _rows(node: Node, indent: str) -> Iterator[tuple[str, ...]]:
+    for index, child in enumerate(node.children):
+        last = index == len(node.children) - 1
+        yield (
+            f"{indent}{'└─' if last else '├─'} {child.path}",
+            child.name,
+            "" if child.offset_bytes is None else format_offset(child.offset_bytes),
+            format_bytes(child.size_bytes),
+            describe_type(child),
+            describe_content(child),
+        )
+        yield from _rows(child, f"{indent}{'   ' if last else '│  '}")
+
+
+def _candidate_row(candidate: Candidate, choice: RootChoice) -> tuple[str, ...]:
+    if candidate.excluded is not None:
+        state, why = "out", candidate.excluded
+    else:
+        chosen = candidate in choice.chosen and choice.boots
+        state = "chosen" if chosen else "ambiguous" if candidate in choice.ambiguous else "possible"
+        why = describe_protection(candidate)
+    beside = [f"{word} {node.path}" for word, node in _beside(candidate)]
+    architecture = "" if candidate.architecture is None else candidate.architecture.value
+    return (
+        state,
+        candidate.data.path or "disk",
+        candidate.label,
+        " ".join(word for word in (candidate.designator.value, architecture) if word),
+        ", ".join(beside),
+        why,
+    )
+
+
+def _beside(candidate: Candidate) -> Iterator[tuple[str, Node]]:
+    if candidate.hashes is not None:
+        yield "hashes", candidate.hashes
+    if candidate.signature is not None:
+        yield "signature", candidate.signature
+
+
+def _place(candidate: Candidate) -> str:
+    data = candidate.data
+    name = f" ({data.name})" if data.name and data.partition is not None else ""
+    what = {NodeKind.DISK: "the whole disk", NodeKind.PARTITION: f"partition {data.path}"}
+    return what.get(data.kind, f"{data.kind.value} {data.path}") + name
+
+
+def _use(candidate: Candidate) -> str:
+    architecture = "" if candidate.architecture is None else f" on {candidate.architecture.value}"
+    return {"root": "the root", "usr": "/usr"}[candidate.designator.value] + architecture

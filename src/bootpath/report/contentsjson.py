@@ -1,0 +1,118 @@
+"""What is on a disk, and the choice of its root, as JSON (``contents`` and ``choice`` in docs/schemas/inspect.json)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bootpath.formats.dmtable import pack_row
+from bootpath.formats.superblocks import Superblock
+from bootpath.image import Candidate, RootChoice
+from bootpath.image.nodes import HashTree, Location, Node
+
+Json = dict[str, Any]
+
+
+def node_json(node: Node) -> Json:
+    """A place and all that is in it. Sizes and offsets are bytes; `offset_bytes` is on the place above."""
+    return {
+        "path": node.path,
+        "kind": node.kind.value,
+        "name": node.name,
+        "size_bytes": node.size_bytes,
+        "offset_bytes": node.offset_bytes,
+        "location": _location(node.location),
+        "type": None
+        if node.type is None
+        else {
+            "name": node.type.name,
+            "designator": node.type.designator.value,
+            "architecture": None if node.type.architecture is None else node.type.architecture.value,
+        },
+        "partition_guid": None if node.partition is None else str(node.partition.guid),
+        "flags": list(node.flags),
+        "superblocks": [_superblock(each) for each in node.superblocks],
+        "verity": None if node.tree is None else _tree(node.tree),
+        "signature": None
+        if node.signature is None
+        else {
+            "root_hash": node.signature.root_hash.hex(),
+            "certificate_fingerprint": None
+            if node.signature.certificate_fingerprint is None
+            else node.signature.certificate_fingerprint.hex(),
+        },
+        "table": None if node.table is None else [pack_row(row) for row in node.table.rows],
+        "fault": node.fault,
+        "warnings": list(node.warnings),
+        "children": [node_json(child) for child in node.children],
+    }
+
+
+def choice_json(choice: RootChoice) -> Json:
+    """The verdict and every candidate, with the reason why it is out."""
+    return {
+        "verdict": choice.verdict.value,
+        "root": None if choice.root is None or not choice.boots else choice.root.data.path,
+        "usr": None if choice.usr is None or not choice.boots else choice.usr.data.path,
+        "ambiguous": [candidate.data.path for candidate in choice.ambiguous],
+        "candidates": [_candidate(candidate) for candidate in choice.candidates],
+    }
+
+
+def _location(location: Location) -> Json:
+    return {
+        "disk_guid": None if location.disk_guid is None else str(location.disk_guid),
+        "number": location.number,
+        "first_lba": location.first_lba,
+    }
+
+
+def _superblock(superblock: Superblock) -> Json:
+    return {
+        "kind": superblock.kind,
+        "uuid": superblock.uuid,
+        "label": superblock.label,
+        "block_bytes": superblock.block_bytes,
+        "size_bytes": superblock.size_bytes,
+        "read_only": superblock.read_only,
+        "checksum": superblock.checksum.value,
+        "version": superblock.version,
+    }
+
+
+def _tree(tree: HashTree) -> Json:
+    of = tree.superblock.parameters
+    return {
+        "root_hash": None if tree.root_hash is None else tree.root_hash.hex(),
+        "uuid": str(tree.superblock.uuid),
+        "hash_type": of.hash_type,
+        "algorithm": of.algorithm,
+        "salt": of.salt.hex(),
+        "data_blocks": of.data_blocks,
+        "data_block_bytes": of.data_block_size,
+        "hash_block_bytes": of.hash_block_size,
+    }
+
+
+def _candidate(candidate: Candidate) -> Json:
+    signer = candidate.signer
+    return {
+        "designator": candidate.designator.value,
+        "path": candidate.data.path,
+        "label": candidate.label,
+        "architecture": None if candidate.architecture is None else candidate.architecture.value,
+        "hash_partition": None if candidate.hashes is None else candidate.hashes.path,
+        "signature_partition": None if candidate.signature is None else candidate.signature.path,
+        "root_hash": None if candidate.root_hash is None else candidate.root_hash.hex(),
+        "root_hash_source": None if candidate.root_hash_source is None else candidate.root_hash_source.value,
+        "protection": candidate.protection.value,
+        "signature": candidate.signature_check.value,
+        "signer": None
+        if signer is None
+        else {
+            "subject": signer.subject,
+            "fingerprint": signer.fingerprint.hex(),
+            "not_after": signer.not_after.isoformat(),
+        },
+        "excluded": candidate.excluded,
+        "notes": list(candidate.notes),
+    }
