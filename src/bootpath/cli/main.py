@@ -13,18 +13,21 @@ import sys
 from collections.abc import Callable, Sequence
 
 from bootpath import __version__
-from bootpath.cli import boot, build, completion, inspect, overlay, plan, serve, verity
+from bootpath.cli import boot, build, completion, dm, entries, image, inspect, overlay, plan, serve, verity
 
 FAILED, USAGE, BAD_VERDICT, INTERRUPTED = 1, 2, 3, 130
 
 COMMANDS = {
     "build": build,
+    "image": image,
     "inspect": inspect,
+    "entries": entries,
     "plan": plan,
     "boot": boot,
     "serve": serve,
     "overlay": overlay,
     "verity": verity,
+    "dm": dm,
     "completion": completion,
 }
 
@@ -57,12 +60,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _report(fault: BaseException) -> int:
     """One line a fault on stderr; the exit code it deserves."""
-    from bootpath.core import BootError, Error, IntegrityError
+    from bootpath.core import BootError, Error, IntegrityError, SignatureError
 
     if isinstance(fault, BaseExceptionGroup):
         return max(_report(part) for part in fault.exceptions)
     if isinstance(fault, Error):
-        text, code = str(fault), BAD_VERDICT if isinstance(fault, BootError | IntegrityError) else FAILED
+        verdict = isinstance(fault, BootError | IntegrityError | SignatureError)
+        text, code = str(fault), BAD_VERDICT if verdict else FAILED
     elif isinstance(fault, OSError):
         text, code = f"{fault.filename}: {fault.strerror}" if fault.filename else str(fault), FAILED
     else:

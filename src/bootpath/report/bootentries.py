@@ -1,0 +1,191 @@
+"""The boot entries of a disk as text and as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bootpath.core.errors import BootError
+from bootpath.report.text import columns
+from bootpath.report.units import format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from bootpath.formats.appendroot import RootStyle
+    from bootpath.formats.bootentry import BootEntry
+    from bootpath.image.bootmenu import BootMenu, EntryFiles, EntrySource, Excluded, FoundEntry
+    from bootpath.image.entryfiles import Piece
+
+_LAYER_CHARACTERS = 40  # a root hash is long, and --json has all of it
+
+
+def entries_json(menu: BootMenu, style: RootStyle) -> dict[str, Any]:
+    """``bootpath entries --json`` (docs/schemas/entries.json)."""
+    return {
+        "disk": menu.name,
+        "boots": menu.boots,
+        "entries": [
+            {
+                **_entry_json(found.entry),
+                "source": _source_json(found.source),
+                **_parts_json(found.parts),
+                "command_line": _command_line(found, style)[0],
+                "warnings": list(_warnings(found, style)),
+            }
+            for found in menu.entries
+        ],
+        "excluded": [
+            {
+                "reason": excluded.reason,
+                "source": _source_json(excluded.source),
+                "entry": None if excluded.entry is None else _entry_json(excluded.entry),
+                "files": None if excluded.parts is None else _parts_json(excluded.parts),
+            }
+            for excluded in menu.excluded
+        ],
+        "warnings": list(menu.warnings),
+    }
+
+
+def render_entries(menu: BootMenu, style: RootStyle) -> str:
+    """``bootpath entries``."""
+    count = len(menu.entries)
+    lines = [f"{menu.name}: {count} boot {'entry' if count == 1 else 'entries'}"]
+    for number, found in enumerate(menu.entries, start=1):
+        lines.append(f"{number:2}  {printable(found.entry.title)}{_marks(found.entry)}")
+        lines += columns(list(_rows(found, style)), indent="    ")
+    if menu.excluded:
+        lines.append("Left out")
+        lines += [f"  {printable(_where(each))}: {printable(each.reason)}" for each in menu.excluded]
+    lines += [f"Warning: {printable(warning)}" for warning in menu.warnings]
+    if menu.boots:
+        first = menu.entries[0]
+        why = ", although its tries are used up: nothing better is there" if first.entry.bad else ""
+        lines.append(f"Verdict: {printable(first.entry.title)} would be booted{why}")
+    else:
+        lines.append("Verdict: nothing to boot")
+    return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """Text from a disk without what a terminal would obey."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def _rows(found: FoundEntry, style: RootStyle) -> Iterator[tuple[str, str]]:
+    entry, parts = found.entry, found.parts
+    facts = [("version", entry.version), ("sort key", entry.sort_key), ("machine", entry.machine_id)]
+    said = ", ".join(f"{name} {value}" for name, value in (*facts, ("for", entry.architecture)) if value)
+    if said:
+        yield "is", printable(said)
+    yield "from", printable(f"{_place(found.source)}: {found.source.path}")
+    yield "kernel", _piece(parts.kernel)
+    for piece in parts.initrds:
+        yield "initrd", _piece(piece)
+    if parts.devicetree is not None:
+        yield "devicetree", _piece(parts.devicetree)
+    for piece in (*parts.devicetree_overlays, *parts.extras):
+        yield "also", _piece(piece)
+    for path in parts.addons:
+        yield "add-on", printable(path)
+    line = _command_line(found, style)[0]
+    if line:
+        yield "options", printable(line)
+    for warning in _warnings(found, style):
+        yield "warning", printable(warning)
+
+
+def _marks(entry: BootEntry) -> str:
+    marks = [entry.kind.value]
+    if entry.counter is not None:
+        left, done = entry.counter.tries_left, entry.counter.tries_done
+        state = "bad" if entry.counter.bad else "on trial"
+        marks.append(f"{state}: {left} left, {done} done")
+    return f"  ({', '.join(marks)})"
+
+
+def _place(source: EntrySource) -> str:
+    layers = "".join(f", {layer[:_LAYER_CHARACTERS]}" for layer in source.layers)
+    return f"{source.role.value} {source.location}{layers}, {source.format}"
+
+
+def _where(excluded: Excluded) -> str:
+    path = f": {excluded.source.path}" if excluded.source.path else ""
+    return f"{excluded.source.role.value} {excluded.source.location.path or 'disk'}{path}"
+
+
+def _piece(piece: Piece) -> str:
+    size = printable(piece.fault) if piece.size_bytes is None else format_bytes(piece.size_bytes)
+    return f"{printable(str(piece))}  {size}"
+
+
+def _command_line(found: FoundEntry, style: RootStyle) -> tuple[str | None, str | None]:
+    """The command line, or why the root cannot be named in it."""
+    try:
+        return found.command_line(style), None
+    except BootError as error:
+        return None, str(error)
+
+
+def _warnings(found: FoundEntry, style: RootStyle) -> Iterator[str]:
+    yield from found.warnings
+    problem = _command_line(found, style)[1]
+    if problem is not None:
+        yield problem
+
+
+def _entry_json(entry: BootEntry) -> dict[str, Any]:
+    counter = entry.counter
+    return {
+        "kind": entry.kind.value,
+        "id": entry.id,
+        "title": entry.title,
+        "version": entry.version or None,
+        "sort_key": entry.sort_key or None,
+        "machine_id": entry.machine_id or None,
+        "architecture": entry.architecture or None,
+        "profile": entry.profile,
+        "bad": entry.bad,
+        "tries_left": None if counter is None else counter.tries_left,
+        "tries_done": None if counter is None else counter.tries_done,
+        "append_root": entry.append_root,
+    }
+
+
+def _source_json(source: EntrySource) -> dict[str, Any]:
+    location = source.location
+    return {
+        "role": source.role.value,
+        "place": location.path,
+        "disk_guid": None if location.disk_guid is None else str(location.disk_guid),
+        "number": location.number,
+        "first_lba": location.first_lba,
+        "layers": list(source.layers),
+        "file_system": source.format or None,
+        "path": source.path or None,
+    }
+
+
+def _parts_json(parts: EntryFiles) -> dict[str, Any]:
+    return {
+        "kernel": _piece_json(parts.kernel),
+        "initrds": _pieces_json(parts.initrds),
+        "devicetree": None if parts.devicetree is None else _piece_json(parts.devicetree),
+        "devicetree_overlays": _pieces_json(parts.devicetree_overlays),
+        "extras": _pieces_json(parts.extras),
+        "addons": list(parts.addons),
+    }
+
+
+def _pieces_json(pieces: Iterable[Piece]) -> list[dict[str, Any]]:
+    return [_piece_json(piece) for piece in pieces]
+
+
+def _piece_json(piece: Piece) -> dict[str, Any]:
+    return {
+        "path": piece.path,
+        "section": piece.section or None,
+        "exists": piece.size_bytes is not None,
+        "size_bytes": piece.size_bytes,
+        "fault": piece.fault or None,
+    }

@@ -1,0 +1,269 @@
+"""``bootpath entries`` of disks that other tools made."""
+
+from __future__ import annotations
+
+import struct
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bootpath.formats.dps import Designator, data_uuid, hash_uuid
+from tests.integration.test_cli import run, run_json
+from tests.support.bootdisk import boot_part, ext4, fat
+from tests.support.bootfiles import AA64, pe_image
+from tests.support.ddi import (
+    DATA_BYTES,
+    DISK_GUID,
+    PEB_BYTES,
+    UBI_DATA_OFFSET,
+    Volume,
+    make_disk,
+    make_lvm_disk,
+    make_ubi_image,
+    protect,
+)
+from tests.support.nbdserver import nbd_server
+from tests.support.rangeserver import Object, RangeServer
+from tests.support.tools import tool
+
+UKI = pe_image([(".linux", b"kernel"), (".osrel", b"ID=os\nPRETTY_NAME=OS\nVERSION_ID=3\n"), (".cmdline", b"quiet")])
+ESP = {
+    "k": b"kernel",
+    "i": b"initrd",
+    "loader/entries/os-1.conf": b"title One\nsort-key os\nversion 1\nlinux /k\ninitrd /i\noptions one\n",
+    "loader/entries/Both.conf": b"title On the ESP\nlinux /k\n",
+    "loader/entries/arm.conf": b"title Arm\nlinux /arm\n",
+    "loader/entries/out.conf": b"title Out\nlinux /../k\n",
+    "loader/entries/bad+0-3.conf": b"title Bad\nsort-key aa\nversion 9\nlinux /k\n",
+    "arm": pe_image([(".text", b"x")], machine=AA64),
+    "EFI/Linux/os_3+2-1.efi": UKI,
+}
+XBOOTLDR = {
+    "k": b"kernel",
+    "loader/entries/both.conf": b"title On XBOOTLDR\nsort-key os\nversion 2\nlinux /k\ninitrd /missing\n",
+    "loader/entries/two.conf": b"title Two\nsort-key os\nversion 2\nlinux k\n",
+}
+ROOT = {
+    "boot/vmlinuz": b"kernel of the root",
+    "loader/entries/root.conf": b"title Root\nlinux /boot/vmlinuz\noptions quiet\nlinux-appendroot yes\n",
+    "boot/extlinux/extlinux.conf": b"default b\nlabel a\nkernel ../vmlinuz\nlabel b\nkernel /boot/vmlinuz\nappend x\n",
+}
+
+
+class Entries:
+    """The command, in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+
+    def json(self, *words: str | Path, code: int | None = 0) -> dict[str, Any]:
+        found, menu = run_json(self.capsys, "entries", "entries", *words)
+        assert code is None or found == code
+        assert menu["boots"] is (found == 0)
+        return menu
+
+    def text(self, *words: str | Path) -> tuple[int, str]:
+        return run(self.capsys, "entries", *words)[:2]
+
+
+@pytest.fixture
+def entries(capsys: pytest.CaptureFixture[str]) -> Entries:
+    return Entries(capsys)
+
+
+@pytest.fixture(scope="module")
+def boot_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("boot")
+    parts = [
+        boot_part(Designator.ESP, fat(directory, ESP), 1),
+        boot_part(Designator.XBOOTLDR, ext4(directory, XBOOTLDR), 2),
+    ]
+    return make_disk(directory / "boot.img", parts).path
+
+
+@pytest.fixture(scope="module")
+def protected(tmp_path_factory: pytest.TempPathFactory) -> Volume:
+    directory = tmp_path_factory.mktemp("protected")
+    return protect(directory, ext4(directory, ROOT, DATA_BYTES))
+
+
+def test_both_boot_partitions_make_one_menu(entries: Entries, boot_disk: Path) -> None:
+    menu = entries.json(boot_disk)
+    assert [entry["title"] for entry in menu["entries"]] == ["OS", "Two", "One", "Arm", "On the ESP", "Bad"]
+    uki = menu["entries"][0]
+    assert (uki["kind"], uki["id"], uki["tries_left"], uki["tries_done"], uki["bad"]) == ("uki", "os_3", 2, 1, False)
+    assert uki["kernel"]["section"] == ".linux"
+    assert uki["source"] == {
+        "role": "esp",
+        "place": "1",
+        "disk_guid": str(DISK_GUID),
+        "number": 1,
+        "first_lba": 2048,
+        "layers": [],
+        "file_system": "vfat",
+        "path": "/EFI/Linux/os_3+2-1.efi",
+    }
+    assert menu["entries"][2]["initrds"][0]["size_bytes"] == 6
+    reasons = {each["source"]["path"]: each["reason"] for each in menu["excluded"]}
+    assert set(reasons) == {"/loader/entries/both.conf", "/loader/entries/out.conf"}
+    assert reasons["/loader/entries/both.conf"] == "the initrd /missing is missing"
+
+
+def test_for_one_machine(entries: Entries, boot_disk: Path) -> None:
+    menu = entries.json("--architecture", "x86_64", boot_disk)
+    assert "Arm" not in [entry["title"] for entry in menu["entries"]]
+    assert "it is for aa64" in [each["reason"] for each in menu["excluded"]]
+    menu = entries.json("--architecture", "AA64", "--no-efi", boot_disk)
+    assert {each["reason"] for each in menu["excluded"]} >= {"it needs EFI"}
+    menu = entries.json("--architecture", "aa64", boot_disk)
+    assert {each["reason"] for each in menu["excluded"]} >= {"it is for x64"}
+
+
+def test_the_policy(entries: Entries, boot_disk: Path) -> None:
+    menu = entries.json("--policy", "xbootldr", boot_disk)
+    assert [entry["title"] for entry in menu["entries"]] == ["Two"]
+    menu = entries.json("--policy", "xbootldr", "--all", boot_disk)
+    assert [entry["title"] for entry in menu["entries"]] == ["Two"]
+    forbidden = [each for each in menu["excluded"] if each["reason"] == "the policy has no entries in esp"]
+    assert len(forbidden) == 5
+    assert entries.json("--policy", "root", boot_disk, code=3)["entries"] == []
+
+
+def test_text(entries: Entries, boot_disk: Path) -> None:
+    code, output = entries.text(boot_disk)
+    assert (code, "6 boot entries" in output) == (0, True)
+    assert "(type 1, bad: 0 left, 3 done)" in output
+    assert "the initrd /missing is missing" in output
+    assert output.endswith("Verdict: OS would be booted\n")
+
+
+def test_over_nbd(entries: Entries, boot_disk: Path, tmp_path: Path) -> None:
+    socket = tmp_path / "socket"
+    with nbd_server(socket, tool("nbdkit"), "-f", "file", str(boot_disk)):
+        assert entries.json(f"nbd+unix:///?socket={socket}")["entries"] == entries.json(boot_disk)["entries"]
+
+
+def test_over_http(entries: Entries, boot_disk: Path) -> None:
+    server = RangeServer()
+    server.objects["/boot.img"] = Object(boot_disk.read_bytes())
+    with closing(server):
+        assert entries.json(server.url("/boot.img"))["entries"] == entries.json(boot_disk)["entries"]
+
+
+def test_duplicates_of_the_esp_are_left_out(entries: Entries, tmp_path: Path) -> None:
+    content = {"k": b"k", "loader/entries/a.conf": b"title x\nlinux /k\n"}
+    parts = [
+        boot_part(Designator.ESP, fat(tmp_path, content), 1),
+        boot_part(Designator.XBOOTLDR, ext4(tmp_path, content), 2),
+        boot_part(Designator.ESP, fat(tmp_path, content), 3),
+    ]
+    menu = entries.json(make_disk(tmp_path / "disk.img", parts).path)
+    assert [entry["source"]["place"] for entry in menu["entries"]] == ["2"]
+    assert [(each["source"]["place"], each["reason"]) for each in menu["excluded"]] == [
+        ("1", "duplicate: a.conf was found before"),
+        ("3", "partition 1 is the esp, and there can be only one"),
+    ]
+
+
+def test_a_root_behind_verity(entries: Entries, tmp_path: Path, protected: Volume) -> None:
+    disk = make_disk(tmp_path / "disk.img", protected.parts("os_1")).path
+    assert entries.json(disk, code=3)["entries"] == []
+    menu = entries.json("--policy", "esp,xbootldr,root", disk)
+    assert [entry["id"] for entry in menu["entries"]] == ["root", "b", "a"]
+    root = menu["entries"][0]
+    assert root["source"]["layers"] == [f"verity {protected.root_hash.hex()}"]
+    data, hashes = data_uuid(protected.root_hash), hash_uuid(protected.root_hash)
+    assert root["command_line"] == (
+        f"quiet roothash={protected.root_hash.hex()} "
+        f"systemd.verity_root_data=PARTUUID={data} systemd.verity_root_hash=PARTUUID={hashes}"
+    )
+    assert menu["entries"][1]["command_line"] == "x"
+    (fixed, *_) = entries.json("--policy", "root", "--fixed", "/dev/vda", disk)["entries"]
+    assert fixed["command_line"].endswith("systemd.verity_root_data=/dev/vda1 systemd.verity_root_hash=/dev/vda2")
+    (ours, *_) = entries.json("--policy", "root", "--assembly", "bootpath", disk)["entries"]
+    assert f"bootpath.slot={DISK_GUID}:1:2048 bootpath.hash_slot={DISK_GUID}:2:" in ours["command_line"]
+    (kernel, *_) = entries.json("--policy", "root", "--assembly", "kernel", disk)["entries"]
+    assert f'dm-mod.create="root,,0,ro,0 2048 verity 1 PARTUUID={data} PARTUUID={hashes} ' in kernel["command_line"]
+
+
+def test_a_root_that_was_changed_is_not_believed(entries: Entries, tmp_path: Path, protected: Volume) -> None:
+    parts = protected.parts("os_1")
+    place = parts[0].content.index(b"title Root")
+    damaged = bytearray(parts[0].content)
+    damaged[place : place + 10] = b"title Evil"
+    made = make_disk(tmp_path / "disk.img", parts)
+    with made.path.open("r+b") as file:
+        file.seek(made.offsets[1])
+        file.write(damaged)
+    assert "Evil" not in entries.text("--policy", "root", made.path)[1]
+    menu = entries.json("--policy", "root", made.path, code=None)
+    assert "root" not in [entry["id"] for entry in menu["entries"]]
+    assert menu["excluded"]
+
+
+def test_the_same_root_twice_is_two_places(entries: Entries, tmp_path: Path, protected: Volume) -> None:
+    disk = make_disk(tmp_path / "disk.img", [*protected.parts("os_1"), *protected.parts("os_1", serial=2)]).path
+    menu = entries.json("--policy", "root", disk)
+    found = {entry["source"]["place"] for entry in menu["entries"]}
+    left = {each["source"]["place"] for each in menu["excluded"]}
+    assert found | left == {"1", "3"}
+
+
+def test_a_root_in_a_logical_volume(entries: Entries, tmp_path: Path) -> None:
+    disk = make_lvm_disk(tmp_path / "lvm.img", ext4(tmp_path, ROOT, DATA_BYTES)).path
+    (root, *_) = entries.json("--policy", "root", disk)["entries"]
+    assert (root["id"], root["source"]["place"], root["source"]["layers"]) == ("root", "vg0/root", ["lvm vg0/root"])
+    assert root["command_line"] == "quiet rd.lvm.lv=vg0/root root=/dev/mapper/vg0-root"
+    (ours, *_) = entries.json("--policy", "root", "--assembly", "bootpath", disk)["entries"]
+    assert ours["command_line"].startswith("quiet root=LV=")
+    (kernel, *_) = entries.json("--policy", "root", "--assembly", "kernel", disk)["entries"]
+    assert 'dm-mod.create="vg0-root,,0,ro,' in kernel["command_line"]
+    assert "linear PARTUUID=00000000-" in kernel["command_line"]
+    assert kernel["command_line"].endswith('" root=/dev/dm-0')
+
+
+def test_a_root_in_ubi(entries: Entries, tmp_path: Path) -> None:
+    leb_bytes = PEB_BYTES - UBI_DATA_OFFSET
+    content = ext4(tmp_path, ROOT, DATA_BYTES)
+    padded = content.ljust(-(-len(content) // leb_bytes) * leb_bytes, b"\0")
+    image = make_ubi_image(tmp_path / "ubi.img", {"other": bytes(leb_bytes), "rootfs": padded})
+    (root, *_) = entries.json("--policy", "root", "--fixed", "nand", image)["entries"]
+    assert root["source"]["layers"] == ["ubi rootfs"]
+    assert root["command_line"] == "quiet ubi.mtd=nand ubi.block=0,rootfs root=/dev/ubiblock0_1"
+
+
+def test_a_bare_root_has_no_name_but_a_fixed_one(entries: Entries, tmp_path: Path) -> None:
+    image = tmp_path / "root.img"
+    image.write_bytes(ext4(tmp_path, ROOT))
+    (root, *_) = entries.json("--policy", "root", image)["entries"]
+    assert root["command_line"] is None
+    assert "nothing names the root" in root["warnings"][0]
+    (root, *_) = entries.json("--policy", "root", "--fixed", "/dev/vdb", image)["entries"]
+    assert root["command_line"] == "quiet root=/dev/vdb"
+
+
+def test_the_boot_partition_of_an_mbr(entries: Entries, tmp_path: Path) -> None:
+    volume = fat(tmp_path, {"k": b"k", "loader/entries/a.conf": b"linux /k\nlinux-appendroot y\n"})
+    record = struct.pack("<B3xB3xII", 0x80, 0xEA, 2048, len(volume) // 512)
+    sector = bytes(440) + b"\x78\x56\x34\x12\0\0" + record.ljust(64, b"\0") + b"\x55\xaa"
+    image = tmp_path / "mbr.img"
+    image.write_bytes(sector.ljust(1 << 20, b"\0") + volume)
+    (entry,) = entries.json(image)["entries"]
+    assert (entry["source"]["role"], entry["source"]["number"]) == ("xbootldr", 1)
+    assert entry["command_line"] == "root=PARTUUID=12345678-01"
+
+
+def test_a_damaged_esp_is_said(entries: Entries, tmp_path: Path) -> None:
+    parts = [boot_part(Designator.ESP, bytes(1 << 20), 1)]
+    menu = entries.json(make_disk(tmp_path / "disk.img", parts).path, code=3)
+    assert "no file system" in menu["excluded"][0]["reason"]
+    code, output = entries.text(tmp_path / "disk.img")
+    assert code == 3
+    assert output.endswith("Verdict: nothing to boot\n")
+
+
+@pytest.mark.parametrize("words", [["--policy", "usr"], ["--policy", ""], ["--architecture", "vax"]])
+def test_usage(entries: Entries, words: list[str], boot_disk: Path) -> None:
+    assert entries.text(*words, boot_disk) == (2, "")

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from bootpath.formats.appendroot import RootStyle
+from bootpath.image.bootentries import find_entries
+from bootpath.image.bootmenu import BootMenu, EntrySource, Excluded, FoundEntry, PlaceRole
+from bootpath.image.nodes import Location
+from bootpath.image.placeentries import read_place
+from bootpath.report.bootentries import entries_json, printable, render_entries
+from tests.support.gptdisk import as_device, gpt_image
+from tests.unit.image.test_placeentries import conf, place
+
+STYLE = RootStyle()
+
+
+def menu(text: str, name: str = "a.conf", excluded: tuple[Excluded, ...] = ()) -> BootMenu:
+    found = tuple(each for each in read_place(place(conf(text, name))) if isinstance(each, FoundEntry))
+    return BootMenu("disk.img", found, excluded)
+
+
+def test_an_entry() -> None:
+    text = render_entries(menu("title A\nversion 1\nsort-key x\nlinux /k\ninitrd /i\noptions quiet\n"), STYLE)
+    assert text.splitlines() == [
+        "disk.img: 1 boot entry",
+        " 1  A  (type 1)",
+        "    is       version 1, sort key x",
+        "    from     esp 2, memory: /loader/entries/a.conf",
+        "    kernel   /k  6 bytes",
+        "    initrd   /i  6 bytes",
+        "    options  quiet",
+        "Verdict: A would be booted",
+    ]
+
+
+def test_a_bad_entry_is_still_one() -> None:
+    text = render_entries(menu("title A\nlinux /k\n", "a+0-3.conf"), STYLE)
+    assert "(type 1, bad: 0 left, 3 done)" in text
+    assert text.endswith("A would be booted, although its tries are used up: nothing better is there")
+
+
+def test_nothing_and_why() -> None:
+    where = EntrySource(PlaceRole.ROOT, Location("vg0/root"), ("lvm vg0/root",))
+    shown = BootMenu("disk.img", (), (Excluded(where, "it is\x1b[31m damaged"),), ("warned",))
+    assert render_entries(shown, STYLE).splitlines() == [
+        "disk.img: 0 boot entries",
+        "Left out",
+        "  root vg0/root: it is\N{REPLACEMENT CHARACTER}[31m damaged",
+        "Warning: warned",
+        "Verdict: nothing to boot",
+    ]
+    assert entries_json(shown, STYLE)["boots"] is False
+
+
+def test_what_a_terminal_would_obey_is_not_printed() -> None:
+    assert printable("a\x1b\x9b\u202e\ud800ä") == "a" + 4 * "\N{REPLACEMENT CHARACTER}" + "ä"
+
+
+def test_a_disk_with_nothing_on_it() -> None:
+    found = find_entries(as_device(gpt_image()), roles=tuple(PlaceRole))
+    assert not found.boots
+    assert [each.source.role for each in found.excluded] == [PlaceRole.ESP, PlaceRole.ROOT]
