@@ -1,5 +1,6 @@
 #!/bin/sh
-# What a test guest is made of: the distribution's kernel with its modules, a static busybox, nbd-client.
+# What a test guest is made of: the distribution's kernel with its modules, a static busybox, nbd-client, and what an
+# initramfs without Python takes its programs from.
 #
 #   guest_files.sh DIRECTORY
 #
@@ -8,6 +9,8 @@
 #   lib/modules/<release>/ or usr/lib/modules/   its modules
 #   bin/busybox or usr/bin/busybox               statically linked
 #   sbin/nbd-client or usr/sbin/nbd-client       for libc in Debian's place
+#   sbin/lvm, dmsetup, ubiattach, bin/keyctl …   with the libraries they need, somewhere below
+#   shared/busybox                               the one that needs libc
 # and touches DIRECTORY/.stamp. Debian and Ubuntu name their kernels differently; everything else is the same.
 set -eu
 
@@ -41,9 +44,25 @@ sandbox=
 [ "$(id -u)" != 0 ] || sandbox='-o APT::Sandbox::User=root'
 # shellcheck disable=SC2086  # each word is an argument of its own, or none
 apt-get $sandbox -qq download "$kernel" $modules busybox-static nbd-client
+# Every library the programs need, from libc on; of alternatives the first. Debian and Ubuntu name some differently.
+programs='lvm2 dmsetup mtd-utils keyutils'
+libraries=$(apt-cache depends --recurse -o APT::Cache::ShowOnlyFirstOr=true --no-recommends --no-suggests \
+    --no-conflicts --no-breaks --no-replaces --no-enhances $programs | sed -n '/elogind/d; s/^\(lib[^ :]*\)$/\1/p' | sort -u)
+# shellcheck disable=SC2086
+apt-get $sandbox -qq download $programs $libraries
 for package in *.deb; do
     dpkg-deb -x "$package" ../root
 done
+mkdir shared
+cd shared
+# shellcheck disable=SC2086
+apt-get $sandbox -qq download busybox
+dpkg-deb -x busybox_*.deb .
+mkdir ../../root/shared
+for busybox in bin/busybox usr/bin/busybox; do
+    if [ -f $busybox ]; then mv $busybox ../../root/shared/busybox; fi
+done
+cd ..
 cd ..
 rm -rf packages
 

@@ -18,7 +18,7 @@ def tool(name: str) -> str:
     """The program's path. Where it is missing the test is skipped; in CI it fails, so that nothing is skipped there."""
     path = shutil.which(name, path=_SEARCH)
     if path is None:
-        _missing(f"{name} is not installed")
+        missing(f"{name} is not installed")
     return path
 
 
@@ -26,7 +26,7 @@ def guest_files() -> Path:
     """The tree that test guests are made of, from `make guest`: boot/vmlinuz-*, lib/modules, busybox, nbd-client."""
     root = Path(os.environ.get("BOOTPATH_GUEST", _GUEST))
     if not any(root.glob("boot/vmlinuz-*")):
-        _missing(f"there is no kernel in {root} (make guest)")
+        missing(f"there is no kernel in {root} (make guest)")
     return root
 
 
@@ -41,14 +41,22 @@ def guest_program(name: str) -> Path:
     found = (root / place / name for place in ("bin", "sbin", "usr/bin", "usr/sbin"))
     path = next((path for path in found if path.is_file()), None)
     if path is None:
-        _missing(f"there is no {name} in {root} (make guest)")
+        missing(f"there is no {name} in {root} (make guest)")
     return path
+
+
+def guest_file(path: str) -> Path:
+    """A file of the test guests."""
+    file = guest_files() / path
+    if not file.is_file():
+        missing(f"there is no {file} (make guest)")
+    return file
 
 
 def stored(path: Path) -> Path:
     """A file that a package of the distribution brings."""
     if not path.exists():
-        _missing(f"there is no {path} (make tools)")
+        missing(f"there is no {path} (make tools)")
     return path
 
 
@@ -56,11 +64,12 @@ def demo_image(name: str) -> Path:
     """An image that `make` built for the demo or the full tests."""
     path = Path(os.environ.get("BOOTPATH_DEMO", _DEMO)) / name
     if not path.is_file():
-        _missing(f"there is no {path} (make build/demo/{name})")
+        missing(f"there is no {path} (make build/demo/{name})")
     return path
 
 
-def _missing(what: str) -> NoReturn:
+def missing(what: str) -> NoReturn:
+    """Skip the test, which cannot be done here; in CI it fails."""
     if os.environ.get("CI"):
         pytest.fail(f"{what}, and CI skips nothing")
     pytest.skip(what)

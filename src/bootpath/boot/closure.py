@@ -158,13 +158,15 @@ def resolve_below(root: Path, path: str) -> Path:
     return root.joinpath(*here)
 
 
-def shared_libraries(programs: Iterable[Path], *, root: Path = Path("/")) -> tuple[Library, ...]:
+def shared_libraries(
+    programs: Iterable[Path], *, root: Path = Path("/"), without: frozenset[str] = frozenset()
+) -> tuple[Library, ...]:
     """The loader and the libraries that programs and libraries need to run, each once, in a fixed order.
 
-    `root` is where libraries are looked for. Raises Error for a library that is not found, and for two different ones
-    of one name; FormatError for a file that is not ELF.
+    `root` is where libraries are looked for; those named in `without` are not, nor what only they need. Raises Error
+    for a library that is not found, and for two different ones of one name; FormatError for a file that is not ELF.
     """
-    search = _Search(root)
+    search = _Search(root, without)
     for program in programs:
         search.add(program, ())
     return search.libraries()
@@ -173,8 +175,9 @@ def shared_libraries(programs: Iterable[Path], *, root: Path = Path("/")) -> tup
 class _Search:
     """One search: what has been found, by the name in DT_NEEDED."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, without: frozenset[str]) -> None:
         self._root = root
+        self._without = without
         self._configured = tuple(_configured_directories(root, "/etc/ld.so.conf", set()))
         self._seen: set[Path] = set()
         self._found: dict[str, tuple[str, Path]] = {}
@@ -208,6 +211,8 @@ class _Search:
             self._loaders[needs.interpreter] = loader
         chain = ((real, needs), *above)
         for name in needs.needed:
+            if name in self._without:
+                continue
             place, source = self._find(name, chain)
             key = PurePosixPath(name).name
             kept = self._found.setdefault(key, (place, source))

@@ -2,8 +2,8 @@
 
 The same inputs give the same bytes. The archive is newc (`formats.cpio`), sorted, owner 0, one time for all; no path,
 name or time of the machine that built it is in it. What is in it is declared: a `Recipe` says which modules of the
-kernel, which modules of Python and which ``/init``; an `InitramfsSpec` says where they come from. Every item knows the
-part it belongs to, for the size report.
+kernel, which programs, which modules of Python and which ``/init``; an `InitramfsSpec` says where they come from. Every
+item knows the part it belongs to, for the size report.
 
 In the guest::
 
@@ -11,6 +11,8 @@ In the guest::
     /bin/busybox, /bin/sh …        a static busybox and links for its commands
     /lib/modules/R/…ko             kernel modules, plain, with a modules.dep for modprobe
     /etc/bootpath/modules          their paths in load order, one a line, for insmod
+    /sbin/lvm …                    programs of the root, with the libraries they need
+    /lib/bootpath/*.sh             the parts of an /init without Python (`boot.tinyinit`)
     /usr/bin/python3, /usr/lib/pythonX.Y
                                    see `boot.pythonclosure`; libraries lie where `boot.closure` puts them
     /dev/console, /dev/null        until devtmpfs is mounted; and empty /proc, /run, /sys, /tmp
@@ -25,41 +27,46 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 
 import bootpath
-from bootpath.boot.closure import is_elf, resolve_below, shared_libraries, without_sections
+from bootpath.boot.closure import is_elf, read_needs, resolve_below, shared_libraries, without_sections
 from bootpath.boot.compression import Compression, compress
 from bootpath.boot.modules import KernelModule, KernelModules
 from bootpath.boot.pythonclosure import PYTHON_PATH, python_closure
+from bootpath.boot.recipes import RECIPES, SHELL_INIT, Recipe, combine_recipes, python_init
+from bootpath.boot.standin import Function, StandIn, build_stand_in, functions_from
 from bootpath.core import Error
 from bootpath.formats import CpioEntry, arrange_cpio, pack_cpio
 from bootpath.image import atomic_output
 
+__all__ = [
+    "APPLETS",
+    "MODULES_LIST",
+    "RECIPES",
+    "SHELL_INIT",
+    "Added",
+    "Initramfs",
+    "InitramfsPlan",
+    "InitramfsSpec",
+    "Item",
+    "Part",
+    "PythonGuest",
+    "Recipe",
+    "build_initramfs",
+    "combine_recipes",
+    "plan_initramfs",
+    "python_init",
+]
+
 MODULES_LIST = "etc/bootpath/modules"
 APPLETS = (
-    "[ awk basename blkid blockdev cat chmod chroot cmp cp cut date dd df dirname dmesg du echo env expr false "
-    "find free grep head hexdump hostname id insmod ip kill ln losetup ls lsmod mkdir mkfifo mknod modprobe "
-    "mount mountpoint mv nc od pivot_root poweroff printf ps pwd readlink reboot rm rmdir rmmod sed seq sh "
-    "sha256sum sleep sort stat switch_root sync tail tar tee test time timeout touch tr true umount uname wc "
-    "which xargs"
+    "[ awk base64 basename blkid blockdev cat chmod chroot cmp cp cttyhack cut date dd df dirname dmesg du echo env "
+    "expr false find free grep halt head hexdump hostname id insmod ip kill ln losetup ls lsmod mkdir mkfifo mknod "
+    "modprobe mount mountpoint mv nc od pivot_root poweroff printf ps pwd readlink reboot rm rmdir rmmod sed seq "
+    "setsid sh sha256sum sleep sort stat stty switch_root sync tail tar tee test time timeout touch tr true umount "
+    "uname wc which xargs"
 )
 _MODULES_PLACES = ("/lib/modules", "/usr/lib/modules")
 _BUSYBOX_PLACES = ("/bin/busybox", "/usr/bin/busybox")
-
-_PRELUDE = """\
-#!/bin/sh
-export PATH=/bin:/sbin:/usr/bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-"""
-_LOAD_MODULES = 'while read -r module; do insmod "$module"; done < /etc/bootpath/modules\n'
-SHELL_INIT = f"{_PRELUDE}{_LOAD_MODULES}exec sh -i < /dev/console > /dev/console 2>&1\n".encode()
-
-
-def python_init(module: str, *, load_modules: bool = True) -> bytes:
-    """An ``/init`` that mounts proc, sysfs and devtmpfs, loads the modules, and becomes Python in ``module.main()``."""
-    program = f"import sys; from {module} import main; sys.exit(main())"
-    load = _LOAD_MODULES if load_modules else ""
-    return f"{_PRELUDE}{load}exec /usr/bin/python3 -I -S -c '{program}' < /dev/console > /dev/console 2>&1\n".encode()
+_PROGRAM_PLACES = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
 class Part(Enum):
@@ -69,41 +76,11 @@ class Part(Enum):
     BUSYBOX = "busybox"
     KERNEL_MODULES = "kernel modules"
     PYTHON = "python"
+    PROGRAMS = "programs"
     LIBRARIES = "libraries"
     BOOTPATH = "bootpath"
     CONFIG = "config"
     ADDED = "added"
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What a kind of initramfs has beside busybox: `modules` must be there, `wanted_modules` where the kernel has them.
-
-    `python_modules` are imported in the guest; `init` is None where the caller has to give one.
-    """
-
-    modules: tuple[str, ...] = ()
-    wanted_modules: tuple[str, ...] = ()
-    python_modules: tuple[str, ...] = ()
-    init: bytes | None = None
-
-
-RECIPES: dict[str, Recipe] = {
-    "none": Recipe(),
-    "shell": Recipe(init=SHELL_INIT),
-    "live": Recipe(
-        modules=("virtio_pci", "virtio_blk", "nbd"),
-        wanted_modules=("ahci", "sd_mod", "fuse", "loop", "nd_e820", "nd_pmem"),
-        python_modules=("bootpath.boot.guest",),
-        init=python_init("bootpath.boot.guest", load_modules=False),  # it has disk drivers wait for their unit
-    ),
-    "disk": Recipe(
-        modules=("virtio_pci", "virtio_blk"),
-        wanted_modules=("ahci", "sd_mod", "fuse"),
-        python_modules=("bootpath.boot.guest.fromdisk",),
-        init=python_init("bootpath.boot.guest.fromdisk", load_modules=False),
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +104,9 @@ class Added:
 class InitramfsSpec:
     """What to build. `root` has the kernel's modules and busybox; `release` None is the only one there.
 
-    `busybox` None is the one in `root`. `mtime_seconds` is every file's time, since 1970.
+    `busybox` None is the one in `root`; it is static, unless `programs` bring libraries anyway: these are found by name
+    in `root`, with their libraries, but for `stand_ins`. `files` are paths in the guest and contents. `mtime_seconds`
+    is every file's time, since 1970.
     """
 
     root: Path
@@ -136,6 +115,9 @@ class InitramfsSpec:
     modules: tuple[str, ...] = ()
     wanted_modules: tuple[str, ...] = ()
     python: PythonGuest | None = None
+    programs: tuple[str, ...] = ()
+    stand_ins: tuple[StandIn, ...] = ()
+    files: tuple[tuple[str, bytes], ...] = ()
     added: tuple[Added, ...] = ()
     busybox: Path | None = None
     mtime_seconds: int = 0
@@ -152,13 +134,17 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class InitramfsPlan:
-    """The content, sorted by path; `modules` in load order; `absent` are wanted modules that this kernel has not."""
+    """The content, sorted by path; `modules` in load order; `absent` are wanted modules that this kernel has not.
+
+    `stand_ins` are the libraries that something else stands in for.
+    """
 
     items: tuple[Item, ...]
     release: str
     modules: tuple[str, ...]
     absent: tuple[str, ...]
     python_version: str | None
+    stand_ins: tuple[str, ...] = ()
 
     def sizes(self) -> dict[Part, tuple[int, int]]:
         """Number of entries and bytes of content of each part that has any."""
@@ -203,8 +189,14 @@ def plan_initramfs(spec: InitramfsSpec) -> InitramfsPlan:
     wanted = [name for name in spec.wanted_modules if name not in absent]
     modules = kernel.load_order([*spec.modules, *wanted])
     items = [*_skeleton(), Item(CpioEntry.file("init", spec.init, 0o755), Part.CONFIG)]
-    items += _busybox(spec)
+    items += [Item(CpioEntry.file(path, data), Part.CONFIG) for path, data in spec.files]
+    busybox = _find_busybox(spec)
+    items += _busybox(busybox)
     items += _modules(kernel, modules)
+    stand_ins: tuple[str, ...] = ()
+    if spec.programs:
+        stand_ins, programs = _programs(spec, busybox)
+        items += programs
     version = None
     if spec.python is not None:
         version, python = _python(spec.python)
@@ -216,6 +208,7 @@ def plan_initramfs(spec: InitramfsSpec) -> InitramfsPlan:
         modules=tuple(module.name for module in modules),
         absent=absent,
         python_version=version,
+        stand_ins=stand_ins,
     )
 
 
@@ -270,16 +263,60 @@ def _skeleton() -> Iterator[Item]:
     yield Item(CpioEntry.character_device("dev/console", 5, 1), Part.SKELETON)
 
 
-def _busybox(spec: InitramfsSpec) -> Iterator[Item]:
+def _find_busybox(spec: InitramfsSpec) -> Path:
     places = [resolve_below(spec.root, place) for place in _BUSYBOX_PLACES] if spec.busybox is None else [spec.busybox]
     source = next((place for place in places if place.is_file()), None)
     if source is None:
         raise Error("has no busybox", where=str(spec.root), expected=" or ".join(_BUSYBOX_PLACES))
-    if shared_libraries([source], root=spec.root):
+    if not spec.programs and shared_libraries([source], root=spec.root):
         raise Error("is not a static busybox", where=str(source), hint="install busybox-static")
-    yield Item(CpioEntry.file("bin/busybox", source.read_bytes(), 0o755), Part.BUSYBOX)
+    return source
+
+
+def _busybox(source: Path) -> Iterator[Item]:
+    yield Item(CpioEntry.file("bin/busybox", without_sections(source.read_bytes()), 0o755), Part.BUSYBOX)
     for applet in APPLETS.split():
         yield Item(CpioEntry.symlink(f"bin/{applet}", "busybox"), Part.BUSYBOX)
+
+
+def _programs(spec: InitramfsSpec, busybox: Path) -> tuple[tuple[str, ...], list[Item]]:
+    """The programs and libraries, and the names of the libraries that something stands in for."""
+    found = {name: _find_program(spec.root, name) for name in spec.programs}
+    libraries = shared_libraries(
+        [*found.values(), busybox], root=spec.root, without=frozenset(one.soname for one in spec.stand_ins)
+    )
+    items = [
+        Item(CpioEntry.file(f"sbin/{name}", without_sections(path.read_bytes()), 0o755), Part.PROGRAMS)
+        for name, path in found.items()
+    ]
+    items += [_library(library.path, library.source) for library in libraries]
+    replaced = []
+    for one in spec.stand_ins:
+        users = [
+            path for path in (*found.values(), *(library.source for library in libraries)) if _needs(path, one.soname)
+        ]
+        if users:
+            functions: set[Function] = set()
+            for path in users:
+                functions |= functions_from(path.read_bytes(), one.soname)
+            beside = next(library for library in libraries if PurePosixPath(library.path).name.startswith("libc."))
+            data = build_stand_in(read_needs(users[0]).machine, one, functions)
+            place = PurePosixPath(beside.path).with_name(one.soname).as_posix()
+            items.append(Item(CpioEntry.file(place, data, 0o755), Part.LIBRARIES))
+            replaced.append(one.soname)
+    return tuple(replaced), items
+
+
+def _needs(path: Path, soname: str) -> bool:
+    return soname in read_needs(path).needed
+
+
+def _find_program(root: Path, name: str) -> Path:
+    places = [resolve_below(root, f"{place}/{name}") for place in _PROGRAM_PLACES]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise Error(f"has no program {name}", where=str(root), expected=f"{name} in {', '.join(_PROGRAM_PLACES)}")
+    return found
 
 
 def _modules(kernel: KernelModules, modules: tuple[KernelModule, ...]) -> Iterator[Item]:

@@ -8,11 +8,16 @@ from typing import Any
 
 from bootpath.cli.arguments import add_json, source_date_epoch
 
-HELP = "build an initramfs: busybox, kernel modules with what they need, and Python where it is asked for"
+HELP = (
+    "build an initramfs: busybox, kernel modules with what they need, and the programs or the Python that are asked for"
+)
 EPILOG = """\
 --with live has the part of bootpath that runs in a guest, and the Python it needs; --with disk has the part that mounts
 the RedoxFS of the physical disk, for images that bring their own loader; --with shell ends in a shell on the console;
---with none does what the file given with --init does. The root directory has the kernel's modules and a static busybox;
+--with none does what the file given with --init does. --with lvm,verity,ubi, or any of the three, has no Python: it
+finds the root that the words of the kernel's command line name, on a partition or a volume of LVM2 or UBI, opens
+dm-verity over it, and pivots; see docs/reference/boot-words.md. The root directory has the kernel's modules, a static
+busybox (with lvm, verity or ubi it may be a shared one), and the programs lvm, dmsetup, keyctl, ubiattach and ubiblock;
 Python, and the libraries of programs that are added, come from this machine. Needs bootpath[initramfs].
 The same inputs give the same bytes; times are 1970, or SOURCE_DATE_EPOCH where that is in the environment.
 
@@ -20,16 +25,27 @@ examples:
   bootpath build initramfs -o live.img --root guest/
   bootpath build initramfs -o shell.img --root guest/ --with shell --kernel-modules nbd,virtio_blk
   bootpath build initramfs -o test.img --root guest/ --with none --init init.sh --add fio:/bin/fio --compress gzip
+  bootpath build initramfs -o tiny.img --with verity
+  bootpath build initramfs -o tiny.img --root guest/ --with lvm,verity,ubi
   bootpath build initramfs --list --with shell --kernel-release 6.1.0-56-amd64
 """
 # As RECIPES and Compression have them: the parser starts without importing either.
-KINDS = ("live", "disk", "shell", "none")
+KINDS = ("live", "disk", "shell", "none", "lvm", "verity", "ubi")
+TOGETHER = ("lvm", "verity", "ubi")
 COMPRESSIONS = ("zstd", "gzip", "xz", "none")
 
 
 def names(text: str) -> tuple[str, ...]:
     """Names with commas between them."""
     return tuple(name for name in text.split(",") if name)
+
+
+def recipe(text: str) -> tuple[str, ...]:
+    """A kind of initramfs that stands alone, or several that go together."""
+    kinds = names(text)
+    if not kinds or any(kind not in KINDS for kind in kinds) or (len(kinds) > 1 and set(kinds) - set(TOGETHER)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(KINDS)}; {','.join(TOGETHER)} go together")
+    return kinds
 
 
 def addition(text: str) -> tuple[Path, str]:
@@ -46,7 +62,14 @@ def configure(kinds: Any, name: str) -> None:
         name, help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("-o", "--output", metavar="F", type=Path, help="archive to write; replaced when it exists")
-    parser.add_argument("--with", dest="recipe", choices=KINDS, default="live", help="what is in it (default: live)")
+    parser.add_argument(
+        "--with",
+        dest="recipe",
+        metavar="KIND",
+        type=recipe,
+        default=("live",),
+        help="what is in it: live, disk, shell, none, or any of lvm,verity,ubi (default: live)",
+    )
     parser.add_argument(
         "--root", metavar="DIR", type=Path, default=Path("/"), help="directory with lib/modules and bin/busybox"
     )
@@ -66,7 +89,7 @@ def configure(kinds: Any, name: str) -> None:
         default=[],
         help="a file or directory to add, at an absolute path; programs bring their libraries; repeatable",
     )
-    parser.add_argument("--compress", choices=COMPRESSIONS, default="zstd", help="how (default: zstd)")
+    parser.add_argument("--compress", choices=COMPRESSIONS, help="how (default: zstd; xz for lvm, verity and ubi)")
     parser.add_argument(
         "--list", action="store_true", help="list every entry, and which part it belongs to; -o may be left out"
     )
@@ -85,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
     except ModuleNotFoundError as fault:
         raise Error(f"needs {fault.name}, which is not installed", hint="pip install 'bootpath[initramfs]'") from fault
 
-    if options.recipe == "none" and options.init is None:
+    if options.recipe == ("none",) and options.init is None:
         note("bootpath: --with none needs --init")
         return 2
     if options.output is None and not options.list:
@@ -105,9 +128,9 @@ def _spec(options: argparse.Namespace) -> Any:
     import os
 
     from bootpath.boot.compression import Compression
-    from bootpath.boot.initramfs import RECIPES, Added, InitramfsSpec, PythonGuest
+    from bootpath.boot.initramfs import Added, InitramfsSpec, PythonGuest, combine_recipes
 
-    recipe = RECIPES[options.recipe]
+    recipe = combine_recipes(options.recipe)
     python_modules = (*recipe.python_modules, *options.python_modules)
     python = PythonGuest(python_modules) if options.python is None else PythonGuest(python_modules, options.python)
     init = recipe.init if options.init is None else options.init.read_bytes()
@@ -119,8 +142,11 @@ def _spec(options: argparse.Namespace) -> Any:
         modules=(*recipe.modules, *options.kernel_modules),
         wanted_modules=recipe.wanted_modules,
         python=python if python_modules else None,
+        programs=recipe.programs,
+        stand_ins=recipe.stand_ins,
+        files=recipe.files(),
         added=tuple(Added(source, path) for source, path in options.add),
         busybox=options.busybox,
         mtime_seconds=source_date_epoch(os.environ) or 0,
-        compression=Compression(options.compress),
+        compression=recipe.compression if options.compress is None else Compression(options.compress),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from bootpath.boot.closure import read_needs, shared_libraries
 from bootpath.boot.compression import Compression, compress
 from bootpath.boot.initramfs import (
     RECIPES,
@@ -21,7 +22,9 @@ from bootpath.boot.initramfs import (
     build_initramfs,
     plan_initramfs,
 )
-from bootpath.cli.initramfs import COMPRESSIONS, KINDS
+from bootpath.boot.recipes import TINY
+from bootpath.boot.standin import StandIn
+from bootpath.cli.initramfs import COMPRESSIONS, KINDS, TOGETHER
 from bootpath.cli.main import main
 from bootpath.core import Error, FormatError
 from bootpath.formats import parse_cpio
@@ -167,6 +170,52 @@ def test_added_programs_bring_their_libraries(root: Path) -> None:
     assert any(item.part is Part.LIBRARIES and "libc.so" in item.entry.path for item in plan.items)
 
 
+def test_programs_bring_their_libraries_from_the_root(root: Path) -> None:
+    files = {
+        "sbin/tool": make_shared(interpreter="/lib/ld.so", needed=("libc.so.6",)),
+        "lib/ld.so": make_shared(),
+        "lib/libc.so.6": make_shared(),
+        "bin/busybox": make_shared(interpreter="/lib/ld.so", needed=("libc.so.6",)),
+    }
+    for path, content in files.items():
+        (root / path).parent.mkdir(exist_ok=True)
+        (root / path).write_bytes(content)
+    plan = plan_initramfs(
+        spec(
+            root,
+            programs=("tool",),
+            stand_ins=(StandIn("libgone.so.1", 0),),
+            files=(("lib/bootpath/part.sh", b"part"),),
+        )
+    )
+    parts = {item.entry.path: item.part for item in plan.items}
+    assert parts["sbin/tool"] is Part.PROGRAMS
+    assert parts["lib/libc.so.6"] is parts["lib/ld.so"] is Part.LIBRARIES
+    assert parts["lib/bootpath/part.sh"] is Part.CONFIG
+    assert plan.stand_ins == ()  # nothing needs it
+    with pytest.raises(Error, match="has no program other"):
+        plan_initramfs(spec(root, programs=("other",)))
+
+
+def test_a_stand_in_takes_the_place_of_a_library(root: Path) -> None:
+    """A program of this machine that is linked with libselinux, in a root that has no such library."""
+    program = Path("/bin/ls").resolve()
+    if "libselinux.so.1" not in read_needs(program).needed:
+        pytest.skip("this ls needs no libselinux")
+    (root / "sbin").mkdir()
+    shutil.copy(program, root / "sbin/ls")
+    for library in shared_libraries([program], without=frozenset({"libselinux.so.1"})):
+        (root / library.path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(library.source, root / library.path)
+    wanted = {"programs": ("ls",), "stand_ins": (StandIn("libselinux.so.1", 0),)}
+    plan = plan_initramfs(spec(root, **wanted))
+    assert plan.stand_ins == ("libselinux.so.1",)
+    sizes = {Path(item.entry.path).name: len(item.entry.data) for item in plan.items}
+    assert 0 < sizes["libselinux.so.1"] < 4096
+    assert "libpcre2-8.so.0" not in sizes
+    assert plan.archive() == plan_initramfs(spec(root, **wanted)).archive()
+
+
 def test_a_failed_build_leaves_the_old_file(root: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     output.write_text("old")
@@ -178,6 +227,7 @@ def test_a_failed_build_leaves_the_old_file(root: Path, tmp_path: Path) -> None:
 
 def test_the_parser_knows_all_kinds() -> None:
     assert set(KINDS) == set(RECIPES)
+    assert TOGETHER == TINY
     assert set(COMPRESSIONS) == {compression.value for compression in Compression}
 
 
@@ -218,6 +268,9 @@ def test_usage(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for add in ("nothing", "file:relative", ":/x"):
         with pytest.raises(SystemExit, match="2"):
             run(capsys, root, "--add", add)
+    for kinds in ("", "lvn", "live,lvm"):
+        with pytest.raises(SystemExit, match="2"):
+            run(capsys, root, "--with", kinds)
 
 
 def test_missing_extra(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
