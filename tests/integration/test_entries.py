@@ -18,6 +18,7 @@ from tests.support.ddi import (
     DISK_GUID,
     PEB_BYTES,
     UBI_DATA_OFFSET,
+    Signer,
     Volume,
     make_disk,
     make_lvm_disk,
@@ -186,6 +187,17 @@ def test_a_root_behind_verity(entries: Entries, tmp_path: Path, protected: Volum
     assert f"bootpath.slot={DISK_GUID}:1:2048 bootpath.hash_slot={DISK_GUID}:2:" in ours["command_line"]
     (kernel, *_) = entries.json("--policy", "root", "--assembly", "kernel", disk)["entries"]
     assert f'dm-mod.create="root,,0,ro,0 2048 verity 1 PARTUUID={data} PARTUUID={hashes} ' in kernel["command_line"]
+
+
+def test_a_root_must_be_signed_by_whom_one_trusts(entries: Entries, tmp_path: Path) -> None:
+    ours, other = Signer.make(tmp_path, "ours"), Signer.make(tmp_path, "other")
+    volume = protect(tmp_path, ext4(tmp_path, ROOT, DATA_BYTES), ours)
+    disk = make_disk(tmp_path / "disk.img", volume.parts("os_1")).path
+    menu = entries.json("--policy", "root", "--certificate", ours.certificate, disk)
+    assert menu["entries"][0]["id"] == "root"
+    menu = entries.json("--policy", "root", "--certificate", other.certificate, disk, code=3)
+    assert "none of those that are trusted" in menu["excluded"][0]["reason"]
+    entries.json("--policy", "root", "--image-policy", "root=encrypted", disk, code=3)
 
 
 def test_a_root_that_was_changed_is_not_believed(entries: Entries, tmp_path: Path, protected: Volume) -> None:

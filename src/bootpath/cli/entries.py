@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bootpath.cli.arguments import add_json
 
 if TYPE_CHECKING:
+    from bootpath.formats.imagepolicy import ImagePolicy
     from bootpath.formats.uki import EfiArchitecture
 
 PLACES = ("xbootldr", "esp", "root")
@@ -24,6 +26,7 @@ examples:
   bootpath entries disk.img
   bootpath entries --policy root --architecture aa64 https://example.org/board.img
   bootpath entries --policy root --fixed /dev/vda disk.img
+  bootpath entries --policy root --certificate vendor.pem disk.img
   bootpath entries --all --json disk.img
 
 exit codes: 0 there is something to boot, 1 it cannot be read, 2 usage, 3 there is nothing to boot
@@ -52,6 +55,16 @@ def configure(commands: Any, name: str) -> None:
         help="only what this machine boots: x64, aa64 and so on, or as uname -m says it (default: any)",
     )
     parser.add_argument("--no-efi", action="store_true", help="for a machine without EFI: no UKIs, no EFI programs")
+    group = parser.add_argument_group("what a root must be, for its entries to count")
+    group.add_argument(
+        "--certificate",
+        metavar="F",
+        type=Path,
+        action="append",
+        default=[],
+        help="certificate (PEM or DER) whose signatures count; without --image-policy, roots must then be signed",
+    )
+    group.add_argument("--image-policy", metavar="P", type=image_policy, help="as systemd.image-policy(7)")
     group = parser.add_argument_group("how a root is named, for entries with linux-appendroot")
     group.add_argument(
         "--fixed", metavar="NAME", help="what the kernel calls the disk, for example /dev/vda (default: by PARTUUID)"
@@ -75,6 +88,17 @@ def places(text: str) -> frozenset[str]:
     return words
 
 
+def image_policy(text: str) -> ImagePolicy:
+    """An image policy."""
+    from bootpath.core import FormatError
+    from bootpath.formats.imagepolicy import parse_image_policy
+
+    try:
+        return parse_image_policy(text)
+    except FormatError as fault:
+        raise argparse.ArgumentTypeError(str(fault)) from None
+
+
 def architecture(text: str) -> EfiArchitecture:
     """An architecture by any of its names."""
     from bootpath.formats.uki import EfiArchitecture
@@ -95,8 +119,12 @@ def run(options: argparse.Namespace) -> int:
     from bootpath.formats.appendroot import Assembly, RootStyle
     from bootpath.image.bootentries import find_entries
     from bootpath.image.bootmenu import PlaceRole
+    from bootpath.image.candidates import Terms
+    from bootpath.image.choice import effective_policy
     from bootpath.report.bootentries import entries_json, render_entries
 
+    certificates = tuple(path.read_bytes() for path in options.certificate)
+    terms = Terms(effective_policy(options.image_policy, certificates), certificates)
     style = RootStyle(options.fixed, Assembly(options.assembly))
     with closing(open_device(options.disk)) as disk:
         menu = find_entries(
@@ -105,6 +133,7 @@ def run(options: argparse.Namespace) -> int:
             shown_roles=tuple(PlaceRole) if options.all else (),
             architecture=options.architecture,
             efi=not options.no_efi,
+            terms=terms,
         )
         if options.json:
             emit_json(entries_json(menu, style))
