@@ -17,7 +17,8 @@ APT_TOOLS := sgdisk:gdisk fsck.fat:dosfstools mcopy:mtools fusermount3:fuse3 str
 	qemu-system-x86_64:qemu-system-x86 nbd-client:nbd-client setpriv:util-linux mkfs.ext4:e2fsprogs systemd-analyze:systemd \
 	cpio:cpio bsdcpio:libarchive-tools tesseract:tesseract-ocr objcopy:binutils mmdebstrap:mmdebstrap bootctl:systemd-boot \
 	mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs mkfs.exfat:exfatprogs blkid:util-linux lvm:lvm2 dmsetup:dmsetup ubinize:mtd-utils \
-	cryptsetup:cryptsetup-bin mkfs.erofs:erofs-utils mksquashfs:squashfs-tools systemd-dissect:systemd-container
+	cryptsetup:cryptsetup-bin mkfs.erofs:erofs-utils mksquashfs:squashfs-tools systemd-dissect:systemd-container \
+	losetup:mount sbsign:sbsigntool
 # ... and apt packages that bring files, not programs.
 APT_FILES := /usr/share/OVMF:ovmf /usr/lib/systemd/boot/efi:systemd-boot-efi
 GUEST := $(BUILD)/guest

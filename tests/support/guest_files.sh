@@ -11,6 +11,7 @@
 #   sbin/nbd-client or usr/sbin/nbd-client       for libc in Debian's place
 #   sbin/lvm, dmsetup, ubiattach, bin/keyctl …   with the libraries they need, somewhere below
 #   shared/busybox                               the one that needs libc
+#   usr/lib/shim/shim*.efi.signed                the boot loader that Microsoft signed, on PCs
 # and touches DIRECTORY/.stamp. Debian and Ubuntu name their kernels differently; everything else is the same.
 set -eu
 
@@ -50,6 +51,8 @@ libraries=$(apt-cache depends --recurse -o APT::Cache::ShowOnlyFirstOr=true --no
     --no-conflicts --no-breaks --no-replaces --no-enhances $programs | sed -n '/elogind/d; s/^\(lib[^ :]*\)$/\1/p' | sort -u)
 # shellcheck disable=SC2086
 apt-get $sandbox -qq download $programs $libraries
+# Signed for PCs only, and no guest but one needs it.
+apt-get $sandbox -qq download shim-signed || echo 'guest files: no shim-signed' >&2
 for package in *.deb; do
     dpkg-deb -x "$package" ../root
 done
