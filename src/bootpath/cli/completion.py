@@ -27,6 +27,7 @@ def run(options: argparse.Namespace) -> int:
     import shtab
 
     from bootpath.cli.console import emit
+    from bootpath.cli.main import build_parser
 
-    emit(shtab.complete(options.root, shell=options.shell))
+    emit(shtab.complete(build_parser(), shell=options.shell))
     return 0

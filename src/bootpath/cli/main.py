@@ -1,8 +1,7 @@
 """The command line: parse, call one command, turn errors into one line and an exit code.
 
-Exit codes: 0 good, 1 failed, 2 usage, 3 the verdict is bad (does not boot, is not
-verified). Commands import what they need when they
-run, so that ``bootpath --version`` stays quick.
+Exit codes: 0 good, 1 failed, 2 usage, 3 the verdict is bad (does not boot, is not verified). A command is imported when
+it is named, and imports what it needs when it runs, so that the command line stays quick.
 """
 
 from __future__ import annotations
@@ -10,26 +9,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 
 from bootpath import __version__
-from bootpath.cli import boot, build, completion, dm, entries, image, inspect, overlay, plan, serve, verity
 
 FAILED, USAGE, BAD_VERDICT, INTERRUPTED = 1, 2, 3, 130
 
-COMMANDS = {
-    "build": build,
-    "image": image,
-    "inspect": inspect,
-    "entries": entries,
-    "plan": plan,
-    "boot": boot,
-    "serve": serve,
-    "overlay": overlay,
-    "verity": verity,
-    "dm": dm,
-    "completion": completion,
-}
+COMMANDS = ("build", "image", "inspect", "entries", "plan", "boot", "serve", "overlay", "verity", "dm", "completion")
+"""In the order of ``--help``; each is the module of that name beside this one."""
 
 EXAMPLES = """\
 examples:
@@ -42,8 +30,8 @@ examples:
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line; the reference pages and the shell completion are made from it."""
+def build_parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The command line, of all commands or of these; the reference pages are made from it."""
     parser = argparse.ArgumentParser(
         prog="bootpath",
         description="Follow a disk image from its partition table to a mounted root.",
@@ -52,10 +40,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"bootpath {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, module in COMMANDS.items():
-        module.configure(commands, name)
-    parser.set_defaults(root=parser)
+    for name in names:
+        import_module(f"bootpath.cli.{name}").configure(commands, name)
     return parser
+
+
+def _named(words: Sequence[str]) -> Iterable[str]:
+    """The commands that the parser of these words needs: the one that is named, or all."""
+    first = words[0] if words else ""
+    return (first,) if first in COMMANDS else () if first == "--version" else COMMANDS
 
 
 def _report(fault: BaseException) -> int:
@@ -77,7 +70,8 @@ def _report(fault: BaseException) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Usage errors leave through SystemExit(2), as argparse does."""
-    return run_command(build_parser(), lambda options: options.run(options), arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    return run_command(build_parser(_named(words)), lambda options: options.run(options), words)
 
 
 def run_command(
