@@ -20,7 +20,7 @@ APT_TOOLS := sgdisk:gdisk fsck.fat:dosfstools mcopy:mtools fusermount3:fuse3 str
 	cryptsetup:cryptsetup-bin mkfs.erofs:erofs-utils mksquashfs:squashfs-tools systemd-dissect:systemd-container \
 	losetup:mount sbsign:sbsigntool
 # ... and apt packages that bring files, not programs.
-APT_FILES := /usr/share/OVMF:ovmf /usr/lib/systemd/boot/efi:systemd-boot-efi
+APT_FILES := /usr/share/OVMF:ovmf /usr/lib/systemd/boot/efi:systemd-boot-efi /usr/lib/u-boot/qemu-x86:u-boot-qemu
 GUEST := $(BUILD)/guest
 UPSTREAM_TOOLS := $(UPSTREAM)/bin/redoxfs
 

@@ -13,6 +13,9 @@ from bootpath.core.lazyexports import lazy_exports
 if TYPE_CHECKING:
     from bootpath.boot.diskreads import AreaReads
     from bootpath.boot.firmwareboot import Firmware, FirmwareMachine, FirmwareRun, FirmwareSetup, boot_by_firmware
+    from bootpath.boot.linuxchoice import LinuxRequest, LinuxVerdict, NextCandidate
+    from bootpath.boot.linuxload import LinuxBoot, load_linux
+    from bootpath.boot.linuxmachine import LinuxMachine, LinuxRun, LinuxSetup, boot_linux
     from bootpath.boot.lived import live_base, locate, no_disk, read_environment, same_disk
     from bootpath.boot.loader import LINUX, LOADER, REDOX, BootFile, Handover, Preload, PreloadKind, check_belongs, load
     from bootpath.boot.machine import LiveMachine, MachineSetup, boot_in_machine
@@ -35,11 +38,18 @@ __all__ = [
     "FirmwareRun",
     "FirmwareSetup",
     "Handover",
+    "LinuxBoot",
+    "LinuxMachine",
+    "LinuxRequest",
+    "LinuxRun",
+    "LinuxSetup",
+    "LinuxVerdict",
     "LiveMachine",
     "MachineRun",
     "MachineSetup",
     "Miss",
     "Mode",
+    "NextCandidate",
     "Preload",
     "PreloadKind",
     "Rehearsal",
@@ -49,9 +59,11 @@ __all__ = [
     "Timeline",
     "boot_by_firmware",
     "boot_in_machine",
+    "boot_linux",
     "check_belongs",
     "live_base",
     "load",
+    "load_linux",
     "locate",
     "no_disk",
     "plan_boot",
@@ -65,6 +77,9 @@ __getattr__, __dir__ = lazy_exports(
     {
         "diskreads": "AreaReads",
         "firmwareboot": "Firmware FirmwareMachine FirmwareRun FirmwareSetup boot_by_firmware",
+        "linuxchoice": "LinuxRequest LinuxVerdict NextCandidate",
+        "linuxload": "LinuxBoot load_linux",
+        "linuxmachine": "LinuxMachine LinuxRun LinuxSetup boot_linux",
         "lived": "live_base locate no_disk read_environment same_disk",
         "loader": "BootFile Handover LINUX LOADER Preload PreloadKind REDOX check_belongs load",
         "machine": "LiveMachine MachineSetup boot_in_machine",

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from bootpath.cli.arguments import add_disk, add_json, add_password, duration, preload, read_password
 from bootpath.cli.firmware import run_firmware
-from bootpath.cli.machine import add_machine_options, contradiction, run_machine
+from bootpath.cli.linuxboot import (
+    add_linux_options,
+    firmware_or_live_contradiction,
+    is_linux,
+    linux_contradiction,
+    run_linux,
+)
+from bootpath.cli.machine import add_machine_options, contradiction, live_contradiction, run_machine
 
 if TYPE_CHECKING:
     from bootpath.boot import Preload, Rehearsal
@@ -34,8 +41,11 @@ examples:
   bootpath boot live.img --vm --disk-delay 20              a Linux in QEMU, its disk plugged in late, to the login
   bootpath boot live.img --vm --serial                     the same, with its console, on which one can log in
   bootpath boot redox.iso --vm --firmware uefi --record trace.json
+  bootpath boot os.img --dry-run --certificate os.crt      an image-based Linux: every decision, and what would run
+  bootpath boot os.img --vm --certificate os.crt           boot it: kernel and initrd come through dm-verity
 
-exit codes: 0 it boots, 1 failed (no such file, wrong password), 2 usage, 3 it does not boot
+exit codes: 0 it boots, 1 failed (no such file, wrong password), 2 usage, 3 it does not boot, or must not;
+of an image-based Linux 0 when all that runs is verified, 4 when it is not, and the policy allows that
 """
 
 
@@ -80,6 +90,7 @@ def configure(commands: Any, name: str) -> None:
         "--fault", metavar="RULE", action="append", help="make it fail, for example read:error:errno=EIO:after=3"
     )
     add_machine_options(parser)
+    add_linux_options(parser)
     group = parser.add_argument_group("output")
     group.add_argument("--show-env", action="store_true", help="print the environment that the loader hands over")
     group.add_argument(
@@ -142,16 +153,24 @@ def run(options: argparse.Namespace) -> int:
     """Rehearse, or boot in a machine; 3 when it does not boot."""
     import time
 
-    from bootpath.block import FileDevice
+    from bootpath.block import FileDevice, open_device
     from bootpath.boot import Mode, Setup, rehearse
     from bootpath.cli.console import note
 
     wrong = _usage(options)
+    if wrong is None and options.firmware is not None:
+        wrong = firmware_or_live_contradiction(options)
+        if wrong is None:
+            return run_firmware(options)
+    if wrong is None:
+        with closing(open_device(options.disk)) as looked_at:
+            linux = is_linux(options, looked_at)
+        wrong = linux_contradiction(options) if linux else live_contradiction(options)
+        if wrong is None and linux:
+            return run_linux(options)
     if wrong is not None:
         note(f"bootpath: boot: {wrong}")
         return 2
-    if options.firmware is not None:
-        return run_firmware(options)
     password = read_password(options.password_file)
     mode = Mode.CLASSIC if options.classic else Mode.FROM_DISK if options.from_disk else Mode.LIVE
     with ExitStack() as stack:

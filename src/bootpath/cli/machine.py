@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MEMORY = "512MiB"
 _LEAVE = b"\x1d"  # Ctrl-]
+_TOGETHER = "--kernel and --initrd go together"
 
 
 def expression(text: str) -> str:
@@ -63,7 +64,7 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
 
 def contradiction(options: argparse.Namespace) -> str | None:
     """What is contradictory about the options of a machine, or None."""
-    if not options.vm:
+    if not options.vm and not options.dry_run:
         for name in ("firmware", "kernel", "initrd", "until", "screenshot", "append", "ahci", "display", "serial"):
             if getattr(options, name):
                 return f"--{name} goes with --vm"
@@ -82,13 +83,18 @@ def contradiction(options: argparse.Namespace) -> str | None:
         return firmware_contradiction(options)
     if options.record:
         return "--record goes with --vm only for a boot by --firmware"
-    if (options.kernel is None) != (options.initrd is None):
-        return "--kernel and --initrd go together"
+    if options.kernel is not None and options.initrd is None:
+        return _TOGETHER
     if options.others and len(options.others) > 1:
         return "a machine has one --disk"
     if options.ahci and (options.disk_delay or options.others):
         return "--ahci disks cannot be plugged in: no --disk-delay and no --disk"
     return None
+
+
+def live_contradiction(options: argparse.Namespace) -> str | None:
+    """What is contradictory about the options when the disk has a RedoxFS, or None."""
+    return _TOGETHER if (options.kernel is None) != (options.initrd is None) else None
 
 
 def run_machine(options: argparse.Namespace, preload: Preload, password: bytes | None) -> int:

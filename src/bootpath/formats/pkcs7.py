@@ -1,4 +1,4 @@
-"""Detached PKCS#7 signatures: who says that he signed, how, and over what attributes. Nothing is verified here.
+"""PKCS#7 signatures: who says that he signed, how, and over what attributes. Nothing is verified here.
 
 Source: RFC 5652 (CMS) §5, which contains PKCS#7 1.5 (RFC 2315 §9)::
 
@@ -8,21 +8,26 @@ Source: RFC 5652 (CMS) §5, which contains PKCS#7 1.5 (RFC 2315 §9)::
       signerInfos SET OF { version, sid, digestAlgorithm, signedAttrs [0] OPTIONAL,
                            signatureAlgorithm, signature, unsignedAttrs [1] OPTIONAL } } }
 
-Read is what the kernel's dm-verity, systemd and `openssl smime -sign` agree upon: content type data, no content inside,
-at least one signer. Certificates and lists that the signature brings along are passed over: whoever verifies has his
-own. The ASN.1 is asn1crypto's; it is imported when there is something to parse.
+Of detached ones that is read which the kernel's dm-verity, systemd and `openssl smime -sign` agree upon: content type
+data, no content inside, at least one signer. `parse_enclosed` is for those that hold what they sign. Certificates and
+lists that a signature brings along are passed over: whoever verifies has his own. The ASN.1 is asn1crypto's; it is
+imported when there is something to parse.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from bootpath.core.errors import Error, FormatError
+
+T = TypeVar("T")
 
 PKCS7_MAX_BYTES = 1 << 20
 MAX_SIGNERS = 16
 _SPEC = "RFC 5652 §5"
+_CONTEXT = 2  # the class of context-specific tags (X.690 §8.1.2)
 
 # What asn1crypto raises for bytes that are not what they should be; it parses some of them as late as they are used.
 _ASN1_FAULTS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
@@ -55,16 +60,47 @@ class SignerInfo:
 
 def parse_pkcs7(data: bytes) -> tuple[SignerInfo, ...]:
     """The signers of a detached signature in DER, at least one. Raises FormatError; Error without asn1crypto."""
+    return _parse(data, _detached_signers)
+
+
+def parse_enclosed(data: bytes, content_type: str) -> tuple[bytes, tuple[SignerInfo, ...]]:
+    """The content of a signature that holds it, in DER, and the signers, at least one.
+
+    The content has to be of this type, a dotted OID. Raises FormatError; Error without asn1crypto.
+    """
+
+    def read(info: Any) -> tuple[bytes, tuple[SignerInfo, ...]]:
+        signed = _signed_data(info)
+        content = signed["encap_content_info"]
+        if content["content_type"].native != content_type:
+            raise _fault("the signed content is", str(content["content_type"].native)[:80], content_type)
+        return _untagged(content["content"].dump()), _signers(signed)
+
+    return _parse(data, read)
+
+
+def _untagged(encoded: bytes) -> bytes:
+    """What stands behind the tag "[0] EXPLICIT" of a content."""
+    from asn1crypto import parser  # type: ignore[import-untyped] # it has no annotations
+
+    kind, _, tag, _, content, _ = parser.parse(encoded, strict=True)
+    if (kind, tag) != (_CONTEXT, 0):
+        raise _fault("the content is tagged", f"{kind}, {tag}", "[0]")
+    return bytes(content)
+
+
+def _parse(data: bytes, read: Callable[[Any], T]) -> T:
+    """What `read` makes of a ContentInfo. Raises FormatError; Error without asn1crypto."""
     if len(data) > PKCS7_MAX_BYTES:
         raise _fault("the signature has", f"{len(data)} bytes", f"at most {PKCS7_MAX_BYTES}")
     try:
-        from asn1crypto import cms  # type: ignore[import-untyped] # it has no annotations
+        from asn1crypto import cms
     except ImportError as error:
         raise Error(
             "signatures need asn1crypto, which is not installed", hint="pip install 'bootpath[signatures]'"
         ) from error
     try:
-        return _signers(cms.ContentInfo.load(data, strict=True))
+        return read(cms.ContentInfo.load(data, strict=True))
     except _ASN1_FAULTS as error:
         raise FormatError(
             "not a signature: " + (" ".join(str(error).split())[:200] or type(error).__name__),
@@ -73,17 +109,25 @@ def parse_pkcs7(data: bytes) -> tuple[SignerInfo, ...]:
         ) from None
 
 
-def _signers(info: Any) -> tuple[SignerInfo, ...]:
+def _signed_data(info: Any) -> Any:
     kind = info["content_type"].native
     if kind != "signed_data":
         raise _fault("content type is", str(kind)[:80], "signedData")
-    signed = info["content"]
+    return info["content"]
+
+
+def _detached_signers(info: Any) -> tuple[SignerInfo, ...]:
+    signed = _signed_data(info)
     content = signed["encap_content_info"]
     # pkcs7_verify: "Invalid unspecified sig (not pkcs7-data)".
     if content["content_type"].native != "data":
         raise _fault("the signed content is", str(content["content_type"].native)[:80], "data")
     if content["content"].native is not None:
         raise _fault("the signature", "holds its content", "a detached one")
+    return _signers(signed)
+
+
+def _signers(signed: Any) -> tuple[SignerInfo, ...]:
     infos = signed["signer_infos"]
     if not 0 < len(infos) <= MAX_SIGNERS:
         raise _fault("signers are", str(len(infos)), f"1 to {MAX_SIGNERS}")

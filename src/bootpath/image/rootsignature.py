@@ -92,17 +92,32 @@ def verify_root_hash(
     moment at which they have to be valid, by default this one. Raises SignatureError when anything about it does not
     hold, be it malformed; Error when a library is missing.
     """
-    _require_cryptography()
-    moment = datetime.now(UTC) if now is None else now
-    trusted = [each for data in certificates for each in _certificates(data)]
-    if not trusted:
-        raise SignatureError("no certificate is trusted", where=_WHERE, hint="give the signer's certificate")
     try:
         infos = parse_pkcs7(signature)
     except FormatError as error:
         raise SignatureError(str(error), where=_WHERE) from None
-    text = signed_text(root_hash)
-    signers = [_verify_signer(info, text, trusted, moment) for info in infos]
+    return verify_signers(infos, signed_text(root_hash), certificates, now=now)
+
+
+def verify_signers(
+    infos: Iterable[SignerInfo],
+    content: bytes,
+    certificates: Iterable[bytes],
+    *,
+    content_type: str = "data",
+    what: str = "root hash",
+    now: datetime | None = None,
+) -> Signer:
+    """Who signed the `content`, of this type; for messages it is called `what`. As `verify_root_hash` otherwise."""
+    _require_cryptography()
+    moment = datetime.now(UTC) if now is None else now
+    trusted = [each for data in certificates for each in _certificates(data)]
+    if not trusted:
+        raise SignatureError(
+            "no certificate is trusted", where=f"{what} signature", hint="give the signer's certificate"
+        )
+    signed = _Signed(content, content_type, what)
+    signers = [_verify_signer(info, signed, trusted, moment) for info in infos]
     return signers[0]
 
 
@@ -117,7 +132,20 @@ def signed_text(root_hash: bytes) -> bytes:
     return root_hash.hex().encode()
 
 
-def _verify_signer(info: SignerInfo, text: bytes, trusted: list[Certificate], moment: datetime) -> Signer:
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """What a signature is over: content, its type, and what it is called."""
+
+    content: bytes
+    content_type: str
+    what: str
+
+    @property
+    def where(self) -> str:
+        return f"{self.what} signature"
+
+
+def _verify_signer(info: SignerInfo, signed: _Signed, trusted: list[Certificate], moment: datetime) -> Signer:
     """RFC 5652 §5.6. Several certificates may have one name and serial number, or one key: each is tried."""
     hasher = _digest(info.digest)
     named = [each for each in trusted if _is_named(each, info)]
@@ -125,24 +153,27 @@ def _verify_signer(info: SignerInfo, text: bytes, trusted: list[Certificate], mo
         raise SignatureError(
             f"the signer ({_name_of(info)}) is none of those that are trusted: "
             + ", ".join(_subject(each) for each in trusted),
-            where=_WHERE,
+            where=signed.where,
         )
-    message = text
+    message = signed.content
     if info.attributes is not None:
         # "the result of the message digest … must match the message-digest attribute", and the type the content's.
-        if info.attributes.content_type != "data":
+        if info.attributes.content_type != signed.content_type:
             raise SignatureError(
-                "the signed content type is", where=_WHERE, found=info.attributes.content_type, expected="data"
+                "the signed content type is",
+                where=signed.where,
+                found=info.attributes.content_type,
+                expected=signed.content_type,
             )
-        if not compare_digest(info.attributes.message_digest, new_hash(info.digest, text).digest()):
-            raise SignatureError("another root hash was signed", where=_WHERE, expected=text.decode())
+        if not compare_digest(info.attributes.message_digest, new_hash(info.digest, signed.content).digest()):
+            raise SignatureError(f"another {signed.what} was signed", where=signed.where)
         message = info.attributes.encoded
     signer = next((each for each in named if _holds(each, info, hasher, message)), None)
     if signer is None:
         raise SignatureError(
-            f"it is not a signature of this root hash by {_subject(named[0])}",
-            where=_WHERE,
-            hint="is it another root hash, or did another key sign?",
+            f"it is not a signature of this {signed.what} by {_subject(named[0])}",
+            where=signed.where,
+            hint=f"is it another {signed.what}, or did another key sign?",
         )
     _check_certificate(signer, moment)
     return Signer(_subject(signer), _fingerprint(signer), signer.not_valid_after_utc)

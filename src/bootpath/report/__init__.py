@@ -10,6 +10,7 @@ from bootpath.report.dmpicture import draw_listing
 from bootpath.report.dmtable import explain_row, listing_json, normalised, render_listing
 from bootpath.report.firmware import firmware_json, render_firmware
 from bootpath.report.initramfs import initramfs_json, render_initramfs
+from bootpath.report.linuxboot import linux_boot_json, linux_run_json, render_linux_boot, render_linux_run
 from bootpath.report.machine import machine_json, render_machine
 from bootpath.report.text import render_built, render_inspection, render_plan, render_rehearsal
 from bootpath.report.units import format_bytes, format_offset, format_seconds, plural
@@ -28,6 +29,8 @@ __all__ = [
     "format_seconds",
     "initramfs_json",
     "inspection_json",
+    "linux_boot_json",
+    "linux_run_json",
     "listing_json",
     "machine_json",
     "normalised",
@@ -40,6 +43,8 @@ __all__ = [
     "render_firmware",
     "render_initramfs",
     "render_inspection",
+    "render_linux_boot",
+    "render_linux_run",
     "render_listing",
     "render_machine",
     "render_plan",

@@ -1,0 +1,244 @@
+"""What to boot of an image-based Linux, decided before a byte of it runs: the roots, the best first, and the entry.
+
+Rules:
+
+1. `image.choice` knows what may be the root. Here is decided which of them are *meant*: those that discovery is not to
+   pass over, for this machine, in the slot that was asked for; the newest version first.
+2. What is meant and cannot be used is not passed over silently. With `NextCandidate.NEVER` the boot is refused with its
+   reason; with `POLICY` the next one that the policy allows is tried, an older version, say. The same holds for the
+   partition table's backup copy, when the first copy is damaged.
+3. Nothing but a slot decides between copies of one image, whatever is allowed.
+4. A root's own entries come first: they are protected as it is. Those of XBOOTLDR and of the EFI partition count when
+   the root has none, or when one is named, and the policy lets these partitions be used unprotected. Where nothing
+   unverified is to run (`LinuxRequest.strict`), only unified kernel images count there, which may be signed.
+
+Pure: nothing is read from the disk here. Sources: UAPI.1, UAPI.2, systemd.image-policy(7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from functools import cmp_to_key
+from reprlib import repr as brief
+
+from bootpath.core.errors import BootError
+from bootpath.formats.appendroot import Assembly
+from bootpath.formats.dps import Architecture, Designator
+from bootpath.formats.gpt import GptVerdict
+from bootpath.formats.imagepolicy import ImagePolicy, Protection, parse_image_policy
+from bootpath.formats.vercmp import compare_versions
+from bootpath.image.bootmenu import BootMenu, FoundEntry, PlaceRole
+from bootpath.image.candidates import Candidate, Terms, find_candidates, is_set_aside
+from bootpath.image.choice import DEFAULT_POLICY, SIGNED_POLICY, RootChoice, choose_root
+from bootpath.image.nodes import Contents, Node
+
+HASHED_POLICY = "root=verity+signed+absent:usr=verity+signed+absent:=open"
+"""The policy of a caller who gives a root hash and no policy."""
+_DESIGNATORS = {PlaceRole.ESP: Designator.ESP, PlaceRole.XBOOTLDR: Designator.XBOOTLDR}
+
+
+class NextCandidate(Enum):
+    """What becomes of a boot whose first candidate cannot be used."""
+
+    NEVER = "never"
+    POLICY = "policy"
+
+
+class Assurance(Enum):
+    """Whether something that runs is known to be what was made: a signature or the caller vouches for it."""
+
+    VERIFIED = "verified"
+    UNVERIFIED = "unverified"
+
+
+class LinuxVerdict(Enum):
+    """What a boot is worth, as a whole: its weakest part."""
+
+    VERIFIED = "verified"
+    UNVERIFIED = "unverified"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class GivenInitrd:
+    """An initramfs that the caller gives instead of the entry's; `trusted` when the caller vouches for it."""
+
+    name: str
+    content: bytes
+    trusted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LinuxRequest:
+    """What is asked of a boot.
+
+    `policy` None is "*", or what the certificates or the root hash make of it (`boot_policy`). `disk_name` is what the
+    kernel will call the disk ("/dev/vda"); with `fixed` devices are named by it and not searched. `assembly` says who
+    puts the root together; without any initramfs the kernel has to. `append` are more words for the command line.
+    `passed` are the paths of candidates that are not to be tried, with the reason.
+    """
+
+    policy: ImagePolicy | None = None
+    certificates: tuple[bytes, ...] = ()
+    root_hash: bytes | None = None
+    slot: str | None = None
+    entry: str | None = None
+    architecture: Architecture = Architecture.X86_64
+    next_candidate: NextCandidate = NextCandidate.NEVER
+    disk_name: str = "/dev/vda"
+    fixed: bool = False
+    assembly: Assembly = Assembly.BOOTPATH
+    append: str = ""
+    initrd: GivenInitrd | None = None
+    full: bool = False
+    now: datetime | None = None
+    passed: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def boot_policy(self) -> ImagePolicy:
+        """The policy that counts."""
+        if self.policy is not None:
+            return self.policy
+        text = SIGNED_POLICY if self.certificates else HASHED_POLICY if self.root_hash else DEFAULT_POLICY
+        return parse_image_policy(text)
+
+    @property
+    def strict(self) -> bool:
+        """True when nothing unverified is to run: the caller says whom to trust, and no policy that allows more."""
+        return self.policy is None and bool(self.certificates or self.root_hash)
+
+    @property
+    def terms(self) -> Terms:
+        """What a candidate has to fulfil."""
+        return Terms(self.boot_policy, self.certificates, self.architecture, self.root_hash, self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class RootOrder:
+    """The candidates to be tried, the best first, each with the reason why it cannot be used, or None.
+
+    `refusal` is why none of them is tried at all; `notes` are what was accepted that a stricter caller would not.
+    """
+
+    choice: RootChoice
+    candidates: tuple[Candidate, ...]
+    refusal: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def order_roots(contents: Contents, request: LinuxRequest) -> RootOrder:
+    """Which roots are tried, in which order. Raises Error when a library is missing."""
+    choice = choose_root(
+        contents,
+        request.boot_policy,
+        request.certificates,
+        request.slot,
+        architecture=request.architecture,
+        root_hash=request.root_hash,
+        now=request.now,
+    )
+    found = find_candidates(contents, request.terms)
+    meant = _sorted(each for each in found if _is_meant(each, request, choice))
+    passed = dict(request.passed)
+    meant = tuple(each.out(passed[each.data.path]) if each.data.path in passed else each for each in meant)
+    refusal, notes = _table_refusal(contents, request)
+    if contents.incomplete is not None:
+        refusal = str(contents.incomplete)
+    if choice.ambiguous:
+        refusal = next(problem for problem in choice.problems if problem.startswith("ambiguous"))
+    elif choice.root is not None and choice.problems:
+        refusal = choice.problems[0]  # of the policy, about other partitions, or about /usr
+    elif not meant:
+        refusal = _why_none(contents, choice)
+    return RootOrder(choice, meant, refusal, notes)
+
+
+def may_use(request: LinuxRequest, role: PlaceRole) -> bool:
+    """True when the policy lets a boot partition be used as it is, unprotected."""
+    return request.boot_policy.judge(_DESIGNATORS[role], Protection.UNPROTECTED).protection is not None
+
+
+def choose_entry(menu: BootMenu, wanted: str | None) -> FoundEntry:
+    """The entry that is named, or the first of the menu. Raises BootError."""
+    if wanted is None:
+        if not menu.entries:
+            reasons = [f"{each.source.path or each.source.location}: {each.reason}" for each in menu.excluded]
+            raise BootError("there is no boot entry" + "".join(f"; {reason}" for reason in reasons), where=menu.name)
+        return menu.entries[0]
+    named = [each for each in menu.entries if each.entry.id == wanted]
+    if not named:
+        out = [each.reason for each in menu.excluded if each.entry is not None and each.entry.id == wanted]
+        known = ", ".join(each.entry.id for each in menu.entries) or "nothing"
+        raise BootError(
+            f"the entry {brief(wanted)} is out: {out[0]}" if out else f"there is no entry {brief(wanted)}",
+            where=menu.name,
+            hint=f"there is {known}",
+        )
+    return named[0]
+
+
+def trusted_hash(candidate: Candidate, request: LinuxRequest) -> str | None:
+    """Who vouches for the candidate's root hash; None when only the disk itself says it."""
+    if candidate.root_hash is None:
+        return None
+    if candidate.protection is Protection.SIGNED:
+        assert candidate.signer is not None
+        return f"signed by {candidate.signer.subject}"
+    if candidate.protection is Protection.VERITY and request.root_hash == candidate.root_hash:
+        return "its root hash was given"
+    return None
+
+
+def _is_meant(candidate: Candidate, request: LinuxRequest, choice: RootChoice) -> bool:
+    """True for a root that nothing but damage, or the policy, keeps from being used."""
+    data = candidate.data
+    if candidate.designator is not Designator.ROOT or is_set_aside(data) is not None:
+        return False
+    if request.slot is not None and not data.location.is_named(request.slot):
+        return False
+    if candidate.architecture is not None:
+        if request.root_hash is not None and candidate.root_hash != request.root_hash:
+            # With a root hash that is given, another image is not meant; where all are others, each is told.
+            return not any(each.root_hash == request.root_hash for each in choice.candidates)
+        return candidate.architecture is request.architecture
+    # A place that no type says it is a root: one that cannot be is none.
+    return candidate.excluded is None or _is_root_by_name(data)
+
+
+def _is_root_by_name(node: Node) -> bool:
+    return node.name.lower() in ("root", "rootfs")
+
+
+def _sorted(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """The newest version first; earlier places win where versions do not compare."""
+
+    def compare(first: Candidate, second: Candidate) -> int:
+        return compare_versions(second.label, first.label)
+
+    return tuple(sorted(candidates, key=cmp_to_key(compare)))
+
+
+def _table_refusal(contents: Contents, request: LinuxRequest) -> tuple[str | None, tuple[str, ...]]:
+    """Why the partition table is not believed, or what was accepted of it."""
+    gpt = contents.root.gpt
+    if gpt is None:
+        fault = contents.root.fault
+        return (fault if fault is not None and not contents.root.superblocks else None), ()
+    if gpt.verdict is GptVerdict.SOUND or gpt.verdict is GptVerdict.BACKUP_DAMAGED:
+        return None, ()
+    reason = f"the partition table: {gpt.primary_fault or gpt.verdict.value}"
+    if request.next_candidate is NextCandidate.POLICY:
+        return None, (f"{reason}; its backup copy is used",)
+    return f"{reason}; its backup copy would be the next candidate", ()
+
+
+def _why_none(contents: Contents, choice: RootChoice) -> str:
+    if any(each.kind == "redoxfs" for node in contents.nodes() for each in node.superblocks):
+        return "there is a RedoxFS on it: a live disk, which is booted without the options of an image-based Linux"
+    if choice.usr is not None:
+        return "there is a /usr and no root, which this loader does not boot"
+    problems: Sequence[str] = choice.problems
+    return "; ".join(problems) or "nothing on it could be the root"

@@ -1,0 +1,272 @@
+"""The decisions of a boot of an image-based Linux, as a tree for a terminal and as JSON; and the boot itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bootpath.formats.imagepolicy import pack_image_policy
+from bootpath.report.bootentries import printable
+from bootpath.report.contents import describe_content, describe_protection, describe_type
+from bootpath.report.contentsjson import choice_json
+from bootpath.report.text import columns
+from bootpath.report.timeline import outcome_json, timeline_lines
+from bootpath.report.units import format_bytes, format_seconds, plural
+
+if TYPE_CHECKING:
+    from bootpath.boot.diskreads import AreaReads
+    from bootpath.boot.linuxchoice import LinuxRequest
+    from bootpath.boot.linuxload import Attempt, LinuxBoot, LoadedLinux
+    from bootpath.boot.linuxmachine import LinuxRun
+    from bootpath.image.bootmenu import BootMenu, FoundEntry
+
+_HASH_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A line of the tree and what hangs below it."""
+
+    text: str
+    below: tuple[Branch, ...] = ()
+
+
+def linux_boot_json(name: str, boot: LinuxBoot) -> dict[str, Any]:
+    """``bootpath boot --dry-run --json`` (docs/schemas/linuxboot.json); a boot in a machine has a `run` as well."""
+    request, loaded = boot.request, boot.loaded
+    return {
+        "disk": name,
+        "size_bytes": boot.contents.size_bytes,
+        "policy": pack_image_policy(request.boot_policy),
+        "next_candidate": request.next_candidate.value,
+        "verdict": boot.verdict.value,
+        "refusal": boot.refusal,
+        "notes": list(boot.order.notes),
+        "choice": choice_json(boot.order.choice),
+        "attempts": [_attempt_json(attempt) for attempt in boot.attempts],
+        "chosen": None if boot.chosen is None else boot.chosen.data.path,
+        "runs": None if loaded is None else _loaded_json(loaded),
+        "run": None,
+    }
+
+
+def linux_run_json(name: str, run: LinuxRun) -> dict[str, Any]:
+    """``bootpath boot --vm --json`` of a Linux image (docs/schemas/linuxboot.json)."""
+    assert run.boot is not None
+    return {
+        **linux_boot_json(name, run.boot),
+        "run": {
+            "seconds_to_kernel": run.seconds_to_kernel,
+            "seconds_to_pivot": run.seconds_to_pivot,
+            "kernel_seconds_to_pivot": None if run.pivot is None else run.pivot.seconds,
+            "loader_bytes": run.loader_bytes,
+            "guest_bytes": run.guest_bytes,
+            "written_bytes": run.written_bytes,
+            "earlier": list(run.earlier),
+            "reads": [
+                {
+                    "area": area.name,
+                    "operations": area.operations,
+                    "bytes": area.bytes,
+                    "distinct_bytes": area.distinct_bytes,
+                }
+                for area in run.reads
+            ],
+            **outcome_json(run),
+        },
+    }
+
+
+def render_linux_boot(name: str, boot: LinuxBoot) -> str:
+    """``bootpath boot --dry-run``: every decision, and the verdict in the last line."""
+    tree = Branch(f"{name}: {format_bytes(boot.contents.size_bytes)}", tuple(_decisions(boot)))
+    return "\n".join([*_drawn(tree), verdict_line(boot)])
+
+
+def render_linux_run(name: str, run: LinuxRun) -> str:
+    """``bootpath boot --vm`` of a Linux image."""
+    assert run.boot is not None
+    lines = [render_linux_boot(name, run.boot), *timeline_lines(run.steps)]
+    lines += [f"Before: {failure}" for failure in run.earlier]
+    if run.reads:
+        until = "until the root was mounted" if run.seconds_to_pivot is not None else "in all"
+        loader, guest = format_bytes(run.loader_bytes), format_bytes(run.guest_bytes)
+        lines.append(f"Read {until}: {loader} by the loader, {guest} by the guest")
+        lines += columns([_area_row(area) for area in run.reads], right=frozenset({1, 2}))
+    if run.seconds_to_pivot is not None and run.pivot is not None:
+        lines.append(
+            f"Root mounted after {format_seconds(run.seconds_to_pivot)}, "
+            f"{format_seconds(run.pivot.seconds)} after the kernel started"
+        )
+    lines.append("Verdict: does not boot" if run.failure is not None else f"Boots, {run.boot.verdict.value}")
+    return "\n".join(lines)
+
+
+def verdict_line(boot: LinuxBoot) -> str:
+    """The verdict with its reason."""
+    loaded = boot.loaded
+    if loaded is None:
+        return f"Verdict: refused: {printable(boot.refusal or '')}"
+    weak = next((part for part in loaded.parts if part.assurance.value == "unverified"), None)
+    if weak is None:
+        return f"Verdict: verified: {printable(loaded.parts[0].why)}"
+    return f"Verdict: unverified, but allowed by the policy: {weak.what}: {printable(weak.why)}"
+
+
+def _decisions(boot: LinuxBoot) -> Iterator[Branch]:
+    choice = boot.order.choice
+    yield Branch("found", tuple(_found(boot)))
+    if choice.candidates:
+        rows = [
+            (each.data.path or "disk", printable(each.label), describe_protection(each), each.excluded or "")
+            for each in choice.candidates
+        ]
+        yield Branch("could be the root", tuple(Branch(line) for line in columns(rows, indent="")))
+    yield Branch(f"policy: {_policy(boot.request)}", tuple(Branch(printable(note)) for note in boot.order.notes))
+    if boot.order.refusal is not None:
+        yield Branch(f"nothing is tried: {printable(boot.order.refusal)}")
+    for attempt in boot.attempts:
+        yield Branch(f"tried {attempt.candidate.data.location}", tuple(_attempt(attempt)))
+
+
+def _policy(request: LinuxRequest) -> str:
+    if request.policy is not None:
+        return pack_image_policy(request.policy)
+    if request.certificates:
+        return "only a root that is signed, and what is in it (a certificate was given)"
+    if request.root_hash is not None:
+        return "only the root of the root hash that was given, and what is in it"
+    return "anything (no certificate and no root hash were given)"
+
+
+def _found(boot: LinuxBoot) -> Iterator[Branch]:
+    gpt = boot.contents.root.gpt
+    if gpt is not None:
+        yield Branch(f"GPT {gpt.disk_guid}: {gpt.verdict.value}")
+    rows = [
+        (node.path, describe_type(node), printable(node.name), format_bytes(node.size_bytes), describe_content(node))
+        for node in boot.contents.nodes()
+        if node.path
+    ]
+    if not rows:
+        yield Branch(describe_content(boot.contents.root))
+    for line in columns(rows, indent="", right=frozenset({3})):
+        yield Branch(line)
+
+
+def _attempt(attempt: Attempt) -> Iterator[Branch]:
+    candidate = attempt.candidate
+    if attempt.table:
+        yield Branch(f"opened through {attempt.table}: {describe_protection(candidate)}")
+    if attempt.checked:
+        yield Branch("all of it was read and is what the root hash promises")
+    entry = None if attempt.loaded is None else attempt.loaded.entry
+    for menu in attempt.menus:
+        yield from _menu(menu, entry)
+    if attempt.loaded is not None:
+        yield Branch("runs", tuple(_parts(attempt.loaded)))
+        yield Branch("command line", tuple(_words(attempt.loaded)))
+    if attempt.failure is not None:
+        yield Branch(f"FAILED: {printable(attempt.failure)}")
+
+
+def _menu(menu: BootMenu, chosen: FoundEntry | None) -> Iterator[Branch]:
+    for found in menu.entries:
+        mark = "chosen" if found is chosen else "not chosen"
+        bad = ", which is marked as bad" if found.entry.bad else ""
+        where = f"{found.source.role.value} {found.source.path}".rstrip()
+        yield Branch(f"entry {printable(found.entry.id)} ({found.entry.kind.value}, {printable(where)}): {mark}{bad}")
+    for excluded in menu.excluded:
+        where = f"{excluded.source.role.value} {excluded.source.path or excluded.source.location}".rstrip()
+        yield Branch(f"left out {printable(where)}: {printable(excluded.reason)}")
+
+
+def _parts(loaded: LoadedLinux) -> Iterator[Branch]:
+    rows = [
+        (
+            part.what,
+            printable(part.origin),
+            "" if part.size_bytes is None else format_bytes(part.size_bytes),
+            "" if part.sha256 is None else f"sha256 {part.sha256[:_HASH_DIGITS]}…",
+            f"{part.assurance.value}: {printable(part.why)}",
+        )
+        for part in loaded.parts
+    ]
+    for line in columns(rows, indent="", right=frozenset({2})):
+        yield Branch(line)
+
+
+def _words(loaded: LoadedLinux) -> Iterator[Branch]:
+    rows = [
+        (f"[{word.source.value}]", printable(word.text) + (f"  ({word.reason})" if word.reason else ""))
+        for word in loaded.words
+    ]
+    for line in columns(rows, indent=""):
+        yield Branch(line)
+
+
+def _drawn(branch: Branch, stem: str = "") -> list[str]:
+    """The branch and what is below it, with lines between."""
+    lines = [branch.text] if not stem else []
+    for number, child in enumerate(branch.below, start=1):
+        last = number == len(branch.below)
+        lines.append(f"{stem}{'└─' if last else '├─'} {child.text}")
+        lines += _drawn(Branch("", child.below), stem + ("   " if last else "│  ")) if child.below else []
+    return lines
+
+
+def _area_row(area: AreaReads) -> tuple[str, ...]:
+    return (
+        area.name,
+        plural(area.operations, "read"),
+        format_bytes(area.bytes),
+        f"{format_bytes(area.distinct_bytes)} of it different",
+    )
+
+
+def _attempt_json(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "path": attempt.candidate.data.path,
+        "table": attempt.table or None,
+        "verified_whole": attempt.checked,
+        "entries": [
+            {
+                "id": found.entry.id,
+                "kind": found.entry.kind.value,
+                "place": found.source.role.value,
+                "path": found.source.path,
+                "bad": found.entry.bad,
+                "chosen": attempt.loaded is not None and attempt.loaded.entry is found,
+            }
+            for menu in attempt.menus
+            for found in menu.entries
+        ],
+        "excluded": [
+            {"place": each.source.role.value, "path": each.source.path or None, "reason": each.reason}
+            for menu in attempt.menus
+            for each in menu.excluded
+        ],
+        "failure": attempt.failure,
+    }
+
+
+def _loaded_json(loaded: LoadedLinux) -> dict[str, Any]:
+    return {
+        "entry": loaded.entry.entry.id,
+        "parts": [
+            {
+                "what": part.what,
+                "origin": part.origin,
+                "size_bytes": part.size_bytes,
+                "sha256": part.sha256,
+                "assurance": part.assurance.value,
+                "why": part.why,
+            }
+            for part in loaded.parts
+        ],
+        "command_line": loaded.command_line,
+        "words": [
+            {"word": word.text, "source": word.source.value, "reason": word.reason or None} for word in loaded.words
+        ],
+    }

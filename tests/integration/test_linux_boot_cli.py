@@ -1,0 +1,153 @@
+"""``bootpath boot`` of an image-based Linux: what it explains, its exit codes, and which disks it is for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from bootpath.cli.main import main
+from tests.support.ddi import Disk, Signer
+from tests.support.images import make_image
+from tests.support.linuximage import RootTree, find_in, flip, make_linux_disk, make_volume
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schemas/linuxboot.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> tuple[Disk, Signer]:
+    directory = tmp_path_factory.mktemp("linux")
+    signer = Signer.make(directory)
+    volume = make_volume(directory / "v", RootTree.demo(), signer)
+    return make_linux_disk(directory / "os.img", [("demo_1", volume)]), signer
+
+
+def dry_run(disk: Path, *options: str) -> int:
+    return main(["boot", str(disk), "--dry-run", *options])
+
+
+def as_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads(capsys.readouterr().out)
+    jsonschema.validate(report, SCHEMA)
+    return report
+
+
+def test_the_tree_tells_every_decision(system: tuple[Disk, Signer], capsys: pytest.CaptureFixture[str]) -> None:
+    disk, signer = system
+    assert dry_run(disk.path, "--certificate", str(signer.certificate), "--append", "debug") == 0
+    said = capsys.readouterr().out
+    assert "├─ policy: only a root that is signed, and what is in it (a certificate was given)" in said
+    assert "opened through verity: signed by CN=signer" in said
+    assert "entry demo-1 (type 1, root /loader/entries/demo-1.conf): chosen" in said
+    words = {tuple(line.strip(" │├└─").split()[:2]) for line in said.splitlines()}
+    assert {("[entry]", "quiet"), ("[caller]", "debug"), ("[machine]", "panic=-1")} <= words
+    assert said.splitlines()[-1] == "Verdict: verified: signed by CN=signer"
+
+
+def test_exit_codes_say_the_verdict(
+    system: tuple[Disk, Signer], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk, _ = system
+    assert dry_run(disk.path) == 4
+    assert "Verdict: unverified, but allowed by the policy: kernel: only the disk itself" in capsys.readouterr().out
+    assert dry_run(disk.path, "--policy", "root=signed") == 3
+    other = Signer.make(tmp_path, "other")
+    assert dry_run(disk.path, "--certificate", str(other.certificate)) == 3
+    assert "Verdict: refused" in capsys.readouterr().out
+    assert dry_run(tmp_path / "missing.img") == 1
+
+
+def test_json_has_all_of_it(system: tuple[Disk, Signer], capsys: pytest.CaptureFixture[str]) -> None:
+    disk, signer = system
+    assert dry_run(disk.path, "--certificate", str(signer.certificate), "--full", "--json") == 0
+    report = as_json(capsys)
+    assert report["verdict"] == "verified"
+    assert report["chosen"] == "1"
+    (attempt,) = report["attempts"]
+    assert attempt["verified_whole"]
+    assert [part["what"] for part in report["runs"]["parts"]] == ["kernel", "initrd", "command line", "root"]
+    assert {word["source"] for word in report["runs"]["words"]} == {"entry", "loader", "machine"}
+    assert report["run"] is None
+
+
+def test_json_of_a_refusal(system: tuple[Disk, Signer], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    disk, signer = system
+    path = tmp_path / "os.img"
+    path.write_bytes(disk.path.read_bytes())
+    flip(path, find_in(path, b"title Demo"))
+    assert dry_run(path, "--certificate", str(signer.certificate), "--json") == 3
+    report = as_json(capsys)
+    assert report["verdict"] == "refused"
+    assert "data block" in report["refusal"]
+    assert report["runs"] is None
+    assert report["attempts"][0]["failure"] in report["refusal"]
+
+
+def test_options_of_the_request(
+    system: tuple[Disk, Signer], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk, signer = system
+    (tmp_path / "mine").write_bytes(b"070701mine")
+    words = ["--certificate", str(signer.certificate), "--initrd", str(tmp_path / "mine"), "--fixed", "--ahci"]
+    assert dry_run(disk.path, *words, "--json") == 4
+    runs = as_json(capsys)["runs"]
+    assert "systemd.verity_root_data=/dev/sda1" in runs["command_line"]
+    assert runs["parts"][1] | {"sha256": ""} == {
+        "what": "initrd",
+        "origin": str(tmp_path / "mine"),
+        "size_bytes": 10,
+        "sha256": "",
+        "assurance": "unverified",
+        "why": "it was given, and nothing vouches for it",
+    }
+    assert dry_run(disk.path, *words, "--trust-initrd") == 0
+    assert dry_run(disk.path, "--entry", "other") == 3
+    assert dry_run(disk.path, "--slot", "1") == 4
+    assert dry_run(disk.path, "--architecture", "aarch64") == 3
+    assert "it is for x86-64" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--dry-run --preload full", "--preload is for a live disk with a RedoxFS"),
+        ("--vm --no-disk --slot 1", "--no-disk is for a live disk with a RedoxFS"),
+        ("--slot 1", "an image-based Linux boots with --vm"),
+        ("", "an image-based Linux boots with --vm"),
+        ("--vm --trust-initrd", "--trust-initrd goes with --initrd"),
+        ("--vm --firmware uefi --slot 1", "--slot is for our loader of an image-based Linux"),
+    ],
+)
+def test_what_does_not_go_together(
+    system: tuple[Disk, Signer], words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["boot", str(system[0].path), *words.split()]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", ["--root-hash 12", "--policy root=gold", "--architecture z80", "--next-candidate always"]
+)
+def test_values_that_are_none(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["boot", "os.img", "--dry-run", *words.split()])
+    assert caught.value.code == 2
+
+
+def test_a_live_disk_is_still_a_live_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = make_image(tmp_path)
+    assert main(["boot", str(image)]) == 0
+    assert "50_rootfs" in capsys.readouterr().out
+    assert main(["boot", str(image), "--initrd", "x", "--vm"]) == 2
+    assert "--kernel and --initrd go together" in capsys.readouterr().err
+    assert dry_run(image) == 3
+    assert "a RedoxFS" in capsys.readouterr().out
+
+
+def test_a_disk_that_is_neither(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "disk.img").write_bytes(bytes(1 << 20))
+    assert main(["boot", str(tmp_path / "disk.img"), "--vm"]) == 1
+    assert "no RedoxFS found" in capsys.readouterr().err

@@ -1,0 +1,98 @@
+"""The same image by loaders of its own: systemd-boot under UEFI, and U-Boot, from the disk that we serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bootpath.boot import Firmware, FirmwareMachine, FirmwareSetup, boot_by_firmware
+from bootpath.boot.firmwareboot import ServedImage
+from bootpath.boot.linuxchoice import LinuxRequest, LinuxVerdict
+from bootpath.boot.linuxmachine import LinuxMachine, LinuxSetup, boot_linux
+from bootpath.vm import Disk, Interface, MachineConfig
+from tests.support.ddi import Signer
+from tests.support.linuximage import make_linux_disk
+from tests.support.linuxsystem import LinuxSystem, make_esp, make_initrd, make_system
+from tests.support.tools import stored, tool
+from tests.vm.conftest import Start
+
+pytestmark = pytest.mark.full
+SECONDS = 240.0
+MIB = 1 << 20
+U_BOOT = Path("/usr/lib/u-boot/qemu-x86/u-boot.rom")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> LinuxSystem:
+    tool("qemu-system-x86_64")
+    directory = tmp_path_factory.mktemp("system")
+    initrd = make_initrd(directory / "initrd", "verity")
+    return make_system(directory, initrd, Signer.make(directory))
+
+
+@pytest.fixture(scope="module")
+def disk(system: LinuxSystem, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root, and an EFI partition with kernel and initramfs for those loaders, which know the root hash."""
+    directory = tmp_path_factory.mktemp("disk")
+    options = f"console=ttyS0 panic=-1 quiet roothash={system.volume.root_hash.hex()}"
+    esp = make_esp(directory, system, options)
+    return make_linux_disk(directory / "disk.img", [("one_1", system.volume)], esp=esp).path
+
+
+def test_systemd_boot_under_uefi(disk: Path, system: LinuxSystem) -> None:
+    setup = FirmwareSetup(Firmware.UEFI, memory_bytes=512 * MIB)
+    result = boot_by_firmware(FirmwareMachine(disk, setup), timeout_seconds=SECONDS)
+    assert result.failure is None, result.failure
+    areas = {area.name: area for area in result.reads}
+    assert areas["esp"].distinct_bytes > 10 * MIB, "kernel and initramfs came from there"
+    assert MIB < areas["one_1"].distinct_bytes < len(system.volume.data)
+
+    # Our loader takes them from the root, which is signed, and reads nothing big from the EFI partition.
+    own = LinuxSetup(LinuxRequest(certificates=system.certificates), memory_bytes=512 * MIB)
+    run = boot_linux(lambda setup: LinuxMachine(disk, setup), own, timeout_seconds=SECONDS)
+    assert run.failure is None, run.failure
+    assert run.boot is not None
+    assert run.boot.verdict is LinuxVerdict.VERIFIED
+    areas = {area.name: area for area in run.reads}
+    assert areas["esp"].distinct_bytes < MIB
+    assert areas["one_1"].distinct_bytes > 10 * MIB
+
+
+def test_u_boot(disk: Path, system: LinuxSystem, tmp_path: Path, start: Start) -> None:
+    """U-Boot finds extlinux.conf and loads what it says, but tells Linux (x86, 2023.01) a wrong size of the initrd.
+
+    So the last step, with the same files, is said to it by hand.
+    """
+    rom = stored(U_BOOT)
+    with ServedImage(disk, tmp_path / "socket") as image:
+        attached = Disk("served", image.uri, Interface.AHCI, boot_index=0)
+        config = MachineConfig(memory_bytes=512 * MIB, firmware=rom, disks=(attached,))
+        console = start(config, transcript=tmp_path / "extlinux").console
+        for word in ("Found /extlinux/extlinux.conf", "Retrieving file: /vmlinuz", "Linux kernel version"):
+            console.wait_for(word, SECONDS)
+        assert "Retrieving file: /initrd" in console.text
+        read = sum(read.length for read in image.reads)
+        assert read > len((system.directory / "initrd").read_bytes()) + 8 * MIB - MIB
+    with ServedImage(disk, tmp_path / "socket") as image:
+        config = MachineConfig(
+            memory_bytes=512 * MIB,
+            firmware=rom,
+            disks=(Disk("served", image.uri, Interface.AHCI, boot_index=0),),
+        )
+        console = start(config, transcript=tmp_path / "zboot").console
+        console.wait_for("Hit any key", SECONDS)
+        console.write(b" ")
+        console.wait_for("=> ", SECONDS)
+        words = f"console=ttyS0 panic=-1 quiet roothash={system.volume.root_hash.hex()}"
+        for command in (
+            "scsi scan",
+            "load scsi 0:1 1000000 /vmlinuz",
+            "load scsi 0:1 10000000 /initrd",
+            f"setenv bootargs {words}",
+        ):
+            console.send_line(command)
+            console.wait_for("=> ", SECONDS)
+        console.send_line("zboot 1000000 0 10000000 ${filesize}")
+        console.wait_for("login: ", SECONDS)
+        assert "bootpath: @" in console.text
