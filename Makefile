@@ -18,7 +18,7 @@ APT_TOOLS := sgdisk:gdisk fsck.fat:dosfstools mcopy:mtools fusermount3:fuse3 str
 	cpio:cpio bsdcpio:libarchive-tools tesseract:tesseract-ocr objcopy:binutils mmdebstrap:mmdebstrap bootctl:systemd-boot \
 	mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs mkfs.exfat:exfatprogs blkid:util-linux lvm:lvm2 dmsetup:dmsetup ubinize:mtd-utils \
 	cryptsetup:cryptsetup-bin mkfs.erofs:erofs-utils mksquashfs:squashfs-tools systemd-dissect:systemd-container \
-	losetup:mount sbsign:sbsigntool
+	losetup:mount sbsign:sbsigntool osslsigncode:osslsigncode
 # ... and apt packages that bring files, not programs.
 APT_FILES := /usr/share/OVMF:ovmf /usr/lib/systemd/boot/efi:systemd-boot-efi /usr/lib/u-boot/qemu-x86:u-boot-qemu
 GUEST := $(BUILD)/guest

@@ -161,6 +161,8 @@ def measurements(directory: Path, total: int, rounds: int) -> Iterator[str]:
     with data.open("wb") as file:
         for _ in range(total // _MIB):
             file.write(os.urandom(_MIB))
+        file.flush()
+        os.fsync(file.fileno())  # or it is written to the disk while others are timed
     theirs.touch()
     parameters = VerityParameters(total // 4096, salt=_SALT)
     with ours.open("wb") as file:

@@ -17,6 +17,7 @@ import pytest
 from bootpath import formats
 from bootpath.core.errors import FormatError
 from bootpath.formats import (
+    authenticode,
     device_names,
     pack_cpio,
     pack_dm_create,
@@ -51,6 +52,7 @@ from bootpath.formats import imagepolicy as image_policy
 from bootpath.formats import overlayfile as overlay_file
 from bootpath.formats import snapshotstore as snapshot_store
 from bootpath.formats import veritytable as verity_table
+from bootpath.formats.authenticode import hash_pe, parse_signed_pe
 from bootpath.formats.overlayfile import (
     DIGEST_BYTES,
     ENTRY,
@@ -224,6 +226,13 @@ def _verity_args(data: bytes) -> None:
     assert parse_verity_args(pack_verity_args(row)) == row
 
 
+def _signed_pe(data: bytes) -> None:
+    signed = parse_signed_pe(data)
+    assert all(offset + length <= len(data) for offset, length in signed.skipped)
+    for signature in signed.signatures:
+        assert len(signature.file_digest) == len(hash_pe(data, signed, signature.digest))
+
+
 PARSERS: dict[str, Callable[[bytes], None]] = {
     "image_policy": _image_policy,
     "handoff": _handoff,
@@ -242,6 +251,7 @@ PARSERS: dict[str, Callable[[bytes], None]] = {
     "verity_args": _verity_args,
     "verity_signature": _verity_signature,
     "pkcs7": _pkcs7,
+    "signed_pe": _signed_pe,
     "overlay_header": _overlay_header,
     "overlay_log": _overlay_log,
 }
@@ -265,6 +275,8 @@ COVERED = {
     "parse_verity_args": "verity_args",
     "parse_verity_signature": "verity_signature",
     "parse_pkcs7": "pkcs7",
+    "parse_signed_pe": "signed_pe",
+    "parse_enclosed": "signed_pe",
     "parse_header": "overlay_header",
     "parse_log": "overlay_log",
 }
@@ -287,7 +299,14 @@ def value_or_format_error(name: str, data: bytes) -> bool:
 
 
 def test_every_parser_is_fuzzed() -> None:
-    names = (*formats.__all__, *vars(image_policy), *vars(overlay_file), *vars(snapshot_store), *vars(verity_table))
+    names = (
+        *formats.__all__,
+        *vars(authenticode),
+        *vars(image_policy),
+        *vars(overlay_file),
+        *vars(snapshot_store),
+        *vars(verity_table),
+    )
     parsers = {name for name in names if name.startswith(("parse_", "read_"))}
     assert parsers == set(COVERED)
     assert set(COVERED.values()) == set(PARSERS)

@@ -39,7 +39,7 @@ def test_the_tree_tells_every_decision(system: tuple[Disk, Signer], capsys: pyte
     disk, signer = system
     assert dry_run(disk.path, "--certificate", str(signer.certificate), "--append", "debug") == 0
     said = capsys.readouterr().out
-    assert "├─ policy: only a root that is signed, and what is in it (a certificate was given)" in said
+    assert "├─ policy: only what is signed, and what is in it (a certificate was given)" in said
     assert "opened through verity: signed by CN=signer" in said
     assert "entry demo-1 (type 1, root /loader/entries/demo-1.conf): chosen" in said
     words = {tuple(line.strip(" │├└─").split()[:2]) for line in said.splitlines()}

@@ -7,7 +7,8 @@ Rules:
 2. What is meant and cannot be used is not passed over silently. With `NextCandidate.NEVER` the boot is refused with its
    reason; with `POLICY` the next one that the policy allows is tried, an older version, say. The same holds for the
    partition table's backup copy, when the first copy is damaged.
-3. Nothing but a slot decides between copies of one image, whatever is allowed.
+3. Nothing but a slot decides between copies of one image, whatever is allowed. Whoever names a slot, or a root hash,
+   means it: the flag no-auto, which is about finding a partition unasked, does not count then.
 4. A root's own entries come first: they are protected as it is. Those of XBOOTLDR and of the EFI partition count when
    the root has none, or when one is named, and the policy lets these partitions be used unprotected. Where nothing
    unverified is to run (`LinuxRequest.strict`), only unified kernel images count there, which may be signed.
@@ -18,7 +19,7 @@ Pure: nothing is read from the disk here. Sources: UAPI.1, UAPI.2, systemd.image
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from functools import cmp_to_key
@@ -26,7 +27,7 @@ from reprlib import repr as brief
 
 from bootpath.core.errors import BootError
 from bootpath.formats.appendroot import Assembly
-from bootpath.formats.dps import Architecture, Designator
+from bootpath.formats.dps import FLAG_NO_AUTO, Architecture, Designator
 from bootpath.formats.gpt import GptVerdict
 from bootpath.formats.imagepolicy import ImagePolicy, Protection, parse_image_policy
 from bootpath.formats.vercmp import compare_versions
@@ -131,6 +132,8 @@ class RootOrder:
 
 def order_roots(contents: Contents, request: LinuxRequest) -> RootOrder:
     """Which roots are tried, in which order. Raises Error when a library is missing."""
+    if request.slot is not None or request.root_hash is not None:
+        contents = replace(contents, root=_asked_for(contents.root))
     choice = choose_root(
         contents,
         request.boot_policy,
@@ -190,6 +193,14 @@ def trusted_hash(candidate: Candidate, request: LinuxRequest) -> str | None:
     if candidate.protection is Protection.VERITY and request.root_hash == candidate.root_hash:
         return "its root hash was given"
     return None
+
+
+def _asked_for(node: Node) -> Node:
+    """The node, and all below, without the flag no-auto."""
+    partition = node.partition
+    if partition is not None:
+        partition = replace(partition, flags=partition.flags & ~FLAG_NO_AUTO)
+    return replace(node, partition=partition, children=tuple(_asked_for(child) for child in node.children))
 
 
 def _is_meant(candidate: Candidate, request: LinuxRequest, choice: RootChoice) -> bool:

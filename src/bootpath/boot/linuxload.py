@@ -58,6 +58,7 @@ from bootpath.image.veritytree import Progress
 
 _X86_MAGIC, _X86_MAGIC_OFFSET = b"HdrS", 0x202  # Documentation/arch/x86/boot.rst, "The real-mode kernel header"
 _BOOT_PARTITION_BYTES = 1 << 30  # of what is read of boot partitions, all of which stays in memory
+_ALLOW = "a policy can allow more"
 _INITRD_ALIGN = 4  # initramfs/buffer-format.rst: archives one after the other, zeros between them
 
 
@@ -253,9 +254,7 @@ class _Loader:
         self.menus = (*self.menus, others)
         if fault is not None and not others.entries:
             raise fault
-        if roots is not None and not others.entries:
-            return choose_entry(_joined(roots, others), wanted)
-        return choose_entry(others, wanted)
+        return choose_entry(others if roots is None else _joined(roots, others), wanted)
 
     def _boot_partitions(self, architecture: EfiArchitecture | None) -> BootMenu:
         """The entries of XBOOTLDR and of the EFI partition. Each block of these is read once: what is verified of an
@@ -280,7 +279,7 @@ class _Loader:
         _check_entry(found)
         request, assured = self.request, entry_files(candidate, found, self.request)
         if request.strict and assured[0] is Assurance.UNVERIFIED:
-            raise BootError(f"only what is verified is to run: {assured[1]}", where=found.entry.id)
+            raise BootError(f"only what is verified is to run: {assured[1]}", where=found.entry.id, hint=_ALLOW)
         kernel = found.read_kernel()
         if request.architecture is Architecture.X86_64 and not _is_x86_kernel(kernel):
             raise BootError("it is no Linux for x86: there is no HdrS", where=found.parts.kernel.path)
@@ -301,6 +300,8 @@ class _Loader:
             origin = found.source.path or str(found.source.location)
             parts.append(_part("command line", origin, " ".join(word.text for word in options).encode(), assured))
         root = mounted_root(candidate, words, assured, request, alone=not initrds)
+        if request.strict and root[0] is Assurance.UNVERIFIED:
+            raise BootError(f"only a verified root is to be mounted: {root[1]}", where=found.entry.id, hint=_ALLOW)
         parts.append(RunPart("root", str(candidate.data.location), *root))
         return LoadedLinux(found, kernel, join_initrds(initrds), devicetree, words, tuple(parts))
 

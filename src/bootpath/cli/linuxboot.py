@@ -90,8 +90,8 @@ def add_linux_options(parser: argparse.ArgumentParser) -> None:
         "--policy",
         type=policy,
         metavar="P",
-        help="image policy (systemd.image-policy(7)); default: with --certificate only signed roots and what is in "
-        "them, with --root-hash only that one, else anything",
+        help="image policy (systemd.image-policy(7)); default: with --certificate or --root-hash only what they "
+        "vouch for, else anything",
     )
     group.add_argument(
         "--certificate",
@@ -99,7 +99,7 @@ def add_linux_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         default=[],
-        help="who may sign root hashes (PEM or DER); repeatable",
+        help="who may sign root hashes and unified kernel images (PEM or DER); repeatable",
     )
     group.add_argument("--root-hash", metavar="HEX", type=root_hash, help="the root hash to believe")
     group.add_argument(

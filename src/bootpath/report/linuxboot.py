@@ -134,7 +134,7 @@ def _policy(request: LinuxRequest) -> str:
     if request.policy is not None:
         return pack_image_policy(request.policy)
     if request.certificates:
-        return "only a root that is signed, and what is in it (a certificate was given)"
+        return "only what is signed, and what is in it (a certificate was given)"
     if request.root_hash is not None:
         return "only the root of the root hash that was given, and what is in it"
     return "anything (no certificate and no root hash were given)"

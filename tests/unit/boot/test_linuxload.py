@@ -15,6 +15,7 @@ from bootpath.block import FileDevice
 from bootpath.boot.linuxchoice import Assurance, GivenInitrd, LinuxRequest, LinuxVerdict, NextCandidate
 from bootpath.boot.linuxload import LinuxBoot, join_initrds, load_linux
 from bootpath.boot.timeline import Timeline
+from bootpath.formats.imagepolicy import parse_image_policy
 from tests.support.ddi import Disk, Signer, Volume
 from tests.support.linuximage import (
     ENTRY,
@@ -218,7 +219,10 @@ def test_an_entry_may_name_the_root_itself(made: System, tmp_path: Path) -> None
     entry = ENTRY.replace("linux-appendroot yes\n", "").replace("quiet", "root=/dev/sdz9 -- single")
     volume = make_volume(tmp_path / "v", RootTree.demo(entry=entry), made.signer)
     disk = make_linux_disk(tmp_path / "disk.img", [("demo_1.0", volume)])
-    boot = load(disk.path, certificates=made.certificates, append="loglevel=7")
+    refused = load(disk.path, certificates=made.certificates)
+    assert "only a verified root is to be mounted: the command line does not say its root hash" in str(refused.refusal)
+    anything = parse_image_policy("*")
+    boot = load(disk.path, certificates=made.certificates, policy=anything, append="loglevel=7")
     assert boot.loaded is not None
     assert boot.loaded.command_line == "root=/dev/sdz9 loglevel=7 -- single"
     assert boot.verdict is LinuxVerdict.UNVERIFIED
@@ -270,3 +274,16 @@ def test_the_kernel_path_is_where_it_was_read(system: System) -> None:
     assert boot.loaded is not None
     assert boot.loaded.parts[0].origin == KERNEL_PATH
     assert boot.attempts[0].table == "verity"
+
+
+def test_a_slot_that_is_no_auto_is_booted_when_it_is_named(made: System, tmp_path: Path) -> None:
+    names = [("demo_1.0", made.old), ("demo_2.0", made.new)]
+    disk = make_linux_disk(tmp_path / "disk.img", names, flags=((), (63,)))
+    by_itself = load(disk.path, certificates=made.certificates)
+    assert by_itself.chosen is not None
+    assert by_itself.chosen.data.path == "1"
+    for named in ({"slot": "4"}, {"root_hash": made.new.root_hash}):
+        boot = load(disk.path, certificates=made.certificates, **named)
+        assert boot.verdict is LinuxVerdict.VERIFIED, boot.refusal
+        assert boot.loaded is not None
+        assert boot.loaded.kernel == fake_kernel(2)

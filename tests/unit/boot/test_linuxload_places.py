@@ -29,9 +29,12 @@ from tests.support.linuximage import (
     RootTree,
     fake_initrd,
     fake_kernel,
+    find_in,
+    flip,
     make_linux_disk,
     make_volume,
 )
+from tests.support.pefiles import sbsign, signable_pe
 
 ESP_OPEN = parse_image_policy("root=signed+verity:esp=unprotected:=ignore")
 
@@ -97,6 +100,84 @@ def test_a_uki_brings_its_parts(bare: Volume, signer: Signer, tmp_path: Path) ->
     words = boot.loaded.command_line.split()
     assert words[:2] == [f"roothash={bare.root_hash.hex()}", "quiet"]
     assert words[2].startswith("bootpath.slot=")
+
+
+def signed_uki(directory: Path, signer: Signer, options: str) -> bytes:
+    sections = [
+        (".osrel", b"ID=os\nVERSION_ID=3\n"),
+        (".cmdline", options.encode()),
+        (".linux", fake_kernel()),
+        (".initrd", fake_initrd()),
+    ]
+    return sbsign(directory, signable_pe(sections), signer)
+
+
+def test_a_signed_uki_is_verified(bare: Volume, signer: Signer, tmp_path: Path) -> None:
+    path = with_esp(tmp_path, bare, {"EFI/Linux/os_3.efi": signed_uki(tmp_path, signer, "quiet")})
+    trusted = (signer.certificate.read_bytes(),)
+    boot = load_file(path, certificates=trusted)
+    assert boot.verdict is LinuxVerdict.VERIFIED, boot.refusal
+    assert boot.loaded is not None
+    assert (boot.loaded.kernel, boot.loaded.initrd) == (fake_kernel(), fake_initrd())
+    assert {part.why for part in boot.loaded.parts} == {"signed by CN=signer"}
+    assert f"roothash={bare.root_hash.hex()}" in boot.loaded.command_line
+    # Without the signer there is nothing to believe it by, and a root hash alone does not vouch for it.
+    refused = load_file(path, root_hash=bare.root_hash)
+    assert "no certificate was given for the image" in str(refused.refusal)
+
+
+@pytest.mark.parametrize("text", [fake_kernel()[50_000:50_100], b"quiet", b"VERSION_ID"], ids=["kernel", "words", "os"])
+def test_a_flipped_bit_of_a_signed_uki(bare: Volume, signer: Signer, tmp_path: Path, text: bytes) -> None:
+    path = with_esp(tmp_path, bare, {"EFI/Linux/os_3.efi": signed_uki(tmp_path, signer, "quiet")})
+    flip(path, find_in(path, text))
+    trusted = (signer.certificate.read_bytes(),)
+    boot = load_file(path, certificates=trusted)
+    assert boot.verdict is LinuxVerdict.REFUSED
+    assert "only what is verified is to run: nothing protects the esp partition; image signature: another file was" in (
+        str(boot.refusal)
+    )
+    assert load_file(path, certificates=trusted, policy=ESP_OPEN).verdict is LinuxVerdict.UNVERIFIED
+
+
+def test_a_signed_command_line_vouches_for_the_root_hash_on_it(signer: Signer, tmp_path: Path) -> None:
+    unsigned = make_volume(tmp_path / "v", RootTree({"/etc/os-release": b"ID=demo\n" * 600}), None)
+    options = f"roothash={unsigned.root_hash.hex()} quiet"
+    path = with_esp(tmp_path, unsigned, {"EFI/Linux/os_3.efi": signed_uki(tmp_path, signer, options)})
+    policy = parse_image_policy("root=verity:esp=unprotected:=ignore")
+    boot = load_file(path, certificates=(signer.certificate.read_bytes(),), policy=policy)
+    assert boot.verdict is LinuxVerdict.VERIFIED, boot.refusal
+    assert boot.loaded is not None
+    assert boot.loaded.parts[-1].why == "its root hash is on a command line that is signed by CN=signer"
+
+
+def test_an_add_on_has_to_be_signed_too(bare: Volume, signer: Signer, tmp_path: Path) -> None:
+    addon = signable_pe([(".cmdline", b"debug")])
+    trusted = (signer.certificate.read_bytes(),)
+    for number, (content, verdict) in enumerate(
+        ((addon, LinuxVerdict.REFUSED), (sbsign(tmp_path, addon, signer), LinuxVerdict.VERIFIED))
+    ):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        files = {
+            "EFI/Linux/os_3.efi": signed_uki(tmp_path, signer, "quiet"),
+            "EFI/Linux/os_3.efi.extra.d/debug.addon.efi": content,
+        }
+        boot = load_file(with_esp(directory, bare, files), certificates=trusted)
+        assert boot.verdict is verdict, boot.refusal
+        assert boot.loaded is None or boot.loaded.command_line.startswith("quiet debug roothash=")
+
+
+def test_an_image_that_changes_behind_the_signature(bare: Volume, signer: Signer, tmp_path: Path) -> None:
+    """The signed bytes are the first answer, other ones the second: what runs is what was verified."""
+    path = with_esp(tmp_path, bare, {"EFI/Linux/os_3.efi": signed_uki(tmp_path, signer, "quiet")})
+    content = path.read_bytes()
+    evil = content.replace(fake_kernel()[200_000:400_000], fake_kernel(2)[200_000:400_000])
+    assert evil != content
+    disk = SecondAnswers(MemoryDevice(content), MemoryDevice(evil))
+    boot = load(disk, certificates=(signer.certificate.read_bytes(),))
+    assert boot.verdict is LinuxVerdict.VERIFIED, boot.refusal
+    assert boot.loaded is not None
+    assert boot.loaded.kernel == fake_kernel()
 
 
 def test_extlinux_in_the_root(signer: Signer, tmp_path: Path) -> None:
