@@ -105,6 +105,7 @@ bench: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img ## measur
 	$(BIN)/python -m bench.serve --append docs/benchmarks.md
 	$(BIN)/python -m bench.verity --append docs/benchmarks.md
 	$(BIN)/python -m bench.machine --big $(BUILD)/demo/debian.img --append docs/benchmarks.md
+	$(BIN)/python -m bench.linuxboot --append docs/benchmarks.md
 
 soak: $(INSTALLED) ## ten minutes of clients that verify, a flapping disk and a hostile client
 	$(BIN)/python -m bench.soak --minutes 10
