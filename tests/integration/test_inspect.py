@@ -498,8 +498,7 @@ def test_policy_and_architecture(capsys: pytest.CaptureFixture[str], made: Made,
 def test_usage(capsys: pytest.CaptureFixture[str], made: Made, options: tuple[str, str]) -> None:
     code, output, errors = run(capsys, "inspect", made.signed.path, *options)
     assert (code, output) == (2, "")
-    assert errors.count("\n") == 1
-    assert options[0] in errors
+    assert options[0] in errors.splitlines()[-1]
 
 
 @pytest.mark.parametrize(("suffix", "magic"), [(".png", b"\x89PNG"), (".svg", b"<svg ")])

@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from bootpath.formats.imagepolicy import ImagePolicy
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(iB|B)?", re.IGNORECASE | re.ASCII)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m)?", re.ASCII)
@@ -72,6 +76,24 @@ def read_password(path: str | None) -> bytes | None:
         return None
     with open(path, "rb") as file:
         return file.read().removesuffix(b"\n").removesuffix(b"\r")
+
+
+def image_policy(text: str) -> ImagePolicy:
+    """An image policy, as systemd.image-policy(7)."""
+    from bootpath.core import FormatError
+    from bootpath.formats.imagepolicy import parse_image_policy
+
+    try:
+        return parse_image_policy(text)
+    except FormatError as fault:
+        raise argparse.ArgumentTypeError(str(fault)) from None
+
+
+def root_hash(text: str) -> bytes:
+    """A root hash in hexadecimal."""
+    if re.fullmatch(r"([0-9a-fA-F]{2}){16,64}", text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a root hash: 16 to 64 bytes in hexadecimal")
+    return bytes.fromhex(text)
 
 
 def source_date_epoch(environment: Mapping[str, str]) -> int | None:

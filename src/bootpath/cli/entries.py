@@ -6,10 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bootpath.cli.arguments import add_json
+from bootpath.cli.arguments import add_json, image_policy
 
 if TYPE_CHECKING:
-    from bootpath.formats.imagepolicy import ImagePolicy
     from bootpath.formats.uki import EfiArchitecture
 
 PLACES = ("xbootldr", "esp", "root")
@@ -86,17 +85,6 @@ def places(text: str) -> frozenset[str]:
     if not words or not words <= set(PLACES):
         raise argparse.ArgumentTypeError(f"{text!r} is not a policy: write any of {', '.join(PLACES)}, with commas")
     return words
-
-
-def image_policy(text: str) -> ImagePolicy:
-    """An image policy."""
-    from bootpath.core import FormatError
-    from bootpath.formats.imagepolicy import parse_image_policy
-
-    try:
-        return parse_image_policy(text)
-    except FormatError as fault:
-        raise argparse.ArgumentTypeError(str(fault)) from None
 
 
 def architecture(text: str) -> EfiArchitecture:

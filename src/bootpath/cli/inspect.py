@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bootpath.cli.arguments import add_json, add_password, read_password
+from bootpath.cli.arguments import add_json, add_password, image_policy, read_password, root_hash
 
 if TYPE_CHECKING:
     from bootpath.core import Device
@@ -43,7 +43,10 @@ def configure(commands: Any, name: str) -> None:
     disk.complete = {"bash": "_shtab_compgen_files", "zsh": "_files"}
     parser.add_argument("--architecture", metavar="A", help="only this one: x86-64, arm64 …, or as uname -m says it")
     parser.add_argument(
-        "--policy", metavar="P", help="image policy, as systemd.image-policy(7): root=verity+signed:usr=absent:=open"
+        "--policy",
+        metavar="P",
+        type=image_policy,
+        help="image policy, as systemd.image-policy(7): root=verity+signed:usr=absent:=open",
     )
     parser.add_argument(
         "--certificate",
@@ -53,7 +56,7 @@ def configure(commands: Any, name: str) -> None:
         default=[],
         help="certificate (PEM or DER) whose signatures are believed; without --policy, root must then be signed",
     )
-    parser.add_argument("--root-hash", metavar="HEX", help="the verity root hash to trust")
+    parser.add_argument("--root-hash", metavar="HEX", type=root_hash, help="the verity root hash to trust")
     parser.add_argument("--slot", metavar="PLACE", help="of identical slots, this one")
     parser.add_argument("--full", action="store_true", help="also read all of the root and compare it with its hashes")
     parser.add_argument("--picture", metavar="F", type=Path, help="draw the disk: .png or .svg")
@@ -92,10 +95,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _request(options: argparse.Namespace) -> Request | str:
     """What was asked for, or what is wrong with it. Raises OSError for a certificate that cannot be read."""
-    from bootpath.core import FormatError
     from bootpath.formats.dps import Architecture
-    from bootpath.formats.imagepolicy import parse_image_policy
-    from bootpath.formats.verity import ALGORITHMS
     from bootpath.image import Request
 
     architecture = None
@@ -104,25 +104,13 @@ def _request(options: argparse.Namespace) -> Request | str:
         if architecture is None:
             names = " ".join(each.value for each in Architecture)
             return f"--architecture: {options.architecture}: expected one of {names}"
-    try:
-        policy = None if options.policy is None else parse_image_policy(options.policy)
-    except FormatError as fault:
-        return f"--policy: {fault}"
-    root_hash = None
-    if options.root_hash is not None:
-        try:
-            root_hash = bytes.fromhex(options.root_hash)
-        except ValueError:
-            root_hash = b""
-        if len(root_hash) not in ALGORITHMS.values():
-            return f"--root-hash: {options.root_hash!r}: expected the hexadecimal digits of a hash"
     return Request(
         password=read_password(options.password_file),
-        policy=policy,
+        policy=options.policy,
         certificates=tuple(path.read_bytes() for path in options.certificate),
         slot=options.slot,
         architecture=architecture,
-        root_hash=root_hash,
+        root_hash=options.root_hash,
         full=options.full,
     )
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import re
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from bootpath.cli.arguments import image_policy, root_hash
 
 if TYPE_CHECKING:
     from bootpath.boot.linuxchoice import LinuxRequest
     from bootpath.core import Device
     from bootpath.formats.dps import Architecture
-    from bootpath.formats.imagepolicy import ImagePolicy
 
 UNVERIFIED = 4
 """The exit code of a boot that the policy allows although nothing vouches for all of it."""
@@ -51,24 +51,6 @@ _LIVE = (
 )
 
 
-def policy(text: str) -> ImagePolicy:
-    """An image policy."""
-    from bootpath.core import FormatError
-    from bootpath.formats.imagepolicy import parse_image_policy
-
-    try:
-        return parse_image_policy(text)
-    except FormatError as fault:
-        raise argparse.ArgumentTypeError(str(fault)) from None
-
-
-def root_hash(text: str) -> bytes:
-    """A root hash in hexadecimal."""
-    if re.fullmatch(r"([0-9a-fA-F]{2}){16,64}", text) is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a root hash: 16 to 64 bytes in hexadecimal")
-    return bytes.fromhex(text)
-
-
 def architecture(text: str) -> Architecture:
     """An architecture, as ``uname -m`` or systemd call it."""
     from bootpath.formats.dps import Architecture
@@ -88,7 +70,7 @@ def add_linux_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--policy",
-        type=policy,
+        type=image_policy,
         metavar="P",
         help="image policy (systemd.image-policy(7)); default: with --certificate or --root-hash only what they "
         "vouch for, else anything",
