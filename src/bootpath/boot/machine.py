@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,8 @@ from bootpath.vm import Accelerator, Blob, Disk, Display, Interface, MachineConf
 
 MACHINE = "machine"
 DISK_NAME = "physical"
+PIECE_BYTES = 1 << 30
+"""QEMU's loader device reads a file by one read(2), which ends at 2 GiB: what is larger comes in pieces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class LiveMachine(WatchedMachine[MachineRun]):
         self.run.handover = handover
         kernel = setup.kernel or _write(directory / "kernel", handover.boot_files[0])
         initrd = setup.initrd or _write(directory / "initfs", handover.boot_files[1])
-        placement, words = self._place(handover, initrd.stat().st_size, directory / "preload")
+        placement, blobs, words = self._place(handover, initrd.stat().st_size, directory)
         self.run.placement = placement
         command_line = " ".join(
             (
@@ -130,22 +132,28 @@ class LiveMachine(WatchedMachine[MachineRun]):
             cmdline=command_line,
             disks=(self.physical(),) if there else (),
             hotplug_ports=setup.hotplug_ports,
-            blobs=(Blob(directory / "preload", placement.address),),
+            blobs=blobs,
             display=setup.display,
         )
 
-    def _place(self, handover: Handover, initrd_bytes: int, path: Path) -> tuple[Placement, list[str]]:
+    def _place(
+        self, handover: Handover, initrd_bytes: int, directory: Path
+    ) -> tuple[Placement, tuple[Blob, ...], list[str]]:
         handoff = parse_handoff(handover.environment)
         assert handoff.live_addr is not None
         blob = make_blob(handoff, self.setup.password)
         placement = place(self.setup.memory_bytes, initrd_bytes, blob.size_bytes)
-        with path.open("wb") as file:
-            file.write(handover.memory.at(handoff.live_addr, blob.preload_bytes, what="preload"))
-            for offset, content in blob.parts():
-                file.seek(offset)
-                file.write(content)
-            file.truncate(max(blob.size_bytes, 1))
-        return placement, blob.words(handoff, placement.address)
+        preload = handover.memory.at(handoff.live_addr, blob.preload_bytes, what="preload")
+        contents = [(0, preload), *((offset, memoryview(content)) for offset, content in blob.parts())]
+        size = max(blob.size_bytes, 1)
+        blobs = tuple(
+            Blob(
+                _write_piece(directory / f"preload{start // PIECE_BYTES}", start, size, contents),
+                placement.address + start,
+            )
+            for start in range(0, size, PIECE_BYTES)
+        )
+        return placement, blobs, blob.words(handoff, placement.address)
 
     def physical(self, path: Path | None = None, name: str = DISK_NAME) -> Disk:
         """The physical disk as QEMU has it; an image for its place. Never written to: AHCI has to have a snapshot."""
@@ -220,6 +228,19 @@ def boot_in_machine(
         screenshot=screenshot,
         at_end=None if at_end is None else lambda: at_end(machine),
     )
+
+
+def _write_piece(path: Path, start: int, size: int, contents: Sequence[tuple[int, memoryview]]) -> Path:
+    """What lies from `start` on, at most a piece of it; the rest of the file is zeros."""
+    end = min(start + PIECE_BYTES, size)
+    with path.open("wb") as file:
+        for offset, content in contents:
+            first, last = max(offset, start), min(offset + len(content), end)
+            if first < last:
+                file.seek(first - start)
+                file.write(content[first - offset : last - offset])
+        file.truncate(end - start)
+    return path
 
 
 def _write(path: Path, content: memoryview) -> Path:

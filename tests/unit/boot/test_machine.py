@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,21 @@ def test_kernel_initramfs_preload_and_words(image: Path, tmp_path: Path) -> None
     assert physical.name == DISK_NAME
     assert physical.read_only
     assert digest(image) == before
+
+
+def test_a_preload_that_is_too_large_for_one_read_comes_in_pieces(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "whole").mkdir()
+    setup = MachineSetup(Preload(PreloadKind.FULL))
+    (whole,) = LiveMachine(image, setup).prepare(tmp_path / "whole").blobs
+    content = whole.path.read_bytes()
+    monkeypatch.setattr("bootpath.boot.machine.PIECE_BYTES", 4 * MIB + 4096)
+    pieces = LiveMachine(image, setup).prepare(tmp_path).blobs
+    assert len(pieces) > 3
+    assert b"".join(piece.path.read_bytes() for piece in pieces) == content
+    for before, after in pairwise(pieces):
+        assert after.address == before.address + before.path.stat().st_size
 
 
 def test_the_disk_that_comes_later_or_never_is_not_there(image: Path, tmp_path: Path) -> None:
