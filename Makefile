@@ -9,18 +9,6 @@ REDOXFS_VERSION := 0.9.1
 
 INSTALLED := $(VENV)/.installed
 NATIVE_SOURCES := $(wildcard native/src/*.rs) native/Cargo.toml native/Cargo.lock
-
-
-# What the tests compare with: apt packages of Debian and Ubuntu, and the upstream programs from crates.io.
-APT_TOOLS := sgdisk:gdisk fsck.fat:dosfstools mcopy:mtools fusermount3:fuse3 strace:strace chromium:chromium \
-	qemu-img:qemu-utils nbdinfo:libnbd-bin nbdkit:nbdkit nbdsh:python3-libnbd fio:fio openssl:openssl veritysetup:cryptsetup-bin \
-	qemu-system-x86_64:qemu-system-x86 nbd-client:nbd-client setpriv:util-linux mkfs.ext4:e2fsprogs systemd-analyze:systemd \
-	cpio:cpio bsdcpio:libarchive-tools tesseract:tesseract-ocr objcopy:binutils mmdebstrap:mmdebstrap bootctl:systemd-boot \
-	mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs mkfs.exfat:exfatprogs blkid:util-linux lvm:lvm2 dmsetup:dmsetup ubinize:mtd-utils \
-	cryptsetup:cryptsetup-bin mkfs.erofs:erofs-utils mksquashfs:squashfs-tools systemd-dissect:systemd-container \
-	losetup:mount sbsign:sbsigntool osslsigncode:osslsigncode
-# ... and apt packages that bring files, not programs.
-APT_FILES := /usr/share/OVMF:ovmf /usr/lib/systemd/boot/efi:systemd-boot-efi /usr/lib/u-boot/qemu-x86:u-boot-qemu
 GUEST := $(BUILD)/guest
 UPSTREAM_TOOLS := $(UPSTREAM)/bin/redoxfs
 
@@ -42,13 +30,7 @@ $(INSTALLED): pyproject.toml $(NATIVE_SOURCES)
 	touch $@
 
 tools: $(UPSTREAM_TOOLS) ## install what the tests compare with (apt when root, cargo) and what their guests are made of
-	@missing=; for pair in $(APT_TOOLS); do \
-		PATH=$$PATH:/usr/sbin:/sbin command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair#*:}"; done; \
-	for pair in $(APT_FILES); do test -e $${pair%%:*} || missing="$$missing $${pair#*:}"; done; \
-	if [ -n "$$missing" ]; then \
-		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
-		else echo "not installed, their tests will be skipped:$$missing" >&2; fi; fi
+	@tests/support/install_tools.sh
 	@$(MAKE) --no-print-directory guest || echo 'no guest files, the tests of guests will be skipped' >&2
 
 guest: $(GUEST)/.stamp ## download and unpack, not install, a kernel and the programs of test guests (apt, any user)
