@@ -193,23 +193,19 @@ def handed_over(image: Path, directory: Path) -> tuple[Path, Path]:
     return environment, memory
 
 
+@contextmanager
+def lived(image: Path, directory: Path, *arguments: str | Path) -> Iterator[str]:
+    """The daemon, started on what a boot loader leaves."""
+    environment, memory = handed_over(image, directory)
+    arguments = ("--env", environment, "--memory", memory, *arguments)
+    with serving("lived", *arguments, "--socket", directory / "s") as uri:
+        yield uri
+
+
 def test_lived_serves_before_there_is_a_disk(image: Path, tmp_path: Path) -> None:
-    environment, memory = handed_over(image, tmp_path)
     disk = tmp_path / "late.img"
     with (
-        serving(
-            "lived",
-            "--env",
-            environment,
-            "--memory",
-            memory,
-            "--disk",
-            disk,
-            "--deadline",
-            "20",
-            "--socket",
-            tmp_path / "s",
-        ) as uri,
+        lived(image, tmp_path, "--disk", disk, "--deadline", "20") as uri,
         closing(open_device(uri, writable=True)) as device,
         RedoxFS.open(checked(device), cleanup=True) as fs,
     ):
@@ -221,10 +217,11 @@ def test_lived_serves_before_there_is_a_disk(image: Path, tmp_path: Path) -> Non
 
 def test_lived_with_workers(image: Path, tmp_path: Path) -> None:
     """Every process finds the disk for itself, when it appears; what is written they share."""
-    environment, memory = handed_over(image, tmp_path)
     disk = tmp_path / "late.img"
-    arguments = ("--env", environment, "--memory", memory, "--disk", disk, "--deadline", "20", "--workers", "2")
-    with serving("lived", *arguments, "--socket", tmp_path / "s") as uri, ExitStack() as stack:
+    with (
+        lived(image, tmp_path, "--disk", disk, "--deadline", "20", "--workers", "2") as uri,
+        ExitStack() as stack,
+    ):
         one, two = (stack.enter_context(closing(open_device(uri, writable=True))) for _ in range(2))
         with RedoxFS.open(checked(one), cleanup=True) as fs:
             assert fs.read("/etc/passwd").startswith(b"root;")
@@ -238,22 +235,9 @@ def test_lived_with_workers(image: Path, tmp_path: Path) -> None:
 
 
 def test_lived_refuses_another_disk(image: Path, tmp_path: Path) -> None:
-    environment, memory = handed_over(image, tmp_path)
     other = make_image(tmp_path, "other.img", uuid=UUID(int=5))
     with (
-        serving(
-            "lived",
-            "--env",
-            environment,
-            "--memory",
-            memory,
-            "--disk",
-            other,
-            "--deadline",
-            "1",
-            "--socket",
-            tmp_path / "s",
-        ) as uri,
+        lived(image, tmp_path, "--disk", other, "--deadline", "1") as uri,
         closing(open_device(uri, writable=True)) as device,
         RedoxFS.open(checked(device), cleanup=True) as fs,
     ):
@@ -264,23 +248,10 @@ def test_lived_refuses_another_disk(image: Path, tmp_path: Path) -> None:
 
 def test_lived_with_a_driver_in_another_process(image: Path, tmp_path: Path) -> None:
     """lived and the disk's driver are processes of their own; the driver dies and another comes."""
-    environment, memory = handed_over(image, tmp_path)
     driver_socket = tmp_path / "driver"
     driver_uri = f"nbd+unix:///?socket={driver_socket}"
     with (
-        serving(
-            "lived",
-            "--env",
-            environment,
-            "--memory",
-            memory,
-            "--disk",
-            driver_uri,
-            "--deadline",
-            "20",
-            "--socket",
-            tmp_path / "s",
-        ) as uri,
+        lived(image, tmp_path, "--disk", driver_uri, "--deadline", "20") as uri,
         closing(open_device(uri, writable=True)) as device,
         RedoxFS.open(checked(device), cleanup=True) as fs,
     ):

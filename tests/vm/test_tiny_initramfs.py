@@ -14,9 +14,10 @@ import pytest
 
 from bootpath.boot.compression import Compression
 from bootpath.boot.guest.events import parse_event
-from bootpath.boot.initramfs import InitramfsSpec, build_initramfs, combine_recipes
+from bootpath.boot.initramfs import combine_recipes
 from bootpath.boot.rootwords import LogicalVolume, OnFail, RootWords, UbiVolume, pack_root_words, parse_slot
 from bootpath.vm import QEMU, Disk, MachineConfig, Uefi
+from tests.support.linuxsystem import make_initrd
 from tests.support.tinyroot import (
     MIB,
     Entry,
@@ -38,7 +39,7 @@ from tests.support.tinyroot import (
     make_verity,
     make_volumes,
 )
-from tests.support.tools import guest_file, guest_files, guest_kernel, stored
+from tests.support.tools import guest_file, guest_kernel, stored
 from tests.vm.conftest import Start
 
 SECONDS = 180.0
@@ -60,20 +61,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     def make(*kinds: str, modules: tuple[str, ...] = (), compression: Compression = Compression.GZIP) -> Path:
         key = (kinds, modules, compression)
         if key not in made:
-            recipe = combine_recipes(kinds)
-            assert recipe.init is not None
-            spec = InitramfsSpec(
-                guest_files(),
-                recipe.init,
-                modules=(*recipe.modules, *modules),
-                wanted_modules=recipe.wanted_modules,
-                programs=recipe.programs,
-                stand_ins=recipe.stand_ins,
-                files=recipe.files(),
-                busybox=guest_file("shared/busybox"),
-                compression=compression,
-            )
-            made[key] = build_initramfs(spec, directory / str(len(made))).path
+            made[key] = make_initrd(directory / str(len(made)), *kinds, modules=modules, compression=compression)
         return made[key]
 
     return make
