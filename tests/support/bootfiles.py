@@ -39,7 +39,7 @@ class MemoryTree:
     def node(self, ref: str) -> FileNode:
         value = self._content[ref]
         kind, mode = _KINDS[type(value)]
-        size = len(value.encode() if isinstance(value, str) else value or b"")
+        size = len(value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value or b"")
         return FileNode(list(self._content).index(ref), kind, mode | 0o644, size)
 
     def children(self, ref: str) -> Iterable[Child[str]]:
@@ -51,7 +51,7 @@ class MemoryTree:
 
     def read(self, ref: str, offset: int, length: int) -> bytes:
         value = self._content[ref]
-        data = value.encode() if isinstance(value, str) else value or b""
+        data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value or b""
         return data[offset : offset + length]
 
     def extents(self, ref: str) -> Iterable[Extent]:

@@ -1,0 +1,134 @@
+"""The entries of boot entries: what they are made of, and a whole boot partition that is hostile."""
+
+from __future__ import annotations
+
+from bootpath.core.errors import FormatError
+from bootpath.formats.bls import pack_bls, parse_bls
+from bootpath.formats.bootcount import blessed_name, counted_name, pack_entry_name, parse_entry_name
+from bootpath.formats.bootentry import bls_entry, extlinux_entry, sort_entries, uki_entries
+from bootpath.formats.extlinux import pack_extlinux, parse_extlinux
+from bootpath.formats.mbrtable import parse_mbr_partitions
+from bootpath.formats.osrelease import parse_os_release
+from bootpath.formats.uki import read_uki, read_uki_addon
+from bootpath.image.bootmenu import EntrySource, Excluded, PlaceRole
+from bootpath.image.bootplaces import BootPlace
+from bootpath.image.nodes import Location
+from bootpath.image.placeentries import read_place
+from tests.fuzz.entry import Entry
+from tests.support.bootfiles import memory_files, pe_image, read_at
+
+
+def check_path(path: str) -> None:
+    """It is below the root, and everybody agrees where."""
+    assert path.startswith("/")
+    assert not {"", ".", ".."} & set(path[1:].split("/"))
+    assert "\\" not in path
+
+
+def _bls(data: bytes) -> None:
+    value = parse_bls(data)
+    assert parse_bls(pack_bls(value)) == value
+    entry = bls_entry("a.conf", value)
+    for path in filter(None, (entry.linux, entry.efi, entry.uki, *entry.initrds, *entry.extras)):
+        check_path(path)
+
+
+def _extlinux(data: bytes) -> None:
+    menu = parse_extlinux(data)
+    entries = []
+    for label in menu.labels:
+        try:
+            entries.append(extlinux_entry(menu, label, "/boot/extlinux"))
+        except FormatError as error:
+            str(error).encode()
+    for entry in sort_entries(entries):
+        check_path(entry.linux)
+    assert parse_extlinux(pack_extlinux(menu)) == menu
+
+
+def _uki(data: bytes) -> None:
+    try:
+        addon = read_uki_addon(read_at(data), len(data))
+    except FormatError as error:
+        str(error).encode()
+    else:
+        assert ".linux" not in addon.sections
+        return
+    uki = read_uki(read_at(data), len(data))
+    for profile in uki.profiles:
+        for sections in profile.sections.values():
+            assert all(0 <= each.offset <= each.offset + each.size_bytes <= len(data) for each in sections)
+    assert len(uki_entries("a.efi", "/a.efi", uki)) == len(uki.profiles) > 0
+
+
+def _os_release(data: bytes) -> None:
+    assert all(isinstance(value, str) for value in parse_os_release(data).values())
+
+
+def _entry_name(data: bytes) -> None:
+    name = data.decode("utf-8", "surrogateescape")
+    parts = parse_entry_name(name)
+    assert pack_entry_name(parts) == name
+    after = parse_entry_name(counted_name(name))
+    assert (after.id, after.suffix) == (parts.id, parts.suffix)
+    blessed_name(name)
+
+
+def _mbr_partitions(data: bytes) -> None:
+    assert all(each.sectors > 0 for each in parse_mbr_partitions(data))
+
+
+BETWEEN_FILES = b"\xff--\xff"
+SOUND_PLACE = (
+    b"title A\nlinux /k\ninitrd /k\noptions x\n",
+    b"uki /EFI/Linux/u.efi\n",
+    b"b",
+    pe_image([(".linux", b"k"), (".cmdline", b"x")], align=16),
+    pe_image([(".cmdline", b"y")], align=16),
+    b"include x\nlabel a\nkernel ../../k\ninitrd /l\n",
+    b"include ../extlinux/x\nlabel b\nkernel /m/k\n",
+    b"/k",
+    b".",
+    b"",
+)
+
+
+def _boot_place(data: bytes) -> None:
+    """The contents of files, the name of one, and where links lead: entries or reasons, nothing is raised."""
+    parts = data.split(BETWEEN_FILES, len(SOUND_PLACE) - 1)
+    parts += [b""] * (len(SOUND_PLACE) - len(parts))
+    entry, other, name, uki, addon, menu, included, first, second, addons = parts
+    texts = (part.decode("utf-8", "surrogateescape") for part in (name, first, second, addons))
+    other_name, first_target, second_target, addons_target = texts
+    other_name = other_name.translate({0: None, ord("/"): None})
+    content: dict[str, bytes | str] = {
+        "/k": b"kernel",
+        "/loader/entries/a+3-0.conf": entry,
+        f"/loader/entries/{other_name}.conf": other,
+        "/EFI/Linux/u.efi": uki,
+        "/EFI/Linux/u.efi.extra.d/1.addon.efi": addon,
+        "/boot/extlinux/extlinux.conf": menu,
+        "/boot/extlinux/x": included,
+        "/l": first_target or b"",
+        "/m": second_target or b"",
+        "/loader/addons": addons_target or b"",
+    }
+    for role in PlaceRole:
+        source = EntrySource(role, Location("1"))
+        place = BootPlace(source, memory_files(content, fold_case=role is not PlaceRole.ROOT), None)
+        for each in read_place(place):
+            if isinstance(each, Excluded):
+                each.reason.encode("utf-8", "surrogateescape")
+            else:
+                assert each.read_kernel()
+
+
+BOOT_FILES = (
+    Entry("bls", _bls),
+    Entry("extlinux", _extlinux),
+    Entry("uki", _uki),
+    Entry("os_release", _os_release),
+    Entry("entry_name", _entry_name, max_bytes=300),
+    Entry("mbr_partitions", _mbr_partitions, max_bytes=1024),
+)
+BOOT_PLACE = Entry("boot_place", _boot_place, made=lambda: [BETWEEN_FILES.join(SOUND_PLACE)], refuses=False, rounds=300)

@@ -1,0 +1,41 @@
+"""The entries of what people write by hand: definitions of partitions, and the words of a command line."""
+
+from __future__ import annotations
+
+from bootpath.boot.rootwords import pack_root_words, parse_root_words
+from bootpath.formats.dps import Architecture
+from bootpath.formats.repart import pack_repart
+from bootpath.formats.repartparse import parse_repart
+from bootpath.formats.unitfile import pack_unit_file, parse_unit_file
+from tests.fuzz.entry import Entry
+
+SPECIFIERS = {"a": "x86-64", "M": "100%", "A": "%t"}
+
+HASH = bytes(range(32)).hex()
+COMMAND_LINES = (
+    b"root=PARTUUID=0fc63daf-8483-4772-8e79-3d69d8477de4 ro rootwait quiet",
+    b'root=LABEL="my root" rootflags=noatime rootfstype=ext4,xfs rootdelay=5 init=/bin/sh -- root=x',
+    f"roothash={HASH} systemd.verity_root_data=/dev/vda1 systemd.verity_root_options=hash-offset=4096".encode(),
+    b"bootpath.lv=PBcCoW-3nMh-bxAi-F2Sl-As4J-0Shv-rL03fk/dCjLNb-92cp-wDlj-obHQ-RPgV-ZrvR-rRWr8d rd.lvm.lv=a/b",
+    b"bootpath.ubi=0:root bootpath.onfail=shell",
+    b"root=/dev/vda bootpath.slot=0fc63daf-8483-4772-8e79-3d69d8477de4:1:2048",
+)
+
+
+def _repart(data: bytes) -> None:
+    """The syntax and its meaning."""
+    lines = parse_unit_file(data, where="f")
+    again = parse_unit_file(pack_unit_file(lines), where="f")
+    assert [(each.section, each.key, each.value) for each in again] == [
+        (each.section, each.key, each.value) for each in lines
+    ]
+    definition = parse_repart(data, name="f", architecture=Architecture.X86_64, specifiers=SPECIFIERS)
+    assert parse_repart(pack_repart(definition), name="f", architecture=Architecture.ARM) == definition
+
+
+def _root_words(data: bytes) -> None:
+    words = parse_root_words(data.decode("utf-8", "surrogateescape"))
+    assert parse_root_words(pack_root_words(words)) == words
+
+
+DEFINITIONS = (Entry("repart", _repart), Entry("root_words", _root_words, made=lambda: COMMAND_LINES))

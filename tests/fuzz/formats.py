@@ -1,0 +1,243 @@
+"""The entries of the formats floor: each parse_* and read_*, and what must be true of its values.
+
+`test_formats_fuzz` says which entry feeds which parser, and fails when one has none.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from bootpath.core.errors import FormatError
+from bootpath.formats import (
+    device_names,
+    pack_cpio,
+    pack_dm_create,
+    pack_handoff,
+    pack_listing,
+    pack_nbd_uri,
+    pack_plan,
+    pack_row,
+    pack_table,
+    pack_target,
+    pack_trace,
+    pack_verity_signature,
+    pack_verity_superblock,
+    parse_cpio,
+    parse_dm_create,
+    parse_handoff,
+    parse_listing,
+    parse_nbd_uri,
+    parse_pkcs7,
+    parse_plan,
+    parse_row,
+    parse_table,
+    parse_target,
+    parse_trace,
+    parse_verity_signature,
+    parse_verity_superblock,
+    probe_gpt,
+    read_gpt,
+    repair_gpt,
+)
+from bootpath.formats.authenticode import hash_pe, parse_signed_pe
+from bootpath.formats.imagepolicy import pack_image_policy, parse_image_policy
+from bootpath.formats.overlayfile import (
+    DIGEST_BYTES,
+    ENTRY,
+    HEADER_BYTES,
+    iter_entries,
+    pack_entries,
+    pack_header,
+    pack_record,
+    parse_header,
+    parse_log,
+    record_bytes,
+)
+from bootpath.formats.snapshotstore import (
+    EXCEPTION_BYTES,
+    iter_exceptions,
+    pack_exceptions,
+    pack_snapshot_header,
+    parse_snapshot_header,
+)
+from bootpath.formats.veritytable import pack_verity_args, parse_verity_args
+from tests.fuzz.entry import Entry
+from tests.support.gptdisk import as_device
+
+LOG_KEY = bytes(range(16))
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _image_policy(data: bytes) -> None:
+    policy = parse_image_policy(_text(data))
+    assert parse_image_policy(pack_image_policy(policy)) == policy
+
+
+def _handoff(data: bytes) -> None:
+    handoff = parse_handoff(data)
+    assert parse_handoff(pack_handoff(handoff)) == handoff
+
+
+def _table(data: bytes) -> None:
+    table = parse_table(_text(data))
+    assert parse_table(pack_table(table)) == table
+
+
+def _row(data: bytes) -> None:
+    row = parse_row(_text(data))
+    assert parse_row(pack_row(row)) == row
+
+
+def _listing(data: bytes) -> None:
+    listed = parse_listing(_text(data))
+    tables = tuple((each.name, each.table) for each in listed)
+    assert tuple((each.name, each.table) for each in parse_listing(pack_listing(listed))) == tables
+
+
+def _target(data: bytes) -> None:
+    row = parse_row(_text(data))
+    value = parse_target(row)
+    assert parse_target(pack_target(row, value)) == value
+    assert set(device_names(row)) <= set(row.args)
+
+
+def _snapshot_header(data: bytes) -> None:
+    header = parse_snapshot_header(data)
+    if header is not None:
+        assert parse_snapshot_header(pack_snapshot_header(header)) == header
+        area = data[512:][: header.chunk_bytes]
+        area = area[: len(area) // EXCEPTION_BYTES * EXCEPTION_BYTES]
+        exceptions = list(iter_exceptions(area))
+        assert pack_exceptions(exceptions, header).startswith(area[: len(exceptions) * EXCEPTION_BYTES])
+
+
+def _dm_create(data: bytes) -> None:
+    devices = parse_dm_create(_text(data))
+    assert parse_dm_create(pack_dm_create(devices)) == devices
+
+
+def _nbd_uri(data: bytes) -> None:
+    uri = parse_nbd_uri(_text(data))
+    assert parse_nbd_uri(pack_nbd_uri(uri)) == uri
+
+
+def _plan(data: bytes) -> None:
+    plan = parse_plan(data)
+    assert parse_plan(pack_plan(plan)) == plan
+
+
+def _trace(data: bytes) -> None:
+    trace = parse_trace(data)
+    assert parse_trace(pack_trace(trace)) == trace
+
+
+def _cpio(data: bytes) -> None:
+    entries = parse_cpio(data)
+    assert parse_cpio(pack_cpio(entries)) == entries
+
+
+def _gpt(data: bytes) -> None:
+    """The sample is the first 34 blocks of a disk; the rest is zeros."""
+    check_gpt(data.ljust(64 * 512, b"\0")[: 64 * 512])
+
+
+def check_gpt(image: bytes) -> None:
+    device = as_device(image)
+    probe_gpt(device)
+    gpt = read_gpt(device)
+    assert gpt.verdict.advice
+    assert all(partition.first_lba <= partition.last_lba for partition in gpt.partitions)
+    repair_gpt(device)
+
+
+def _overlay_header(data: bytes) -> None:
+    """A checksum would stop every mutant, so each is also tried with a good one, to reach the fields behind it."""
+    content = data[: HEADER_BYTES - DIGEST_BYTES].ljust(HEADER_BYTES - DIGEST_BYTES, b"\0")
+    sealed = content + blake2b(content, digest_size=DIGEST_BYTES).digest()
+    try:
+        assert pack_header(parse_header(sealed)) == sealed
+    except FormatError as error:
+        str(error).encode()
+    header = parse_header(data)
+    assert parse_header(pack_header(header)) == header
+
+
+def _overlay_log(data: bytes) -> None:
+    """The same, for the first record."""
+    if len(data) >= 48:
+        size = record_bytes(int.from_bytes(data[16:18], "little"))
+        body = data[48:size].ljust(size - 48, b"\0")
+        digest = blake2b(data[:32] + body, digest_size=16, key=LOG_KEY).digest()
+        try:
+            _check_log(data[:32] + digest + body + data[size:])
+        except FormatError as error:
+            str(error).encode()
+    _check_log(data)
+
+
+def _check_log(data: bytes) -> None:
+    log = parse_log(data, LOG_KEY, 1)
+    packed = b"".join(pack_record(record, LOG_KEY) for record in log.records)
+    assert len(packed) == log.tail_bytes
+    assert parse_log(packed, LOG_KEY, 1).records == log.records
+    for record in log.records:
+        assert len(record.entries) % ENTRY.size == 0
+        assert pack_entries(iter_entries(record.entries)) == record.entries
+
+
+def _verity(data: bytes) -> None:
+    superblock = parse_verity_superblock(data)
+    assert parse_verity_superblock(pack_verity_superblock(superblock)) == superblock
+    parameters = superblock.parameters
+    levels = parameters.levels(superblock.tree_start(0))
+    assert all(0 < level.blocks <= parameters.data_blocks for level in levels)
+
+
+def _verity_signature(data: bytes) -> None:
+    value = parse_verity_signature(data)
+    assert parse_verity_signature(pack_verity_signature(value)) == value
+
+
+def _pkcs7(data: bytes) -> None:
+    for signer in parse_pkcs7(data):
+        assert signer.scheme in ("rsa", "ecdsa")
+        assert (signer.issuer is None) == (signer.serial is None) != (signer.key_identifier is None)
+
+
+def _verity_args(data: bytes) -> None:
+    row = parse_verity_args(data.decode("utf-8", "replace").split())
+    assert parse_verity_args(pack_verity_args(row)) == row
+
+
+def _signed_pe(data: bytes) -> None:
+    signed = parse_signed_pe(data)
+    assert all(offset + length <= len(data) for offset, length in signed.skipped)
+    for signature in signed.signatures:
+        assert len(signature.file_digest) == len(hash_pe(data, signed, signature.digest))
+
+
+FORMATS = (
+    Entry("image_policy", _image_policy),
+    Entry("handoff", _handoff),
+    Entry("table", _table),
+    Entry("row", _row),
+    Entry("listing", _listing),
+    Entry("target", _target),
+    Entry("snapshot_header", _snapshot_header),
+    Entry("dm_create", _dm_create),
+    Entry("nbd_uri", _nbd_uri),
+    Entry("plan", _plan),
+    Entry("trace", _trace),
+    Entry("gpt", _gpt),
+    Entry("cpio", _cpio),
+    Entry("verity", _verity),
+    Entry("verity_args", _verity_args),
+    Entry("verity_signature", _verity_signature),
+    Entry("pkcs7", _pkcs7),
+    Entry("signed_pe", _signed_pe),
+    Entry("overlay_header", _overlay_header),
+    Entry("overlay_log", _overlay_log),
+)
