@@ -17,7 +17,7 @@ from contextlib import closing
 from pathlib import Path
 
 from bootpath.block import FileDevice
-from bootpath.boot import LiveMachine, MachineRun, MachineSetup, Preload, PreloadKind, boot_in_machine, plan_boot
+from bootpath.boot import LiveMachine, MachineRun, MachineSetup, Preload, PreloadKind, plan_boot
 from bootpath.report import format_bytes
 from bootpath.vm import Accelerator, choose_accelerator
 
@@ -45,7 +45,7 @@ def kinds(disk: Path, prefix_bytes: int) -> dict[str, Preload]:
 def boot(disk: Path, preload: Preload, memory_bytes: int, accelerator: Accelerator) -> MachineRun:
     """One boot. Raises what failed."""
     machine = LiveMachine(disk, MachineSetup(preload, memory_bytes=memory_bytes), accelerator=accelerator)
-    run = boot_in_machine(machine, timeout_seconds=1500)
+    run = machine.boot(timeout_seconds=1500)
     if run.failure is not None:
         raise run.failure
     return run

@@ -12,10 +12,9 @@ import pytest
 
 import bootpath
 from bootpath.block import FileDevice
-from bootpath.boot import Firmware, FirmwareMachine, FirmwareSetup, boot_by_firmware, plan_boot
+from bootpath.boot import Firmware, FirmwareMachine, FirmwareSetup, plan_boot
 from bootpath.boot.diskreads import TABLE
 from bootpath.boot.initramfs import RECIPES, InitramfsSpec, PythonGuest, build_initramfs
-from bootpath.boot.watching import LOGIN_PATTERN
 from bootpath.cli.main import main
 from bootpath.core import BootError
 from bootpath.formats import parse_trace
@@ -67,7 +66,7 @@ def test_an_image_without_a_loader_does_not_boot_and_the_screen_says_so(bios_ima
     image = LiveImage(tmp_path / "tree", FS_UUID, CREATED_NS, size_bytes=16 * MIB)
     build_live(image, bios_image)
     setup = FirmwareSetup(Firmware.UEFI, memory_bytes=256 * MIB)
-    result = boot_by_firmware(FirmwareMachine(bios_image, setup), until=WORD, timeout_seconds=SECONDS)
+    result = FirmwareMachine(bios_image, setup).boot(until=WORD, timeout_seconds=SECONDS)
     assert isinstance(result.failure, BootError)
     assert "has the image a loader for this firmware?" in str(result.failure)
     assert "EFI" in {area.name for area in result.reads}
@@ -109,7 +108,7 @@ def test_a_linux_on_the_efi_partition_mounts_the_served_disk(tmp_path: Path) -> 
 
     setup = FirmwareSetup(Firmware.UEFI, memory_bytes=384 * MIB)
     machine = FirmwareMachine(path, setup)
-    result = boot_by_firmware(machine, until=LOGIN_PATTERN, timeout_seconds=SECONDS, at_end=look)
+    result = machine.boot(timeout_seconds=SECONDS, at_end=look)
     assert result.failure is None, result.failure
     areas = {area.name: area for area in result.reads}
     assert areas["EFI"].distinct_bytes > 10 * MIB

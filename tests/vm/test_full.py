@@ -26,7 +26,6 @@ from bootpath.boot import (
     MachineSetup,
     Preload,
     PreloadKind,
-    boot_by_firmware,
     plan_boot,
 )
 from bootpath.boot.watching import LOGIN_PATTERN
@@ -150,7 +149,7 @@ def test_by_its_own_loader_under_uefi_from_a_served_disk(image: Path, tmp_path: 
         seen.append(run(machine.machine, "df --output=fstype /run/redoxfs | tail -n 1").strip())
 
     machine = FirmwareMachine(image, setup, transcript=tmp_path / "console")
-    result = boot_by_firmware(machine, until=LOGIN_PATTERN, timeout_seconds=SECONDS, at_end=look)
+    result = machine.boot(timeout_seconds=SECONDS, at_end=look)
     assert result.failure is None, result.failure
     assert seen == ["fuse"]
     assert result.seconds_to_end is not None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bootpath.boot.linuxmachine import LinuxMachine, LinuxRun, LinuxSetup, boot_linux
     from bootpath.boot.lived import live_base, locate, no_disk, read_environment, same_disk
     from bootpath.boot.loader import LINUX, LOADER, REDOX, BootFile, Handover, Preload, PreloadKind, check_belongs, load
-    from bootpath.boot.machine import LiveMachine, MachineSetup, boot_in_machine
+    from bootpath.boot.machine import LiveMachine, MachineSetup
     from bootpath.boot.machinerun import MachineRun
     from bootpath.boot.planning import Access, BootPlan, Miss, plan_boot
     from bootpath.boot.rehearsal import FailedAccess, Mode, Rehearsal, Setup, SourceCount, rehearse
@@ -58,7 +58,6 @@ __all__ = [
     "Step",
     "Timeline",
     "boot_by_firmware",
-    "boot_in_machine",
     "boot_linux",
     "check_belongs",
     "live_base",
@@ -82,7 +81,7 @@ __getattr__, __dir__ = lazy_exports(
         "linuxmachine": "LinuxMachine LinuxRun LinuxSetup boot_linux",
         "lived": "live_base locate no_disk read_environment same_disk",
         "loader": "BootFile Handover LINUX LOADER Preload PreloadKind REDOX check_belongs load",
-        "machine": "LiveMachine MachineSetup boot_in_machine",
+        "machine": "LiveMachine MachineSetup",
         "machinerun": "MachineRun",
         "planning": "Access BootPlan Miss plan_boot",
         "rehearsal": "FailedAccess Mode Rehearsal Setup SourceCount rehearse",

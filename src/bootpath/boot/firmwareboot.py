@@ -12,8 +12,6 @@ is a thread of this process; the image's file is only ever read.
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum
@@ -23,19 +21,20 @@ from typing import NoReturn
 
 from bootpath.block import FileDevice, Log, Overlay
 from bootpath.boot.diskreads import AreaReads, count_reads, disk_areas, file_system_trace
-from bootpath.boot.timeline import Clock
-from bootpath.boot.watching import LOGIN_PATTERN, MIB, Remaining, WatchedMachine, WatchedRun, watch
+from bootpath.boot.watching import MIB, TIMEOUT_SECONDS, WatchedMachine, WatchedRun
 from bootpath.core import BootError, Device, checked
+from bootpath.core.errors import MachineError
 from bootpath.core.iolog import Read, Record
 from bootpath.formats import Trace
 from bootpath.image import find_redoxfs
 from bootpath.serve import Export, Server
-from bootpath.vm import Accelerator, Disk, Display, Interface, MachineConfig, Uefi, private_uefi
+from bootpath.vm import Disk, Display, Interface, MachineConfig, Uefi, private_uefi
 
 FIRMWARE, SERVER = "firmware", "server"
 DISK_NAME = "served"
 _GRACE_SECONDS = 2.0
 _RECONNECT_SECONDS = 10
+_SOCKET_PATH_BYTES = 107  # unix(7): sun_path has 108, one of them a NUL
 
 
 class Firmware(Enum):
@@ -76,7 +75,10 @@ class FirmwareRun(WatchedRun):
 
 
 class ServedImage:
-    """An image served on `socket` for as long as a `with` lasts, and the log of what was read of it."""
+    """An image served on `socket` for as long as a `with` lasts, and the log of what was read of it.
+
+    Entering raises DeviceError (no such image) and MachineError (no such path for a socket).
+    """
 
     def __init__(self, path: Path, socket: Path, *, overlay_bytes: int | None = None) -> None:
         self.path = path
@@ -88,6 +90,15 @@ class ServedImage:
         self.device: Device | None = None
 
     def __enter__(self) -> ServedImage:
+        length = len(bytes(self.socket))
+        if length > _SOCKET_PATH_BYTES:
+            raise MachineError(
+                "the path is too long for a socket:",
+                where=str(self.socket),
+                found=f"{length} bytes",
+                expected=f"at most {_SOCKET_PATH_BYTES}",
+                hint="set TMPDIR to a shorter one",
+            )
         with ExitStack() as opened:
             base = FileDevice.open(self.path)
             opened.callback(base.close)
@@ -130,7 +141,12 @@ class ServedImage:
         return 0 if self._overlay is None else self._overlay.dirty_bytes
 
 
-class FirmwareMachine(WatchedMachine[FirmwareRun]):
+def served_disk(uri: str, interface: Interface, *, boot_index: int | None = None) -> Disk:
+    """The image served at `uri` as QEMU has it."""
+    return Disk(DISK_NAME, uri, interface, boot_index=boot_index, reconnect_seconds=_RECONNECT_SECONDS)
+
+
+class FirmwareMachine(WatchedMachine[FirmwareSetup, FirmwareRun]):
     """The image `disk`, booted by what is on it, for as long as a `with` lasts.
 
     Entering serves and starts; it raises DeviceError (no such image) and MachineError (QEMU, no UEFI firmware).
@@ -144,21 +160,11 @@ class FirmwareMachine(WatchedMachine[FirmwareRun]):
         r"|Kernel panic[^\n]*"
     )
 
-    def __init__(
-        self,
-        disk: Path,
-        setup: FirmwareSetup,
-        *,
-        accelerator: Accelerator = Accelerator.TCG,
-        binary: str | None = None,
-        transcript: Path | None = None,
-        clock: Clock = time.monotonic,
-    ) -> None:
-        run = FirmwareRun(firmware=setup.firmware)
-        super().__init__(run, accelerator=accelerator, binary=binary, transcript=transcript, clock=clock)
-        self.disk = disk
-        self.setup = setup
-        self._image: ServedImage | None = None
+    _image: ServedImage | None = None
+
+    def new_run(self) -> FirmwareRun:
+        """See `WatchedMachine.new_run`."""
+        return FirmwareRun(firmware=self.setup.firmware)
 
     def configure(self, directory: Path, opened: ExitStack) -> MachineConfig:
         """Serve the image, and give the machine its firmware."""
@@ -187,34 +193,15 @@ class FirmwareMachine(WatchedMachine[FirmwareRun]):
 
 def firmware_config(setup: FirmwareSetup, uri: str, uefi: Uefi | None) -> MachineConfig:
     """The machine that `setup` says, with the disk served at `uri`; `uefi` None is the BIOS, which talks on serial."""
-    disk = Disk(DISK_NAME, uri, setup.interface, boot_index=0, reconnect_seconds=_RECONNECT_SECONDS)
     return MachineConfig(
         memory_bytes=setup.memory_bytes,
         firmware=uefi,
-        disks=(disk,),
+        disks=(served_disk(uri, setup.interface, boot_index=0),),
         display=setup.display,
         bios_on_serial=uefi is None,
     )
 
 
-def boot_by_firmware(
-    machine: FirmwareMachine,
-    *,
-    until: str = LOGIN_PATTERN,
-    timeout_seconds: float = 300.0,
-    screenshot: Path | None = None,
-    at_end: Callable[[FirmwareMachine], None] | None = None,
-) -> FirmwareRun:
-    """Boot until the console says `until`. See `watch`; `at_end` gets the machine."""
-
-    def wait(remaining: Remaining) -> None:
-        machine.wait_for(until, remaining())
-        machine.timeline.note(FIRMWARE, "console says", until)
-
-    return watch(
-        machine,
-        wait,
-        timeout_seconds=timeout_seconds,
-        screenshot=screenshot,
-        at_end=None if at_end is None else lambda: at_end(machine),
-    )
+def boot_by_firmware(machine: FirmwareMachine, *, timeout_seconds: float = TIMEOUT_SECONDS) -> FirmwareRun:
+    """Boot to the login."""
+    return machine.boot(timeout_seconds=timeout_seconds)

@@ -16,7 +16,6 @@ again then, and passes over the candidate that failed.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -25,26 +24,23 @@ from typing import NoReturn
 
 from bootpath.block import Log
 from bootpath.boot.diskreads import AreaReads, count_reads, disk_areas
-from bootpath.boot.firmwareboot import SERVER, ServedImage
+from bootpath.boot.firmwareboot import SERVER, ServedImage, served_disk
 from bootpath.boot.guest.events import MARK, Event, parse_event
 from bootpath.boot.linuxchoice import LinuxRequest, NextCandidate
 from bootpath.boot.linuxload import LinuxBoot, LoadedLinux, load_linux
 from bootpath.boot.loader import LOADER
-from bootpath.boot.timeline import Clock
-from bootpath.boot.watching import LOGIN_PATTERN, MIB, Remaining, WatchedMachine, WatchedRun, watch
+from bootpath.boot.watching import LOGIN_PATTERN, MIB, TIMEOUT_SECONDS, Remaining, WatchedMachine, WatchedRun
 from bootpath.core import BootError, Device, checked
-from bootpath.core.iolog import Read, Record
-from bootpath.vm import Accelerator, Disk, Display, Interface, MachineConfig
+from bootpath.core.iolog import Read
+from bootpath.vm import Display, Interface, MachineConfig
 
 GUEST = "guest"
-DISK_NAME = "served"
 DISK_NAMES = {Interface.VIRTIO: "/dev/vda", Interface.AHCI: "/dev/sda", Interface.VIRTIO_SCSI: "/dev/sda"}
 """What Linux calls the only disk of a machine."""
 MACHINE_WORDS = ("console=ttyS0", "panic=-1")
 """What a kernel has to be told to be heard, and to end the machine instead of staying."""
 PIVOT_PATTERN = rf"{MARK}[0-9.]+ init pivots: [^\n]*\n"
 _FAULT = re.compile(r"bootpath: ([a-z]+): (.*)")
-_RECONNECT_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +79,7 @@ class LinuxRun(WatchedRun):
     earlier: tuple[str, ...] = ()
 
 
-class LinuxMachine(WatchedMachine[LinuxRun]):
+class LinuxMachine(WatchedMachine[LinuxSetup, LinuxRun]):
     """The image `disk`, loaded by `setup.request` and booted, for as long as a `with` lasts.
 
     Entering loads and starts; it raises BootError when the loader refuses, DeviceError (no such image), MachineError.
@@ -92,22 +88,13 @@ class LinuxMachine(WatchedMachine[LinuxRun]):
     actor = LOADER
     ends = rf"{MARK}[0-9.]+ init ends here: [^\n]*\n|Kernel panic[^\n]*\n"
 
-    def __init__(
-        self,
-        disk: Path,
-        setup: LinuxSetup,
-        *,
-        accelerator: Accelerator = Accelerator.TCG,
-        binary: str | None = None,
-        transcript: Path | None = None,
-        clock: Clock = time.monotonic,
-    ) -> None:
-        super().__init__(LinuxRun(), accelerator=accelerator, binary=binary, transcript=transcript, clock=clock)
-        self.disk = disk
-        self.setup = setup
-        self._image: ServedImage | None = None
-        self._loader_reads: list[Read] = []
-        self._guest_reads: list[Read] | None = None
+    _image: ServedImage | None = None
+    _loader_reads: Sequence[Read] = ()
+    _guest_reads: Sequence[Read] | None = None
+
+    def new_run(self) -> LinuxRun:
+        """See `WatchedMachine.new_run`."""
+        return LinuxRun()
 
     def configure(self, directory: Path, opened: ExitStack) -> MachineConfig:
         """Load from the served image, and write what QEMU starts to `directory`."""
@@ -115,7 +102,9 @@ class LinuxMachine(WatchedMachine[LinuxRun]):
             ServedImage(self.disk, directory / "disk.sock", overlay_bytes=self.setup.overlay_bytes)
         )
         assert image.device is not None
-        disk = checked(Log(image.device, self._hear))
+        reads: list[Read] = []
+        self._loader_reads = reads
+        disk = checked(Log(image.device, lambda record: reads.append(record) if isinstance(record, Read) else None))
         boot = load_linux(disk, self.setup.asked(), self.timeline, machine_words=MACHINE_WORDS)
         self.run.boot = boot
         self._count(image.device)
@@ -124,10 +113,6 @@ class LinuxMachine(WatchedMachine[LinuxRun]):
             raise BootError(f"refused: {boot.refusal}", where=str(self.disk))
         self.timeline.note(SERVER, "serves the image", "over NBD, what is written stays in RAM")
         return linux_config(self.setup, loaded, image.uri, directory)
-
-    def _hear(self, record: Record) -> None:
-        if isinstance(record, Read):
-            self._loader_reads.append(record)
 
     def when_started(self, opened: ExitStack) -> None:
         """The kernel starts now."""
@@ -140,6 +125,14 @@ class LinuxMachine(WatchedMachine[LinuxRun]):
         if faults and parse_event(said) is not None:
             raise BootError(faults[-1][2].strip(), where=f"{GUEST}: {faults[-1][1]}")
         raise BootError(said, where=GUEST)
+
+    def see(self, until: str, remaining: Remaining) -> None:
+        """See `WatchedMachine.see`. An initramfs that is not ours does not tell when it leaves."""
+        said = self.wait_for(f"{PIVOT_PATTERN}|(?P<until>{until})", remaining())
+        if said["until"] is None:
+            self.pivoted(said["wanted"].strip())
+            self.wait_for(until, remaining())
+        self.timeline.note(GUEST, "console says", until)
 
     def pivoted(self, said: str) -> None:
         """The initramfs has left: from here on it is the system that reads."""
@@ -186,7 +179,7 @@ def linux_config(setup: LinuxSetup, loaded: LoadedLinux, uri: str, directory: Pa
         kernel=kernel,
         initrd=initrd if loaded.initrd else None,
         cmdline=loaded.command_line,
-        disks=(Disk(DISK_NAME, uri, setup.interface, reconnect_seconds=_RECONNECT_SECONDS),),
+        disks=(served_disk(uri, setup.interface),),
         display=setup.display,
         extra=extra,
     )
@@ -197,17 +190,17 @@ def boot_linux(
     setup: LinuxSetup,
     *,
     until: str = LOGIN_PATTERN,
-    timeout_seconds: float = 300.0,
+    timeout_seconds: float = TIMEOUT_SECONDS,
     screenshot: Path | None = None,
     at_end: Callable[[LinuxMachine], None] | None = None,
 ) -> LinuxRun:
-    """Boot until the console says `until`, in a machine that `make` makes; in another one for the next candidate.
+    """Boot in a machine that `make` makes; in another one for the next candidate.
 
-    See `watch`; `at_end` gets the machine. The timeout is for each machine.
+    See `WatchedMachine.boot`. The timeout is for each machine.
     """
     earlier: tuple[str, ...] = ()
     while True:
-        run = _boot_once(make(setup), until, timeout_seconds, screenshot, at_end)
+        run = make(setup).boot(until=until, timeout_seconds=timeout_seconds, screenshot=screenshot, at_end=at_end)
         run.earlier = earlier
         chosen = None if run.boot is None else run.boot.chosen
         if not run.ended_in_guest or chosen is None or setup.request.next_candidate is NextCandidate.NEVER:
@@ -215,27 +208,3 @@ def boot_linux(
         earlier = (*earlier, f"{chosen.data.location}: {run.failure}")
         passed = (*setup.request.passed, (chosen.data.path, str(run.failure)))
         setup = replace(setup, request=replace(setup.request, passed=passed))
-
-
-def _boot_once(
-    machine: LinuxMachine,
-    until: str,
-    timeout_seconds: float,
-    screenshot: Path | None,
-    at_end: Callable[[LinuxMachine], None] | None,
-) -> LinuxRun:
-    def wait(remaining: Remaining) -> None:
-        # An initramfs that is not ours does not tell when it leaves.
-        said = machine.wait_for(f"{PIVOT_PATTERN}|(?P<until>{until})", remaining())
-        if said["until"] is None:
-            machine.pivoted(said["wanted"].strip())
-            machine.wait_for(until, remaining())
-        machine.timeline.note(GUEST, "console says", until)
-
-    return watch(
-        machine,
-        wait,
-        timeout_seconds=timeout_seconds,
-        screenshot=screenshot,
-        at_end=None if at_end is None else lambda: at_end(machine),
-    )

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,12 +23,11 @@ from bootpath.boot.loader import LINUX, Handover, Preload, load
 from bootpath.boot.machinerun import LOGIN, Heard, MachineRun, heard_events
 from bootpath.boot.placement import COMMAND_LINE_BYTES, Placement, make_blob, place
 from bootpath.boot.rootfs import ROOTFS
-from bootpath.boot.timeline import Clock
-from bootpath.boot.watching import LOGIN_PATTERN, MIB, Remaining, WatchedMachine, watch
+from bootpath.boot.watching import MIB, Remaining, WatchedMachine
 from bootpath.core import BootError
 from bootpath.core.errors import MachineError
 from bootpath.formats import parse_handoff
-from bootpath.vm import Accelerator, Blob, Disk, Display, Interface, MachineConfig
+from bootpath.vm import Blob, Disk, Display, Interface, MachineConfig
 
 MACHINE = "machine"
 DISK_NAME = "physical"
@@ -57,7 +55,7 @@ class MachineSetup:
     hotplug_ports: int = 2
 
 
-class LiveMachine(WatchedMachine[MachineRun]):
+class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
     """The image `disk`, booted as `setup` says, for as long as a `with` lasts.
 
     Entering loads and starts; it raises BootError, FormatError, FileSystemError, DeviceError, MachineError.
@@ -66,19 +64,9 @@ class LiveMachine(WatchedMachine[MachineRun]):
     actor = MACHINE
     ends = rf"{MARK}[0-9.]+ \S+ (?:failed|ends the machine)(?:: [^\n]*)?\n|Kernel panic[^\n]*\n"
 
-    def __init__(
-        self,
-        disk: Path,
-        setup: MachineSetup,
-        *,
-        accelerator: Accelerator = Accelerator.TCG,
-        binary: str | None = None,
-        transcript: Path | None = None,
-        clock: Clock = time.monotonic,
-    ) -> None:
-        super().__init__(MachineRun(), accelerator=accelerator, binary=binary, transcript=transcript, clock=clock)
-        self.disk = disk
-        self.setup = setup
+    def new_run(self) -> MachineRun:
+        """See `WatchedMachine.new_run`."""
+        return MachineRun()
 
     def configure(self, directory: Path, opened: ExitStack) -> MachineConfig:
         """See `WatchedMachine.configure`."""
@@ -183,6 +171,12 @@ class LiveMachine(WatchedMachine[MachineRun]):
         heard = self.heard()
         return heard[-1].event.unit if heard else MACHINE
 
+    def see(self, until: str, remaining: Remaining) -> None:
+        """See `WatchedMachine.see`: the root is mounted before."""
+        self.wait_event(ROOTFS, "mounted", remaining())
+        self.wait_for(until, remaining())
+        self.timeline.note(LOGIN, "reached", until)
+
     def wait_event(self, unit: str, what: str, deadline_seconds: float) -> Event:
         """Wait until the guest tells that `what` happened in `unit`. Raises as `wait_for`."""
         pattern = rf"{re.escape(MARK)}[0-9.]+ {re.escape(unit)} {re.escape(what)}(?:: [^\n]*)?\n"
@@ -204,30 +198,6 @@ class LiveMachine(WatchedMachine[MachineRun]):
         else:
             self.run.steps = self.timeline.steps
         return self.run
-
-
-def boot_in_machine(
-    machine: LiveMachine,
-    *,
-    until: str = LOGIN_PATTERN,
-    timeout_seconds: float = 300.0,
-    screenshot: Path | None = None,
-    at_end: Callable[[LiveMachine], None] | None = None,
-) -> MachineRun:
-    """Boot until the console says `until`. See `watch`; `at_end` gets the machine."""
-
-    def wait(remaining: Remaining) -> None:
-        machine.wait_event(ROOTFS, "mounted", remaining())
-        machine.wait_for(until, remaining())
-        machine.timeline.note(LOGIN, "reached", until)
-
-    return watch(
-        machine,
-        wait,
-        timeout_seconds=timeout_seconds,
-        screenshot=screenshot,
-        at_end=None if at_end is None else lambda: at_end(machine),
-    )
 
 
 def _write_piece(path: Path, start: int, size: int, contents: Sequence[tuple[int, memoryview]]) -> Path:

@@ -1,7 +1,8 @@
 """A QEMU whose boot is watched: started for as long as a `with` lasts, waited for on its console, told as a timeline.
 
-What boots in it, and how it is told, are `WatchedMachine`'s children: our own loader's guests (`boot.machine`), the
-image's own loader (`boot.firmwareboot`). `watch` is one boot from the start to what the console is to say.
+What boots in it, and how it is told, are `WatchedMachine`'s children: our own loader's guests (`boot.machine`,
+`boot.linuxmachine`), the image's own loader (`boot.firmwareboot`). `WatchedMachine.boot` is one boot from the start to
+what the console is to say.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from bootpath.vm import QEMU, Accelerator, MachineConfig
 
 MIB = 1 << 20
 LOGIN_PATTERN = r"login: $"
+TIMEOUT_SECONDS = 300.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,13 +39,18 @@ class WatchedRun:
     failure: Error | None = None
 
 
+SetupT = TypeVar("SetupT")
 RunT = TypeVar("RunT", bound=WatchedRun)
 
+Remaining = Callable[[], float]
+"""Seconds that are left of the timeout."""
 
-class WatchedMachine(ABC, Generic[RunT]):
-    """A machine that boots for as long as a `with` lasts; entering prepares and starts it.
 
-    Entering raises MachineError (QEMU), and whatever preparing raises.
+class WatchedMachine(ABC, Generic[SetupT, RunT]):
+    """The image `disk`, booted as `setup` says, for as long as a `with` lasts; entering prepares and starts it.
+
+    `accelerator`, `binary` and `transcript` are for `vm.QEMU`. Entering raises MachineError (QEMU), and whatever
+    preparing raises.
     """
 
     actor: ClassVar[str]
@@ -53,15 +60,18 @@ class WatchedMachine(ABC, Generic[RunT]):
 
     def __init__(
         self,
-        run: RunT,
+        disk: Path,
+        setup: SetupT,
         *,
         accelerator: Accelerator = Accelerator.TCG,
         binary: str | None = None,
         transcript: Path | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        run.accelerator = accelerator.value
-        self.run = run
+        self.disk = disk
+        self.setup = setup
+        self.run = self.new_run()
+        self.run.accelerator = accelerator.value
         self.timeline = Timeline(clock)
         self.started_seconds = 0.0
         self._accelerator = accelerator
@@ -101,6 +111,10 @@ class WatchedMachine(ABC, Generic[RunT]):
         self._opened.close()
 
     @abstractmethod
+    def new_run(self) -> RunT:
+        """What happened, before anything has."""
+
+    @abstractmethod
     def configure(self, directory: Path, opened: ExitStack) -> MachineConfig:
         """Make what QEMU needs, in `directory`; what is to be closed after the machine goes to `opened`."""
 
@@ -135,51 +149,54 @@ class WatchedMachine(ABC, Generic[RunT]):
             self.ended_by(match["end"].strip())
         return match
 
+    def see(self, until: str, remaining: Remaining) -> None:
+        """Wait until the boot has come to its end: the console says `until`. Raises as `wait_for`."""
+        self.wait_for(until, remaining())
+        self.timeline.note(self.where(), "console says", until)
 
-Remaining = Callable[[], float]
-"""Seconds that are left of the timeout."""
+    def boot(
+        self,
+        *,
+        until: str = LOGIN_PATTERN,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        screenshot: Path | None = None,
+        at_end: Callable[[Self], None] | None = None,
+    ) -> RunT:
+        """Start, see the boot's end, give `at_end` the machine, take a picture, and end it.
+
+        A boot that fails is a result, and so is one that takes longer than the timeout. Raises MachineError when QEMU
+        itself does not work.
+        """
+        run = self.run
+        deadline = self.timeline.clock() + timeout_seconds
+        try:
+            with self:
+                try:
+                    self.see(until, lambda: max(0.0, deadline - self.timeline.clock()))
+                    run.seconds_to_end = self.timeline.elapsed()
+                    if at_end is not None:
+                        at_end(self)
+                except MachineError as fault:
+                    if not self.machine.running:
+                        raise
+                    late = run.seconds_to_end is None and self.timeline.clock() >= deadline
+                    what = f"the console did not say it within {timeout_seconds:g} s" if late else str(fault)
+                    expected = f"/{until}/" if late else None
+                    run.failure = BootError(what, where=self.where(), expected=expected, hint=_last(fault.console))
+                finally:
+                    if screenshot is not None and self.machine.running:
+                        with suppress(MachineError):
+                            self.machine.screendump(screenshot)
+                            run.screenshot = screenshot
+                    self.finish()
+        except MachineError:
+            raise
+        except Error as fault:
+            run.failure = fault
+            run.steps = run.steps or self.timeline.steps
+        return run
 
 
-def watch(
-    machine: WatchedMachine[RunT],
-    wait: Callable[[Remaining], None],
-    *,
-    timeout_seconds: float,
-    screenshot: Path | None = None,
-    at_end: Callable[[], None] | None = None,
-) -> RunT:
-    """Start, let `wait` (given the seconds that remain) see the boot's end, take a picture; `at_end` runs at the end.
-
-    A boot that fails is a result, and so is one that takes longer than the timeout. Raises MachineError when QEMU
-    itself does not work.
-    """
-    run = machine.run
-    deadline = machine.timeline.clock() + timeout_seconds
-    try:
-        with machine:
-            try:
-                wait(lambda: max(0.0, deadline - machine.timeline.clock()))
-                run.seconds_to_end = machine.timeline.elapsed()
-                if at_end is not None:
-                    at_end()
-            except MachineError as fault:
-                if not machine.machine.running:
-                    raise
-                run.failure = BootError(str(fault), where=machine.where(), hint=_last(fault.console))
-            finally:
-                if screenshot is not None and machine.machine.running:
-                    with suppress(MachineError):
-                        machine.machine.screendump(screenshot)
-                        run.screenshot = screenshot
-                machine.finish()
-    except MachineError:
-        raise
-    except Error as fault:
-        run.failure = fault
-        run.steps = run.steps or machine.timeline.steps
-    return run
-
-
-def _last(lines: Sequence[str]) -> str | None:
+def _last(lines: Sequence[str]) -> str:
     said = [line for line in lines if line.strip()]
-    return f"the console's last line: {said[-1].strip()}" if said else None
+    return f"its last line: {said[-1].strip()}" if said else "it said nothing"

@@ -43,7 +43,7 @@ def firmware_contradiction(options: argparse.Namespace) -> str | None:
 
 def run_firmware(options: argparse.Namespace) -> int:
     """Boot, say what was read, write the trace; raises what failed."""
-    from bootpath.boot.firmwareboot import Firmware, FirmwareMachine, FirmwareSetup, boot_by_firmware
+    from bootpath.boot.firmwareboot import Firmware, FirmwareMachine, FirmwareSetup
     from bootpath.cli.machine import boot_arguments, display, interface, machine_arguments, told
     from bootpath.report import firmware_json, render_firmware
 
@@ -55,7 +55,7 @@ def run_firmware(options: argparse.Namespace) -> int:
     )
     with ExitStack() as stack:
         machine = FirmwareMachine(Path(options.disk), setup, **machine_arguments(options, stack))
-        result = boot_by_firmware(machine, **boot_arguments(options))
+        result = machine.boot(**boot_arguments(options))
     if options.record is not None:
         _record(options.record, options.disk, result)
     return told(

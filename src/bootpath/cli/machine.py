@@ -99,7 +99,7 @@ def live_contradiction(options: argparse.Namespace) -> str | None:
 
 def run_machine(options: argparse.Namespace, preload: Preload, password: bytes | None) -> int:
     """Boot, and say what happened; raises what failed."""
-    from bootpath.boot import LiveMachine, MachineSetup, boot_in_machine
+    from bootpath.boot import LiveMachine, MachineSetup
     from bootpath.boot.guest.settings import Settings
     from bootpath.report import machine_json, render_machine
 
@@ -118,7 +118,7 @@ def run_machine(options: argparse.Namespace, preload: Preload, password: bytes |
     )
     with ExitStack() as stack:
         machine = LiveMachine(Path(options.disk), setup, **machine_arguments(options, stack))
-        result = boot_in_machine(machine, **boot_arguments(options))
+        result = machine.boot(**boot_arguments(options))
     mode = "classic" if options.classic else "live"
     return told(
         options,
@@ -200,7 +200,7 @@ def shown(stack: ExitStack) -> Path:
     return Path(f"/proc/self/fd/{writing}")
 
 
-def interact(machine: WatchedMachine[Any]) -> None:
+def interact(machine: WatchedMachine[Any, Any]) -> None:
     """Give the console to the person at the terminal, until the machine ends or Ctrl-] comes."""
     import os
     import select

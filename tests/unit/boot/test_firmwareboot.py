@@ -13,6 +13,7 @@ from bootpath.boot.firmwareboot import Firmware, FirmwareMachine, FirmwareSetup,
 from bootpath.cli.firmware import FIRMWARES
 from bootpath.cli.main import main
 from bootpath.core import DeviceError
+from bootpath.core.errors import MachineError
 from bootpath.vm import Display, Interface, Uefi
 
 MIB = 1 << 20
@@ -81,3 +82,11 @@ def test_an_unknown_firmware_is_a_usage_error(capsys: pytest.CaptureFixture[str]
     with pytest.raises((SystemExit, argparse.ArgumentError)):
         main(["boot", "disk.img", "--vm", "--firmware", "coreboot"])
     capsys.readouterr()
+
+
+def test_a_path_that_is_too_long_for_a_socket(tmp_path: Path) -> None:
+    (tmp_path / "disk.img").write_bytes(bytes(MIB))
+    directory = tmp_path / ("d" * 100)
+    directory.mkdir()
+    with pytest.raises(MachineError, match="expected at most 107; set TMPDIR to a shorter one"):
+        ServedImage(tmp_path / "disk.img", directory / "disk.sock").__enter__()
