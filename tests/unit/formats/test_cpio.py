@@ -8,7 +8,7 @@ import pytest
 
 from bootpath.core.errors import FormatError
 from bootpath.formats import CpioEntry, arrange_cpio, pack_cpio, parse_cpio
-from tests.support.tools import tool
+from tests.support.tools import guest_program, tool
 
 ENTRIES = arrange_cpio(
     [
@@ -157,8 +157,7 @@ def test_no_cut_invents_anything() -> None:
 
 @pytest.mark.parametrize("program", ["cpio", "bsdcpio", "busybox"])
 def test_other_programs_read_it(program: str, tmp_path: Path) -> None:
-    path = tool(program)
-    command = [path, "cpio"] if program == "busybox" else [path]
+    command = [guest_program(program), "cpio"] if program == "busybox" else [tool(program)]
     entries = [entry for entry in ENTRIES if entry.kind != "character device"]
     extract = subprocess.run([*command, "-i", "-d"], input=pack_cpio(entries), cwd=tmp_path, capture_output=True)
     assert extract.returncode == 0, extract.stderr
