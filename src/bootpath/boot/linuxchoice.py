@@ -18,11 +18,10 @@ Pure: nothing is read from the disk here. Sources: UAPI.1, UAPI.2, systemd.image
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
-from functools import cmp_to_key
 from reprlib import repr as brief
 
 from bootpath.core.errors import BootError
@@ -30,9 +29,9 @@ from bootpath.formats.appendroot import Assembly
 from bootpath.formats.dps import FLAG_NO_AUTO, Architecture, Designator
 from bootpath.formats.gpt import GptVerdict
 from bootpath.formats.imagepolicy import ImagePolicy, Protection, parse_image_policy
-from bootpath.formats.vercmp import compare_versions
 from bootpath.image.bootmenu import BootMenu, FoundEntry, PlaceRole
-from bootpath.image.candidates import Candidate, Terms, find_candidates, is_set_aside
+from bootpath.image.bootplaces import newest_first
+from bootpath.image.candidates import Candidate, Terms, find_candidates, is_set_aside, locations
 from bootpath.image.choice import DEFAULT_POLICY, SIGNED_POLICY, RootChoice, choose_root
 from bootpath.image.nodes import Contents, Node
 
@@ -144,7 +143,7 @@ def order_roots(contents: Contents, request: LinuxRequest) -> RootOrder:
         now=request.now,
     )
     found = find_candidates(contents, request.terms)
-    meant = _sorted(each for each in found if _is_meant(each, request, choice))
+    meant = newest_first(each for each in found if _is_meant(each, request, choice))
     passed = dict(request.passed)
     meant = tuple(each.out(passed[each.data.path]) if each.data.path in passed else each for each in meant)
     refusal, notes = _table_refusal(contents, request)
@@ -155,7 +154,7 @@ def order_roots(contents: Contents, request: LinuxRequest) -> RootOrder:
     elif choice.root is not None and choice.problems:
         refusal = choice.problems[0]  # of the policy, about other partitions, or about /usr
     elif not meant:
-        refusal = _why_none(contents, choice)
+        refusal = _no_such_slot(choice, request) or _why_none(contents, choice)
     return RootOrder(choice, meant, refusal, notes)
 
 
@@ -223,15 +222,6 @@ def _is_root_by_name(node: Node) -> bool:
     return node.name.lower() in ("root", "rootfs")
 
 
-def _sorted(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """The newest version first; earlier places win where versions do not compare."""
-
-    def compare(first: Candidate, second: Candidate) -> int:
-        return compare_versions(second.label, first.label)
-
-    return tuple(sorted(candidates, key=cmp_to_key(compare)))
-
-
 def _table_refusal(contents: Contents, request: LinuxRequest) -> tuple[str | None, tuple[str, ...]]:
     """Why the partition table is not believed, or what was accepted of it."""
     gpt = contents.root.gpt
@@ -244,6 +234,14 @@ def _table_refusal(contents: Contents, request: LinuxRequest) -> tuple[str | Non
     if request.next_candidate is NextCandidate.POLICY:
         return None, (f"{reason}; its backup copy is used",)
     return f"{reason}; its backup copy would be the next candidate", ()
+
+
+def _no_such_slot(choice: RootChoice, request: LinuxRequest) -> str | None:
+    """What to say of a slot that is the place of no root; None when it is one, or was not asked for."""
+    slot, roots = request.slot, [each for each in choice.candidates if each.designator is Designator.ROOT]
+    if slot is None or not roots or any(each.data.location.is_named(slot) for each in roots):
+        return None
+    return f"there is no root in the slot {brief(slot)}; there is one in {locations(roots)}"
 
 
 def _why_none(contents: Contents, choice: RootChoice) -> str:

@@ -10,7 +10,8 @@ opened with the parameters that were seen then.
 
 A candidate is tried as a whole: when anything that was read of it is not what its root hash promised, it is given up,
 with the first reason there was, even where a menu could do without the entry that was hit. `NextCandidate` says whether
-there is another try.
+there is another try. If so, a root whose entries have used up their tries waits until no other can be booted. Tries are
+not counted here: that is a write to the disk, by renaming, and nothing is written.
 
 Nothing raises for a boot that is refused: that is a result, with its reasons. Raises DeviceError when the disk cannot
 be read at all, Error when a library for signatures is missing.
@@ -18,7 +19,7 @@ be read at all, Error when a library for signatures is missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -42,6 +43,7 @@ from bootpath.boot.timeline import Timeline
 from bootpath.core import BootError, Device, checked
 from bootpath.core.errors import Error, FormatError
 from bootpath.formats.appendroot import Assembly
+from bootpath.formats.bootcount import counted_name
 from bootpath.formats.bootentry import EntryKind
 from bootpath.formats.dps import Architecture
 from bootpath.formats.ubi import read_ubi
@@ -84,6 +86,14 @@ class LoadedLinux:
     devicetree: bytes | None
     words: tuple[Word, ...]
     parts: tuple[RunPart, ...]
+
+    @property
+    def counted_name(self) -> str | None:
+        """What a loader that counts tries would rename the entry's file to first; None where nothing is counted."""
+        counter = self.entry.entry.counter
+        if counter is None or counter.bad:
+            return None
+        return counted_name(self.entry.source.path.rpartition("/")[2])
 
     @property
     def command_line(self) -> str:
@@ -165,11 +175,20 @@ def load_linux(
         order = order_roots(contents, request)
         step.detail = order.refusal or ", ".join(str(each.data.location) for each in order.candidates[:1])
     attempts: list[Attempt] = []
-    for candidate in () if order.refusal is not None else order.candidates:
+    spent: list[Attempt] = []
+    candidates = () if order.refusal is not None else order.candidates
+    for candidate in candidates:
         loader = _Loader(disk, contents, request, tuple(machine_words), timeline, progress)
-        attempts.append(loader.attempt(candidate))
-        if attempts[-1].failure is None or request.next_candidate is NextCandidate.NEVER:
+        attempt = loader.attempt(candidate)
+        if len(candidates) > 1 and _is_spent(attempt, request):
+            spent.append(attempt)
+            attempt = replace(attempt, loaded=None, failure="no entry of it has a try left")
+        attempts.append(attempt)
+        if attempt.failure is None or request.next_candidate is NextCandidate.NEVER:
             break
+    else:
+        # "The boot loader should allow booting "bad" entries, e.g. in case no other entries are left".
+        attempts += spent[:1]
     return LinuxBoot(disk.identity.name, contents, request, order, tuple(attempts))
 
 
@@ -239,6 +258,7 @@ class _Loader:
         try:
             place = chosen_place(self.disk, self.contents, candidate, device)
             roots = menu_of(self.contents.name, [place], roles=(PlaceRole.ROOT,), architecture=architecture)
+            roots = _without(roots, _unsupported)
             self.menus = (roots,)
         except FormatError as error:
             fault = error  # a root that is not read here may still be booted by an entry elsewhere
@@ -264,19 +284,11 @@ class _Loader:
         menu = find_entries(
             checked(once), self.contents, roles=allowed, shown_roles=BOOT_PARTITIONS, architecture=architecture
         )
-        if not self.request.strict:
-            return menu
-        unsigned = [each for each in menu.entries if each.entry.kind is not EntryKind.UKI]
-        out = [
-            Excluded(each.source, "nothing protects it, and only what is verified is to run", each.entry, each.parts)
-            for each in unsigned
-        ]
-        kept = tuple(each for each in menu.entries if each not in unsigned)
-        return replace(menu, entries=kept, excluded=(*menu.excluded, *out))
+        menu = _without(menu, _unsupported)
+        return _without(menu, _unsigned) if self.request.strict else menu
 
     def _read(self, candidate: Candidate, found: FoundEntry) -> LoadedLinux:
         """The bytes of the entry's files. Raises BootError, and what reading them raises."""
-        _check_entry(found)
         request, assured = self.request, entry_files(candidate, found, self.request)
         if request.strict and assured[0] is Assurance.UNVERIFIED:
             raise BootError(f"only what is verified is to run: {assured[1]}", where=found.entry.id, hint=_ALLOW)
@@ -346,17 +358,40 @@ def join_initrds(initrds: Iterable[bytes]) -> bytes:
     return bytes(joined)
 
 
+def _is_spent(attempt: Attempt, request: LinuxRequest) -> bool:
+    """True when what would be booted has no try left, nobody named it, and another candidate may be."""
+    bad = attempt.loaded is not None and attempt.loaded.entry.entry.bad
+    return bad and request.entry is None and request.next_candidate is NextCandidate.POLICY
+
+
 def _part(what: str, origin: str, content: bytes, assured: Known) -> RunPart:
     return RunPart(what, origin, *assured, len(content), sha256(content).hexdigest())
 
 
-def _check_entry(found: FoundEntry) -> None:
-    """What this loader cannot do. Raises BootError."""
-    entry = found.entry
-    if entry.efi:
-        raise BootError("it is an EFI program, which needs its firmware", where=entry.id, found=entry.efi)
-    if found.parts.devicetree_overlays or found.parts.extras:
-        raise BootError("device tree overlays and extra resources are not applied by this loader", where=entry.id)
+def _without(menu: BootMenu, reason_of: Callable[[FoundEntry], str | None]) -> BootMenu:
+    """The menu, with those entries left out that there is a reason for."""
+    kept, out = [], list(menu.excluded)
+    for each in menu.entries:
+        reason = reason_of(each)
+        if reason is None:
+            kept.append(each)
+        else:
+            out.append(Excluded(each.source, reason, each.entry, each.parts))
+    return replace(menu, entries=tuple(kept), excluded=tuple(out))
+
+
+def _unsupported(found: FoundEntry) -> str | None:
+    """ "Boot loaders should ignore all entries that don't match [...] what the boot loader can support"."""
+    if found.entry.efi:
+        return f"{found.entry.efi} is an EFI program, which needs its firmware"
+    if found.parts.devicetree_overlays:
+        return "its device tree overlays are not applied by this loader"
+    return "its extra resources are not handed over by this loader" if found.parts.extras else None
+
+
+def _unsigned(found: FoundEntry) -> str | None:
+    """Where only what is verified is to run: on a boot partition that is a unified kernel image or nothing."""
+    return None if found.entry.kind is EntryKind.UKI else "nothing protects it, and only what is verified is to run"
 
 
 def _is_x86_kernel(kernel: bytes) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from bootpath.core.device import Device
 from bootpath.core.errors import Error
 from bootpath.formats.bootentry import EntryKind, compare_entries
+from bootpath.formats.dps import Architecture
 from bootpath.formats.imagepolicy import parse_image_policy
 from bootpath.formats.pesections import read_pe
 from bootpath.formats.uki import EfiArchitecture
@@ -47,10 +48,13 @@ def find_entries(
 
     `roles` are the places that may have entries; those of `shown_roles` are read too, and all in them left out.
     `architecture` and `efi` say for which machine; by default for any, with EFI. `terms` are what a root must fulfil
-    (`image.candidates`); by default none. Raises DeviceError when the partition tables cannot be read.
+    (`image.candidates`); by default none. A root that is for another machine, or does not fulfil them, is not opened.
+    Raises DeviceError when the partition tables cannot be read.
     """
     contents = read_contents(disk) if contents is None else contents
     terms = Terms(parse_image_policy(ANY_POLICY)) if terms is None else terms
+    if architecture is not None and terms.architecture is None:
+        terms = replace(terms, architecture=_architecture_of(architecture))
     places = find_places(disk, contents, {*roles, *shown_roles}, terms)
     menu = menu_of(contents.name, places, roles=roles, architecture=architecture, efi=efi)
     return replace(menu, warnings=(*contents.warnings, *menu.warnings))
@@ -128,6 +132,11 @@ def _other_architecture(each: FoundEntry, architecture: EfiArchitecture | None) 
         return None
     machine = EfiArchitecture.of_machine(image.machine)
     return f"machine {image.machine:#06x}" if machine is None else machine.value
+
+
+def _architecture_of(architecture: EfiArchitecture) -> Architecture | None:
+    """What partition types call it."""
+    return next((each for each in Architecture if EfiArchitecture.named(each.value) is architecture), None)
 
 
 def _sorted(found: Iterable[tuple[int, FoundEntry]]) -> list[FoundEntry]:

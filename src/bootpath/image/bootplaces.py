@@ -3,15 +3,17 @@
 Source: UAPI.1 "The Partitions": `$BOOT` is XBOOTLDR where there is one, else the ESP, which is read too; with an MBR
 the partition of type 0xEA. "Each partition type mentioned above can be present only once on the same disk": a second
 one is left out. Roots are what `image.candidates` finds, slots A and B alike; one with a hash tree is read through it,
-so that nothing unchecked is believed.
+so that nothing unchecked is believed. The newest version comes first: where the entries of two roots are called the
+same, that is what puts them in order.
 
 A place knows how a kernel is told where it is (`RootPlace`): by its partition, its volume, its hashes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cmp_to_key
 
 from bootpath.block import Linear, open_table
 from bootpath.core.device import SECTOR_BYTES, Device, Identity, checked, read_bytes
@@ -32,6 +34,7 @@ from bootpath.formats.imagepolicy import ImagePolicy
 from bootpath.formats.lvm2 import read_lvm2
 from bootpath.formats.mbrtable import BOOT_PARTITION_TYPE, MbrPartition, parse_mbr_partitions
 from bootpath.formats.ubi import read_ubi
+from bootpath.formats.vercmp import compare_versions
 from bootpath.formats.veritytable import VerityRow, pack_verity_args
 from bootpath.fs.readers import Files, open_files
 from bootpath.image.bootmenu import EntrySource, Excluded, PlaceRole
@@ -64,6 +67,15 @@ def find_places(
     for role in PlaceRole:
         if role in roles:
             yield from finder.roots() if role is PlaceRole.ROOT else finder.partitions(role)
+
+
+def newest_first(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """By the versions in their labels; earlier places win where these do not compare."""
+
+    def compare(first: Candidate, second: Candidate) -> int:
+        return compare_versions(second.label, first.label)
+
+    return tuple(sorted(candidates, key=cmp_to_key(compare)))
 
 
 def chosen_place(disk: Device, contents: Contents, candidate: Candidate, device: Device) -> BootPlace:
@@ -106,8 +118,8 @@ class _Finder:
             yield self._open(EntrySource(role, node.location), RootPlace(_partition_spot(node)), node)
 
     def roots(self) -> Iterator[BootPlace | Excluded]:
-        """Every candidate for the root, that of slot A and that of slot B."""
-        for candidate in find_candidates(self.contents, self.terms):
+        """Every candidate for the root, that of slot A and that of slot B; one that is out is not opened."""
+        for candidate in newest_first(find_candidates(self.contents, self.terms)):
             if candidate.designator is not Designator.ROOT:
                 continue
             source = EntrySource(PlaceRole.ROOT, candidate.data.location, self._layers(candidate))

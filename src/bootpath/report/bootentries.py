@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from bootpath.core.errors import BootError
@@ -9,14 +10,14 @@ from bootpath.report.text import columns
 from bootpath.report.units import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from bootpath.formats.appendroot import RootStyle
     from bootpath.formats.bootentry import BootEntry
     from bootpath.image.bootmenu import BootMenu, EntryFiles, EntrySource, Excluded, FoundEntry
     from bootpath.image.entryfiles import Piece
 
-_LAYER_CHARACTERS = 40  # a root hash is long, and --json has all of it
+_LAYER_CHARACTERS = 23  # "verity " and what other reports show of a root hash
 
 
 def entries_json(menu: BootMenu, style: RootStyle) -> dict[str, Any]:
@@ -51,8 +52,9 @@ def render_entries(menu: BootMenu, style: RootStyle) -> str:
     """``bootpath entries``."""
     count = len(menu.entries)
     lines = [f"{menu.name}: {count} boot {'entry' if count == 1 else 'entries'}"]
-    for number, found in enumerate(menu.entries, start=1):
-        lines.append(f"{number:2}  {printable(found.entry.title)}{_marks(found.entry)}")
+    titles = [printable(title) for title in _titles(menu.entries)]
+    for number, (found, title) in enumerate(zip(menu.entries, titles, strict=True), start=1):
+        lines.append(f"{number:2}  {title}{_marks(found.entry)}")
         lines += columns(list(_rows(found, style)), indent="    ")
     if menu.excluded:
         lines.append("Left out")
@@ -61,7 +63,7 @@ def render_entries(menu: BootMenu, style: RootStyle) -> str:
     if menu.boots:
         first = menu.entries[0]
         why = ", although its tries are used up: nothing better is there" if first.entry.bad else ""
-        lines.append(f"Verdict: {printable(first.entry.title)} would be booted{why}")
+        lines.append(f"Verdict: {titles[0]} would be booted{why}")
     else:
         lines.append("Verdict: nothing to boot")
     return "\n".join(lines)
@@ -95,18 +97,48 @@ def _rows(found: FoundEntry, style: RootStyle) -> Iterator[tuple[str, str]]:
         yield "warning", printable(warning)
 
 
+def describe_count(entry: BootEntry) -> str:
+    """What is counted of an entry, "" when nothing is."""
+    if entry.counter is None:
+        return ""
+    state = "bad" if entry.counter.bad else "on trial"
+    return f"{state}: {entry.counter.tries_left} left, {entry.counter.tries_done} done"
+
+
+def _titles(entries: Sequence[FoundEntry]) -> list[str]:
+    """The titles; "if a boot loader discovers two entries with the same title it should show more than just the raw
+    title": the version, the entry's name, the place, as far as is needed."""
+    titles = [found.entry.title for found in entries]
+    for words in (
+        [found.entry.version for found in entries],
+        [found.entry.id for found in entries],
+        [f"{found.source.role.value} {found.source.location.path}" for found in entries],
+    ):
+        counts = Counter(titles)
+        alike = {title for title in counts if counts[title] > 1 and len(_said(titles, words, title)) > 1}
+        titles = [
+            f"{title} ({word})" if title in alike and word else title for title, word in zip(titles, words, strict=True)
+        ]
+    return titles
+
+
+def _said(titles: Sequence[str], words: Sequence[str], title: str) -> set[str]:
+    """The different words of what has this title."""
+    return {word for each, word in zip(titles, words, strict=True) if each == title}
+
+
 def _marks(entry: BootEntry) -> str:
-    marks = [entry.kind.value]
-    if entry.counter is not None:
-        left, done = entry.counter.tries_left, entry.counter.tries_done
-        state = "bad" if entry.counter.bad else "on trial"
-        marks.append(f"{state}: {left} left, {done} done")
-    return f"  ({', '.join(marks)})"
+    return f"  ({', '.join(filter(None, (entry.kind.value, describe_count(entry))))})"
 
 
 def _place(source: EntrySource) -> str:
-    layers = "".join(f", {layer[:_LAYER_CHARACTERS]}" for layer in source.layers)
+    layers = "".join(f", {_brief(layer)}" for layer in source.layers)
     return f"{source.role.value} {source.location}{layers}, {source.format}"
+
+
+def _brief(layer: str) -> str:
+    """A layer's name; a root hash is long, and --json has all of it."""
+    return layer if len(layer) <= _LAYER_CHARACTERS else f"{layer[:_LAYER_CHARACTERS]}…"
 
 
 def _where(excluded: Excluded) -> str:

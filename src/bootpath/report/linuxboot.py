@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bootpath.formats.imagepolicy import pack_image_policy
-from bootpath.report.bootentries import printable
+from bootpath.report.bootentries import describe_count, printable
 from bootpath.report.contents import describe_content, describe_protection, describe_type
 from bootpath.report.contentsjson import choice_json
 from bootpath.report.text import columns
@@ -165,6 +165,7 @@ def _attempt(attempt: Attempt) -> Iterator[Branch]:
     for menu in attempt.menus:
         yield from _menu(menu, entry)
     if attempt.loaded is not None:
+        yield from _counting(attempt.loaded)
         yield Branch("runs", tuple(_parts(attempt.loaded)))
         yield Branch("command line", tuple(_words(attempt.loaded)))
     if attempt.failure is not None:
@@ -174,12 +175,23 @@ def _attempt(attempt: Attempt) -> Iterator[Branch]:
 def _menu(menu: BootMenu, chosen: FoundEntry | None) -> Iterator[Branch]:
     for found in menu.entries:
         mark = "chosen" if found is chosen else "not chosen"
-        bad = ", which is marked as bad" if found.entry.bad else ""
         where = f"{found.source.role.value} {found.source.path}".rstrip()
-        yield Branch(f"entry {printable(found.entry.id)} ({found.entry.kind.value}, {printable(where)}): {mark}{bad}")
+        what = f"entry {printable(found.entry.id)} ({found.entry.kind.value}, {printable(where)})"
+        count = describe_count(found.entry)
+        yield Branch(f"{what}: {mark}{count and f', {count}'}")
     for excluded in menu.excluded:
         where = f"{excluded.source.role.value} {excluded.source.path or excluded.source.location}".rstrip()
         yield Branch(f"left out {printable(where)}: {printable(excluded.reason)}")
+
+
+def _counting(loaded: LoadedLinux) -> Iterator[Branch]:
+    """That a try is not counted, which a boot loader does by renaming."""
+    if loaded.counted_name is not None:
+        name = loaded.entry.source.path.rpartition("/")[2]
+        yield Branch(
+            "this try is not counted, since nothing is written to the image: "
+            f"a loader that counts would rename {printable(name)} to {printable(loaded.counted_name)}"
+        )
 
 
 def _parts(loaded: LoadedLinux) -> Iterator[Branch]:
@@ -237,6 +249,8 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
                 "place": found.source.role.value,
                 "path": found.source.path,
                 "bad": found.entry.bad,
+                "tries_left": None if found.entry.counter is None else found.entry.counter.tries_left,
+                "tries_done": None if found.entry.counter is None else found.entry.counter.tries_done,
                 "chosen": attempt.loaded is not None and attempt.loaded.entry is found,
             }
             for menu in attempt.menus
@@ -254,6 +268,7 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
 def _loaded_json(loaded: LoadedLinux) -> dict[str, Any]:
     return {
         "entry": loaded.entry.entry.id,
+        "counted_name": loaded.counted_name,
         "parts": [
             {
                 "what": part.what,

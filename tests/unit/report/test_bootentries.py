@@ -58,3 +58,23 @@ def test_a_disk_with_nothing_on_it() -> None:
     found = find_entries(as_device(gpt_image()), roles=tuple(PlaceRole))
     assert not found.boots
     assert [each.source.role for each in found.excluded] == [PlaceRole.ESP, PlaceRole.ROOT]
+
+
+def test_titles_that_are_alike_get_what_tells_them_apart() -> None:
+    entries = {
+        "/loader/entries/a.conf": b"title A\nversion 1\nlinux /k\n",
+        "/loader/entries/b.conf": b"title A\nversion 2\nlinux /k\n",
+        "/loader/entries/c.conf": b"title A\nversion 2\nlinux /k\n",
+        "/loader/entries/d.conf": b"title D\nversion 2\nlinux /k\n",
+        "/k": b"kernel",
+    }
+    here, there = place(entries), place(entries)
+    found = [each for each in (*read_place(here), *read_place(there)) if isinstance(each, FoundEntry)]
+    lines = render_entries(BootMenu("disk.img", tuple(found[:4])), STYLE).splitlines()
+    assert [line[4:] for line in lines if line[:2].strip().isdigit()] == [
+        "A (1)  (type 1)",
+        "A (2) (b)  (type 1)",
+        "A (2) (c)  (type 1)",
+        "D  (type 1)",
+    ]
+    assert lines[-1] == "Verdict: A (1) would be booted"
