@@ -18,6 +18,7 @@ from bootpath.image.fatwriter import write_fat
 from bootpath.image.filetree import collect_tree
 from bootpath.image.programs import Programs
 from tests.support.ddi import Signer, Volume, protect, run
+from tests.support.fitimage import make_fit
 from tests.support.linuximage import ENTRY, ENTRY_PATH, INITRD_PATH, KERNEL_PATH, squash
 from tests.support.linuxroot import make_root
 from tests.support.tinyroot import Volumes, make_volumes
@@ -138,25 +139,26 @@ def make_flash(system: LinuxSystem, path: Path, *, free_bytes: int = 4 * MIB) ->
 
 
 def make_esp(directory: Path, system: LinuxSystem, options: str) -> bytes:
-    """An EFI partition with systemd-boot, the system's kernel and initramfs, and the entry for both."""
+    """An EFI partition with systemd-boot, the system's kernel and initramfs, and the entry for both; U-Boot's too."""
     tree = directory / "esp"
-    root = system.tree
-    for path, content in (
-        ("EFI/BOOT/BOOTX64.EFI", stored(SYSTEMD_BOOT).read_bytes()),
-        ("loader/loader.conf", b"timeout 0\n"),
-        ("loader/entries/one.conf", f"title One\nlinux /vmlinuz\ninitrd /initrd\noptions {options}\n".encode()),
-        (
-            "extlinux/extlinux.conf",
-            f"default one\ntimeout 1\nlabel one\n kernel /vmlinuz\n initrd /initrd\n append {options}\n".encode(),
-        ),
-        ("vmlinuz", (root / KERNEL_PATH.lstrip("/")).read_bytes()),
-        ("initrd", (root / INITRD_PATH.lstrip("/")).read_bytes()),
-    ):
+    kernel = (system.tree / KERNEL_PATH.lstrip("/")).read_bytes()
+    initrd = (system.tree / INITRD_PATH.lstrip("/")).read_bytes()
+    files = {
+        "EFI/BOOT/BOOTX64.EFI": stored(SYSTEMD_BOOT).read_bytes(),
+        "loader/loader.conf": b"timeout 0\n",
+        "loader/entries/one.conf": f"title One\nlinux /vmlinuz\ninitrd /initrd\noptions {options}\n".encode(),
+        "vmlinuz": kernel,
+        "initrd": initrd,
+        "linux.itb": make_fit(kernel, initrd),
+        # One label: U-Boot tries the others when the default does not start.
+        "extlinux/extlinux.conf": f"timeout 1\nlabel one\n kernel /linux.itb\n append {options}\n".encode(),
+    }
+    for path, content in files.items():
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).write_bytes(content)
-    files = collect_tree([CopyFiles(str(tree), "/")], base=Path("/"))
     image = directory / "esp.img"
-    write_fat(image, ESP_BYTES, files, serial=0x5EED, label="ESP", epoch=EPOCH)
+    items = collect_tree([CopyFiles(str(tree), "/")], base=Path("/"))
+    write_fat(image, ESP_BYTES, items, serial=0x5EED, label="ESP", epoch=EPOCH)
     return image.read_bytes()
 
 
