@@ -15,7 +15,7 @@ UPSTREAM_TOOLS := $(UPSTREAM)/bin/redoxfs
 export BOOTPATH_UPSTREAM := $(CURDIR)/$(UPSTREAM)/bin
 export BOOTPATH_GUEST := $(CURDIR)/$(GUEST)/root
 
-.PHONY: help setup tools guest demo test test-full test-vm-quick bench soak docs lint format clean
+.PHONY: help setup tools guest demo test test-full test-vm-quick bench fuzz soak docs lint format clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -88,6 +88,15 @@ bench: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img ## measur
 	$(BIN)/python -m bench.verity --append docs/benchmarks.md
 	$(BIN)/python -m bench.machine --big $(BUILD)/demo/debian.img --append docs/benchmarks.md
 	$(BIN)/python -m bench.linuxboot --append docs/benchmarks.md
+
+# Seconds for each entry, which ones (tests/fuzz/targets.py), how many at a time, and where they leave what they find.
+SECONDS ?= 300
+FUZZ ?= --all
+FUZZ_JOBS ?= 2
+FUZZ_WORK ?= $(or $(TMPDIR),/tmp)/bootpath-fuzz
+
+fuzz: $(INSTALLED) ## fuzz every parser, guided by coverage: SECONDS for each (300, so hours in all), FUZZ="cpio bls" for some
+	$(BIN)/python -m tests.fuzz.guided $(FUZZ) --seconds $(SECONDS) --jobs $(FUZZ_JOBS) --work $(FUZZ_WORK)
 
 soak: $(INSTALLED) ## ten minutes of clients that verify, a flapping disk and a hostile client
 	$(BIN)/python -m bench.soak --minutes 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-_TOKENS = (
+TOKENS = (
     b"\0",
     b"\xff",
     b"\n",
@@ -59,9 +59,9 @@ def mutate(sample: bytes, random: Random) -> bytes:
             case 3:
                 data[place:place] = data[place:end]
             case 4:
-                data[place:place] = random.choice(_TOKENS)
+                data[place:place] = random.choice(TOKENS)
             case 5:
-                data[place:end] = random.choice(_TOKENS)
+                data[place:end] = random.choice(TOKENS)
             case 6:
                 del data[place:]
             case _:

@@ -7,7 +7,8 @@ from tests.fuzz.definitions import DEFINITIONS
 from tests.fuzz.entry import by_name
 from tests.fuzz.filesystems import FILE_SYSTEMS
 from tests.fuzz.formats import FORMATS
+from tests.fuzz.network import NETWORK
 from tests.fuzz.tables import TABLES
 from tests.fuzz.volumes import SCANNED, TEXTS
 
-TARGETS = by_name(FORMATS, BOOT_FILES, (BOOT_PLACE,), DEFINITIONS, TEXTS, SCANNED, TABLES, FILE_SYSTEMS)
+TARGETS = by_name(FORMATS, BOOT_FILES, (BOOT_PLACE,), DEFINITIONS, TEXTS, SCANNED, TABLES, NETWORK, FILE_SYSTEMS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
 
@@ -12,13 +11,13 @@ from hypothesis import strategies as st
 
 from bootpath.block import MemoryDevice
 from bootpath.core.errors import FormatError, RemoteProtocolError
-from bootpath.formats import nbd
 from bootpath.formats import nbdoptions as wire
 from bootpath.formats.nbd import Command, CommandFlag, Request, pack_request
 from bootpath.serve import Export, Limits, Requests
 from bootpath.serve.negotiation import Close, Event, Negotiation, StartTls, State, Tls
 from bootpath.serve.protocol import Payload, Piece
 from bootpath.serve.protocol import State as StreamState
+from tests.fuzz.network import PARSERS
 
 EXPORTS = {"disk": Export("disk", MemoryDevice(1 << 20)), "other": Export("other", MemoryDevice(512))}
 LIMITS = Limits(options=20, option_bytes=256)
@@ -78,29 +77,6 @@ def test_a_handshake_ends_or_wants_more(data: bytes, places: list[int], tls: Tls
     assert not any(isinstance(event, Close) for event in events[:-1])
     starts = [index for index, event in enumerate(events) if isinstance(event, StartTls)]
     assert all(isinstance(event, Close) for index in starts for event in events[index + 1 :])
-
-
-PARSERS: dict[str, Callable[[bytes], object]] = {
-    "request": nbd.parse_request,
-    "extended request": lambda data: nbd.parse_request(data, extended=True),
-    "reply": nbd.parse_reply,
-    "error": lambda data: nbd.parse_error(data, with_offset=False),
-    "error with offset": lambda data: nbd.parse_error(data, with_offset=True),
-    "hole": nbd.parse_hole,
-    "block status": nbd.parse_block_status,
-    "extended block status": lambda data: nbd.parse_block_status(data, extended=True),
-    "status filter": nbd.parse_status_filter,
-    "greeting": wire.parse_greeting,
-    "option": wire.parse_option,
-    "option reply": wire.parse_option_reply,
-    "export reply": wire.parse_export_reply,
-    "name": wire.parse_name,
-    "info request": wire.parse_info_request,
-    "meta query": wire.parse_meta_query,
-    "info": wire.parse_info,
-    "server": wire.parse_server,
-    "meta context": wire.parse_meta_context,
-}
 
 
 @pytest.mark.parametrize("name", PARSERS)
