@@ -141,7 +141,8 @@ def test_parity_is_theirs_and_mends(data: Path, tmp_path: Path, capsys: pytest.C
     ("options", "message"),
     [
         (("--fec-device", "{data}"), "lies in the data"),
-        (("--fec-device", "{hashes}", "--fec-offset", "4096"), "fec_blocks is"),
+        (("--fec-device", "{hashes}", "--fec-offset", "4096"), "the fec area lies in the hash"),
+        (("--fec-device", "{hashes}"), "the fec area lies in the hash: it begins at byte 0, expected 20480 or more"),
         (("--fec-device", "{data}.fec", "--fec-offset", "77"), "fec offset is 77"),
         (("--fec-device", "{data}.fec", "--fec-roots", "1"), "fec_roots is 1"),
         (("--fec-device", "{data}.fec", "--hash-block-size", "1024"), "hash_block_size is 1024"),

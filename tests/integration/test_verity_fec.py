@@ -13,7 +13,8 @@ import pytest
 from bootpath.block import FileDevice
 from bootpath.core import read_bytes
 from bootpath.formats.verity import VerityParameters
-from bootpath.image.verityvolume import FecPlace, Formatted, Volume, format_volume, open_parity
+from bootpath.image.verityformat import Formatted, format_volume
+from bootpath.image.verityvolume import FecPlace, Volume, open_parity
 from tests.integration.test_veritysetup import veritysetup
 
 BLOCK_SIZES = (512, 1024, 4096)

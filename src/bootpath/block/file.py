@@ -31,6 +31,18 @@ _WRITE_ERRNOS = {
 }
 _ZERO_CHUNK = bytes(1 << 20)
 
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def _kind(mode: int) -> str:
+    """What is no device, in words."""
+    return _KINDS.get(stat.S_IFMT(mode), "something else")
+
 
 class FileDevice:
     """An open descriptor of a regular file or a block device; its size is rounded down to `block_bytes`.
@@ -59,7 +71,10 @@ class FileDevice:
             mode = os.fstat(fd).st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
                 raise DeviceError(
-                    "is neither a regular file nor a block device", errno=errno.EINVAL, where=self.identity.name
+                    f"is {_kind(mode)}",
+                    errno=errno.EINVAL,
+                    where=self.identity.name,
+                    expected="a regular file or a block device",
                 )
             access = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
             if access == os.O_WRONLY or (writable and access != os.O_RDWR):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bootpath.formats.imagepolicy import ImagePolicy
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(iB|B)?", re.IGNORECASE | re.ASCII)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m)?", re.ASCII)
+_CERTIFICATE_BYTES = 1 << 20
 _FACTORS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
@@ -87,6 +90,18 @@ def image_policy(text: str) -> ImagePolicy:
         return parse_image_policy(text)
     except FormatError as fault:
         raise argparse.ArgumentTypeError(str(fault)) from None
+
+
+def read_certificates(paths: Iterable[Path]) -> tuple[bytes, ...]:
+    """The certificates in files, each of which has to hold some. Raises Error, OSError."""
+    from bootpath.image.rootsignature import check_certificates
+
+    found = []
+    for path in paths:
+        with path.open("rb") as file:
+            found.append(file.read(_CERTIFICATE_BYTES))
+        check_certificates(found[-1], str(path))
+    return tuple(found)
 
 
 def root_hash(text: str) -> bytes:

@@ -8,15 +8,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from bootpath.cli.endings import stdout_faults
+from bootpath.core.device import Buffer
+from bootpath.core.errors import Error
+
 
 def emit(text: str) -> None:
-    """Print a result."""
-    print(text)
+    """Print a result. Raises Error when stdout does not take it."""
+    with stdout_faults():
+        print(text)
+
+
+def emit_bytes(data: Buffer) -> None:
+    """Write bytes that are a result, all of them: an unbuffered stdout may take fewer at a time. Raises as `emit`."""
+    if sys.stdout is None:
+        raise Error("is closed", where="standard output")
+    view = memoryview(data)
+    with stdout_faults():
+        while view:
+            view = view[sys.stdout.buffer.write(view) :]
 
 
 def emit_json(value: dict[str, Any]) -> None:
-    """Print a result as JSON."""
-    print(json.dumps(value, indent=2))
+    """Print a result as JSON. Raises as `emit`."""
+    emit(json.dumps(value, indent=2))
 
 
 def note(text: str) -> None:

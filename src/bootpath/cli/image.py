@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bootpath.formats.dps import Architecture
     from bootpath.formats.repart import RepartDefinition
     from bootpath.image.ddiparts import DdiImage, SigningKey
+    from bootpath.image.ddishort import ShortForm
 
 HELP = "build discoverable disk images: root, verity, signature, EFI partition"
 EPILOG = """\
@@ -107,13 +108,14 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Plan, and build when that was asked for."""
     import os
+    from dataclasses import replace
 
     from bootpath.cli.console import emit, emit_json, note, progress_bar
     from bootpath.image.ddi import build_ddi, plan_ddi
     from bootpath.image.programs import Programs
     from bootpath.report import ddi_json, render_ddi
 
-    image = _image(options)
+    image, doubts = _image(options)
     programs = Programs(path=os.environ.get("PATH", os.defpath))
     built = None
     with progress_bar("image") as progress:
@@ -122,6 +124,7 @@ def run(options: argparse.Namespace) -> int:
             plan = built.plan
         else:
             plan = plan_ddi(image, programs=programs, progress=progress)
+    plan = replace(plan, warnings=(*doubts, *plan.warnings))
     if options.action == "plan" and options.definitions is not None:
         _write_definitions(image.definitions, options.definitions)
     for warning in plan.warnings:
@@ -133,7 +136,8 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _image(options: argparse.Namespace) -> DdiImage:
+def _image(options: argparse.Namespace) -> tuple[DdiImage, tuple[str, ...]]:
+    """The image, and what is doubtful about what was asked for."""
     import os
     from uuid import uuid4
 
@@ -142,11 +146,11 @@ def _image(options: argparse.Namespace) -> DdiImage:
 
     architecture = _architecture(options)
     definitions, short = _definitions(options, architecture)
-    return DdiImage(
+    image = DdiImage(
         definitions,
         seed=options.seed or uuid4(),
         architecture=architecture,
-        copy_source=Path("/") if short else options.copy_source,
+        copy_source=Path("/") if short is not None else options.copy_source,
         size_bytes=options.size,
         alignment_bytes=options.align,
         signing=_signing(options),
@@ -155,6 +159,7 @@ def _image(options: argparse.Namespace) -> DdiImage:
         slots=options.slots,
         fill=SlotFill(options.fill),
     )
+    return image, () if short is None else short.warnings()
 
 
 _SHORT = (
@@ -172,8 +177,10 @@ _SHORT = (
 )
 
 
-def _definitions(options: argparse.Namespace, architecture: Architecture) -> tuple[tuple[RepartDefinition, ...], bool]:
-    """The definitions, and whether they are those of the short form. Leaves with a usage error for a mixture."""
+def _definitions(
+    options: argparse.Namespace, architecture: Architecture
+) -> tuple[tuple[RepartDefinition, ...], ShortForm | None]:
+    """The definitions, and the short form when they are its. Leaves with a usage error for a mixture."""
     from bootpath.formats.repart import FileSystemFormat
     from bootpath.image.ddishort import ShortForm
     from bootpath.image.definitions import holds_definitions, read_definitions
@@ -189,7 +196,7 @@ def _definitions(options: argparse.Namespace, architecture: Architecture) -> tup
             )
         specifiers = {"a": architecture.value, "M": options.image_id, "A": options.image_version}
         known = {letter: value for letter, value in specifiers.items() if value is not None}
-        return read_definitions(options.source, architecture, known), False
+        return read_definitions(options.source, architecture, known), None
     root = options.root or options.source
     short = ShortForm(
         root=root,
@@ -208,7 +215,7 @@ def _definitions(options: argparse.Namespace, architecture: Architecture) -> tup
     found = short.definitions(architecture)
     if not found:
         options.parser.error("give SOURCE, or --root, --esp and so on")
-    return found, True
+    return found, short
 
 
 def _architecture(options: argparse.Namespace) -> Architecture:
@@ -240,7 +247,8 @@ def _signing(options: argparse.Namespace) -> SigningKey | None:
 
 def _write_definitions(definitions: tuple[RepartDefinition, ...], directory: Path) -> None:
     from bootpath.formats.repart import pack_repart
+    from bootpath.image.output import atomic_directory
 
-    directory.mkdir()
-    for definition in definitions:
-        (directory / definition.name).write_bytes(pack_repart(definition))
+    with atomic_directory(directory) as made:
+        for definition in definitions:
+            (made / definition.name).write_bytes(pack_repart(definition))

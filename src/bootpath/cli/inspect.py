@@ -7,7 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bootpath.cli.arguments import add_json, add_password, image_policy, read_password, root_hash
+from bootpath.cli.arguments import add_json, add_password, image_policy, read_certificates, read_password, root_hash
+from bootpath.cli.pictures import add_picture, write_picture
 
 if TYPE_CHECKING:
     from bootpath.core import Device
@@ -59,7 +60,7 @@ def configure(commands: Any, name: str) -> None:
     parser.add_argument("--root-hash", metavar="HEX", type=root_hash, help="the verity root hash to trust")
     parser.add_argument("--slot", metavar="PLACE", help="of identical slots, this one")
     parser.add_argument("--full", action="store_true", help="also read all of the root and compare it with its hashes")
-    parser.add_argument("--picture", metavar="F", type=Path, help="draw the disk: .png or .svg")
+    add_picture(parser, "draw the disk")
     parser.add_argument("-v", "--verbose", action="store_true", help="say how much was read")
     add_password(parser)
     add_json(parser)
@@ -73,9 +74,6 @@ def run(options: argparse.Namespace) -> int:
     from bootpath.core.iolog import Read, Record
     from bootpath.image import inspect_disk
 
-    if options.picture is not None and options.picture.suffix not in (".png", ".svg"):
-        note(f"bootpath: --picture: {options.picture}: expected a name that ends in .png or .svg")
-        return 2
     request = _request(options)
     if isinstance(request, str):
         note(f"bootpath: {request}")
@@ -107,7 +105,7 @@ def _request(options: argparse.Namespace) -> Request | str:
     return Request(
         password=read_password(options.password_file),
         policy=options.policy,
-        certificates=tuple(path.read_bytes() for path in options.certificate),
+        certificates=read_certificates(options.certificate),
         slot=options.slot,
         architecture=architecture,
         root_hash=options.root_hash,
@@ -117,14 +115,10 @@ def _request(options: argparse.Namespace) -> Request | str:
 
 def _show(options: argparse.Namespace, inspection: Inspection) -> None:
     from bootpath.cli.console import emit, emit_json
-    from bootpath.image import atomic_output
     from bootpath.report import draw_contents, inspection_json, render_contents, render_inspection
 
     if options.picture is not None:
-        canvas = draw_contents(inspection)
-        picture = canvas.to_png() if options.picture.suffix == ".png" else canvas.to_svg().encode()
-        with atomic_output(options.picture) as temporary:
-            temporary.write_bytes(picture)
+        write_picture(options.picture, draw_contents(inspection))
     if options.json:
         emit_json(inspection_json(inspection))
     else:

@@ -72,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until stopped; the exit code."""
-    return run_command(build_parser(), _run, arguments)
+    return run_command(build_parser, _run, arguments)
 
 
 def _run(options: argparse.Namespace) -> int:

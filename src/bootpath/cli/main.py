@@ -8,14 +8,16 @@ the command line stays quick.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 
 from bootpath import __version__
+from bootpath.cli.endings import Terminated, abandon_stdout, flush_stdout, prepare_streams, terminated_tidily
 
 FAILED, USAGE, BAD_VERDICT, INTERRUPTED = 1, 2, 3, 130
+SIGNALLED = 128
+"""And the number of the signal, as a shell counts."""
 
 COMMANDS = ("build", "image", "inspect", "entries", "plan", "boot", "serve", "overlay", "verity", "dm", "completion")
 """In the order of ``--help``; each is the module of that name beside this one."""
@@ -62,7 +64,7 @@ def _report(fault: BaseException) -> int:
         verdict = isinstance(fault, BootError | IntegrityError | SignatureError)
         text, code = str(fault), BAD_VERDICT if verdict else FAILED
     elif isinstance(fault, OSError):
-        text, code = f"{fault.filename}: {fault.strerror}" if fault.filename else str(fault), FAILED
+        text, code = f"{fault.filename}: {fault.strerror}" if fault.filename else fault.strerror or str(fault), FAILED
     else:
         raise fault
     print(f"bootpath: {' '.join(text.splitlines())}", file=sys.stderr)
@@ -72,23 +74,51 @@ def _report(fault: BaseException) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Usage errors leave through SystemExit(2), as argparse does."""
     words = sys.argv[1:] if arguments is None else arguments
-    return run_command(build_parser(_named(words)), lambda options: options.run(options), words)
+    return run_command(lambda: build_parser(_named(words)), lambda options: options.run(options), words)
 
 
 def run_command(
-    parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int], arguments: Sequence[str] | None
+    make_parser: Callable[[], argparse.ArgumentParser],
+    run: Callable[[argparse.Namespace], int],
+    arguments: Sequence[str] | None,
 ) -> int:
     """Parse, run, and turn what goes wrong into one line on stderr and an exit code."""
-    options = parser.parse_args(arguments)
+    prepare_streams()
     try:
-        code = run(options)
-        sys.stdout.flush()
+        with terminated_tidily():
+            code = run(_parse(make_parser(), arguments))
+        flush_stdout()
         return code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon_stdout()
         return FAILED
     except KeyboardInterrupt:
         print("bootpath: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except Terminated as end:
+        print(f"bootpath: terminated by {end}", file=sys.stderr)
+        return SIGNALLED + end.number
     except Exception as fault:  # noqa: BLE001 - the border: one line for what we know, a traceback for what we do not
         return _report(fault)
+
+
+def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options. What nobody understands is an error of the command that was named, with what may have been meant."""
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        from difflib import get_close_matches
+
+        parser = _innermost(parser, options)
+        known = [name for action in parser._actions for name in action.option_strings]
+        meant = get_close_matches(unknown[0].partition("=")[0], known, n=1)
+        hint = f"; did you mean {meant[0]}?" if meant else ""
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    return options
+
+
+def _innermost(parser: argparse.ArgumentParser, options: argparse.Namespace) -> argparse.ArgumentParser:
+    """The parser of the command that was named, and of its action."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return _innermost(action.choices[getattr(options, action.dest)], options)
+    return parser

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bootpath.cli.arguments import add_disk, add_json, add_password, read_password, size
+from bootpath.cli.pictures import add_picture, write_picture
 
 HELP = "find out what a boot reads, and whether a prefix preload would do"
 EPILOG = """\
@@ -37,7 +38,7 @@ def configure(commands: Any, name: str) -> None:
     parser.add_argument(
         "--preload", type=size, metavar="SIZE", help="judge the classic daemon with a prefix of this size"
     )
-    parser.add_argument("--picture", metavar="F", type=Path, help="draw the disk as a map: .png or .svg")
+    add_picture(parser, "draw the disk as a map")
     parser.add_argument("-o", "--output", metavar="F", type=Path, help="write the plan, for bootpath boot --plan")
     add_password(parser)
     add_json(parser)
@@ -48,14 +49,11 @@ def run(options: argparse.Namespace) -> int:
     """Plan; 3 when a given prefix would not do."""
     from bootpath.block import FileDevice
     from bootpath.boot import plan_boot
-    from bootpath.cli.console import emit, emit_json, note
+    from bootpath.cli.console import emit, emit_json
     from bootpath.formats import pack_plan, parse_trace
     from bootpath.image import atomic_output
     from bootpath.report import draw_plan, plan_json, render_plan
 
-    if options.picture is not None and options.picture.suffix not in (".png", ".svg"):
-        note(f"bootpath: --picture: {options.picture}: expected a name that ends in .png or .svg")
-        return 2
     recorded = None if options.recorded is None else parse_trace(options.recorded.read_bytes())
     with closing(FileDevice.open(options.disk)) as disk:
         planned = plan_boot(
@@ -66,9 +64,7 @@ def run(options: argparse.Namespace) -> int:
             temporary.write_bytes(pack_plan(planned.plan))
     if options.picture is not None:
         canvas = draw_plan(Path(options.disk).name, planned, preload_bytes=options.preload)
-        picture = canvas.to_png() if options.picture.suffix == ".png" else canvas.to_svg().encode()
-        with atomic_output(options.picture) as temporary:
-            temporary.write_bytes(picture)
+        write_picture(options.picture, canvas)
     if options.json:
         emit_json(plan_json(options.disk, planned, options.preload))
     else:

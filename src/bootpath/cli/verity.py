@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bootpath.cli.arguments import add_json, uuid
+from bootpath.cli.arguments import add_json, size, uuid
 from bootpath.cli.verityopen import add_opening, serve
 from bootpath.cli.veritysign import add_signing, sign
 from bootpath.cli.verityvolumes import fec_place, open_volume, parameters_of, root_hash_of, same_device
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 HELP = "make, check, sign and open dm-verity volumes, with veritysetup's names"
 EPILOG = """\
 The superblock, the tree, the parity and the root hash are those of veritysetup, byte for byte. DATA and HASH are files
-or block devices, and but for format also nbd:// and https:// URIs; they may be the same, with --hash-offset.
+or block devices, and where they are only read also nbd://, https:// and s3:// URIs; they may be the same, with
+--hash-offset.
 Where veritysetup hands a volume to the kernel, open serves it by NBD: every block is checked when it is read.
 
 examples:
@@ -79,11 +80,11 @@ def configure(commands: Any, name: str) -> None:
 def _add_areas(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("hashes", metavar="HASH", help="where the hash area is")
     parser.add_argument(
-        "--hash-offset", type=int, default=0, metavar="BYTES", help="where in HASH the area begins (default: 0)"
+        "--hash-offset", type=size, default=0, metavar="BYTES", help="where in HASH the area begins (default: 0)"
     )
     group = parser.add_argument_group("parity, for forward error correction")
     group.add_argument("--fec-device", metavar="F", help="where the parity is; may be DATA or HASH, with --fec-offset")
-    group.add_argument("--fec-offset", type=int, default=0, metavar="BYTES", help="where in F it begins (default: 0)")
+    group.add_argument("--fec-offset", type=size, default=0, metavar="BYTES", help="where in F it begins (default: 0)")
     group.add_argument("--fec-roots", type=int, default=2, metavar="N", help="bytes for each 255, 2 to 24 (default: 2)")
 
 
@@ -92,8 +93,8 @@ def _add_parameters(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("parameters, for format or without a superblock")
     group.add_argument("--hash", default="sha256", metavar="NAME", help="algorithm (default: sha256)")
     group.add_argument("--format", type=int, default=1, choices=(0, 1), help="0 is Chrome OS's (default: 1)")
-    group.add_argument("--data-block-size", type=int, default=4096, metavar="BYTES", help="(default: 4096)")
-    group.add_argument("--hash-block-size", type=int, default=4096, metavar="BYTES", help="(default: 4096)")
+    group.add_argument("--data-block-size", type=size, default=4096, metavar="BYTES", help="(default: 4096)")
+    group.add_argument("--hash-block-size", type=size, default=4096, metavar="BYTES", help="(default: 4096)")
     group.add_argument("--data-blocks", type=int, metavar="N", help="protect N blocks (default: all of DATA)")
     group.add_argument("--salt", metavar="HEX", help="or - for none (default: 32 random bytes)")
 
@@ -106,15 +107,19 @@ def run(options: argparse.Namespace) -> int:
 
 def _format(options: argparse.Namespace) -> int:
     import os
+    from contextlib import closing
     from uuid import uuid4
 
-    from bootpath.block import FileDevice
+    from bootpath.block import open_device
     from bootpath.cli.console import progress_bar
-    from bootpath.image.verityvolume import data_blocks_of, format_volume
+    from bootpath.image import check_output, write_whole
+    from bootpath.image.verityformat import format_volume
+    from bootpath.image.verityvolume import data_blocks_of
 
-    device = FileDevice.open(options.data)
-    device.close()
-    blocks = data_blocks_of(device.size_bytes, options.data_block_size, limit=options.data_blocks)
+    if options.root_hash_file is not None:
+        check_output(options.root_hash_file)
+    with closing(open_device(options.data)) as device:
+        blocks = data_blocks_of(device.size_bytes, options.data_block_size, limit=options.data_blocks)
     parameters = parameters_of(options, blocks, default_salt=os.urandom(32))
     with progress_bar("hashing") as progress:
         made = format_volume(
@@ -127,7 +132,7 @@ def _format(options: argparse.Namespace) -> int:
             progress=lambda done: progress(done, parameters.data_bytes, options.data),
         )
     if options.root_hash_file is not None:
-        options.root_hash_file.write_text(made.root_hash.hex())
+        write_whole([(options.root_hash_file, made.root_hash.hex().encode())])
     _show(options, made.area, made.fec, root_hash=made.root_hash.hex())
     return 0
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bootpath.cli.arguments import read_certificates
 from bootpath.cli.serving import Listening, add_listening, confine, device_service, run_server
 from bootpath.cli.verityvolumes import open_volume, root_hash_of
 
@@ -99,7 +100,7 @@ def _check_signature(options: argparse.Namespace, root_hash: bytes) -> Signer:
                 expected=root_hash.hex(),
             )
         signature = said.signature
-    return verify_root_hash(signature, root_hash, [path.read_bytes() for path in options.certificate])
+    return verify_root_hash(signature, root_hash, read_certificates(options.certificate))
 
 
 def _table(options: argparse.Namespace, volume: Volume) -> str:

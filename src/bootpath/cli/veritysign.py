@@ -28,26 +28,29 @@ def sign(options: argparse.Namespace) -> int:
 
     from bootpath.cli.arguments import read_password
     from bootpath.cli.console import emit, emit_json
+    from bootpath.core import Error, SignatureError
     from bootpath.formats import VeritySignature, pack_verity_signature
+    from bootpath.image import write_whole
     from bootpath.image.rootsignature import certificate_fingerprint, sign_root_hash
 
     if options.output is None and options.json_partition is None and not options.json:
         options.parser.error("say where the signature goes: -o, --json-partition or --json")
     root_hash = _parse_root_hash(root_hash_of(options))
     certificate = options.certificate.read_bytes()
-    signature = sign_root_hash(
-        root_hash,
-        key=options.key.read_bytes(),
-        certificate=certificate,
-        password=read_password(options.password_file),
-        digest=options.digest,
-    )
+    try:
+        signature = sign_root_hash(
+            root_hash,
+            key=options.key.read_bytes(),
+            certificate=certificate,
+            password=read_password(options.password_file),
+            digest=options.digest,
+        )
+    except SignatureError as fault:  # nothing was judged: it could not be made
+        raise Error(str(fault)) from None
     value = VeritySignature(root_hash, signature, certificate_fingerprint(certificate))
     partition = pack_verity_signature(value)
-    if options.output is not None:
-        options.output.write_bytes(signature)
-    if options.json_partition is not None:
-        options.json_partition.write_bytes(partition)
+    results = ((options.output, signature), (options.json_partition, partition))
+    write_whole((path, content) for path, content in results if path is not None)
     fingerprint = certificate_fingerprint(certificate).hex()
     if options.json:
         emit_json(

@@ -88,6 +88,11 @@ class Gpt:
         """The last logical block of the disk."""
         return self.size_bytes // self.block_bytes - 1
 
+    @property
+    def missing_bytes(self) -> int:
+        """How many bytes are missing at the end at least: the table was made for a longer disk. 0 when it is whole."""
+        return max(self.last_usable_lba - self.last_lba, 0) * self.block_bytes
+
     def partition(self, number: int) -> Partition | None:
         """The partition with this number, if that entry is used."""
         return next((partition for partition in self.partitions if partition.number == number), None)

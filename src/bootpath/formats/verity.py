@@ -80,9 +80,7 @@ class VerityParameters:
         if self.algorithm not in ALGORITHMS:
             raise _fault("algorithm is", repr(self.algorithm), "one of " + " ".join(ALGORITHMS))
         for name in ("data_block_size", "hash_block_size"):
-            size = getattr(self, name)
-            if size & (size - 1) or not MIN_BLOCK_BYTES <= size <= MAX_BLOCK_BYTES:
-                raise _fault(f"{name} is", size, f"a power of two from {MIN_BLOCK_BYTES} to {MAX_BLOCK_BYTES}")
+            check_block_size(name, getattr(self, name))
         if len(self.salt) > MAX_SALT_BYTES:
             raise _fault("salt has", f"{len(self.salt)} bytes", f"at most {MAX_SALT_BYTES}")
         if not 0 < self.data_blocks * self.data_block_size < _MAX_BYTES:
@@ -138,6 +136,12 @@ class VeritySuperblock:
     def tree_start(self, offset: int) -> int:
         """The first hash block of the tree when the superblock is at byte `offset`."""
         return tree_start(offset, self.parameters.hash_block_size)
+
+
+def check_block_size(name: str, size: int) -> None:
+    """Raise FormatError when blocks cannot have that many bytes."""
+    if size & (size - 1) or not MIN_BLOCK_BYTES <= size <= MAX_BLOCK_BYTES:
+        raise _fault(f"{name} is", size, f"a power of two from {MIN_BLOCK_BYTES} to {MAX_BLOCK_BYTES}")
 
 
 def tree_start(offset: int, hash_block_size: int, *, superblock: bool = True) -> int:

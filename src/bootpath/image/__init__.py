@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bootpath.core.lazyexports import lazy_exports
 
 if TYPE_CHECKING:
-    from bootpath.image.build import Built, LiveImage, atomic_output, build_live
+    from bootpath.image.build import Built, LiveImage, build_live
     from bootpath.image.candidates import Candidate
     from bootpath.image.choice import RootChoice, Verdict, check_candidate, choose_root
     from bootpath.image.contents import open_node, read_contents
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from bootpath.image.layout import INITFS_MAGIC, INITFS_PATH, KERNEL_MAGIC, KERNEL_PATH, redox_layout
     from bootpath.image.nodes import Contents, Location, Node, NodeKind
+    from bootpath.image.output import atomic_output, check_output, write_whole
     from bootpath.image.roottable import open_root_device, root_table
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "atomic_output",
     "build_live",
     "check_candidate",
+    "check_output",
     "choose_place",
     "choose_root",
     "describe_file_system",
@@ -64,12 +66,13 @@ __all__ = [
     "read_contents",
     "redox_layout",
     "root_table",
+    "write_whole",
 ]
 
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "build": "Built LiveImage atomic_output build_live",
+        "build": "Built LiveImage build_live",
         "candidates": "Candidate",
         "choice": "RootChoice Verdict check_candidate choose_root",
         "contents": "open_node read_contents",
@@ -78,6 +81,7 @@ __getattr__, __dir__ = lazy_exports(
         "inspection": "BootFile FileSystemInfo Inspection Request describe_file_system inspect_disk",
         "layout": "INITFS_MAGIC INITFS_PATH KERNEL_MAGIC KERNEL_PATH redox_layout",
         "nodes": "Contents Location Node NodeKind",
+        "output": "atomic_output check_output write_whole",
         "roottable": "open_root_device root_table",
     },
 )

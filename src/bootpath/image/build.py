@@ -8,9 +8,8 @@ nothing under the final name. Only blocks that hold something are written, so th
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -30,6 +29,7 @@ from bootpath.image.layout import (
     SECTOR,
     redox_layout,
 )
+from bootpath.image.output import atomic_output
 
 Progress = Callable[[int, int, str], None]
 """Called with bytes done, bytes in all, and the path being archived."""
@@ -87,29 +87,6 @@ def _check_boot_file(path: Path | None, magic: bytes, what: str) -> None:
         found = file.read(len(magic))
     if found != magic:
         raise Error(f"not a {what}", where=str(path), expected=f"magic {magic.hex()}", found=found.hex() or "nothing")
-
-
-@contextmanager
-def atomic_output(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its name when the block ends well, and is removed when it does not.
-
-    Raises Error when the directory cannot be written.
-    """
-    try:
-        fd, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    except OSError as fault:
-        raise Error(f"cannot write there: {fault.strerror}", where=str(path)) from fault
-    temporary = Path(name)
-    try:
-        umask = os.umask(0)
-        os.umask(umask)
-        os.fchmod(fd, 0o666 & ~umask)
-        os.close(fd)
-        yield temporary
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _install(fs: RedoxFS, source: Path | None, path: str) -> None:

@@ -10,6 +10,7 @@ same, but that only a primary partition table is looked for. Nesting ends at `MA
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -122,10 +123,17 @@ class _Explorer:
             offset_bytes=partition.offset_bytes,
             partition=partition,
         )
-        try:
-            self.devices[path] = _partition_device(self.devices[above.path], partition, path)
-        except DeviceError as fault:
-            return replace(node, refusal=fault)
+        lower = self.devices[above.path]
+        if node.end_bytes > lower.size_bytes:
+            cut = DeviceError(
+                "the partition ends at byte",
+                errno=errno.EINVAL,
+                found=node.end_bytes,
+                expected=f"at most {lower.size_bytes}",
+                hint="is the image truncated?",
+            )
+            return replace(node, refusal=cut)
+        self.devices[path] = _partition_device(lower, partition, path)
         return self.explore(node, depth + 1)
 
     def _probe(self, node: Node, device: Device, faults: list[FormatError]) -> Node:

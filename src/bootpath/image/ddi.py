@@ -26,13 +26,13 @@ from bootpath.formats import Gpt, Partition, new_gpt, pack_gpt
 from bootpath.formats.dps import data_uuid, hash_uuid
 from bootpath.formats.repart import NO_SPLIT, Minimize, RepartDefinition, VerityRole
 from bootpath.formats.repartvalues import GRAIN_BYTES, expand_specifiers
-from bootpath.image.build import atomic_output
 from bootpath.image.ddiidentity import disk_uuid, file_system_uuid
 from bootpath.image.ddilayout import lay_out
 from bootpath.image.ddiparts import DdiImage, Draft, VerityGroup, definition_warnings, draft_partitions, verity_groups
 from bootpath.image.ddiverity import SIGNATURE_BYTES, write_hashes, write_signature
 from bootpath.image.filesystems import DEFAULT_MIN_BYTES, FileSystemRequest, make_file_system
 from bootpath.image.filetree import collect_tree
+from bootpath.image.output import atomic_output, scratch_directory
 from bootpath.image.programs import Programs
 from bootpath.image.sparsecopy import copy_sparse
 
@@ -122,7 +122,9 @@ def build_ddi(
     _refuse_inside_source(image, output.parent)
     with ExitStack() as stack:
         temporary = stack.enter_context(atomic_output(output))
-        plan, contents = stack.enter_context(_prepared(image, output.parent, programs, progress))
+        if split and output.exists() and not output.is_file():
+            raise Error("is no file, so none can be beside it", where=str(output), hint="leave out --split")
+        plan, contents = stack.enter_context(_prepared(image, temporary.parent, programs, progress))
         total = sum(os.path.getsize(content) for content in contents if content is not None)
         done = 0
 
@@ -161,8 +163,8 @@ def _prepared(
     """The plan, and the files with the contents of its partitions, which are there until the block ends."""
     drafts = draft_partitions(image)
     groups = verity_groups(drafts)
-    with tempfile.TemporaryDirectory(prefix=".bootpath-image.", dir=scratch) as name:
-        contents = _Contents(image, Path(name), programs, progress)
+    with scratch_directory(scratch or Path(tempfile.gettempdir()), "bootpath-image") as directory:
+        contents = _Contents(image, directory, programs, progress)
         for draft in drafts:
             contents.make(draft)
         for group in groups:

@@ -7,12 +7,18 @@ and signature. Written down with `pack_repart` they give the same image again.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from bootpath.core import Error
+from bootpath.block import FileDevice
+from bootpath.core import Error, FormatError
+from bootpath.formats import probe_gpt
 from bootpath.formats.dps import Architecture, Designator, type_guid
+from bootpath.formats.pesections import read_pe
 from bootpath.formats.repart import (
     CopyFiles,
     FileSystemFormat,
@@ -21,6 +27,8 @@ from bootpath.formats.repart import (
     VerityRole,
     check_label,
 )
+from bootpath.formats.superblocks import scan_superblocks
+from bootpath.formats.uki import read_uki
 
 DEFAULT_ESP_BYTES = 64 << 20
 LOADER_NAMES: Mapping[Architecture, str] = {
@@ -75,6 +83,22 @@ class ShortForm:
             found += self._root(architecture)
         elif self.verity or self.signed:
             raise Error("there is no root to protect", where="image", hint="give the root's directory or image")
+        return tuple(found)
+
+    def warnings(self) -> tuple[str, ...]:
+        """What is put where it is of no use, as far as a look at it tells. Raises OSError, DeviceError."""
+        found = []
+        for path, uki in (
+            *((path, True) for path in self.ukis),
+            *([] if self.loader is None else [(self.loader, False)]),
+        ):
+            fault = _pe_fault(path, uki=uki) if path.is_file() else None
+            if fault is not None:
+                found.append(f"{path} is no {'unified kernel image' if uki else 'program for firmware'}: {fault}")
+        if self.root is not None and self.root.is_file() and self.root.stat().st_size:
+            fault = _file_system_fault(self.root)
+            if fault is not None:
+                found.append(f"{self.root} is no image of a file system: {fault}")
         return tuple(found)
 
     def _esp(self, architecture: Architecture) -> RepartDefinition:
@@ -143,6 +167,32 @@ class ShortForm:
 
     def _label(self, suffix: str) -> str | None:
         return None if self.name is None else check_label(self.name + suffix, where="the label of the root")
+
+
+def _pe_fault(path: Path, *, uki: bool) -> str | None:
+    """Why a file is no program for firmware, or no unified kernel image. Raises OSError."""
+    with path.open("rb") as file:
+        size, read = file.seek(0, os.SEEK_END), partial(_pread, file.fileno())
+        try:
+            if uki:
+                read_uki(read, size)
+            else:
+                read_pe(read, size)
+        except FormatError as fault:
+            return str(fault)
+    return None
+
+
+def _pread(descriptor: int, offset: int, length: int) -> bytes:
+    return os.pread(descriptor, length, offset)
+
+
+def _file_system_fault(path: Path) -> str | None:
+    """Why a file is no image of a file system. Raises DeviceError."""
+    with closing(FileDevice.open(path)) as device:
+        if probe_gpt(device):
+            return "it begins with a partition table"
+        return None if scan_superblocks(device).found else "none that is known here begins it"
 
 
 def _hash_bytes(data_bytes: int) -> int:

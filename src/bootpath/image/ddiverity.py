@@ -16,7 +16,7 @@ from bootpath.formats.repart import RepartDefinition
 from bootpath.image.ddiidentity import verity_salt, verity_uuid
 from bootpath.image.ddiparts import SigningKey
 from bootpath.image.rootsignature import certificate_fingerprint, sign_root_hash
-from bootpath.image.verityvolume import format_volume
+from bootpath.image.verityformat import format_volume
 
 SIGNATURE_BYTES = 16 << 10
 """What systemd-repart gives a signature partition."""

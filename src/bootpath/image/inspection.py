@@ -157,6 +157,9 @@ def inspect_disk(
     if discovery.places:
         live = _inspect_live(disk, contents, discovery, password or request.password)
         return replace(live, problems=(*live.problems, *_demands(live, request)))
+    if not disk.size_bytes:
+        empty = FormatError("has", where=disk.identity.name, found="0 bytes", expected="at least one block of 512")
+        return _inspect_nothing(disk, contents, discovery, choice, str(empty))
     if not choice.candidates:
         live = _inspect_live(disk, contents, discovery, password or request.password)
         faults = [str(fault) for node in contents.nodes() for fault in node.faults if fault is not discovery.gpt_fault]
@@ -172,7 +175,9 @@ def inspect_disk(
     faults = [
         f"{node.path}: {node.fault}" if node.path else str(node.fault)
         for node in contents.nodes()
-        if node.fault is not None and not any(str(node.fault) in problem for problem in problems)
+        if node.fault is not None
+        and not any(str(node.fault) in problem for problem in problems)
+        and not (node.refusal is not None and node.partition is not None)  # the table's own warnings have it
     ]
     return Inspection(
         name=disk.identity.name,
@@ -186,6 +191,23 @@ def inspect_disk(
         problems=tuple(problems),
         choice=choice,
         checked=tuple(checked),
+    )
+
+
+def _inspect_nothing(
+    disk: Device, contents: Contents, discovery: Discovery, choice: RootChoice, problem: str
+) -> Inspection:
+    return Inspection(
+        name=disk.identity.name,
+        size_bytes=disk.size_bytes,
+        contents=contents,
+        discovery=discovery,
+        place=None,
+        file_system=None,
+        locked=False,
+        warnings=(),
+        problems=(problem,),
+        choice=choice,
     )
 
 

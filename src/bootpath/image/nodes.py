@@ -119,6 +119,11 @@ class Node:
         return "/".join(steps[: -1 if self.partition is not None else -2])
 
     @property
+    def end_bytes(self) -> int:
+        """Where a run of the node above ends."""
+        return (self.offset_bytes or 0) + self.size_bytes
+
+    @property
     def flags(self) -> tuple[str, ...]:
         """The specification's names of its partition flags."""
         return () if self.partition is None else flag_names(self.partition.flags)

@@ -127,6 +127,15 @@ def certificate_fingerprint(certificate: bytes) -> bytes:
     return _fingerprint(_only(certificate))
 
 
+def check_certificates(data: bytes, where: str) -> None:
+    """Raise Error when a file does not hold certificates (PEM or DER), or a library is missing."""
+    _require_cryptography()
+    try:
+        list(_certificates(data))
+    except SignatureError as fault:  # nothing was judged
+        raise Error("holds no certificate", where=where, expected="X.509, as PEM or DER") from fault
+
+
 def signed_text(root_hash: bytes) -> bytes:
     """What is signed for a root hash."""
     return root_hash.hex().encode()

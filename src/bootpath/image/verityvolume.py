@@ -1,34 +1,27 @@
 """A verity volume: data, hash area and parity, in several places or in one, with a superblock or described by hand.
 
-The superblock is written last, so that an interrupted format leaves nothing that looks finished; what there was before
-at its place is wiped first.
-
-Source: veritysetup(8).
+`image.verityformat` makes one. Source: veritysetup(8).
 """
 
 from __future__ import annotations
 
-import errno
 import os
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from uuid import UUID
 
-from bootpath.block import FileDevice
 from bootpath.block.verity import Verity, VerityOptions
 from bootpath.block.verityrepair import ParityArea
-from bootpath.core import Device, DeviceError, FormatError, read_bytes
+from bootpath.core import Device, FormatError, read_bytes
 from bootpath.formats.verity import (
     SUPERBLOCK_BYTES,
     VerityParameters,
     VeritySuperblock,
-    pack_verity_superblock,
+    check_block_size,
     parse_root_hash,
     parse_verity_superblock,
     tree_start,
 )
-from bootpath.image.verityparity import FecArea, build_parity, fec_area
-from bootpath.image.veritytree import Mismatch, Progress, build_tree, check_tree
+from bootpath.image.verityparity import FecArea, fec_area
+from bootpath.image.veritytree import Mismatch, Progress, check_tree
 
 _READ_BYTES = 1 << 20
 
@@ -70,10 +63,14 @@ def read_hash_area(hashes: Device, offset: int = 0) -> HashArea:
 
 def data_blocks_of(data_bytes: int, block_size: int, *, limit: int | None = None) -> int:
     """Data blocks of a device of that size, or `limit` when that is less. Raises FormatError when there are none."""
+    check_block_size("data_block_size", block_size)
     blocks = data_bytes // block_size if limit is None else limit
     if not 0 < blocks * block_size <= data_bytes:
         raise FormatError(
-            "data blocks are", where="verity", found=blocks, expected=f"1 to {data_bytes // block_size} in the data"
+            "data blocks are",
+            where="verity",
+            found=blocks,
+            expected=f"1 to {data_bytes // block_size}: the data has {data_bytes} bytes",
         )
     return blocks
 
@@ -85,131 +82,6 @@ class FecPlace:
     path: str | os.PathLike[str]
     offset: int = 0
     roots: int = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Formatted:
-    """What `format_volume` has made."""
-
-    root_hash: bytes
-    area: HashArea
-    fec: FecArea | None
-
-
-def format_volume(
-    data_path: str | os.PathLike[str],
-    hash_path: str | os.PathLike[str],
-    parameters: VerityParameters,
-    *,
-    uuid: UUID | None,
-    offset: int = 0,
-    fec: FecPlace | None = None,
-    progress: Progress | None = None,
-) -> Formatted:
-    """Write the hash area of the data, and its parity. Without a `uuid` there is no superblock.
-
-    The files are made, or made longer, when they have to be. Raises DeviceError (EINVAL when an area would lie in
-    another), FormatError, OSError.
-    """
-    superblock = None if uuid is None else VeritySuperblock(parameters, uuid)
-    area = HashArea(parameters, offset, superblock)
-    with ExitStack() as stack:
-        data = FileDevice.open(data_path)
-        stack.callback(data.close)
-        in_data = _Area(data_path, "data", 0, parameters.data_bytes)
-        in_hashes = _Area(hash_path, "hash", offset, area.end_bytes)
-        in_hashes.refuse_overlap(in_data)
-        if fec is not None:
-            # Nothing is written before it is known that everything fits together.
-            on_hashes = _same(fec.path, hash_path)
-            shape = _fec_area(area, max(_size(hash_path), area.end_bytes), fec, on_hash_device=on_hashes)
-            in_fec = _Area(fec.path, "fec", shape.offset, shape.offset + shape.shape.parity_bytes)
-            in_fec.refuse_overlap(in_data)
-            in_fec.refuse_overlap(in_hashes)
-        hashes = _grown(hash_path, area.end_bytes, stack)
-        if superblock is not None:
-            hashes.write(offset, bytes(SUPERBLOCK_BYTES))
-        root_hash = build_tree(data, hashes, parameters, start_block=area.start_block, progress=progress)
-        if superblock is not None:
-            hashes.flush()
-            hashes.write(offset, pack_verity_superblock(superblock))
-        hashes.flush()
-        if fec is None:
-            return Formatted(root_hash, area, None)
-        target = _grown(fec.path, in_fec.end, stack)
-        build_parity(
-            data,
-            hashes,
-            target,
-            shape.shape,
-            data_blocks=parameters.data_blocks,
-            start_block=area.start_block,
-            offset_bytes=shape.offset,
-        )
-        target.flush()
-    return Formatted(root_hash, area, shape)
-
-
-def _fec_area(area: HashArea, hash_bytes: int, place: FecPlace, *, on_hash_device: bool) -> FecArea:
-    return fec_area(
-        area.parameters,
-        start_block=area.start_block,
-        hash_bytes=hash_bytes,
-        on_hash_device=on_hash_device,
-        offset=place.offset,
-        roots=place.roots,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Area:
-    """A range of a file that something is to be written to, or read from."""
-
-    path: str | os.PathLike[str]
-    name: str
-    start: int
-    end: int
-
-    def refuse_overlap(self, other: _Area) -> None:
-        """Raise DeviceError (EINVAL) when the two lie in each other."""
-        if _same(self.path, other.path) and self.start < other.end and other.start < self.end:
-            raise DeviceError(
-                f"the {self.name} area lies in the {other.name}: it begins at byte",
-                errno=errno.EINVAL,
-                where=str(self.path),
-                found=self.start,
-                expected=f"{other.end} or more",
-                hint=f"give --{self.name}-offset, or another file",
-            )
-
-
-def _same(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
-    """Whether two names are one file, now or when they are made."""
-    try:
-        return os.path.samefile(path, other)
-    except OSError:
-        return os.path.realpath(path) == os.path.realpath(other)
-
-
-def _size(path: str | os.PathLike[str]) -> int:
-    """Of a file or block device; 0 for what does not exist."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return 0
-    try:
-        return os.lseek(fd, 0, os.SEEK_END)
-    finally:
-        os.close(fd)
-
-
-def _grown(path: str | os.PathLike[str], end: int, stack: ExitStack) -> FileDevice:
-    """The file, made when there is none, and at least that long. A device that is too short refuses to grow."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    stack.callback(os.close, fd)
-    if os.lseek(fd, 0, os.SEEK_END) < end:
-        os.ftruncate(fd, end)
-    return FileDevice(fd, writable=True, owns=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,9 +143,21 @@ class Volume:
             self.parity.device.close()
 
 
+def parity_area(area: HashArea, hash_bytes: int, place: FecPlace, *, on_hash_device: bool) -> FecArea:
+    """Where the parity of a volume is whose hashes are on a device of that size. Raises FormatError."""
+    return fec_area(
+        area.parameters,
+        start_block=area.start_block,
+        hash_bytes=hash_bytes,
+        on_hash_device=on_hash_device,
+        offset=place.offset,
+        roots=place.roots,
+    )
+
+
 def open_parity(device: Device, area: HashArea, hashes: Device, place: FecPlace, *, on_hash_device: bool) -> ParityArea:
     """The parity on a device, as large as `format_volume` would have made it. Raises FormatError."""
-    found = _fec_area(area, hashes.size_bytes, place, on_hash_device=on_hash_device)
+    found = parity_area(area, hashes.size_bytes, place, on_hash_device=on_hash_device)
     return ParityArea(device, found.shape, found.offset)
 
 

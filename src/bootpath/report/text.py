@@ -31,7 +31,11 @@ def gpt_heading(gpt: Gpt) -> list[str]:
     lines = [f"GPT  disk {gpt.disk_guid}, blocks of {gpt.block_bytes}: {gpt.verdict.value}"]
     if gpt.primary_fault is not None or gpt.backup_fault is not None:
         lines += [f"  {fault}" for fault in (gpt.primary_fault, gpt.backup_fault) if fault is not None]
-        lines.append(f"  {gpt.verdict.advice}")
+        if not gpt.missing_bytes:
+            lines.append(f"  {gpt.verdict.advice}")
+    if gpt.missing_bytes:
+        missing = format_bytes(gpt.missing_bytes)
+        lines.append(f"  The disk was cut short: at least {missing} are missing at its end. Get all of it first.")
     return lines
 
 

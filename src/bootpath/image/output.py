@@ -1,0 +1,138 @@
+"""Results in files: each appears whole under its name, or not at all.
+
+What is written goes to a file beside the final one, which takes the name when it is complete; whoever fails or is
+interrupted leaves the old file as it was. A name may also be that of a symbolic link, whose target is then replaced and
+not the link, or of something that takes bytes (a pipe, a terminal, /dev/null, /dev/stdout): that is never replaced, but
+given the whole content at the end. A directory and a block device are refused: a disk is written by who says so.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from bootpath.core import Error
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What only a write meets, so that it is the output's even when the system call does not say which file it was."""
+
+
+@contextmanager
+def atomic_output(path: Path) -> Iterator[Path]:
+    """A temporary file that becomes `path` when the block ends well, and is removed when it does not.
+
+    Raises Error when it cannot be written there, is a directory or a block device; what the block raises otherwise.
+    """
+    final = _final(path)
+    temporary = _beside(path, final.parent if final is not None else Path(tempfile.gettempdir()))
+    try:
+        _create(temporary, path)
+        yield temporary
+        if final is not None:
+            os.replace(temporary, final)
+        else:
+            _pour(temporary, path)
+    except BrokenPipeError:
+        raise  # who reads has gone: that is no fault of the file's
+    except OSError as fault:
+        if fault.filename == str(temporary) or (fault.filename is None and fault.errno in _FULL):
+            raise _refusal(path, fault) from fault
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """A temporary directory that becomes `path` when the block ends well, and is removed when it does not.
+
+    `path` is new, or an empty directory. Raises Error when it is not, or cannot be written there.
+    """
+    try:
+        with scratch_directory(path.parent, path.name) as temporary:
+            temporary.chmod(0o777 & ~_umask())
+            yield temporary
+            temporary.rename(path)
+    except OSError as fault:
+        raise _refusal(path, fault) from fault
+
+
+@contextmanager
+def scratch_directory(parent: Path, name: str) -> Iterator[Path]:
+    """A directory in `parent` for the time of the block, for our eyes only; `name` says what for. Raises OSError."""
+    temporary = _beside(Path(name), parent)
+    try:
+        temporary.mkdir(0o700)
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_whole(files: Iterable[tuple[Path, bytes]]) -> None:
+    """Write several files, none of which takes its name before all are complete. Raises as `atomic_output`."""
+    with ExitStack() as stack:
+        for path, content in files:
+            stack.enter_context(atomic_output(path)).write_bytes(content)
+
+
+def check_output(path: Path) -> None:
+    """Raise what `atomic_output` would: before hours of work whose result has nowhere to go."""
+    final = _final(path)
+    if final is not None and not os.access(final.parent, os.W_OK | os.X_OK):
+        code = errno.EACCES if final.parent.is_dir() else errno.ENOENT
+        if code == errno.EACCES and os.statvfs(final.parent).f_flag & os.ST_RDONLY:
+            code = errno.EROFS
+        raise _refusal(path, OSError(code, os.strerror(code)))
+
+
+def _final(path: Path) -> Path | None:
+    """What is to be replaced, links followed; None for what takes bytes and keeps its name. Raises Error."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return Path(os.path.realpath(path)) if path.is_symlink() else path
+    except OSError as fault:
+        raise _refusal(path, fault) from fault
+    if stat.S_ISDIR(mode):
+        raise Error("is a directory", where=str(path), expected="the name of a file to write")
+    if stat.S_ISBLK(mode):
+        raise Error(
+            "is a block device", where=str(path), expected="a file", hint="write a file, and copy that to the device"
+        )
+    if stat.S_ISREG(mode):
+        return Path(os.path.realpath(path)) if path.is_symlink() else path
+    return None
+
+
+def _beside(path: Path, directory: Path) -> Path:
+    """A name that is nobody's. It is known before there is a file, so that no interruption leaves one behind."""
+    return directory / f".{path.name}.{secrets.token_hex(6)}.partial"
+
+
+def _create(temporary: Path, path: Path) -> None:
+    try:
+        os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+    except OSError as fault:
+        raise _refusal(path, fault) from fault
+
+
+def _umask() -> int:
+    umask = os.umask(0)  # it can only be asked for by setting it
+    os.umask(umask)
+    return umask
+
+
+def _pour(content: Path, path: Path) -> None:
+    with content.open("rb") as source, path.open("wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
+
+
+def _refusal(path: Path, fault: OSError) -> Error:
+    return Error(f"cannot write there: {fault.strerror}", where=str(path))

@@ -1,0 +1,312 @@
+"""The command line in rough hands: interrupted, terminated, without stdout, onto full disks and odd files.
+
+One line on stderr, the documented exit code, and nothing half-written; never a traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.support.ddi import make_file_system
+from tests.support.tools import missing, tool
+
+MIB = 1 << 20
+BIG = 4096 * MIB
+
+
+def bootpath(
+    *arguments: str | Path, cwd: Path, environment: Mapping[str, str] | None = None, stdout: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bootpath", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if stdout is None else stdout,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="surrogateescape",
+        check=False,
+    )
+
+
+def one_line(done: subprocess.CompletedProcess[str], code: int = 1) -> str:
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
+    assert done.stderr.startswith("bootpath: ")
+    return done.stderr
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A directory with a small disk, a table over it, and a tree."""
+    tool("mke2fs")
+    (tmp_path / "work").mkdir()
+    work = tmp_path / "work"
+    (work / "disk.img").write_bytes(make_file_system(tmp_path))
+    (work / "t.table").write_text("0 2048 linear disk.img 0\n")
+    (work / "tree").mkdir()
+    (work / "tree/file").write_bytes(Random(1).randbytes(3 * MIB))
+    return work
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    path = tmp_path / "small"
+    path.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "none", path], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        missing("the right to mount a tmpfs")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", path], check=True)
+
+
+# Output that cannot be
+
+
+@pytest.mark.parametrize("words", ["inspect disk.img", "inspect --json disk.img", "dm table t.table"])
+def test_stdout_is_full_or_closed(words: str, place: Path) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        error = one_line(bootpath(*words.split(), cwd=place, stdout=full))
+    finally:
+        os.close(full)
+    assert "standard output: cannot be written: No space left on device" in error
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "bootpath", *words.split()]
+    done = subprocess.run(command, cwd=place, stderr=subprocess.PIPE, text=True, check=False)
+    assert "standard output: is closed" in one_line(done)
+
+
+def test_dm_read_without_stdout(place: Path) -> None:
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "bootpath", "dm", "read", "--table", "t.table"]
+    done = subprocess.run(command, cwd=place, stderr=subprocess.PIPE, text=True, check=False)
+    assert "standard output: is closed" in one_line(done)
+
+
+def test_stderr_is_closed(place: Path) -> None:
+    """What is meant for people never lands among the results."""
+    command = ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-m", "bootpath", "inspect", "none.img"]
+    done = subprocess.run(command, cwd=place, stdout=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_nobody_reads(unbuffered: str, place: Path) -> None:
+    """Unbuffered, one system call may say that it wrote a part, and only the next that nobody reads."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    command = [sys.executable, "-m", "bootpath", "dm", "read", "--table", "t.table"]
+    with subprocess.Popen(
+        command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"PYTHONIOENCODING": "latin-1:strict"},
+        {"PYTHONIOENCODING": "utf-8:strict"},
+    ],
+)
+def test_what_a_terminal_cannot_show(environment: dict[str, str], place: Path) -> None:
+    name = os.fsdecode(b"odd-\xff\xc3.img")
+    (place / "disk.img").rename(place / name)
+    done = bootpath("inspect", name, cwd=place, environment=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Verdict: the whole disk would be the root" in done.stdout
+    done = bootpath("inspect", "--json", name, cwd=place, environment=environment)
+    assert json.loads(done.stdout)["disk"] == name
+    assert "none-" in one_line(bootpath("inspect", f"none-{name}", cwd=place, environment=environment))
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["dm", "read", "--table", "t.table", "-o", "{}/out"], "out"),
+        (["image", "build", "tree", "-o", "{}/out"], None),
+        (["verity", "format", "disk.img", "{}/out", "--data-block-size", "512", "--hash-block-size", "512"], "out"),
+        (["verity", "format", "disk.img", "new", "--fec-device", "{}/out", "--fec-roots", "24"], None),
+    ],
+)
+def test_the_disk_is_full(words: list[str], name: str | None, place: Path, small: Path) -> None:
+    if words[0] == "image":
+        tool("mkfs.erofs")
+    (place / "disk.img").write_bytes(Random(2).randbytes(8 * MIB))
+    before = sorted(os.listdir(place))
+    error = one_line(bootpath(*(word.format(small) for word in words), cwd=place))
+    assert "No space left on device" in error
+    assert name is None or f"{small}/{name}: " in error
+    assert os.listdir(small) == []
+    assert sorted(os.listdir(place)) == before
+
+
+# Output over what is there
+
+
+def test_what_is_no_file_is_never_replaced(place: Path) -> None:
+    """An image that is sent to /dev/null once took its place."""
+    tool("mkfs.erofs")
+    os.mkfifo(place / "pipe")
+    for words in (["image", "build", "tree"], ["dm", "read", "--table", "t.table"]):
+        assert bootpath(*words, "-o", os.devnull, cwd=place).returncode == 0
+        assert Path(os.devnull).is_char_device()
+        with subprocess.Popen(["wc", "-c", place / "pipe"], stdout=subprocess.PIPE, text=True) as reader:
+            assert bootpath(*words, "-o", "pipe", cwd=place).returncode == 0
+            assert int(reader.communicate()[0].split()[0]) >= MIB
+        assert (place / "pipe").is_fifo()
+        assert "is a directory" in one_line(bootpath(*words, "-o", "tree", cwd=place))
+    assert "so none can be beside it" in one_line(
+        bootpath("image", "build", "tree", "-o", "pipe", "--split", cwd=place)
+    )
+
+
+def test_the_root_hash_has_a_place_before_anything_is_hashed(place: Path) -> None:
+    words = ["verity", "format", "disk.img", "hashes", "--root-hash-file"]
+    assert "none/root: cannot write there" in one_line(bootpath(*words, "none/root", cwd=place))
+    assert "is a directory" in one_line(bootpath(*words, "tree", cwd=place))
+    assert not (place / "hashes").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["disk.img", "h", "--data-block-size", "0"], "data_block_size is 0"),
+        (["disk.img", "h", "--hash-offset", str((1 << 63) + 512)], "h: would end at byte"),
+        (["disk.img", os.devnull], "is a character device, expected a regular file or a block device"),
+        (["disk.img", "tree"], "tree: cannot be written: Is a directory"),
+        (["disk.img", "https://127.0.0.1/h"], "cannot be written, expected a file or a block device"),
+        (["tree", "h"], "tree: is a directory, expected a regular file or a block device"),
+        (["empty", "h"], "data blocks are 0"),
+    ],
+)
+def test_verity_format_refuses(words: list[str], message: str, place: Path) -> None:
+    (place / "empty").touch()
+    before = sorted(os.listdir(place))
+    assert message in one_line(bootpath("verity", "format", *words, cwd=place))
+    assert sorted(os.listdir(place)) == before
+
+
+def test_signing_writes_all_or_nothing(place: Path) -> None:
+    command = [tool("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    subprocess.run(
+        [*command, "-subj", "/CN=me", "-keyout", "k", "-out", "c"], cwd=place, capture_output=True, check=True
+    )
+    words = ["verity", "sign", "00" * 32, "--certificate", "c", "-o", "sig", "--json-partition"]
+    assert "none/part: cannot write there" in one_line(bootpath(*words, "none/part", "--key", "k", cwd=place))
+    assert not (place / "sig").exists()
+    # a key that is none is no verdict
+    assert "the key cannot be read" in one_line(bootpath(*words, "part", "--key", "c", cwd=place))
+    assert not (place / "sig").exists()
+    error = one_line(bootpath("inspect", "--certificate", "k", "disk.img", cwd=place))
+    assert error == "bootpath: k: holds no certificate, expected X.509, as PEM or DER\n"
+
+
+# Ended early
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["verity", "format", "big.img", "new.hash", "--fec-device", "new.fec"],
+        ["dm", "read", "--table", "big.table", "-o", "new.out"],
+        ["image", "build", "big.img", "-o", "new.img", "--verity"],
+    ],
+)
+def test_ended_early(words: list[str], number: signal.Signals, code: int, place: Path) -> None:
+    os.truncate(place / "disk.img", 8 * MIB)
+    (place / "big.img").touch()
+    os.truncate(place / "big.img", BIG)
+    (place / "big.table").write_text(f"0 {BIG // 512} linear big.img 0\n")
+    before = sorted(os.listdir(place))
+    command = [sys.executable, "-m", "bootpath", *words]
+    with subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while sorted(os.listdir(place)) == before and process.poll() is None:
+            time.sleep(0.01)  # until it has begun to write
+        process.send_signal(number)
+        _, errors = process.communicate()
+    said = "interrupted" if number is signal.SIGINT else f"terminated by {number.name}"
+    assert (process.returncode, errors) == (code, f"bootpath: {said}\n")
+    assert sorted(os.listdir(place)) == before
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["inspect", "--jsn", "disk.img"],
+            "bootpath inspect: error: unrecognized arguments: --jsn; did you mean --json?",
+        ),
+        (
+            ["dm", "table", "--normalize", "t.table"],
+            "bootpath dm table: error: unrecognized arguments: --normalize; did",
+        ),
+        (["verity", "dump", "a", "b", "c"], "bootpath verity dump: error: unrecognized arguments: b c\n"),
+        (["inspect", "--picture", "x.jpg", "disk.img"], "expected a name that ends in .png or .svg"),
+        (["dm", "table", "--picture", "x.jpg", "t.table"], "expected a name that ends in .png or .svg"),
+        (["verity", "verify", "a", "b", "00", "--root-hash-file", "c"], "or --root-hash-file, not both"),
+    ],
+)
+def test_usage(words: list[str], message: str, place: Path) -> None:
+    done = bootpath(*words, cwd=place)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+# Images that are none, or not all there
+
+
+def test_an_image_cut_short(tmp_path: Path) -> None:
+    from tests.support.ddi import Signer, make_disk, protect
+
+    volume = protect(tmp_path, make_file_system(tmp_path), Signer.make(tmp_path))
+    disk = make_disk(tmp_path / "whole.img", volume.parts("os_1"))
+    os.truncate(disk.path, disk.offsets[2])
+    done = bootpath("inspect", disk.path, cwd=tmp_path)
+    assert done.returncode == 3
+    assert "The disk was cut short: at least" in done.stdout
+    assert "Write the backup copy anew" not in done.stdout  # it would make it worse
+    assert done.stdout.count("partition 2 (LBA") == 1
+
+
+def test_what_is_no_disk(place: Path) -> None:
+    os.mkfifo(place / "pipe")
+    for name, kind in {"tree": "a directory", "pipe": "a pipe", os.devnull: "a character device"}.items():
+        error = one_line(bootpath("inspect", name, cwd=place))
+        assert f"{name}: is {kind}, expected a regular file or a block device" in error
+    (place / "tiny").write_bytes(bytes(511))
+    done = bootpath("inspect", "tiny", cwd=place)
+    assert (done.returncode, "tiny: has 0 bytes, expected at least one block" in done.stdout) == (3, True)
+
+
+def test_what_is_no_program_is_doubted(place: Path) -> None:
+    tool("mkfs.erofs")
+    done = bootpath("image", "build", "tree", "-o", "os.img", "--uki", "t.table", "--loader", "t.table", cwd=place)
+    assert done.returncode == 0
+    assert "warning: t.table is no unified kernel image: " in done.stderr
+    assert "warning: t.table is no program for firmware: " in done.stderr
+    done = bootpath("image", "build", "os.img", "-o", "twice.img", cwd=place)
+    assert done.stderr == "bootpath: warning: os.img is no image of a file system: it begins with a partition table\n"
