@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 from reprlib import repr as brief
 
-from bootpath.boot.placement import COMMAND_LINE_BYTES
+from bootpath.boot.placement import join_words
 from bootpath.boot.rootwords import RootWords, parse_root_words
 from bootpath.core.errors import BootError, FormatError
 from bootpath.formats.appendroot import (
@@ -142,10 +142,7 @@ def decide_words(
 
 def line_of(words: Iterable[Word]) -> str:
     """The whole command line. Raises BootError when it is longer than Linux takes."""
-    line = " ".join(word.text for word in words)
-    if len(line) >= COMMAND_LINE_BYTES:
-        raise BootError("the kernel's command line has", found=f"{len(line)} bytes", expected=f"< {COMMAND_LINE_BYTES}")
-    return line
+    return join_words(word.text for word in words)
 
 
 def read_words(words: Iterable[Word]) -> RootWords:

@@ -21,7 +21,7 @@ from bootpath.boot.guest.events import MARK, Event, parse_event
 from bootpath.boot.guest.settings import Settings
 from bootpath.boot.loader import LINUX, Handover, Preload, load
 from bootpath.boot.machinerun import LOGIN, Heard, MachineRun, heard_events
-from bootpath.boot.placement import COMMAND_LINE_BYTES, Placement, make_blob, place
+from bootpath.boot.placement import Placement, join_words, make_blob, place
 from bootpath.boot.rootfs import ROOTFS
 from bootpath.boot.watching import MIB, Remaining, WatchedMachine
 from bootpath.core import BootError
@@ -76,7 +76,7 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
         """Plug the disk in later, if it is to come later."""
         delay = self.setup.disk_delay_seconds
         if delay:
-            timer = threading.Timer(delay, self._plug_quietly)
+            timer = threading.Timer(delay, self._plug_late)
             timer.daemon = True
             opened.callback(timer.cancel)
             timer.start()
@@ -84,6 +84,8 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
     def prepare(self, directory: Path) -> MachineConfig:
         """Load, and write what QEMU reads to `directory`: kernel, initramfs, and the blob with the preload."""
         setup = self.setup
+        if setup.appears is not None:
+            FileDevice.open(setup.appears).close()  # what is missing is told now, and not when it is plugged in
         files = () if setup.kernel is not None and setup.initrd is not None else LINUX
         with closing(FileDevice.open(self.disk)) as device:
             handover = load(
@@ -99,7 +101,7 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
         initrd = setup.initrd or _write(directory / "initfs", handover.boot_files[1])
         placement, blobs, words = self._place(handover, initrd.stat().st_size, directory)
         self.run.placement = placement
-        command_line = " ".join(
+        command_line = join_words(
             (
                 *(("console=tty0",) if setup.display is not Display.NONE else ()),
                 *("console=ttyS0", "quiet", "panic=-1", placement.word),
@@ -108,10 +110,6 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
                 *setup.command_line.split(),
             )
         )
-        if len(command_line) >= COMMAND_LINE_BYTES:
-            raise BootError(
-                "the kernel's command line has", found=f"{len(command_line)} bytes", expected=f"< {COMMAND_LINE_BYTES}"
-            )
         there = setup.disk_delay_seconds == 0
         return MachineConfig(
             memory_bytes=placement.memory_bytes,
@@ -155,9 +153,12 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
         self.machine.attach(disk)
         self.timeline.note(MACHINE, "disk plugged in", str(disk.source))
 
-    def _plug_quietly(self) -> None:
-        with suppress(MachineError):  # the machine has ended meanwhile
+    def _plug_late(self) -> None:
+        try:
             self.plug()
+        except MachineError as fault:
+            if self.machine.running:  # else there is nothing left to plug it into
+                self.timeline.note(MACHINE, "disk not plugged in", fault.what)
 
     def ended_by(self, said: str) -> NoReturn:
         """See `WatchedMachine.ended_by`."""

@@ -13,6 +13,7 @@ lies at 4 GiB. Linux maps persistent memory in sections of 2 MiB (MEMREMAP_COMPA
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from bootpath.boot.guest.settings import MAP_ADDR, MAP_SIZE
@@ -32,6 +33,14 @@ FIRMWARE_ROOM_BYTES = 32 * MIB
 COMMAND_LINE_BYTES = 2048
 """Linux's COMMAND_LINE_SIZE on x86, with the NUL."""
 _MAP_WORD_BYTES = 512
+
+
+def join_words(words: Iterable[str]) -> str:
+    """The kernel's command line. Raises BootError when it is longer than Linux takes."""
+    line = " ".join(words)
+    if len(line) >= COMMAND_LINE_BYTES:
+        raise BootError("the kernel's command line has", found=f"{len(line)} bytes", expected=f"< {COMMAND_LINE_BYTES}")
+    return line
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -144,7 +144,7 @@ class WatchedMachine(ABC, Generic[SetupT, RunT]):
         except MachineError as fault:
             if self.machine.running:
                 raise
-            raise BootError("the machine ended", where=self.where(), hint=str(fault)) from fault
+            raise BootError("the machine ended", where=self.where(), hint=_ending(fault)) from fault
         if match["wanted"] is None:
             self.ended_by(match["end"].strip())
         return match
@@ -184,10 +184,8 @@ class WatchedMachine(ABC, Generic[SetupT, RunT]):
                     expected = f"/{until}/" if late else None
                     run.failure = BootError(what, where=self.where(), expected=expected, hint=_last(fault.console))
                 finally:
-                    if screenshot is not None and self.machine.running:
-                        with suppress(MachineError):
-                            self.machine.screendump(screenshot)
-                            run.screenshot = screenshot
+                    if screenshot is not None:
+                        self._take_picture(screenshot)
                     self.finish()
         except MachineError:
             raise
@@ -195,6 +193,21 @@ class WatchedMachine(ABC, Generic[SetupT, RunT]):
             run.failure = fault
             run.steps = run.steps or self.timeline.steps
         return run
+
+    def _take_picture(self, path: Path) -> None:
+        """The screen as it is now. That there is none is told on the timeline: it changes nothing of the boot."""
+        try:
+            self.machine.screendump(path)
+        except MachineError as fault:
+            self.timeline.note(self.where(), "no screenshot", fault.what if self.machine.running else "it has ended")
+        else:
+            self.run.screenshot = path
+
+
+def _ending(fault: MachineError) -> str:
+    """How QEMU ended, and what was said last."""
+    said = fault.diagnostics.splitlines() or [f"QEMU's exit code is {fault.exit_code}"]
+    return f"{said[-1]}; {_last(fault.console)}"
 
 
 def _last(lines: Sequence[str]) -> str:

@@ -161,6 +161,7 @@ def run(options: argparse.Namespace) -> int:
     if wrong is None and options.firmware is not None:
         wrong = firmware_or_live_contradiction(options)
         if wrong is None:
+            FileDevice.open(options.disk).close()  # what is no disk is told before a machine is made
             return run_firmware(options)
     if wrong is None:
         with closing(open_device(options.disk)) as looked_at:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bootpath.vm import Display, Interface
 
 DEFAULT_MEMORY = "512MiB"
+_MIB = 1 << 20
 _LEAVE = b"\x1d"  # Ctrl-]
 _TOGETHER = "--kernel and --initrd go together"
 
@@ -31,6 +32,14 @@ def expression(text: str) -> str:
     return text
 
 
+def memory(text: str) -> int:
+    """The memory of a machine, which has whole MiB."""
+    found = size(text)
+    if found < _MIB or found % _MIB:
+        raise argparse.ArgumentTypeError(f"{text!r} is not the memory of a machine: write whole MiB, 1MiB or more")
+    return found
+
+
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
     """``--vm`` and what goes with it."""
     group = parser.add_argument_group("machine")
@@ -39,8 +48,8 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--memory",
-        type=size,
-        default=size(DEFAULT_MEMORY),
+        type=memory,
+        default=memory(DEFAULT_MEMORY),
         metavar="N",
         help=f"memory of the system, beside the preload (default: {DEFAULT_MEMORY})",
     )
@@ -79,6 +88,8 @@ def contradiction(options: argparse.Namespace) -> str | None:
     ):
         if getattr(options, name):
             return f"{text} does not go with --vm"
+    if options.screenshot is not None and not options.screenshot.absolute().parent.is_dir():
+        return f"--screenshot {options.screenshot}: there is no such directory"
     if options.firmware:
         return firmware_contradiction(options)
     if options.record:

@@ -13,7 +13,7 @@ from bootpath.block import FileDevice
 from bootpath.boot import LiveMachine, MachineSetup, Preload, PreloadKind, plan_boot
 from bootpath.boot.guest.settings import Settings, environment_block, parse_settings
 from bootpath.boot.machine import DISK_NAME
-from bootpath.core import BootError
+from bootpath.core import BootError, DeviceError
 from bootpath.formats import parse_handoff
 from bootpath.vm import Display, Interface
 from tests.support.images import MIB, PASSWORD, digest, make_image, make_tree, write
@@ -135,4 +135,10 @@ def test_an_initramfs_that_is_none(tmp_path: Path) -> None:
 def test_a_command_line_that_linux_would_cut(image: Path, tmp_path: Path) -> None:
     setup = replace(MachineSetup(PREFIX), command_line="x" * 2000)
     with pytest.raises(BootError, match="command line has"):
+        LiveMachine(image, setup).prepare(tmp_path)
+
+
+def test_a_disk_that_is_to_appear_has_to_be_there(image: Path, tmp_path: Path) -> None:
+    setup = MachineSetup(PREFIX, disk_delay_seconds=5, appears=tmp_path / "other.img")
+    with pytest.raises(DeviceError, match=r"other\.img: open: No such file"):
         LiveMachine(image, setup).prepare(tmp_path)

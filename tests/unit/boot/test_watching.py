@@ -39,10 +39,13 @@ class Guest:
         match = pattern.search(self.said)
         if match is None:
             self.clock.now += deadline_seconds
-            raise MachineError("no", expected=pattern.pattern, console=self.lines)
+            code = None if self.running else 0
+            raise MachineError("no", expected=pattern.pattern, exit_code=code, console=self.lines)
         return match
 
     def screendump(self, path: Path) -> None:
+        if not path.parent.is_dir():
+            raise MachineError("refused")
         path.write_bytes(b"png")
 
 
@@ -113,7 +116,15 @@ def test_what_fails_after_the_end_is_no_timeout_of_the_boot() -> None:
 
 def test_a_machine_that_ends() -> None:
     run = watched("", running=False).boot(timeout_seconds=3)
-    assert str(run.failure).startswith("loader: the machine ended")
+    assert str(run.failure) == (
+        "loader: the machine ended; QEMU's exit code is 0; its last line: it waits for the root"
+    )
+
+
+def test_a_picture_that_cannot_be_taken_is_told() -> None:
+    run = watched("login: ").boot(screenshot=Path("/no/such/directory/s.png"))
+    assert (run.failure, run.screenshot) == (None, None)
+    assert [(step.what, step.detail) for step in run.steps][1:] == [("no screenshot", "refused")]
 
 
 def test_what_the_console_says_when_a_boot_is_over() -> None:
