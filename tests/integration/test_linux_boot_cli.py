@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from bootpath.boot.firmwareboot import ServedImage
 from bootpath.cli.main import main
 from tests.support.ddi import Disk, Signer
 from tests.support.images import make_image
@@ -145,6 +146,17 @@ def test_a_live_disk_is_still_a_live_disk(tmp_path: Path, capsys: pytest.Capture
     assert "--kernel and --initrd go together" in capsys.readouterr().err
     assert dry_run(image) == 3
     assert "a RedoxFS" in capsys.readouterr().out
+
+
+def test_a_disk_that_is_served(system: tuple[Disk, Signer], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with ServedImage(system[0].path, tmp_path / "os.sock") as served:
+        assert main(["boot", served.uri, "--dry-run", "--certificate", str(system[1].certificate)]) == 0
+    image = make_image(tmp_path)
+    with ServedImage(image, tmp_path / "live.sock") as served:
+        assert main(["boot", served.uri]) == 0
+        assert "50_rootfs" in capsys.readouterr().out
+        assert main(["boot", served.uri, "--vm"]) == 2
+        assert "is a file or a block device" in capsys.readouterr().err
 
 
 def test_a_disk_that_is_neither(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
-from bootpath.block import FileDevice, Log, Overlay
+from bootpath.block import Log, Overlay, open_device
 from bootpath.boot.diskreads import AreaReads, count_reads, disk_areas, file_system_trace
 from bootpath.boot.watching import MIB, TIMEOUT_SECONDS, WatchedMachine, WatchedRun
 from bootpath.core import BootError, Device, checked
@@ -75,12 +75,12 @@ class FirmwareRun(WatchedRun):
 
 
 class ServedImage:
-    """An image served on `socket` for as long as a `with` lasts, and the log of what was read of it.
+    """The image at `path`, or at an address, served on `socket` for as long as a `with` lasts; the log of its reads.
 
     Entering raises DeviceError (no such image) and MachineError (no such path for a socket).
     """
 
-    def __init__(self, path: Path, socket: Path, *, overlay_bytes: int | None = None) -> None:
+    def __init__(self, path: Path | str, socket: Path, *, overlay_bytes: int | None = None) -> None:
         self.path = path
         self.socket = socket
         self._overlay_bytes = overlay_bytes
@@ -100,7 +100,7 @@ class ServedImage:
                 hint="set TMPDIR to a shorter one",
             )
         with ExitStack() as opened:
-            base = FileDevice.open(self.path)
+            base = open_device(str(self.path))
             opened.callback(base.close)
             # The overlay may not compare what is written with the image: those are reads that no boot makes.
             overlay = Overlay(Log(base, self._hear), max_bytes=self._overlay_bytes, drop_matching=False)

@@ -144,7 +144,7 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
     def physical(self, path: Path | None = None, name: str = DISK_NAME) -> Disk:
         """The physical disk as QEMU has it; an image for its place. Never written to: AHCI has to have a snapshot."""
         ahci = self.setup.interface is Interface.AHCI
-        source = path or self.setup.appears or self.disk
+        source = path or self.setup.appears or Path(self.disk)
         return Disk(name, source, self.setup.interface, read_only=not ahci, snapshot=ahci)
 
     def plug(self, path: Path | None = None, name: str = DISK_NAME) -> None:

@@ -49,6 +49,7 @@ Remaining = Callable[[], float]
 class WatchedMachine(ABC, Generic[SetupT, RunT]):
     """The image `disk`, booted as `setup` says, for as long as a `with` lasts; entering prepares and starts it.
 
+    The disk is a path or, for machines whose disk is served by us, any address that `block.open_device` knows.
     `accelerator`, `binary` and `transcript` are for `vm.QEMU`. Entering raises MachineError (QEMU), and whatever
     preparing raises.
     """
@@ -60,7 +61,7 @@ class WatchedMachine(ABC, Generic[SetupT, RunT]):
 
     def __init__(
         self,
-        disk: Path,
+        disk: Path | str,
         setup: SetupT,
         *,
         accelerator: Accelerator = Accelerator.TCG,

@@ -153,7 +153,7 @@ def run(options: argparse.Namespace) -> int:
     """Rehearse, or boot in a machine; 3 when it does not boot."""
     import time
 
-    from bootpath.block import FileDevice, open_device
+    from bootpath.block import open_device
     from bootpath.boot import Mode, Setup, rehearse
     from bootpath.cli.console import note
 
@@ -161,12 +161,14 @@ def run(options: argparse.Namespace) -> int:
     if wrong is None and options.firmware is not None:
         wrong = firmware_or_live_contradiction(options)
         if wrong is None:
-            FileDevice.open(options.disk).close()  # what is no disk is told before a machine is made
+            open_device(options.disk).close()  # what is no disk is told before a machine is made
             return run_firmware(options)
     if wrong is None:
         with closing(open_device(options.disk)) as looked_at:
             linux = is_linux(options, looked_at)
         wrong = linux_contradiction(options) if linux else live_contradiction(options)
+        if wrong is None and not linux and (options.vm or options.processes) and not Path(options.disk).exists():
+            wrong = "a live disk in a machine, or with --processes, is a file or a block device"
         if wrong is None and linux:
             return run_linux(options)
     if wrong is not None:
@@ -175,7 +177,7 @@ def run(options: argparse.Namespace) -> int:
     password = read_password(options.password_file)
     mode = Mode.CLASSIC if options.classic else Mode.FROM_DISK if options.from_disk else Mode.LIVE
     with ExitStack() as stack:
-        disk = stack.enter_context(closing(FileDevice.open(options.disk)))
+        disk = stack.enter_context(closing(open_device(options.disk)))
         preload = None if mode is Mode.FROM_DISK else _choose_preload(options, disk, password)
         if options.vm:
             assert preload is not None

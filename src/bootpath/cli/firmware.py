@@ -54,7 +54,7 @@ def run_firmware(options: argparse.Namespace) -> int:
         display=display(options),
     )
     with ExitStack() as stack:
-        machine = FirmwareMachine(Path(options.disk), setup, **machine_arguments(options, stack))
+        machine = FirmwareMachine(options.disk, setup, **machine_arguments(options, stack))
         result = machine.boot(**boot_arguments(options))
     if options.record is not None:
         _record(options.record, options.disk, result)

@@ -156,9 +156,7 @@ def run_linux(options: argparse.Namespace) -> int:
     )
     with ExitStack() as stack:
         arguments = machine_arguments(options, stack)
-        run = boot_linux(
-            lambda setup: LinuxMachine(Path(options.disk), setup, **arguments), setup, **boot_arguments(options)
-        )
+        run = boot_linux(lambda setup: LinuxMachine(options.disk, setup, **arguments), setup, **boot_arguments(options))
     if run.boot is not None:
         if options.json:
             emit_json(linux_run_json(options.disk, run))

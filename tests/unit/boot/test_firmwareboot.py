@@ -53,6 +53,18 @@ def test_what_is_read_is_logged_and_what_is_written_stays_in_ram(tmp_path: Path)
     assert not (tmp_path / "disk.sock").exists()
 
 
+def test_an_image_that_somebody_else_serves(tmp_path: Path) -> None:
+    image = tmp_path / "disk.img"
+    image.write_bytes(b"word" * 1024)
+    with (
+        ServedImage(image, tmp_path / "first.sock") as first,
+        ServedImage(first.uri, tmp_path / "second.sock") as second,
+        closing(open_nbd(second.uri)) as client,
+    ):
+        assert b"".join(client.read(0, 4096)) == b"word" * 1024
+        assert [(read.offset, read.length) for read in second.reads] == [(0, 4096)]
+
+
 def test_a_missing_image_is_refused_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(DeviceError), FirmwareMachine(tmp_path / "none.img", FirmwareSetup(Firmware.BIOS)):
         pass
