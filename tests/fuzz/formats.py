@@ -40,6 +40,7 @@ from bootpath.formats import (
     repair_gpt,
 )
 from bootpath.formats.authenticode import hash_pe, parse_signed_pe
+from bootpath.formats.bzimage import find_pvh_entry, parse_bzimage
 from bootpath.formats.imagepolicy import pack_image_policy, parse_image_policy
 from bootpath.formats.overlayfile import (
     DIGEST_BYTES,
@@ -63,6 +64,7 @@ from bootpath.formats.snapshotstore import (
 from bootpath.formats.veritytable import pack_verity_args, parse_verity_args
 from tests.fuzz.entry import Entry
 from tests.support.gptdisk import as_device
+from tests.support.kernels import make_bzimage, make_vmlinux
 
 LOG_KEY = bytes(range(16))
 MAX_CHUNK_BYTES = 1 << 20  # above it, packing is the same and costs memory
@@ -220,6 +222,15 @@ def _signed_pe(data: bytes) -> None:
         assert len(signature.file_digest) == len(hash_pe(data, signed, signature.digest))
 
 
+def _bzimage(data: bytes) -> None:
+    image = parse_bzimage(data)
+    assert image.payload.end <= len(data)
+
+
+def _kernels() -> list[bytes]:
+    return [make_bzimage(b"packed" + (1000).to_bytes(4, "little"), setup_sectors=1)]
+
+
 FORMATS = (
     Entry("image_policy", _image_policy),
     Entry("handoff", _handoff),
@@ -241,4 +252,6 @@ FORMATS = (
     Entry("signed_pe", _signed_pe),
     Entry("overlay_header", _overlay_header),
     Entry("overlay_log", _overlay_log),
+    Entry("bzimage", _bzimage, made=_kernels),
+    Entry("vmlinux", find_pvh_entry, made=lambda: [make_vmlinux(body_bytes=0)], refuses=False),
 )

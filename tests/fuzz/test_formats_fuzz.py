@@ -9,14 +9,14 @@ import pytest
 
 from bootpath import formats
 from bootpath.core.errors import FormatError
-from bootpath.formats import authenticode, imagepolicy, overlayfile, snapshotstore, veritytable
+from bootpath.formats import authenticode, bzimage, imagepolicy, overlayfile, snapshotstore, veritytable
 from tests.fuzz.formats import FORMATS, check_gpt
 from tests.fuzz.mutation import mutate
 from tests.support.gptdisk import get_field, gpt_image, sample_gpt
 
 ROUNDS = 1000
 
-# Every parse_* and read_* of the floor, and the entry that feeds it.
+# Every parse_*, read_* and find_* of the floor, and the entry that feeds it.
 COVERED = {
     "parse_image_policy": "image_policy",
     "parse_handoff": "handoff",
@@ -39,6 +39,8 @@ COVERED = {
     "parse_enclosed": "signed_pe",
     "parse_header": "overlay_header",
     "parse_log": "overlay_log",
+    "parse_bzimage": "bzimage",
+    "find_pvh_entry": "vmlinux",
 }
 
 
@@ -46,12 +48,13 @@ def test_every_parser_is_fuzzed() -> None:
     names = (
         *formats.__all__,
         *vars(authenticode),
+        *vars(bzimage),
         *vars(imagepolicy),
         *vars(overlayfile),
         *vars(snapshotstore),
         *vars(veritytable),
     )
-    parsers = {name for name in names if name.startswith(("parse_", "read_"))}
+    parsers = {name for name in names if name.startswith(("parse_", "read_", "find_"))}
     assert parsers == set(COVERED)
     assert set(COVERED.values()) == {entry.name for entry in FORMATS}
 

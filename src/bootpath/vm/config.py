@@ -92,7 +92,8 @@ class Smbios:
 class MachineConfig:
     """A machine that can be started.
 
-    - `kernel`, `initrd`, `cmdline`: Linux started by QEMU, past the firmware's choice of a boot disk.
+    - `kernel`, `initrd`, `cmdline`: Linux started by QEMU, past the firmware's choice of a boot disk. `unpack_kernel`:
+      under the translator it need not unpack itself (see `kernel`).
     - `firmware`: None for SeaBIOS, a Path for another BIOS image, or Uefi.
     - `hotplug_ports`: empty PCI Express root ports, for virtio disks plugged in later; a detached disk frees its own.
     - `scsi_controller`: put it there even without a SCSI disk, for those plugged in later.
@@ -111,6 +112,7 @@ class MachineConfig:
     kernel: Path | None = None
     initrd: Path | None = None
     cmdline: str = ""
+    unpack_kernel: bool = True
     firmware: Uefi | Path | None = None
     disks: tuple[Disk, ...] = ()
     hotplug_ports: int = 0

@@ -11,9 +11,11 @@ machine's volatile memory loses, not what a real disk's cache would. For that, p
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -26,6 +28,7 @@ from bootpath.vm.console import Console
 from bootpath.vm.disks import SCSI_CONTROLLER, Disk, Interface, disk_device, disk_node
 from bootpath.vm.events import MonitorEvent
 from bootpath.vm.firmware import find_qemu
+from bootpath.vm.kernel import unpacked_kernel
 from bootpath.vm.process import TiedProcess
 from bootpath.vm.screen import screendump
 
@@ -84,11 +87,14 @@ class QEMU:
             pairs = [socket.socketpair() for _ in range(1 + self.config.serial_ports)]
             monitor, *serial = [mine.enter_context(pair[0]) for pair in pairs]
             fds = [theirs.enter_context(pair[1]).fileno() for pair in pairs]
+            kernel = self._unpack_kernel(theirs)
+            config = self.config if kernel is None else replace(self.config, kernel=Path(f"/dev/fd/{kernel}"))
+            inherited = fds if kernel is None else [*fds, kernel]
             self.command = command_line(
-                self.config, binary=binary, accelerator=self.accelerator, qmp_fd=fds[0], serial_fds=fds[1:]
+                config, binary=binary, accelerator=self.accelerator, qmp_fd=fds[0], serial_fds=fds[1:]
             )
             self._started = self._clock()
-            self._process = TiedProcess(self.command, pass_fds=fds)
+            self._process = TiedProcess(self.command, pass_fds=inherited)
             # QEMU has them now; with a copy here, we would never see it hang up.
             theirs.close()
             try:
@@ -256,6 +262,22 @@ class QEMU:
     def send_keys(self, *keys: str) -> None:
         """Press keys together, by their QKeyCode names: ``send_keys("ctrl", "alt", "delete")``."""
         self.execute("send-key", {"keys": [{"type": "qcode", "data": key} for key in keys]})
+
+    def _unpack_kernel(self, stack: contextlib.ExitStack) -> int | None:
+        """A descriptor of the kernel, unpacked, for as long as `stack` is open; None when it unpacks itself."""
+        config = self.config
+        if config.kernel is None or not config.unpack_kernel or self.accelerator is not Accelerator.TCG:
+            return None
+        try:
+            kernel = unpacked_kernel(config.kernel)
+        except OSError:
+            return None  # QEMU says why it cannot be read
+        if kernel is None:
+            return None
+        file = stack.enter_context(os.fdopen(os.memfd_create("kernel"), "wb"))
+        file.write(kernel)
+        file.flush()
+        return file.fileno()
 
     def _free_bus(self, disk: Disk) -> str:
         if disk.name in self._buses:
