@@ -21,7 +21,6 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -32,9 +31,10 @@ from bootpath.formats.region import Region
 from bootpath.formats.superblocks.erofs import EROFS_BYTES, EROFS_OFFSET, ErofsSuperblock, probe_erofs
 from bootpath.fs.readers.codecs import Codec, decompress
 from bootpath.fs.readers.erofsindex import CompressedExtent, CompressedIndex, Storage
-from bootpath.fs.readers.files import FileNode, Kind
+from bootpath.fs.readers.files import FILE_TYPES, FileNode, Kind
+from bootpath.fs.readers.recent import Recent
 from bootpath.fs.readers.source import Source
-from bootpath.fs.readers.treefiles import Child, TreeFiles, check_directory_size
+from bootpath.fs.readers.treefiles import Child, TreeFiles, check_directory, checked_name
 
 _KNOWN = 0x7F
 _UNREADABLE = {0x80: "48bit", 0x100: "metabox"}
@@ -48,15 +48,6 @@ _CODECS = (Codec.LZ4, Codec.MICRO_LZMA, Codec.DEFLATE, Codec.ZSTD)
 _CACHED_INODES = 64
 _CACHED_EXTENTS = 8
 _CACHED_EXTENT_BYTES = 1 << 20
-_KINDS = {
-    1: Kind.FILE,
-    2: Kind.DIRECTORY,
-    3: Kind.CHARACTER_DEVICE,
-    4: Kind.BLOCK_DEVICE,
-    5: Kind.FIFO,
-    6: Kind.SOCKET,
-    7: Kind.SYMLINK,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +85,11 @@ class ErofsTree:
         self._epoch, self._epoch_ns, _, meta_block = struct.unpack_from("<QIII", data, 24)
         self._inodes_start = meta_block * self.block_bytes
         (self._packed,) = struct.unpack_from("<Q", data, 96)
-        self._inodes: OrderedDict[int, _Inode] = OrderedDict()
-        self._indexes: OrderedDict[int, CompressedIndex] = OrderedDict()
-        self._extents: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._inodes: Recent[int, _Inode] = Recent(_CACHED_INODES)
+        self._indexes: Recent[int, CompressedIndex] = Recent(_CACHED_INODES)
+        self._extents: Recent[tuple[int, int], bytes] = Recent(
+            _CACHED_EXTENTS, keep=lambda data: len(data) <= _CACHED_EXTENT_BYTES
+        )
 
     def fold(self, name: str) -> str:
         """See `Tree.fold`: case matters."""
@@ -109,9 +102,7 @@ class ErofsTree:
     def children(self, ref: int) -> Iterator[Child[int]]:
         """See `Tree.children`."""
         node = self.node(ref)
-        if node.kind is not Kind.DIRECTORY:
-            raise self.source.fault(f"corrupt: inode {ref} is a {node.kind.value}", expected="a directory")
-        check_directory_size(self.source, node.size_bytes)
+        check_directory(self.source, node, str(ref))
         for offset in range(0, node.size_bytes, self.block_bytes):
             yield from self._entries(self.read(ref, offset, min(self.block_bytes, node.size_bytes - offset)))
 
@@ -144,13 +135,7 @@ class ErofsTree:
             offset = extent.start + extent.length
 
     def _inode(self, number: int) -> _Inode:
-        inode = self._inodes.get(number)
-        if inode is None:
-            inode = self._inodes[number] = self._parse_inode(number)
-            if len(self._inodes) > _CACHED_INODES:
-                self._inodes.popitem(last=False)
-        self._inodes.move_to_end(number)
-        return inode
+        return self._inodes.get(number, self._parse_inode)
 
     def _parse_inode(self, number: int) -> _Inode:
         place = self._inodes_start + number * _SLOT_BYTES
@@ -219,16 +204,13 @@ class ErofsTree:
     # Compressed files
 
     def _index(self, number: int, inode: _Inode) -> CompressedIndex:
-        index = self._indexes.get(number)
-        if index is None:
-            start = inode.end + -inode.end % 8
-            index = self._indexes[number] = CompressedIndex(
+        start = inode.end + -inode.end % 8
+        return self._indexes.get(
+            number,
+            lambda _: CompressedIndex(
                 self.source, start, inode.node.size_bytes, self._block_bits, compact=inode.layout == _COMPACT
-            )
-            if len(self._indexes) > _CACHED_INODES:
-                self._indexes.popitem(last=False)
-        self._indexes.move_to_end(number)
-        return index
+            ),
+        )
 
     def _read_compressed(self, number: int, inode: _Inode, offset: int, length: int) -> bytes:
         index = self._index(number, inode)
@@ -254,17 +236,7 @@ class ErofsTree:
         return self.read(self._packed, offset, length)
 
     def _decoded(self, extent: CompressedExtent) -> bytes:
-        key = (extent.place, extent.length)
-        data = self._extents.get(key)
-        if data is None:
-            data = self._decode(extent)
-            if len(data) <= _CACHED_EXTENT_BYTES:
-                self._extents[key] = data
-                if len(self._extents) > _CACHED_EXTENTS:
-                    self._extents.popitem(last=False)
-        else:
-            self._extents.move_to_end(key)
-        return data
+        return self._extents.get((extent.place, extent.length), lambda _: self._decode(extent))
 
     def _decode(self, extent: CompressedExtent) -> bytes:
         raw = self.source.read_data(extent.place, extent.size)
@@ -306,11 +278,9 @@ class ErofsTree:
         ends = [start for _, start, _ in entries[1:]] + [len(block)]
         for (number, start, code), end in zip(entries, ends, strict=True):
             raw = block[start:end].split(b"\0")[0] if start < end <= len(block) else b""
-            if not raw or b"/" in raw:
-                raise self.source.fault("corrupt: name in a directory is", found=repr(raw), expected="a name")
             if raw not in (b".", b".."):
-                kind = _KINDS.get(code)
-                yield Child(os.fsdecode(raw), kind or self.node(number).kind, number)
+                name, kind = checked_name(self.source, os.fsdecode(raw)), FILE_TYPES.get(code)
+                yield Child(name, kind or self.node(number).kind, number)
 
 
 def open_erofs(device: Device) -> TreeFiles[int]:

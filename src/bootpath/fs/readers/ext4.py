@@ -21,7 +21,6 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -32,9 +31,10 @@ from bootpath.formats.crc32c import crc32c_update
 from bootpath.formats.superblocks.ext import Incompat
 from bootpath.fs.readers.ext4blocks import BlockTree
 from bootpath.fs.readers.ext4super import ROOT_INODE, Ext4Super, check, inode_place, read_ext4_super
-from bootpath.fs.readers.files import FileNode, Kind
+from bootpath.fs.readers.files import FILE_TYPES, FileNode, Kind
+from bootpath.fs.readers.recent import Recent
 from bootpath.fs.readers.source import Source
-from bootpath.fs.readers.treefiles import Child, TreeFiles, check_directory_size
+from bootpath.fs.readers.treefiles import Child, TreeFiles, check_directory, checked_name
 
 _CACHED_INODES = 64
 _I_BLOCK_BYTES = 60
@@ -43,15 +43,6 @@ _XATTR_MAGIC = 0xEA020000
 _XATTR_SYSTEM = 7
 _TAIL = struct.Struct("<IHBB")
 _TAIL_BYTES = 12
-_KINDS = {
-    1: Kind.FILE,
-    2: Kind.DIRECTORY,
-    3: Kind.CHARACTER_DEVICE,
-    4: Kind.BLOCK_DEVICE,
-    5: Kind.FIFO,
-    6: Kind.SOCKET,
-    7: Kind.SYMLINK,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +68,7 @@ class Ext4Tree:
     def __init__(self, source: Source, superblock: Ext4Super) -> None:
         self.source = source
         self.superblock = superblock
-        self._inodes: OrderedDict[int, _Inode] = OrderedDict()
+        self._inodes: Recent[int, _Inode] = Recent(_CACHED_INODES)
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -95,10 +86,8 @@ class Ext4Tree:
     def children(self, ref: int) -> Iterator[Child[int]]:
         """See `Tree.children`."""
         inode = self._inode(ref)
-        if inode.node.kind is not Kind.DIRECTORY:
-            raise self.source.fault(f"corrupt: inode {ref} is a {inode.node.kind.value}", expected="a directory")
+        check_directory(self.source, inode.node, str(ref))
         self._refuse(inode, _ENCRYPTED | _CASEFOLD)
-        check_directory_size(self.source, inode.node.size_bytes)
         for block in self._directory_blocks(inode):
             yield from self._entries(block)
 
@@ -139,13 +128,7 @@ class Ext4Tree:
                 yield Extent(place, end - start), end - start
 
     def _inode(self, number: int) -> _Inode:
-        inode = self._inodes.get(number)
-        if inode is None:
-            inode = self._inodes[number] = self._parse_inode(number)
-            if len(self._inodes) > _CACHED_INODES:
-                self._inodes.popitem(last=False)
-        self._inodes.move_to_end(number)
-        return inode
+        return self._inodes.get(number, self._parse_inode)
 
     def _parse_inode(self, number: int) -> _Inode:
         sb = self.superblock
@@ -243,10 +226,9 @@ class Ext4Tree:
             place += length
             if number == 0 or raw in (b".", b".."):
                 continue
-            if not raw or b"/" in raw or b"\0" in raw:
-                raise self.source.fault("corrupt: name in a directory is", found=repr(raw), expected="a name")
-            kind = _KINDS.get(kind_code) if self.superblock.incompat & Incompat.FILETYPE else None
-            yield Child(os.fsdecode(raw), kind or self.node(number).kind, number)
+            name = checked_name(self.source, os.fsdecode(raw))
+            kind = FILE_TYPES.get(kind_code) if self.superblock.incompat & Incompat.FILETYPE else None
+            yield Child(name, kind or self.node(number).kind, number)
 
     # Inline data
 

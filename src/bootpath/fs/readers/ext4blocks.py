@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 from bootpath.formats.crc32c import crc32c_update
 from bootpath.fs.readers.ext4super import Ext4Super, check
+from bootpath.fs.readers.recent import Recent
 from bootpath.fs.readers.source import Source
 
 EXTENT_MAGIC = 0xF30A
@@ -55,7 +55,7 @@ class BlockTree:
         self._i_block = i_block
         self._extents = extents
         self._seed = seed
-        self._nodes: OrderedDict[int, bytes] = OrderedDict()
+        self._nodes: Recent[int, bytes] = Recent(_CACHED_NODES)
 
     def runs(self, first: int, count: int) -> Iterator[Run]:
         """Runs that cover `count` logical blocks from `first`, in order. Raises FormatError, DeviceError."""
@@ -117,12 +117,7 @@ class BlockTree:
         return entries, depth
 
     def _read_node(self, block: int) -> bytes:
-        node = self._nodes.get(block)
-        if node is None:
-            node = self._nodes[block] = self._fetch_node(block)
-            if len(self._nodes) > _CACHED_NODES:
-                self._nodes.popitem(last=False)
-        return node
+        return self._nodes.get(block, self._fetch_node)
 
     def _fetch_node(self, block: int) -> bytes:
         self._check_block(block, 1)

@@ -19,7 +19,6 @@ from __future__ import annotations
 import calendar
 import stat
 import struct
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -27,8 +26,9 @@ from bootpath.core.device import Device
 from bootpath.core.extents import Extent
 from bootpath.fs.readers.fatvolume import BOOT_SECTOR_BYTES, Chain, FatGeometry, parse_fat_boot_sector
 from bootpath.fs.readers.files import FileNode, Kind
+from bootpath.fs.readers.recent import Recent
 from bootpath.fs.readers.source import Source
-from bootpath.fs.readers.treefiles import Child, TreeFiles, check_directory_size
+from bootpath.fs.readers.treefiles import Child, TreeFiles, check_directory_size, checked_name
 
 _CACHED_CHAINS = 16
 _ENTRY = struct.Struct("<8s3sBBxHHHHHHHI")
@@ -64,7 +64,7 @@ class FatTree:
         self.source = source
         self.geometry = geometry
         self.root = FatEntry(-1, geometry.root_cluster, 0, _DIRECTORY)
-        self._chains: OrderedDict[int, Chain] = OrderedDict()
+        self._chains: Recent[int, Chain] = Recent(_CACHED_CHAINS)
 
     def node(self, ref: FatEntry) -> FileNode:
         """See `Tree.node`. A directory has no size of its own in FAT: 0."""
@@ -102,10 +102,7 @@ class FatTree:
             entry = FatEntry(place, cluster, size, attributes, date, time)
             kind = Kind.DIRECTORY if entry.is_directory else Kind.FILE
             name = short if long_name is None else long_name
-            # No separator and no NUL can be in a name that paths are made of.
-            if not name or "/" in name or "\0" in name or name in (".", ".."):
-                raise self.source.fault("corrupt: name in a directory is", found=repr(name), expected="a name")
-            yield Child(name, kind, entry, alias=None if long_name is None else short)
+            yield Child(checked_name(self.source, name), kind, entry, alias=None if long_name is None else short)
 
     def _entries(self, ref: FatEntry) -> Iterator[tuple[int, bytes]]:
         """Every 32 bytes of a directory up to the first unused entry, and where they are."""
@@ -164,13 +161,7 @@ class FatTree:
                 return
 
     def _chain(self, cluster: int) -> Chain:
-        chain = self._chains.get(cluster)
-        if chain is None:
-            chain = self._chains[cluster] = Chain(self.source, self.geometry, cluster)
-            if len(self._chains) > _CACHED_CHAINS:
-                self._chains.popitem(last=False)
-        self._chains.move_to_end(cluster)
-        return chain
+        return self._chains.get(cluster, lambda first: Chain(self.source, self.geometry, first))
 
 
 def _long_name(parts: Sequence[bytes], short: bytes) -> str | None:

@@ -43,6 +43,16 @@ class Kind(Enum):
         return _KINDS.get(stat.S_IFMT(mode))
 
 
+FILE_TYPES = {
+    1: Kind.FILE,
+    2: Kind.DIRECTORY,
+    3: Kind.CHARACTER_DEVICE,
+    4: Kind.BLOCK_DEVICE,
+    5: Kind.FIFO,
+    6: Kind.SOCKET,
+    7: Kind.SYMLINK,
+}
+"""What ext4 and erofs write beside a name in a directory (Linux fs_types.h, FT_*)."""
 _KINDS = {
     stat.S_IFREG: Kind.FILE,
     stat.S_IFDIR: Kind.DIRECTORY,

@@ -7,10 +7,9 @@ itself raises passes through.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from bootpath.core.device import Device, read_bytes
 from bootpath.core.errors import FormatError
+from bootpath.fs.readers.recent import Recent
 
 PAGE_BYTES = 4096
 CACHED_PAGES = 256
@@ -24,7 +23,7 @@ class Source:
         self.format = format_name
         self.size_bytes = device.size_bytes
         self._align = device.block_bytes
-        self._pages: OrderedDict[int, bytes] = OrderedDict()
+        self._pages: Recent[int, bytes] = Recent(CACHED_PAGES)
 
     def fault(self, what: str, *, found: object = None, expected: object = None) -> FormatError:
         """A FormatError at this device, to be raised; what was `found` ends the sentence that `what` begins."""
@@ -38,11 +37,11 @@ class Source:
         self._check(offset, length)
         first, inside = divmod(offset, PAGE_BYTES)
         if inside + length <= PAGE_BYTES:
-            return self._page(first)[inside : inside + length]
+            return self._pages.get(first, self._read_page)[inside : inside + length]
         last = (offset + length - 1) // PAGE_BYTES
         if last - first >= CACHED_PAGES // 2:
             return self.read_data(offset, length)
-        joined = b"".join(self._page(index) for index in range(first, last + 1))
+        joined = b"".join(self._pages.get(index, self._read_page) for index in range(first, last + 1))
         return joined[inside : inside + length]
 
     def read_data(self, offset: int, length: int) -> bytes:
@@ -59,14 +58,6 @@ class Source:
         if offset < 0 or length < 0 or offset + length > self.size_bytes:
             raise self.fault(f"{length} bytes at {offset} are not on the device", expected=f"at most {self.size_bytes}")
 
-    def _page(self, index: int) -> bytes:
-        page = self._pages.get(index)
-        if page is not None:
-            self._pages.move_to_end(index)
-            return page
+    def _read_page(self, index: int) -> bytes:
         start = index * PAGE_BYTES
-        page = read_bytes(self.device, start, min(PAGE_BYTES, self.size_bytes - start))
-        self._pages[index] = page
-        if len(self._pages) > CACHED_PAGES:
-            self._pages.popitem(last=False)
-        return page
+        return read_bytes(self.device, start, min(PAGE_BYTES, self.size_bytes - start))

@@ -23,7 +23,6 @@ import os
 import stat
 import struct
 from array import array
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -35,9 +34,10 @@ from bootpath.formats.region import Region
 from bootpath.formats.superblocks.squashfs import SQUASHFS_BYTES, SquashfsSuperblock, probe_squashfs
 from bootpath.fs.readers.codecs import Codec
 from bootpath.fs.readers.files import FileNode, Kind
+from bootpath.fs.readers.recent import Recent
 from bootpath.fs.readers.source import Source
 from bootpath.fs.readers.squashfsmeta import Cursor, Metadata
-from bootpath.fs.readers.treefiles import Child, TreeFiles, check_directory_size
+from bootpath.fs.readers.treefiles import Child, TreeFiles, check_directory, checked_name
 
 _CODECS = {"gzip": Codec.ZLIB, "xz": Codec.XZ, "lz4": Codec.LZ4, "zstd": Codec.ZSTD}
 _STORED = 1 << 24
@@ -122,8 +122,8 @@ class SquashfsTree:
         self.root: int = root
         self.block_bytes = superblock.block_bytes
         self._metadata = Metadata(source, codec, min(superblock.size_bytes, source.size_bytes))
-        self._inodes: OrderedDict[int, _Inode] = OrderedDict()
-        self._data: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._inodes: Recent[int, _Inode] = Recent(_CACHED_INODES)
+        self._data: Recent[tuple[int, int], bytes] = Recent(_CACHED_DATA_BLOCKS)
 
     def fold(self, name: str) -> str:
         """See `Tree.fold`: case matters."""
@@ -136,9 +136,7 @@ class SquashfsTree:
     def children(self, ref: int) -> Iterator[Child[int]]:
         """See `Tree.children`."""
         inode = self._inode(ref)
-        if inode.node.kind is not Kind.DIRECTORY:
-            raise self.source.fault(f"corrupt: inode {ref:#x} is a {inode.node.kind.value}", expected="a directory")
-        check_directory_size(self.source, inode.node.size_bytes)
+        check_directory(self.source, inode.node, f"{ref:#x}")
         left = inode.node.size_bytes - _EXTRA_DIRECTORY_BYTES
         cursor = copy(inode.content)
         while left >= 12:
@@ -152,10 +150,8 @@ class SquashfsTree:
                 kind = _KINDS.get(code)
                 if left < 0 or kind is None or size >= 256:
                     raise self.source.fault(f"corrupt: directory entry has type {code}, and", found=f"{size + 1} bytes")
-                raw = self._metadata.read(cursor, size + 1)
-                if raw in (b".", b"..") or b"/" in raw or b"\0" in raw:
-                    raise self.source.fault("corrupt: name in a directory is", found=repr(raw), expected="a name")
-                yield Child(os.fsdecode(raw), kind, block << 16 | offset)
+                name = checked_name(self.source, os.fsdecode(self._metadata.read(cursor, size + 1)))
+                yield Child(name, kind, block << 16 | offset)
 
     def read(self, ref: int, offset: int, length: int) -> bytes:
         """See `Tree.read`."""
@@ -182,13 +178,7 @@ class SquashfsTree:
                 yield Extent(place, written & _STORED - 1)
 
     def _inode(self, ref: int) -> _Inode:
-        inode = self._inodes.get(ref)
-        if inode is None:
-            inode = self._inodes[ref] = self._parse_inode(ref)
-            if len(self._inodes) > _CACHED_INODES:
-                self._inodes.popitem(last=False)
-        self._inodes.move_to_end(ref)
-        return inode
+        return self._inodes.get(ref, self._parse_inode)
 
     def _parse_inode(self, ref: int) -> _Inode:
         cursor = Cursor(self._inode_table + (ref >> 16), ref & 0xFFFF)
@@ -267,20 +257,15 @@ class SquashfsTree:
         return data
 
     def _unpacked(self, place: int, written: int) -> bytes:
-        key = (place, written)
-        data = self._data.get(key)
-        if data is not None:
-            self._data.move_to_end(key)
-            return data
+        return self._data.get((place, written), lambda _: self._unpack(place, written))
+
+    def _unpack(self, place: int, written: int) -> bytes:
         size = written & _STORED - 1
         if not 0 < size <= self.block_bytes or written >= _STORED << 1:
             raise self.source.fault(f"corrupt: block at {place} has", found=f"size {written:#x}")
         data = self.source.read_data(place, size)
         if not written & _STORED:
             data = self._metadata.unpack(data, self.block_bytes, place)
-        self._data[key] = data
-        if len(self._data) > _CACHED_DATA_BLOCKS:
-            self._data.popitem(last=False)
         return data
 
 

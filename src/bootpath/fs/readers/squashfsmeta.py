@@ -11,11 +11,11 @@ bytes costs at most n blocks, since none may be empty.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 
 from bootpath.core.errors import FormatError
 from bootpath.fs.readers.codecs import Codec, decompress
+from bootpath.fs.readers.recent import Recent
 from bootpath.fs.readers.source import Source
 
 METADATA_BYTES = 8192
@@ -38,13 +38,13 @@ class Metadata:
         self.source = source
         self.codec = codec
         self.end = end
-        self._blocks: OrderedDict[int, tuple[bytes, int]] = OrderedDict()
+        self._blocks: Recent[int, tuple[bytes, int]] = Recent(CACHED_BLOCKS)
 
     def read(self, cursor: Cursor, length: int) -> bytes:
         """The next `length` bytes; the cursor stands behind them. Raises FormatError, FileSystemError, DeviceError."""
         parts = []
         while length:
-            data, following = self._block(cursor.block)
+            data, following = self._blocks.get(cursor.block, self._read_block)
             if cursor.offset >= len(data):
                 if cursor.offset > len(data):
                     raise self.source.fault(
@@ -58,12 +58,8 @@ class Metadata:
             length -= len(part)
         return b"".join(parts)
 
-    def _block(self, place: int) -> tuple[bytes, int]:
+    def _read_block(self, place: int) -> tuple[bytes, int]:
         """What the metadata block at a byte holds, and where the next one begins."""
-        known = self._blocks.get(place)
-        if known is not None:
-            self._blocks.move_to_end(place)
-            return known
         header = int.from_bytes(self.source.read(place, 2), "little")
         size = header & _STORED - 1
         if not 0 < size <= METADATA_BYTES or place + 2 + size > self.end:
@@ -73,10 +69,7 @@ class Metadata:
             data = self.unpack(data, METADATA_BYTES, place)
         if not data:
             raise self.source.fault(f"corrupt: metadata block at {place} is empty")
-        known = self._blocks[place] = (data, place + 2 + size)
-        if len(self._blocks) > CACHED_BLOCKS:
-            self._blocks.popitem(last=False)
-        return known
+        return data, place + 2 + size
 
     def unpack(self, data: bytes, most: int, place: int) -> bytes:
         """Decompress at most `most` bytes of what was read at a byte. Raises FormatError when there is more."""

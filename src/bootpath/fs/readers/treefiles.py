@@ -13,7 +13,6 @@ from __future__ import annotations
 import builtins
 import errno
 import os
-from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -21,6 +20,7 @@ from typing import Generic, Protocol, TypeVar
 from bootpath.core.errors import FileSystemError
 from bootpath.core.extents import Extent
 from bootpath.fs.readers.files import MAX_LINKS_FOLLOWED, FileEntry, FileNode, Kind
+from bootpath.fs.readers.recent import Recent
 from bootpath.fs.readers.source import Source
 
 MAX_DIRECTORY_BYTES = 16 << 20
@@ -81,6 +81,20 @@ class Tree(Protocol[R]):
         ...
 
 
+def check_directory(source: Source, node: FileNode, ref: str) -> None:
+    """Raise FormatError for a node, called `ref`, that is no directory, or is too large to be one."""
+    if node.kind is not Kind.DIRECTORY:
+        raise source.fault(f"corrupt: inode {ref} is a {node.kind.value}", expected="a directory")
+    check_directory_size(source, node.size_bytes)
+
+
+def checked_name(source: Source, name: str) -> str:
+    """The name, in which no separator and no NUL can be, since paths are made of names. Raises FormatError."""
+    if not name or "/" in name or "\0" in name or name in (".", ".."):
+        raise source.fault("corrupt: name in a directory is", found=repr(name), expected="a name")
+    return name
+
+
 def check_directory_size(source: Source, size_bytes: int) -> None:
     """Raise FormatError for a directory too large to be one."""
     if size_bytes > MAX_DIRECTORY_BYTES:
@@ -93,7 +107,9 @@ class TreeFiles(Generic[R]):
     def __init__(self, tree: Tree[R]) -> None:
         self.tree = tree
         self._name = tree.source.device.identity.name
-        self._directories: OrderedDict[R, Mapping[str, Child[R]]] = OrderedDict()
+        self._directories: Recent[R, Mapping[str, Child[R]]] = Recent(
+            CACHED_DIRECTORIES, keep=lambda children: len(children) <= CACHED_CHILDREN
+        )
 
     @property
     def format(self) -> str:
@@ -245,10 +261,9 @@ class TreeFiles(Generic[R]):
         return os.fsdecode(self.tree.read(ref, 0, node.size_bytes)) if node.size_bytes else ""
 
     def _children(self, ref: R) -> Mapping[str, Child[R]]:
-        cached = self._directories.get(ref)
-        if cached is not None:
-            self._directories.move_to_end(ref)
-            return cached
+        return self._directories.get(ref, self._read_children)
+
+    def _read_children(self, ref: R) -> Mapping[str, Child[R]]:
         found: dict[str, Child[R]] = {}
         aliases: dict[str, Child[R]] = {}
         for child in self.tree.children(ref):
@@ -257,8 +272,4 @@ class TreeFiles(Generic[R]):
                 aliases.setdefault(self.tree.fold(child.alias), child)
         for alias, child in aliases.items():
             found.setdefault(alias, child)
-        if len(found) <= CACHED_CHILDREN:
-            self._directories[ref] = found
-            if len(self._directories) > CACHED_DIRECTORIES:
-                self._directories.popitem(last=False)
         return found
