@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bootpath.cli.arguments import add_json, image_policy
+from bootpath.cli.arguments import add_json, image_policy, read_certificates
 
 if TYPE_CHECKING:
     from bootpath.formats.uki import EfiArchitecture
@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
     from contextlib import closing
 
     from bootpath.block import open_device
-    from bootpath.cli.console import emit, emit_json
+    from bootpath.cli.console import emit, emit_json, note
     from bootpath.formats.appendroot import Assembly, RootStyle
     from bootpath.image.bootentries import find_entries
     from bootpath.image.bootmenu import PlaceRole
@@ -111,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
     from bootpath.image.choice import effective_policy
     from bootpath.report.bootentries import entries_json, render_entries
 
-    certificates = tuple(path.read_bytes() for path in options.certificate)
+    certificates = read_certificates(options.certificate)
     terms = Terms(effective_policy(options.image_policy, certificates), certificates)
     style = RootStyle(options.fixed, Assembly(options.assembly))
     with closing(open_device(options.disk)) as disk:
@@ -127,4 +127,6 @@ def run(options: argparse.Namespace) -> int:
             emit_json(entries_json(menu, style))
         else:
             emit(render_entries(menu, style))
+    if not menu.boots and not options.all and "root" not in options.policy:
+        note("bootpath: entries inside root file systems were not looked for: --policy root does")
     return 0 if menu.boots else 3
