@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ class Object:
     content: bytes
     etag: str | None = '"one"'
     script: list[str | int] = field(default_factory=list)
+    modified: str | None = None
     ranges: bool = True
     ignore_if_match: bool = False
 
@@ -27,7 +29,7 @@ class RangeServer:
     """Serves `objects` by path. Manners: "truncate" half of the body, "ignore-range", "stall" until `release`, "drop"
     the connection, "wrong-range" in the answer; "redirect:<path>" sends elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
         self.objects: dict[str, Object] = {}
         self.requests: list[tuple[str, str, str | None]] = []
         self.release = threading.Event()
@@ -50,11 +52,14 @@ class RangeServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        self._scheme = "http" if tls is None else "https"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}{path}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}{path}"
 
     def gets(self) -> list[str | None]:
         """The ranges of the GETs so far."""
@@ -77,11 +82,11 @@ class RangeServer:
         if method == "GET" and self.on_get is not None:
             self.on_get(number)
         if found is None:
-            return _send(handler, 404, b"", {})
+            return send(handler, 404, b"", {})
         if isinstance(manner, int):
-            return _send(handler, manner, b"the server's reason", {})
+            return send(handler, manner, b"the server's reason", {})
         if manner.startswith("redirect:"):
-            return _send(handler, 302, b"", {"Location": manner.removeprefix("redirect:")})
+            return send(handler, 302, b"", {"Location": manner.removeprefix("redirect:")})
         if manner == "drop":
             handler.close_connection = True
             return None
@@ -90,21 +95,23 @@ class RangeServer:
             self.release.wait(20)
         wanted = handler.headers.get("If-Match")
         if wanted is not None and wanted != found.etag and not found.ignore_if_match:
-            return _send(handler, 412, b"", {})
+            return send(handler, 412, b"", {})
         headers = {} if found.etag is None else {"ETag": found.etag}
+        if found.modified is not None:
+            headers["Last-Modified"] = found.modified
         match = _RANGE.fullmatch(header) if header and found.ranges and manner != "ignore-range" else None
         if match is None:
-            return _send(handler, 200, found.content, headers, head=method == "HEAD", cut=manner == "truncate")
+            return send(handler, 200, found.content, headers, head=method == "HEAD", cut=manner == "truncate")
         low = int(match[1])
         high = min(int(match[2]) + 1 if match[2] else len(found.content), len(found.content))
         if low >= len(found.content):
-            return _send(handler, 416, b"", {"Content-Range": f"bytes */{len(found.content)}"})
+            return send(handler, 416, b"", {"Content-Range": f"bytes */{len(found.content)}"})
         shown = low + 512 if manner == "wrong-range" else low
         headers["Content-Range"] = f"bytes {shown}-{shown + high - low - 1}/{len(found.content)}"
-        return _send(handler, 206, found.content[low:high], headers, head=method == "HEAD", cut=manner == "truncate")
+        return send(handler, 206, found.content[low:high], headers, head=method == "HEAD", cut=manner == "truncate")
 
 
-def _send(
+def send(
     handler: BaseHTTPRequestHandler,
     status: int,
     body: bytes,

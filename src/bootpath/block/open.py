@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
 
@@ -20,16 +21,34 @@ from bootpath.block.file import FileDevice
 from bootpath.core.device import Device
 from bootpath.core.errors import DeviceError
 
-Opener: TypeAlias = Callable[[str, bool, float | None], Device]
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a device is to be opened; what a scheme has no use for, it passes over.
+
+    `timeout_seconds` bounds each wait for an NBD server; `chunk_bytes` is the least that is fetched of an object at a
+    time. None is the scheme's own choice.
+    """
+
+    writable: bool = False
+    timeout_seconds: float | None = None
+    chunk_bytes: int | None = None
+
+
+Opener: TypeAlias = Callable[[str, Opening], Device]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
-def open_device(spec: str, *, writable: bool = False, timeout_seconds: float | None = None) -> Device:
-    """The device that `spec` names. DeviceError: EINVAL for an unknown scheme, EPERM when it cannot be written.
+def open_device(
+    spec: str, *, writable: bool = False, timeout_seconds: float | None = None, chunk_bytes: int | None = None
+) -> Device:
+    """The device that `spec` names, opened as `Opening` says.
 
-    `timeout_seconds` bounds each wait for an NBD server, None as long as `open_nbd` does; no other scheme has it.
+    DeviceError: EINVAL for an unknown scheme or an empty name, EPERM when it cannot be written.
     """
+    if not spec:
+        raise DeviceError("is no name of a disk", errno=errno.EINVAL, where="''", expected="a path or a URI")
     match = _SCHEME.match(spec)
     if match is None:
         return FileDevice.open(spec, writable=writable)
@@ -42,33 +61,33 @@ def open_device(spec: str, *, writable: bool = False, timeout_seconds: float | N
             expected="one of " + " ".join(sorted(SCHEMES)),
             hint="write ./ before a path",
         )
-    return opener(spec, writable, timeout_seconds)
+    return opener(spec, Opening(writable, timeout_seconds, chunk_bytes))
 
 
-def _open_file(spec: str, writable: bool, timeout_seconds: float | None) -> Device:
+def _open_file(spec: str, how: Opening) -> Device:
     parts = urlsplit(spec)
     if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
         raise DeviceError("not a file of this machine", errno=errno.EINVAL, where=spec, expected="file:///path")
-    return FileDevice.open(unquote(parts.path), writable=writable)
+    return FileDevice.open(unquote(parts.path), writable=how.writable)
 
 
-def _open_nbd(spec: str, writable: bool, timeout_seconds: float | None) -> Device:
+def _open_nbd(spec: str, how: Opening) -> Device:
     from bootpath.block.nbdclient import DEFAULT_TIMEOUT_SECONDS, open_nbd  # sockets: for those who name a server
 
-    return open_nbd(spec, writable=writable, timeout_seconds=timeout_seconds or DEFAULT_TIMEOUT_SECONDS)
+    return open_nbd(spec, writable=how.writable, timeout_seconds=how.timeout_seconds or DEFAULT_TIMEOUT_SECONDS)
 
 
-def _open_remote(spec: str, writable: bool, timeout_seconds: float | None) -> Device:
-    if writable:
+def _open_remote(spec: str, how: Opening) -> Device:
+    if how.writable:
         raise DeviceError(
             "a remote object is read-only",
             errno=errno.EPERM,
             where=spec.partition("?")[0],
             hint="put an overlay over it",
         )
-    from bootpath.block.remote import open_remote
+    from bootpath.block.remote import CHUNK_BYTES, open_remote
 
-    return open_remote(spec)
+    return open_remote(spec, chunk_bytes=how.chunk_bytes or CHUNK_BYTES)
 
 
 SCHEMES: Mapping[str, Opener] = {

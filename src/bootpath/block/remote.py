@@ -25,6 +25,8 @@ from bootpath.core.errors import DeviceError
 CHUNK_BYTES = 1 << 20
 CACHE_BYTES = 64 << 20
 MAX_REQUEST_BYTES = 8 << 20
+LOOKUP_CHUNK_BYTES = 64 << 10
+"""For who looks at a few places of a disk and reads on at none."""
 
 _Result = TypeVar("_Result")
 
@@ -43,8 +45,9 @@ class _Fetch:
 class RemoteDevice(ReadOnly):
     """`remote` as a device; its size is rounded down to `block_bytes`. Made by `open_remote`.
 
-    `tries` is how often a request is made at most, `backoff` the first and the longest pause between them in seconds;
-    `sleep` is there for tests. Raises DeviceError as the object's first request.
+    `requests` and `fetched_bytes` count what the server gave. `tries` is how often a request is made at most, `backoff`
+    the first and the longest pause between them in seconds; `sleep` is there for tests. Raises DeviceError as the
+    object's first request.
     """
 
     def __init__(
@@ -73,6 +76,8 @@ class RemoteDevice(ReadOnly):
         self._lock = threading.Lock()
         self._chunks: OrderedDict[int, memoryview] = OrderedDict()
         self._fetches: dict[int, _Fetch] = {}
+        self.requests = 0
+        self.fetched_bytes = 0
         self.version = self._retried(remote.version)
         if not unversioned and self.version.etag is None and self.version.modified is None:
             raise DeviceError(
@@ -139,6 +144,13 @@ class RemoteDevice(ReadOnly):
                 self._fetches[index] = _Fetch()
         return mine, others
 
+    def _get(self, start: int, end: int) -> bytes | memoryview:
+        data = self._remote.get(start, end, self.version)
+        with self._lock:
+            self.requests += 1
+            self.fetched_bytes += len(data)
+        return data
+
     def _fetch(self, first: int, stop: int, found: dict[int, memoryview]) -> None:
         """Get chunks that are claimed, and tell who waits for them."""
         size = self.chunk_bytes
@@ -146,7 +158,7 @@ class RemoteDevice(ReadOnly):
         failure: DeviceError | None = None
         chunks: dict[int, memoryview] = {}
         try:
-            data = self._retried(lambda: self._remote.get(start, end, self.version))
+            data = self._retried(lambda: self._get(start, end))
             if len(data) != end - start:
                 raise DeviceError(
                     f"read at {start} gave",
@@ -225,10 +237,12 @@ def _copy(error: DeviceError) -> DeviceError:
     return copy
 
 
-def open_remote(url: str, *, block_bytes: int = 512, cache_bytes: int = CACHE_BYTES) -> RemoteDevice:
+def open_remote(
+    url: str, *, block_bytes: int = 512, chunk_bytes: int = CHUNK_BYTES, cache_bytes: int = CACHE_BYTES
+) -> RemoteDevice:
     """The object at an http://, https:// or s3://bucket/key URL as a device.
 
     Needs the extra ``bootpath[remote]``. DeviceError: ENOENT, EACCES, EINVAL (URL), ENOTSUP (no ranges or versions),
     ENOPKG (obstore is missing), EIO.
     """
-    return RemoteDevice(open_object(url), block_bytes=block_bytes, cache_bytes=cache_bytes)
+    return RemoteDevice(open_object(url), block_bytes=block_bytes, chunk_bytes=chunk_bytes, cache_bytes=cache_bytes)

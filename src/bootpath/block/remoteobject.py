@@ -5,7 +5,7 @@ that was seen first; If-Match lets the server compare before it sends anything, 
 
 obstore is imported when the first object is opened. It follows redirects, each time anew. Its own retries are turned
 off: who reads an object decides how often, and can be tested. URLs may carry secrets (user, signature): messages show
-neither user nor query.
+neither user nor query. Which authorities are trusted is the system's matter, or that of SSL_CERT_FILE.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ _Result = TypeVar("_Result")
 
 _STATUS = re.compile(r"status code: (\d{3})([^:\n]*)")
 _URL = re.compile(r"\b(?:https?|s3)://\S+")
+_PREAMBLE = re.compile(r"^(?:Generic \w+ error: )?(?:Error performing \S+ \S+ in \S+ - )?(?:HTTP error: )?")
+_CAUSE = re.compile(r'(?:message|error): "([^"]+)"')
+_CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)(?:\(\s*\w+\(\s*(\w+))?")
 _RETRIED_STATUS = frozenset({408, 425, 429})
 
 
@@ -148,8 +151,7 @@ class StoredObject:
     def _translated(self, text: str) -> DeviceError:
         status = _STATUS.search(text)
         if status is None:
-            reason = _URL.sub(self.name, text.split("Debug source", 1)[0]).strip().removeprefix("Generic HTTP error: ")
-            return TransientError(f"request failed: {' '.join(reason.split())}", where=self.name)
+            return self._unanswered(*text.partition("Debug source")[::2])
         code = int(status[1])
         said = f"the server answers {code}{status[2].rstrip()}"
         if code == 416:
@@ -157,6 +159,21 @@ class StoredObject:
         if code in _RETRIED_STATUS or code >= 500:
             return TransientError(said, where=self.name)
         return DeviceError(said, where=self.name)
+
+    def _unanswered(self, text: str, details: str) -> DeviceError:
+        """What failed before there was an answer. The cause is in obstore's details, which are Rust's Debug output."""
+        certificate = _CERTIFICATE.search(details)
+        if certificate is not None:
+            return DeviceError(
+                "the server's certificate is not believed",
+                errno=errno.EACCES,
+                where=self.name,
+                found=certificate[2] or certificate[1],
+                hint="SSL_CERT_FILE names a file with authorities to trust",
+            )
+        causes = _CAUSE.findall(details)
+        reason = causes[-1] if causes else _PREAMBLE.sub("", _URL.sub(self.name, " ".join(text.split())))
+        return TransientError(f"request failed: {reason}", where=self.name)
 
 
 def _version(meta: Mapping[str, Any]) -> ObjectVersion:

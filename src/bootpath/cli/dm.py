@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bootpath.cli.arguments import add_json
+from bootpath.cli.disks import Disks, add_verbose
 from bootpath.cli.dmdevice import (
     add_device,
     add_mapping,
@@ -58,6 +59,7 @@ def configure(commands: Any, name: str) -> None:
         add_mapping(action)
     for action in (read, digest):
         add_range(action)
+        add_verbose(action)
     for action in (table, digest):
         add_json(action)
     table.add_argument("--showkeys", action="store_true", help="print the keys of crypt rows, not zeros")
@@ -106,14 +108,15 @@ def _table(options: argparse.Namespace) -> int:
 def _read(options: argparse.Namespace) -> int:
     from bootpath.cli.console import emit_bytes
 
-    with ExitStack() as stack:
-        device = open_dm(options, stack)
+    with Disks(verbose=options.verbose) as disks, ExitStack() as stack:
+        device = open_dm(options, stack, disks)
         chosen_range(options, device)  # before a file is made
         put: Callable[[memoryview], object] = emit_bytes
         if options.output is not None:
             put = stack.enter_context(_output(options.output)).write
         for view in pieces(options, device, "reading"):
             put(view)
+    disks.report()
     return 0
 
 
@@ -142,11 +145,12 @@ def _hash(options: argparse.Namespace) -> int:
             "the algorithm is", found=repr(options.algorithm), expected="one of hashlib's, as sha256 or blake2b"
         )
     hasher = hashlib.new(options.algorithm)
-    with ExitStack() as stack:
-        device = open_dm(options, stack)
+    with Disks(verbose=options.verbose) as disks, ExitStack() as stack:
+        device = open_dm(options, stack, disks)
         first, end = chosen_range(options, device)
         for view in pieces(options, device, "hashing"):
             hasher.update(view)
+    disks.report()
     if options.json:
         emit_json(
             {
@@ -173,7 +177,8 @@ def _serve(options: argparse.Namespace) -> int:
         return 2
     with ExitStack() as stack:
         confine(options, stack)
-        device = open_dm(options, stack, writable=options.writable)
+        disks = stack.enter_context(Disks(verbose=False, lookup=False))
+        device = open_dm(options, stack, disks, writable=options.writable)
         service = device_service(device, name=options.name, device_name=options.select or "dm")
         stack.callback(service.close)
         return run_server(options, service)

@@ -15,6 +15,7 @@ from bootpath.cli.arguments import size
 
 if TYPE_CHECKING:
     from bootpath.block import Stack
+    from bootpath.cli.disks import Disks
     from bootpath.formats import ListedTable
 
 _CHUNK_BYTES = 1 << 20
@@ -92,9 +93,9 @@ def check_mapping(options: argparse.Namespace, listed: tuple[ListedTable, ...]) 
             )
 
 
-def open_dm(options: argparse.Namespace, stack: ExitStack, *, writable: bool = False) -> Stack:
-    """The device that is asked for; what it opens is closed by `stack`. Raises Error."""
-    from bootpath.block import DeviceNames, open_device, open_table
+def open_dm(options: argparse.Namespace, stack: ExitStack, disks: Disks, *, writable: bool = False) -> Stack:
+    """The device that is asked for, closed by `stack`; what it stands on is opened by `disks`. Raises Error."""
+    from bootpath.block import DeviceNames, open_table
     from bootpath.core import Identity, TableError
 
     where = _shown(options.table)
@@ -106,14 +107,13 @@ def open_dm(options: argparse.Namespace, stack: ExitStack, *, writable: bool = F
         expected = " or ".join(names) if any(names) else "no --select: its device has no name"
         raise TableError("there is no device", where=where, found=options.select, expected=expected)
     chosen = listed[0] if options.select is None else listed[names.index(options.select)]
-    opener = partial(open_device, writable=writable)
     try:
         check_mapping(options, listed)
         resolve = DeviceNames(
-            opener,
+            partial(disks.open, writable=writable),
             mapped=dict(options.device),
             tables={each.name: each.table for each in listed if each.name},
-            disks=[stack.enter_context(closing(opener(disk))) for disk in options.disk],
+            disks=[disks.open(disk, writable=writable) for disk in options.disk],
         )
         stack.callback(resolve.close)
         opened = open_table(chosen.table, resolve, identity=Identity(chosen.name or where))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bootpath.cli.arguments import add_json, add_password, image_policy, read_certificates, read_password, root_hash
+from bootpath.cli.disks import Disks, add_verbose
 from bootpath.cli.pictures import add_picture, write_picture
 
 if TYPE_CHECKING:
-    from bootpath.core import Device
     from bootpath.image import Inspection, Request
 
 HELP = "show what is on a disk, what would be its root, and how sure that is"
@@ -61,7 +60,7 @@ def configure(commands: Any, name: str) -> None:
     parser.add_argument("--slot", metavar="PLACE", help="of identical slots, this one")
     parser.add_argument("--full", action="store_true", help="also read all of the root and compare it with its hashes")
     add_picture(parser, "draw the disk")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say how much was read")
+    add_verbose(parser)
     add_password(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -69,25 +68,20 @@ def configure(commands: Any, name: str) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Inspect; 0 when it would boot, 3 when not."""
-    from bootpath.block import Log, open_device
     from bootpath.cli.console import note, progress_bar
-    from bootpath.core.iolog import Read, Record
     from bootpath.image import inspect_disk
 
     request = _request(options)
     if isinstance(request, str):
         note(f"bootpath: {request}")
         return 2
-    records: list[Record] = []
-    with closing(open_device(options.disk)) as opened, progress_bar("verifying") as progress:
-        disk: Device = Log(opened, records.append) if options.verbose else opened
+    with Disks(verbose=options.verbose) as disks, progress_bar("verifying") as progress:
+        disk = disks.open(options.disk)
         inspection = inspect_disk(
             disk, request=request, progress=lambda done: progress(done, disk.size_bytes, options.disk)
         )
     _show(options, inspection)
-    if options.verbose:
-        reads = [record for record in records if isinstance(record, Read)]
-        note(f"{len(reads)} reads, {sum(read.length for read in reads)} bytes of {inspection.size_bytes}")
+    disks.report()
     return 0 if inspection.boots else 3
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bootpath.cli.arguments import add_json, size, uuid
+from bootpath.cli.disks import Disks, add_verbose
 from bootpath.cli.verityopen import add_opening, serve
 from bootpath.cli.veritysign import add_signing, sign
 from bootpath.cli.verityvolumes import fec_place, open_volume, parameters_of, root_hash_of, same_device
@@ -70,6 +70,8 @@ def configure(commands: Any, name: str) -> None:
     make.add_argument("--uuid", type=uuid, metavar="UUID", help="UUID of the superblock (default: random)")
     for action in (make, verify, dump, signing):
         add_json(action)
+    for action in (verify, dump):
+        add_verbose(action)
     add_signing(signing)
     add_opening(opening)
     for action in (make, verify, dump, signing, opening):
@@ -141,8 +143,8 @@ def _verify(options: argparse.Namespace) -> int:
     from bootpath.cli.console import emit, note, progress_bar
     from bootpath.core import DeviceError, IntegrityError
 
-    with ExitStack() as stack:
-        volume = open_volume(options, root_hash_of(options), stack)
+    with Disks(verbose=options.verbose) as disks:
+        volume = open_volume(options, root_hash_of(options), disks)
         blocks, total = volume.area.parameters.data_blocks, volume.area.parameters.data_bytes
         with progress_bar("checking") as progress:
             found = volume.check(lambda done: progress(done, total, options.data))
@@ -166,6 +168,7 @@ def _verify(options: argparse.Namespace) -> int:
             else:
                 note(f"{options.data}: {first}; parity can rebuild it, and all that do not: {more['mended_blocks']}")
                 fault = None
+    disks.report()
     if options.json:
         _show(
             options, volume.area, None, root_hash=volume.root_hash.hex(), verified=not fault, mismatches=wrong, **more
@@ -178,22 +181,21 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _dump(options: argparse.Namespace) -> int:
-    from contextlib import closing
-
-    from bootpath.block import open_device
     from bootpath.image.verityvolume import open_parity, read_hash_area
 
-    with closing(open_device(options.hashes)) as hashes:
+    with Disks(verbose=options.verbose) as disks:
+        hashes = disks.open(options.hashes)
         area = read_hash_area(hashes, options.hash_offset)
         fec = None
         place = fec_place(options)
         if place is not None:
             from bootpath.image.verityparity import FecArea
 
-            with closing(open_device(options.fec_device)) as device:
-                found = open_parity(device, area, hashes, place, on_hash_device=same_device(place.path, options.hashes))
+            device = disks.open(options.fec_device)
+            found = open_parity(device, area, hashes, place, on_hash_device=same_device(place.path, options.hashes))
             fec = FecArea(found.parameters, found.offset_bytes)
-        _show(options, area, fec)
+    _show(options, area, fec)
+    disks.report()
     return 0
 
 

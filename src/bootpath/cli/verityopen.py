@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootpath.cli.arguments import read_certificates
+from bootpath.cli.disks import Disks
 from bootpath.cli.serving import Listening, add_listening, confine, device_service, run_server
 from bootpath.cli.verityvolumes import open_volume, root_hash_of
 
@@ -53,7 +54,8 @@ def serve(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         if not options.table:
             confine(options, stack)
-        volume = open_volume(options, root_hash_of(options), stack)
+        disks = stack.enter_context(Disks(verbose=False, lookup=False))
+        volume = open_volume(options, root_hash_of(options), disks)
         if options.root_hash_signature is not None:
             signer = _check_signature(options, volume.root_hash)
             note(f"the root hash is signed by {signer.subject}")

@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bootpath.cli.disks import Disks
     from bootpath.formats import VerityParameters
     from bootpath.image.verityvolume import FecPlace, Volume
 
 
-def open_volume(options: argparse.Namespace, root_hash: str, stack: ExitStack) -> Volume:
-    """The volume, closed by `stack`. Raises FormatError, DeviceError."""
-    from bootpath.block import open_device
+def open_volume(options: argparse.Namespace, root_hash: str, disks: Disks) -> Volume:
+    """The volume, closed with the `disks`. Raises FormatError, DeviceError."""
     from bootpath.image.verityvolume import Volume, described_area, open_parity, read_hash_area
 
-    with ExitStack() as opened:
-        data = open_device(options.data)
-        opened.callback(data.close)
-        hashes = open_device(options.hashes)
-        opened.callback(hashes.close)
-        if options.no_superblock:
-            parameters = parameters_of(options, 1, default_salt=b"")
-            area = described_area(parameters, data, offset=options.hash_offset, limit=options.data_blocks)
-        else:
-            area = read_hash_area(hashes, options.hash_offset)
-        parity = None
-        place = fec_place(options)
-        if place is not None:
-            device = open_device(options.fec_device)
-            opened.callback(device.close)
-            parity = open_parity(device, area, hashes, place, on_hash_device=same_device(place.path, options.hashes))
-        volume = Volume.open(data, hashes, area, root_hash, parity=parity)
-        opened.pop_all()
-    stack.callback(volume.close)
-    return volume
+    data, hashes = disks.open(options.data), disks.open(options.hashes)
+    if options.no_superblock:
+        parameters = parameters_of(options, 1, default_salt=b"")
+        area = described_area(parameters, data, offset=options.hash_offset, limit=options.data_blocks)
+    else:
+        area = read_hash_area(hashes, options.hash_offset)
+    parity = None
+    place = fec_place(options)
+    if place is not None:
+        device = disks.open(options.fec_device)
+        parity = open_parity(device, area, hashes, place, on_hash_device=same_device(place.path, options.hashes))
+    return Volume.open(data, hashes, area, root_hash, parity=parity)
 
 
 def fec_place(options: argparse.Namespace) -> FecPlace | None:

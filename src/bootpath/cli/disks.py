@@ -1,0 +1,83 @@
+"""Disks that are looked at: opened from whatever a user names, and counted, for ``-v``."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bootpath.core import Device
+    from bootpath.core.iolog import Record
+
+
+def add_verbose(parser: argparse.ArgumentParser) -> None:
+    """``-v``."""
+    parser.add_argument("-v", "--verbose", action="store_true", help="say how much was read")
+
+
+@dataclass(slots=True)
+class _Reads:
+    """What was asked of a disk, and the device that knows what had to be fetched for it."""
+
+    name: str
+    device: Device
+    count: int = 0
+    length: int = 0
+
+    def __call__(self, record: Record) -> None:
+        from bootpath.core.iolog import Read
+
+        if isinstance(record, Read):
+            self.count += 1
+            self.length += record.length
+
+    def line(self) -> str:
+        from bootpath.block.remote import RemoteDevice
+        from bootpath.report.units import plural
+
+        line = f"{self.name}: {plural(self.count, 'read')}, {self.length} bytes of {self.device.size_bytes}"
+        if isinstance(self.device, RemoteDevice):
+            line += f"; {plural(self.device.requests, 'request')} for {self.device.fetched_bytes} bytes"
+        return line
+
+
+class Disks:
+    """Opens disks, and closes them together, newest first. With `verbose` it counts what is read.
+
+    `lookup` is for who looks at a few places: of an object far away only those are fetched.
+    """
+
+    def __init__(self, *, verbose: bool, lookup: bool = True) -> None:
+        self._verbose = verbose
+        self._lookup = lookup
+        self._opened = ExitStack()
+        self._reads: list[_Reads] = []
+
+    def __enter__(self) -> Disks:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._opened.close()
+
+    def open(self, name: str, *, writable: bool = False) -> Device:
+        """The device of that name, which is closed with the others. Raises DeviceError."""
+        from bootpath.block import Log, open_device
+        from bootpath.block.remote import LOOKUP_CHUNK_BYTES
+
+        chunk_bytes = LOOKUP_CHUNK_BYTES if self._lookup else None
+        device = open_device(name, writable=writable, chunk_bytes=chunk_bytes)
+        self._opened.callback(device.close)
+        if not self._verbose:
+            return device
+        reads = _Reads(device.identity.name, device)
+        self._reads.append(reads)
+        return Log(device, reads)
+
+    def report(self) -> None:
+        """Say what was read of each."""
+        from bootpath.cli.console import note
+
+        for reads in self._reads:
+            note(reads.line())
