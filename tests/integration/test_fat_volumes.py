@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from bootpath.core import Error
 from bootpath.formats.repart import CopyFiles
+from bootpath.image import LiveImage, build_live
 from bootpath.image.fatwriter import fat_geometry, fat_size, fat_stamp, write_fat
 from bootpath.image.filetree import FileTree, collect_tree
 from tests.support.tools import tool
@@ -116,3 +120,34 @@ def test_times_of_fat() -> None:
     assert fat_stamp(0) == (0x21, 0)
     assert fat_stamp(EPOCH) == ((2023 - 1980) << 9 | 11 << 5 | 14, 22 << 11 | 13 << 5 | 10)
     assert fat_stamp(1e11) == (127 << 9 | 12 << 5 | 31, 23 << 11 | 59 << 5 | 29)
+
+
+@pytest.mark.parametrize("mib", [1, 8, 40, 300])
+def test_the_efi_partition_of_a_live_disk(tree: Path, tmp_path: Path, mib: int) -> None:
+    """By a link to the loader, in FAT12, FAT16 and FAT32; the same each time."""
+    loader, link = tree / "EFI/BOOT/BOOTX64.EFI", tmp_path / "loader"
+    link.symlink_to(loader)
+    (tmp_path / "root").mkdir()
+    image = LiveImage(tmp_path / "root", UUID(int=7), 0, efi_bytes=mib << 20, efi_loader=link, clamp_mtime_ns=0)
+    disk = build_live(image, tmp_path / "disk.img").path
+    volume = tmp_path / "esp.img"
+    with disk.open("rb") as file:
+        file.seek(1 << 20)
+        volume.write_bytes(file.read(mib << 20))
+    wanted = tmp_path / "wanted"
+    (wanted / "EFI/BOOT").mkdir(parents=True)
+    (wanted / "EFI/BOOT/BOOTX64.EFI").write_bytes(loader.read_bytes())
+    judge(volume, wanted, tmp_path / "copy")
+    os.utime(loader, (0, 0))
+    assert build_live(image, tmp_path / "again.img").path.read_bytes() == disk.read_bytes()
+
+
+def test_a_loader_that_does_not_fit_or_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "loader").write_bytes(bytes(1 << 20))
+    image = LiveImage(tmp_path / "root", UUID(int=7), 0, efi_loader=tmp_path / "loader")
+    with pytest.raises(Error, match="EFI partition: FAT: the files need 1049600 bytes, expected at most"):
+        build_live(image, tmp_path / "disk.img")
+    with pytest.raises(FileNotFoundError, match="none"):
+        build_live(replace(image, efi_loader=tmp_path / "none"), tmp_path / "disk.img")
+    assert {path.name for path in tmp_path.iterdir()} == {"root", "loader"}

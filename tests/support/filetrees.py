@@ -5,12 +5,16 @@ from __future__ import annotations
 import gzip
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bootpath.block.memory import MemoryDevice
 from bootpath.core.device import Device, Identity
+from bootpath.formats.repart import CopyFiles
 from bootpath.fs.readers import Files, Kind
+from bootpath.image.fatwriter import write_fat
+from bootpath.image.filetree import collect_tree
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "filesystems"
 MTIME_SECONDS = 1_700_000_002
@@ -52,6 +56,17 @@ def contents() -> dict[str, bytes]:
             "longname" + "n" * 190: b"long name\n",
         }
     )
+
+
+def fat_image(size_bytes: int, files: Mapping[str, bytes]) -> bytes:
+    """A FAT volume with these files, by the project's own writer."""
+    with TemporaryDirectory() as directory:
+        tree, volume = Path(directory) / "tree", Path(directory) / "volume"
+        for path, content in files.items():
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            (tree / path).write_bytes(content)
+        write_fat(volume, size_bytes, collect_tree([CopyFiles(str(tree), "/")], base=Path("/")), serial=7, epoch=0)
+        return volume.read_bytes()
 
 
 LINKS = {

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from bootpath.image.choice import RootChoice, Verdict, check_candidate, choose_root
     from bootpath.image.contents import open_node, read_contents
     from bootpath.image.discovery import Discovery, Place, choose_place, find_redoxfs, open_root, place_device
-    from bootpath.image.esp import make_esp
     from bootpath.image.inspection import (
         BootFile,
         FileSystemInfo,
@@ -58,7 +57,6 @@ __all__ = [
     "describe_file_system",
     "find_redoxfs",
     "inspect_disk",
-    "make_esp",
     "open_node",
     "open_root",
     "open_root_device",
@@ -77,7 +75,6 @@ __getattr__, __dir__ = lazy_exports(
         "choice": "RootChoice Verdict check_candidate choose_root",
         "contents": "open_node read_contents",
         "discovery": "Discovery Place choose_place find_redoxfs open_root place_device",
-        "esp": "make_esp",
         "inspection": "BootFile FileSystemInfo Inspection Request describe_file_system inspect_disk",
         "layout": "INITFS_MAGIC INITFS_PATH KERNEL_MAGIC KERNEL_PATH redox_layout",
         "nodes": "Contents Location Node NodeKind",

@@ -8,7 +8,8 @@ nothing under the final name. Only blocks that hold something are written, so th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,10 @@ from uuid import UUID
 from bootpath.block import FileDevice, Linear
 from bootpath.core import Error, checked
 from bootpath.formats import pack_gpt
+from bootpath.formats.repart import CopyFiles
 from bootpath.fs import BLOCK_BYTES, HostTree, RedoxFS, measure
-from bootpath.image.esp import make_esp
+from bootpath.image.fatwriter import write_fat
+from bootpath.image.filetree import collect_tree
 from bootpath.image.layout import (
     INITFS_MAGIC,
     INITFS_PATH,
@@ -30,6 +33,7 @@ from bootpath.image.layout import (
     redox_layout,
 )
 from bootpath.image.output import atomic_output
+from bootpath.image.sparsecopy import copy_sparse
 
 Progress = Callable[[int, int, str], None]
 """Called with bytes done, bytes in all, and the path being archived."""
@@ -115,12 +119,28 @@ def _share(progress: Progress | None, tree: HostTree) -> Callable[[int, int, str
     return lambda done, files, path: progress(done, tree.data_bytes, path)
 
 
-def _loaders(image: LiveImage) -> tuple[Mapping[str, bytes], bytes]:
-    efi = {} if image.efi_loader is None else {EFI_LOADER_PATH: image.efi_loader.read_bytes()}
+def _bios_loader(image: LiveImage) -> bytes:
     bios = b"" if image.bios_loader is None else image.bios_loader.read_bytes()
     if len(bios) > MIB:
         raise Error("BIOS loader does not fit before 1 MiB", where=str(image.bios_loader), found=f"{len(bios)} bytes")
-    return efi, bios
+    return bios
+
+
+def _write_esp(image: LiveImage, target: Path) -> None:
+    """Write the EFI partition, with the loader in it, to its place in a new disk. Raises Error, OSError."""
+    copies = []
+    if image.efi_loader is not None:
+        # A link is followed: FAT has none.
+        copies.append(CopyFiles(str(image.efi_loader.resolve(strict=True)), f"/{EFI_LOADER_PATH}"))
+    tree = collect_tree(copies, base=Path("/"))
+    with tempfile.TemporaryDirectory(prefix="bootpath-") as directory:
+        volume = Path(directory) / "esp"
+        try:
+            write_fat(volume, image.efi_bytes, tree, serial=image.uuid.fields[0], epoch=0)
+        except Error as fault:
+            raise fault.at("EFI partition") from None
+        with volume.open("rb") as source, target.open("r+b") as disk:
+            copy_sparse(source.fileno(), disk.fileno(), MIB, volume.stat().st_size, where=str(volume))
 
 
 def build_live(image: LiveImage, output: Path, *, progress: Progress | None = None) -> Built:
@@ -134,17 +154,16 @@ def build_live(image: LiveImage, output: Path, *, progress: Progress | None = No
     size_bytes = image.size_bytes or _default_size(tree, extra_bytes, image.efi_bytes)
     layout = redox_layout(size_bytes, image.uuid, efi_bytes=image.efi_bytes)
     root = next(partition for partition in layout.partitions if partition.name == REDOX_NAME)
-    efi, bios = _loaders(image)
-    esp = make_esp(image.efi_bytes, efi, serial=image.uuid.fields[0])
+    bios = _bios_loader(image)
 
     with atomic_output(output) as temporary:
         os.truncate(temporary, size_bytes)
+        _write_esp(image, temporary)
         with closing(FileDevice.open(temporary, writable=True)) as disk:
             if bios:
                 disk.write(0, bios.ljust(-(-len(bios) // SECTOR) * SECTOR, b"\0"))
             for offset, data in pack_gpt(layout, boot_code=bios[:440]):
                 disk.write(offset, data)
-            disk.write(MIB, esp)
             place = checked(Linear(disk, root.offset_bytes, root.size_bytes))
             with RedoxFS.create(
                 place, password=image.password, uuid=image.uuid, created_ns=image.created_ns, pristine=True

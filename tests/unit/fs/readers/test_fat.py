@@ -12,8 +12,7 @@ from bootpath.core.extents import Extent
 from bootpath.fs.readers import FileEntry, Kind, open_files
 from bootpath.fs.readers.fat import open_fat
 from bootpath.fs.readers.fatvolume import parse_fat_boot_sector
-from bootpath.image.esp import make_esp
-from tests.support.filetrees import as_device, contents, golden_image
+from tests.support.filetrees import as_device, contents, fat_image, golden_image
 
 SECTOR = 512
 CONTENT = bytes(range(256)) * 10
@@ -23,7 +22,7 @@ class Volume:
     """A FAT16 volume that the project's own writer made, to be patched: 1 sector a cluster, no gaps."""
 
     def __init__(self) -> None:
-        self.image = bytearray(make_esp(4 << 20, {"EFI/BOOT/BOOTX64.EFI": CONTENT, "A.TXT": b"a"}))
+        self.image = bytearray(fat_image(8 << 20, {"EFI/BOOT/BOOTX64.EFI": CONTENT, "A.TXT": b"a"}))
         self.geometry = parse_fat_boot_sector(bytes(self.image[:SECTOR]))
         assert (self.geometry.bits, self.geometry.cluster_bytes) == (16, SECTOR)
 
