@@ -59,6 +59,8 @@ def test_exit_codes_say_the_verdict(
     assert dry_run(disk.path, "--certificate", str(other.certificate)) == 3
     assert "Verdict: refused" in capsys.readouterr().out
     assert dry_run(tmp_path / "missing.img") == 1
+    assert dry_run(disk.path, "--certificate", __file__) == 1
+    assert "test_linux_boot_cli.py: holds no certificate" in capsys.readouterr().err
 
 
 def test_json_has_all_of_it(system: tuple[Disk, Signer], capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,6 +148,16 @@ def test_a_live_disk_is_still_a_live_disk(tmp_path: Path, capsys: pytest.Capture
     assert "--kernel and --initrd go together" in capsys.readouterr().err
     assert dry_run(image) == 3
     assert "a RedoxFS" in capsys.readouterr().out
+
+
+def test_how_much_is_read_for_the_entries(system: tuple[Disk, Signer], capsys: pytest.CaptureFixture[str]) -> None:
+    """A root that the policy does not name is looked at like any partition, and not opened."""
+    path = str(system[0].path)
+    counts = []
+    for words in ("--policy root", "--policy root --image-policy root=unused", "--policy esp"):
+        main(["entries", "-v", *words.split(), path])
+        counts.append(int(capsys.readouterr().err.splitlines()[0].rpartition(", ")[2].split()[0]))
+    assert counts[0] > counts[1] == counts[2]
 
 
 def test_a_disk_that_is_served(system: tuple[Disk, Signer], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bootpath.formats.imagepolicy import ImagePolicy
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(iB|B)?", re.IGNORECASE | re.ASCII)
@@ -90,6 +89,11 @@ def image_policy(text: str) -> ImagePolicy:
         return parse_image_policy(text)
     except FormatError as fault:
         raise argparse.ArgumentTypeError(str(fault)) from None
+
+
+def add_certificates(parser: argparse._ActionsContainer, what: str) -> None:
+    """``--certificate``, for `read_certificates`."""
+    parser.add_argument("--certificate", metavar="F", type=Path, action="append", default=[], help=what)
 
 
 def read_certificates(paths: Iterable[Path]) -> tuple[bytes, ...]:

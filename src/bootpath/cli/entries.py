@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bootpath.cli.arguments import add_json, image_policy, read_certificates
+from bootpath.cli.arguments import add_certificates, add_json, image_policy, read_certificates
+from bootpath.cli.disks import Disks, add_verbose
 
 if TYPE_CHECKING:
     from bootpath.formats.uki import EfiArchitecture
@@ -55,13 +55,8 @@ def configure(commands: Any, name: str) -> None:
     )
     parser.add_argument("--no-efi", action="store_true", help="for a machine without EFI: no UKIs, no EFI programs")
     group = parser.add_argument_group("what a root must be, for its entries to count")
-    group.add_argument(
-        "--certificate",
-        metavar="F",
-        type=Path,
-        action="append",
-        default=[],
-        help="certificate (PEM or DER) whose signatures count; without --image-policy, roots must then be signed",
+    add_certificates(
+        group, "certificate (PEM or DER) whose signatures count; without --image-policy, roots must then be signed"
     )
     group.add_argument("--image-policy", metavar="P", type=image_policy, help="as systemd.image-policy(7)")
     group = parser.add_argument_group("how a root is named, for entries with linux-appendroot")
@@ -75,6 +70,7 @@ def configure(commands: Any, name: str) -> None:
         help="who assembles verity and LVM2: any initramfs, that of bootpath, or the kernel by dm-mod.create "
         "(default: initramfs)",
     )
+    add_verbose(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -100,9 +96,6 @@ def architecture(text: str) -> EfiArchitecture:
 
 def run(options: argparse.Namespace) -> int:
     """List; 0 when there is something to boot, 3 when not."""
-    from contextlib import closing
-
-    from bootpath.block import open_device
     from bootpath.cli.console import emit, emit_json, note
     from bootpath.formats.appendroot import Assembly, RootStyle
     from bootpath.image.bootentries import find_entries
@@ -114,9 +107,9 @@ def run(options: argparse.Namespace) -> int:
     certificates = read_certificates(options.certificate)
     terms = Terms(effective_policy(options.image_policy, certificates), certificates)
     style = RootStyle(options.fixed, Assembly(options.assembly))
-    with closing(open_device(options.disk)) as disk:
+    with Disks(verbose=options.verbose) as disks:
         menu = find_entries(
-            disk,
+            disks.open(options.disk),
             roles=[PlaceRole(word) for word in sorted(options.policy)],
             shown_roles=tuple(PlaceRole) if options.all else (),
             architecture=options.architecture,
@@ -127,6 +120,7 @@ def run(options: argparse.Namespace) -> int:
             emit_json(entries_json(menu, style))
         else:
             emit(render_entries(menu, style))
+    disks.report()
     if not menu.boots and not options.all and "root" not in options.policy:
         note("bootpath: entries inside root file systems were not looked for: --policy root does")
     return 0 if menu.boots else 3

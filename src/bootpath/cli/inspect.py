@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bootpath.cli.arguments import add_json, add_password, image_policy, read_certificates, read_password, root_hash
+from bootpath.cli.arguments import (
+    add_certificates,
+    add_json,
+    add_password,
+    image_policy,
+    read_certificates,
+    read_password,
+    root_hash,
+)
 from bootpath.cli.disks import Disks, add_verbose
 from bootpath.cli.pictures import add_picture, write_picture
 
@@ -48,13 +55,8 @@ def configure(commands: Any, name: str) -> None:
         type=image_policy,
         help="image policy, as systemd.image-policy(7): root=verity+signed:usr=absent:=open",
     )
-    parser.add_argument(
-        "--certificate",
-        metavar="F",
-        type=Path,
-        action="append",
-        default=[],
-        help="certificate (PEM or DER) whose signatures are believed; without --policy, root must then be signed",
+    add_certificates(
+        parser, "certificate (PEM or DER) whose signatures are believed; without --policy, root must then be signed"
     )
     parser.add_argument("--root-hash", metavar="HEX", type=root_hash, help="the verity root hash to trust")
     parser.add_argument("--slot", metavar="PLACE", help="of identical slots, this one")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack, closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bootpath.cli.arguments import image_policy, root_hash
+from bootpath.cli.arguments import add_certificates, image_policy, read_certificates, root_hash
 
 if TYPE_CHECKING:
     from bootpath.boot.linuxchoice import LinuxRequest
@@ -75,14 +74,7 @@ def add_linux_options(parser: argparse.ArgumentParser) -> None:
         help="image policy (systemd.image-policy(7)); default: with --certificate or --root-hash only what they "
         "vouch for, else anything",
     )
-    group.add_argument(
-        "--certificate",
-        metavar="F",
-        type=Path,
-        action="append",
-        default=[],
-        help="who may sign root hashes and unified kernel images (PEM or DER); repeatable",
-    )
+    add_certificates(group, "who may sign root hashes and unified kernel images (PEM or DER); repeatable")
     group.add_argument("--root-hash", metavar="HEX", type=root_hash, help="the root hash to believe")
     group.add_argument(
         "--slot", metavar="LOCATION", help='which root: its partition, "disk GUID:number:first LBA", or group/volume'
@@ -208,7 +200,7 @@ def _request(options: argparse.Namespace, disk_name: str = "/dev/vda") -> LinuxR
         initrd = GivenInitrd(str(options.initrd), options.initrd.read_bytes(), options.trust_initrd)
     return LinuxRequest(
         policy=options.policy,
-        certificates=tuple(path.read_bytes() for path in options.certificate),
+        certificates=read_certificates(options.certificate),
         root_hash=options.root_hash,
         slot=options.slot,
         entry=options.entry,

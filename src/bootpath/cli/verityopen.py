@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bootpath.cli.arguments import read_certificates
+from bootpath.cli.arguments import add_certificates, read_certificates
 from bootpath.cli.disks import Disks
 from bootpath.cli.serving import Listening, add_listening, confine, device_service, run_server
 from bootpath.cli.verityvolumes import open_volume, root_hash_of
@@ -34,9 +34,7 @@ def add_opening(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--root-hash-signature", type=Path, metavar="F", help="PKCS#7 in DER, or the content of a verity-sig partition"
     )
-    parser.add_argument(
-        "--certificate", type=Path, action="append", default=[], metavar="F", help="who may have signed; repeatable"
-    )
+    add_certificates(parser, "who may have signed; repeatable")
     parser.add_argument("--table", action="store_true", help="print the device-mapper row instead of serving")
     group = parser.add_argument_group("what becomes of blocks")
     for flag, text in _FLAGS.items():
