@@ -10,6 +10,7 @@ import pytest
 from bootpath import formats
 from bootpath.core.errors import FormatError
 from bootpath.formats import authenticode, bzimage, imagepolicy, overlayfile, snapshotstore, veritytable
+from bootpath.formats.pkcs7 import PKCS7_MAX_BYTES, parse_pkcs7
 from tests.fuzz.formats import FORMATS, check_gpt
 from tests.fuzz.mutation import mutate
 from tests.support.gptdisk import get_field, gpt_image, sample_gpt
@@ -57,6 +58,13 @@ def test_every_parser_is_fuzzed() -> None:
     parsers = {name for name in names if name.startswith(("parse_", "read_", "find_"))}
     assert parsers == set(COVERED)
     assert set(COVERED.values()) == {entry.name for entry in FORMATS}
+
+
+@pytest.mark.parametrize("head", [b"", b"\x30\x84\x00\x0f\xff\xf0\x06\x84\x00\x0f\xff\xe0"])
+def test_tags_and_identifiers_without_end(head: bytes) -> None:
+    """They are refused at once; asn1crypto would be busy for half an hour."""
+    with pytest.raises(FormatError, match="tag or an object identifier"):
+        parse_pkcs7(head.ljust(PKCS7_MAX_BYTES, b"\xff"))
 
 
 @pytest.mark.parametrize("block_bytes", [512, 4096])

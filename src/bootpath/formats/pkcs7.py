@@ -26,6 +26,10 @@ T = TypeVar("T")
 
 PKCS7_MAX_BYTES = 1 << 20
 MAX_SIGNERS = 16
+# Tags, and the parts of object identifiers, go on while bytes have their highest bit (X.690 §8.1.2.4, §8.19.2).
+# asn1crypto takes time with the square of their length; nothing else has a run of such bytes as long as this one.
+_ENDLESS = b"\1" * 1024
+_HIGHEST_BIT = bytes(byte >> 7 for byte in range(256))
 _SPEC = "RFC 5652 §5"
 _CONTEXT = 2  # the class of context-specific tags (X.690 §8.1.2)
 
@@ -93,6 +97,8 @@ def _parse(data: bytes, read: Callable[[Any], T]) -> T:
     """What `read` makes of a ContentInfo. Raises FormatError; Error without asn1crypto."""
     if len(data) > PKCS7_MAX_BYTES:
         raise _fault("the signature has", f"{len(data)} bytes", f"at most {PKCS7_MAX_BYTES}")
+    if _ENDLESS in data.translate(_HIGHEST_BIT):
+        raise _fault("a tag or an object identifier has", f"{len(_ENDLESS)} bytes", "a few")
     try:
         from asn1crypto import cms
     except ImportError as error:
