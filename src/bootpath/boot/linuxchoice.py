@@ -228,8 +228,10 @@ def _table_refusal(contents: Contents, request: LinuxRequest) -> tuple[str | Non
     if gpt is None:
         fault = contents.root.fault
         return (fault if fault is not None and not contents.root.superblocks else None), ()
-    if gpt.verdict is GptVerdict.SOUND or gpt.verdict is GptVerdict.BACKUP_DAMAGED:
+    if gpt.verdict is GptVerdict.SOUND:
         return None, ()
+    if gpt.verdict is GptVerdict.BACKUP_DAMAGED:
+        return None, (f"the partition table's backup copy: {gpt.backup_fault or gpt.verdict.value}",)
     reason = f"the partition table: {gpt.primary_fault or gpt.verdict.value}"
     if request.next_candidate is NextCandidate.POLICY:
         return None, (f"{reason}; its backup copy is used",)

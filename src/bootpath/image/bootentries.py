@@ -17,6 +17,7 @@ from bootpath.core.device import Device
 from bootpath.core.errors import Error
 from bootpath.formats.bootentry import EntryKind, compare_entries
 from bootpath.formats.dps import Architecture
+from bootpath.formats.gpt import GptVerdict
 from bootpath.formats.imagepolicy import parse_image_policy
 from bootpath.formats.pesections import read_pe
 from bootpath.formats.uki import EfiArchitecture
@@ -57,7 +58,7 @@ def find_entries(
         terms = replace(terms, architecture=_architecture_of(architecture))
     places = find_places(disk, contents, {*roles, *shown_roles}, terms)
     menu = menu_of(contents.name, places, roles=roles, architecture=architecture, efi=efi)
-    return replace(menu, warnings=(*contents.warnings, *menu.warnings))
+    return replace(menu, warnings=(*_of_the_table(contents), *contents.warnings, *menu.warnings))
 
 
 def menu_of(
@@ -132,6 +133,15 @@ def _other_architecture(each: FoundEntry, architecture: EfiArchitecture | None) 
         return None
     machine = EfiArchitecture.of_machine(image.machine)
     return f"machine {image.machine:#06x}" if machine is None else machine.value
+
+
+def _of_the_table(contents: Contents) -> tuple[str, ...]:
+    """What is wrong with the partition table, of which one copy was read."""
+    gpt = contents.root.gpt
+    if gpt is None or gpt.verdict is GptVerdict.SOUND:
+        return ()
+    faults = [fault for fault in (gpt.primary_fault, gpt.backup_fault) if fault is not None]
+    return tuple(f"the partition table: {fault}" for fault in faults or [gpt.verdict.value])
 
 
 def _architecture_of(architecture: EfiArchitecture) -> Architecture | None:

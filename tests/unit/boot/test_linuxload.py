@@ -16,6 +16,7 @@ from bootpath.boot.linuxchoice import Assurance, GivenInitrd, LinuxRequest, Linu
 from bootpath.boot.linuxload import LinuxBoot, join_initrds, load_linux
 from bootpath.boot.timeline import Timeline
 from bootpath.formats.imagepolicy import parse_image_policy
+from bootpath.image.bootentries import find_entries
 from tests.support.ddi import Disk, Signer, Volume
 from tests.support.linuximage import (
     ENTRY,
@@ -195,6 +196,16 @@ def test_a_flipped_bit_of_the_partition_table(system: System, offset: int) -> No
     allowed = load_signed(system, next_candidate=POLICY)
     assert allowed.verdict is LinuxVerdict.VERIFIED
     assert "its backup copy is used" in allowed.order.notes[0]
+
+
+def test_a_flipped_bit_of_the_backup_table_is_told(system: System) -> None:
+    """Nothing is read from there as long as the first copy is whole."""
+    flip(system.disk.path, system.disk.path.stat().st_size - 512 + 60)
+    boot = load_signed(system)
+    assert boot.verdict is LinuxVerdict.VERIFIED
+    assert boot.order.notes[0].startswith("the partition table's backup copy: gpt: header at LBA")
+    with closing(FileDevice.open(system.disk.path)) as disk:
+        assert find_entries(disk).warnings[0].startswith("the partition table: gpt: header at LBA")
 
 
 def test_data_that_nobody_loads_is_found_only_by_reading_all(system: System, tmp_path: Path) -> None:
