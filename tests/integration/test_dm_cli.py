@@ -115,7 +115,11 @@ def test_export(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("one").write_text("0 8 linear 8:1 0")
     arguments = ("--format", "dm-mod.create", "--name", "root", "--uuid", "U", "--minor", "3", "--ro")
     assert main(["dm", "export", "one", *arguments]) == 0
-    assert capsys.readouterr().out == 'dm-mod.create="root,U,3,ro,0 8 linear 8:1 0"\n'
+    exported = capsys.readouterr().out
+    assert exported == 'dm-mod.create="root,U,3,ro,0 8 linear 8:1 0"\n'
+    Path("word").write_text(exported)  # what is written can be read
+    assert main(["dm", "export", "word", "--format", "dm-mod.create"]) == 0
+    assert capsys.readouterr().out == exported
 
 
 @pytest.mark.parametrize(
@@ -132,6 +136,9 @@ def test_export(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["hash", "--table", "all.table", "--select", "low"], "all.table: table row 2: striped: /dev/block/8:1"),
         (["table", "broken"], "broken: table: row 1, column 2: the row ends"),
         (["table", "binary"], "binary: is no text in UTF-8"),
+        (["table", "short"], "short: row 2: linear: arguments are 'a'"),
+        (["export", "named"], "named: n: row 1: striped: 2 stripes have 2 words"),
+        (["table", "nothing"], "nothing: table: no devices were found by dmsetup"),
         (["table", "missing"], "missing: No such file"),
         (["export", "ours"], "ours: row 1: overlay: is a target of this package"),
         (["export", "all.table", "--name", "x"], "several devices are described"),
@@ -143,6 +150,9 @@ def test_what_is_wrong_is_one_line(
     Path("one").write_text("0 8 zero")
     Path("broken").write_text("0")
     Path("binary").write_bytes(b"\xff\xfe")
+    Path("short").write_text("0 8 zero\n8 8 linear a\n")
+    Path("named").write_text("n: 0 32 striped 2 16 a 0\n")
+    Path("nothing").write_text("No devices found\n")
     Path("ours").write_text("0 8 overlay /dev/sda")
     assert main(["dm", *arguments]) == 1
     captured = capsys.readouterr()

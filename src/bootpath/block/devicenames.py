@@ -73,7 +73,7 @@ class DeviceNames:
     def _table_device(self, name: str) -> Device:
         """The device of a table, which all who name it share."""
         if name in self._opening:
-            raise TableError("the tables go round in a circle:", found=" -> ".join([*self._opening, name]))
+            raise TableError("the tables go round in a circle", found=" -> ".join([*self._opening, name]))
         if name not in self._devices:
             self._opening.append(name)
             try:

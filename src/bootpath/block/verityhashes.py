@@ -56,7 +56,7 @@ class HashTree:
                 found=f"{len(root_hash)} bytes",
                 expected=f"{parameters.digest_bytes}",
             )
-        end = (start_block + parameters.tree_blocks()) * parameters.hash_block_size
+        end = parameters.tree_end(start_block)
         if end > hashes.size_bytes:
             raise DeviceError(
                 "the hash tree ends at byte",

@@ -50,7 +50,8 @@ class Repair:
         self._size = parameters.data_block_size
         self._hasher = BlockHasher(parameters)
         self._zero_digest = self._hasher.digest(bytes(self._size))
-        covered = (start_block + area.parameters.blocks - parameters.data_blocks) * self._size
+        behind = area.parameters.blocks - parameters.data_blocks
+        covered = (start_block + behind) * self._size if behind > 0 else 0
         for device, end, what in (
             (hashes, covered, "what parity covers"),
             (area.device, area.offset_bytes + area.parameters.parity_bytes, "parity"),

@@ -91,7 +91,7 @@ def _table(options: argparse.Namespace) -> int:
     from bootpath.formats import pack_listing
     from bootpath.report import draw_listing, listing_json, normalised, render_listing
 
-    listed = read_listing(options.table)
+    listed = read_listing(options.table, check=True)
     shown = normalised(listed, show_keys=options.showkeys)
     if options.picture is not None:
         write_picture(options.picture, draw_listing(listed))
@@ -191,7 +191,7 @@ def _export(options: argparse.Namespace) -> int:
     from bootpath.core import FormatError
     from bootpath.formats import ExportFormat, export_listing, rename_devices
 
-    listed = read_listing(options.table)
+    listed = read_listing(options.table, check=True)
     said = {"name": options.name, "uuid": options.uuid, "minor": options.minor, "read_only": options.ro or None}
     given = {key: value for key, value in said.items() if value is not None}
     if given and len(listed) > 1:

@@ -55,14 +55,18 @@ def _mapping(text: str) -> tuple[str, str]:
     return match[1], match[2]
 
 
-def read_listing(path: str) -> tuple[ListedTable, ...]:
-    """The tables in a file or on stdin. Raises FormatError, OSError."""
+def read_listing(path: str, *, check: bool = False) -> tuple[ListedTable, ...]:
+    """The tables in a file or on stdin; with `check`, their rows are parsed too. Raises FormatError, OSError."""
     from bootpath.core import FormatError
     from bootpath.formats import parse_listing
+    from bootpath.formats.dmtargets import check_rows
 
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-        return parse_listing(text)
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
+        listed = parse_listing(text)
+        for each in listed if check else ():
+            check_rows(each.table, each.name)
+        return listed
     except UnicodeDecodeError:
         raise FormatError("is no text in UTF-8", where=_shown(path)) from None
     except FormatError as error:
@@ -75,13 +79,13 @@ def _shown(path: str) -> str:
 
 def check_mapping(options: argparse.Namespace, listed: tuple[ListedTable, ...]) -> None:
     """Refuse what --device says of a device that no row has: a slip of the pen would go unnoticed. Raises Error."""
-    from bootpath.core import Error
-    from bootpath.formats.dmtargets import TARGET_FORMATS, device_names
+    from bootpath.core import Error, FormatError
+    from bootpath.formats.dmtargets import device_names
 
-    rows = [row for each in listed for row in each.table.rows]
-    if any(row.target not in TARGET_FORMATS for row in rows):
-        return  # nobody here knows which of its words are devices
-    used = list(dict.fromkeys(name for row in rows for name in device_names(row)))
+    try:
+        used = list(dict.fromkeys(name for each in listed for row in each.table.rows for name in device_names(row)))
+    except FormatError:
+        return  # nobody here knows which words of that row are devices
     for name, _ in options.device:
         if name not in used:
             expected = " or ".join(used) if used else "no --device: it has none"

@@ -5,7 +5,8 @@ Source: dmsetup(8); _status in lvm2 libdm/dm-tools/dmsetup.c. Three ways to writ
 - rows alone, for one device (`dmsetup table NAME`, `dmsetup create NAME FILE`): `bootpath.formats.dmtable`;
 - rows behind ``<name>: ``, for all devices (`dmsetup table`). A name stands there as dmsetup prints it, with ``\x20``
   for what is no letter, digit or one of ``#+-.:=@_``;
-- on one line with commas (`dmsetup table --concise`), the kernel command line's: `bootpath.formats.dmcreate`.
+- on one line with commas (`dmsetup table --concise`), the kernel command line's: `bootpath.formats.dmcreate`; also as
+  that word itself, ``dm-mod.create="…"``.
 
 A text is all of one kind. Invariants: there is at least one device, no two have the same name, all have a table.
 """
@@ -21,6 +22,8 @@ from bootpath.formats.dmcreate import parse_dm_create
 from bootpath.formats.dmtable import MAX_TABLE_CHARACTERS, Row, Table, pack_row, parse_row, parse_table
 
 _NAMED = re.compile(r"(?P<name>[!-+\--~]{1,508}):(?:[ \t\r]+|$)")  # 127 characters, each of which may be written \xNN
+_WORD = re.compile(r'dm-mod\.create=(?P<quote>"?)(?P<value>[^"]*)(?P=quote)')
+_NOTHING = "No devices found"
 _CONCISE = re.compile(r"\s*[^\s,;]+,[^,;]*,[0-9]*,\s*r[ow]\s*,")
 
 
@@ -39,7 +42,10 @@ def parse_listing(text: str) -> tuple[ListedTable, ...]:
     """The devices of a text, in its order. Raises FormatError that names the device and its row."""
     if len(text) > MAX_TABLE_CHARACTERS:
         raise _fault("the text is", f"{len(text)} characters long", f"at most {MAX_TABLE_CHARACTERS}")
-    if _CONCISE.match(text):
+    word = _WORD.fullmatch(text.strip())
+    if word is not None:
+        text = word["value"]
+    if word is not None or _CONCISE.match(text):
         listed = tuple(
             ListedTable(each.name, each.table, each.uuid, each.minor, each.read_only)
             for each in parse_dm_create(text.strip())
@@ -47,6 +53,10 @@ def parse_listing(text: str) -> tuple[ListedTable, ...]:
         if len({each.name for each in listed}) != len(listed):
             raise _fault("names are", brief(" ".join(each.name for each in listed)), "each once")
         return listed
+    if text.strip() == _NOTHING:
+        raise FormatError(
+            "no devices were found by dmsetup", where="table", hint="is the right machine asked, as root?"
+        )
     lines = [line for line in text.split("\n") if line.partition("#")[0].strip()]
     if not any(_name(line) for line in lines):
         return (ListedTable("", parse_table(text)),)

@@ -77,6 +77,16 @@ def parse_target(row: Row) -> TargetRow:
     return value
 
 
+def check_rows(table: Table, name: str = "") -> None:
+    """Parse every row whose target is known here. Raises FormatError that names the device, the row and its target."""
+    for number, row in enumerate(table.rows, start=1):
+        if row.target in TARGET_FORMATS:
+            try:
+                parse_target(row)
+            except FormatError as error:
+                raise error.at(f"{name}: row {number}" if name else f"row {number}") from None
+
+
 def pack_target(row: Row, value: TargetRow) -> Row:
     """The row with the words of another value of its target."""
     return replace(row, args=TARGET_FORMATS[row.target].pack(value))

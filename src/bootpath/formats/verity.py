@@ -51,6 +51,7 @@ ALGORITHMS: Mapping[str, int] = {
 
 _MAGIC = b"verity\0\0"
 _VERSION = 1
+_PAGE_BYTES = 4096
 _SUPERBLOCK = struct.Struct("<8sII16s32sIIQH6x256s168x")
 _MAX_BYTES = 1 << 63  # offsets are signed in the kernel (loff_t)
 
@@ -125,6 +126,11 @@ class VerityParameters:
         """Hash blocks of the whole tree."""
         return sum(level.blocks for level in self.levels(0))
 
+    def tree_end(self, start_block: int) -> int:
+        """The byte at which the tree that starts there ends; 0 when there is none, as of a single data block."""
+        blocks = self.tree_blocks()
+        return (start_block + blocks) * self.hash_block_size if blocks else 0
+
 
 @dataclass(frozen=True, slots=True)
 class VeritySuperblock:
@@ -156,6 +162,18 @@ def tree_start(offset: int, hash_block_size: int, *, superblock: bool = True) ->
     if offset % hash_block_size:
         raise _fault("hash offset is", offset, f"a multiple of the hash block size, {hash_block_size}")
     return offset // hash_block_size
+
+
+def area_end(parameters: VerityParameters, offset: int, *, superblock: bool) -> int:
+    """The byte at which a hash area ends that begins at byte `offset`. Raises FormatError as `tree_start` does.
+
+    Without a tree that is the superblock's end, which veritysetup writes by blocks of at most 4096; without either 0.
+    """
+    end = parameters.tree_end(tree_start(offset, parameters.hash_block_size, superblock=superblock))
+    if end or not superblock:
+        return end
+    unit = min(parameters.hash_block_size, _PAGE_BYTES)
+    return -(-(offset + SUPERBLOCK_BYTES) // unit) * unit
 
 
 def probe_verity(data: bytes) -> bool:

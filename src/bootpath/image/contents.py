@@ -244,7 +244,7 @@ def _read_tree(device: Device) -> HashTree:
     parameters = superblock.parameters
     start = superblock.tree_start(0)
     levels = parameters.levels(start)
-    end = (start + parameters.tree_blocks()) * parameters.hash_block_size
+    end = parameters.tree_end(start)
     if end > device.size_bytes:
         raise FormatError("verity: the hash tree ends at byte", found=end, expected=f"at most {device.size_bytes}")
     if not levels:

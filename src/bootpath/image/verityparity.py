@@ -73,7 +73,7 @@ def build_parity(
     DeviceError (EINVAL) when a device is too short, else what reading and writing raise.
     """
     size, symbols = shape.block_size, shape.symbols
-    covered = (start_block + shape.blocks - data_blocks) * size
+    covered = (start_block + shape.blocks - data_blocks) * size if shape.blocks > data_blocks else 0
     for device, end, what in (
         (data, data_blocks * size, "data"),
         (hashes, covered, "what parity covers"),

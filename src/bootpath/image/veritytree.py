@@ -200,7 +200,7 @@ def _leaf_runs(
 
 
 def _fits(data: Device, hashes: Device, parameters: VerityParameters, start_block: int) -> None:
-    end = (start_block + parameters.tree_blocks()) * parameters.hash_block_size
+    end = parameters.tree_end(start_block)
     for device, wanted, what in ((data, parameters.data_bytes, "data"), (hashes, end, "hash tree")):
         if wanted > device.size_bytes:
             raise DeviceError(

@@ -15,6 +15,7 @@ from bootpath.formats.verity import (
     SUPERBLOCK_BYTES,
     VerityParameters,
     VeritySuperblock,
+    area_end,
     check_block_size,
     parse_root_hash,
     parse_verity_superblock,
@@ -41,8 +42,8 @@ class HashArea:
 
     @property
     def end_bytes(self) -> int:
-        """Where the tree ends on its device."""
-        return (self.start_block + self.parameters.tree_blocks()) * self.parameters.hash_block_size
+        """Where it ends on its device."""
+        return area_end(self.parameters, self.offset, superblock=self.superblock is not None)
 
 
 def read_hash_area(hashes: Device, offset: int = 0) -> HashArea:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from bootpath.block.sectorcipher import SECTOR_CIPHERS
 from bootpath.formats.cryptrow import CryptRow
 from bootpath.formats.dmlisting import ListedTable, pack_listing
 from bootpath.formats.dmtable import SECTOR_BYTES, Row, Table
@@ -121,7 +122,9 @@ def _explain_flakey(value: FlakeyRow) -> str:
     for kind, probability in (("read", value.random_read_corrupt), ("written", value.random_write_corrupt)):
         if probability:
             faults.append(f"a byte of what is {kind} changes in {100 * probability / PROBABILITY_BASE:g} % of cases")
-    return f"{_at(value.place)}; after {value.up} good operations {value.down} bad ones, in turn: {', '.join(faults)}"
+    return (
+        f"{_at(value.place)}; after {plural(value.up, 'good operation')} {value.down} bad, in turn: {', '.join(faults)}"
+    )
 
 
 def _explain_verity(value: VerityRow) -> str:
@@ -143,7 +146,19 @@ def _explain_crypt(value: CryptRow) -> str:
     unit = "" if value.sector_bytes == SECTOR_BYTES else f", in units of {value.sector_bytes} bytes"
     ivs = " that also count the IVs" if value.iv_large_sectors else ""
     offset = f", IVs from {value.iv_offset}" if value.iv_offset else ""
-    return f"{_at(value.place)}, decrypted with {value.cipher} and {key}{unit}{ivs}{offset}"
+    closed = "" if _openable_crypt(value) else ", which cannot be opened here"
+    return f"{_at(value.place)}, decrypted with {value.cipher} and {key}{unit}{ivs}{offset}{closed}"
+
+
+def _openable_crypt(value: CryptRow) -> bool:
+    return value.cipher in SECTOR_CIPHERS and value.keyring is None and value.option("integrity") is None
+
+
+def _openable(row: Row) -> bool:
+    if row.target not in TARGET_FORMATS:
+        return False
+    value = parse_target(row)
+    return not isinstance(value, CryptRow) or _openable_crypt(value)
 
 
 def render_listing(listed: Sequence[ListedTable]) -> str:
@@ -195,7 +210,7 @@ def listing_json(listed: Sequence[ListedTable], *, show_keys: bool = False) -> d
                         "target": row.target,
                         "args": list(normal.args),
                         "devices": list(_names(row)),
-                        "openable": row.target in TARGET_FORMATS,
+                        "openable": _openable(row),
                         "in_linux": row.target in KERNEL_TARGETS,
                         "words": explain_row(row),
                     }

@@ -31,7 +31,7 @@ other: 0 8 zero
         ("0 8 error", "every request fails with EIO"),
         ("0 8 delay a 0 500", "a from sector 0, 500 ms late"),
         ("0 8 delay a 0 5 b 8 7", "a from sector 0, 5 ms late; writes to b from sector 8, 7 ms late"),
-        ("0 8 flakey a 0 60 10", "a from sector 0; after 60 good operations 10 bad ones, in turn: everything fails"),
+        ("0 8 flakey a 0 60 10", "a from sector 0; after 60 good operations 10 bad, in turn: everything fails"),
         (
             "0 8 flakey a 0 6 1 8 error_reads corrupt_bio_byte 3 w 9 0 random_read_corrupt 500000000",
             "in turn: reads fail, byte 3 of what is written becomes 9, a byte of what is read changes in 50 % of cases",

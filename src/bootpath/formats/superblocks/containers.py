@@ -10,7 +10,7 @@ from bootpath.formats.lvm2 import SECTOR_BYTES, read_label
 from bootpath.formats.region import Region
 from bootpath.formats.superblocks.value import Checksum, Superblock
 from bootpath.formats.ubiheaders import EC_BYTES, UBI_EC_MAGIC, parse_ec_header
-from bootpath.formats.verity import SUPERBLOCK_BYTES, parse_verity_superblock, probe_verity
+from bootpath.formats.verity import SUPERBLOCK_BYTES, area_end, parse_verity_superblock, probe_verity
 
 
 def probe_lvm_member(region: Region) -> Superblock | None:
@@ -64,7 +64,7 @@ def probe_verity_hashes(region: Region) -> Superblock | None:
         uuid=str(superblock.uuid),
         label="",
         block_bytes=parameters.hash_block_size,
-        size_bytes=(superblock.tree_start(0) + parameters.tree_blocks()) * parameters.hash_block_size,
+        size_bytes=area_end(parameters, 0, superblock=True),
         read_only=True,
         version="1",
     )
