@@ -1,6 +1,6 @@
 """bootpath verity format beside veritysetup's, from the command line: every file equal, and each checks the other's.
 
-Chosen at random, the same each time, with what is rare in it: single blocks, large blocks, areas within the data's file,
+Chosen at random, the same each time, with what is rare in it: single blocks, large blocks, areas in the data's file,
 no superblock, parity.
 """
 

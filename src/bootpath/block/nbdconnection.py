@@ -251,9 +251,10 @@ class Connection:
     def _fail(self, call: Call, error: int, message: str) -> None:
         command = Command(call.request.command).name.lower()
         said = f": {message!r}" if message else ""
+        name = f" ({errno.errorcode[error]})" if error in errno.errorcode else ""
         asked = f"{command} of {call.request.length} bytes at {call.request.offset}"
         call.fault = call.fault or DeviceError(
-            f"{asked}: the server answers error {error}{said}",
+            f"{asked}: the server answers error {error}{name}{said}",
             errno=_ERRNOS.get(error, errno.EIO),
             where=self.name,
         )

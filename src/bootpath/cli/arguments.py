@@ -12,10 +12,10 @@ from uuid import UUID
 if TYPE_CHECKING:
     from bootpath.formats.imagepolicy import ImagePolicy
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(iB|B)?", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTPE]?)(iB|B)?", re.IGNORECASE | re.ASCII)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m)?", re.ASCII)
 _CERTIFICATE_BYTES = 1 << 20
-_FACTORS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+_FACTORS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
 
 
 def size(text: str) -> int:
@@ -25,10 +25,12 @@ def size(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size: write bytes, or a number with KiB, MiB, GiB or TiB")
     number, prefix, suffix = match.groups()
     base = 1000 if prefix and (suffix or "").upper() == "B" else 1024
-    value = float(number) * base ** _FACTORS[prefix.upper()]
-    if value != int(value):
+    whole, _, part = number.partition(".")
+    # In whole numbers: a float cannot tell odd bytes beyond 8 PiB.
+    value, rest = divmod(int(whole + part) * base ** _FACTORS[prefix.upper()], 10 ** len(part))
+    if rest:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of bytes")
-    return int(value)
+    return value
 
 
 def duration(text: str) -> float:

@@ -163,7 +163,8 @@ def inspect_disk(
     if not choice.candidates:
         live = _inspect_live(disk, contents, discovery, password or request.password)
         faults = [str(fault) for node in contents.nodes() for fault in node.faults if fault is not discovery.gpt_fault]
-        reasons = dict.fromkeys((*faults, *choice.problems, *live.problems))
+        known = any(node.superblocks for node in contents.nodes())  # what is not RedoxFS is not missed then
+        reasons = dict.fromkeys((*faults, *choice.problems, *(() if known else live.problems)))
         return replace(live, problems=tuple(reasons), choice=choice)
     problems, checked = list(choice.problems), []
     for candidate in choice.chosen if request.full and choice.boots else ():

@@ -19,6 +19,10 @@ from bootpath.cli.arguments import duration, read_password, size, uuid
         ("512B", 512),
         ("1.5GiB", 3 << 29),
         (" 8 KiB ", 8192),
+        ("9007199254740993", (1 << 53) + 1),
+        ("9223372036854775807", (1 << 63) - 1),
+        ("7.5EiB", 15 << 59),
+        ("0.1MB", 100_000),
     ],
 )
 def test_sizes(text: str, value: int) -> None:

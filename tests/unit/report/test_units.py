@@ -18,7 +18,7 @@ from bootpath.report import format_bytes, format_offset, format_seconds, plural
         (4093 << 20, "4093 MiB"),
         (3 << 30, "3 GiB"),
         ((3 << 30) + (512 << 20), "3584 MiB"),
-        (1 << 60, "1024 PiB"),
+        (1 << 60, "1 EiB"),
     ],
 )
 def test_format_bytes(count: int, text: str) -> None:
