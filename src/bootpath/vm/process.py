@@ -9,6 +9,9 @@ becomes the child by exec, so that the process id, the exit code and signals are
 - We may die between fork and prctl, and no signal comes for that. So after prctl a shell compares its parent with us,
   and runs the program only if we are still there.
 
+It has a process group of its own: Ctrl-C at a terminal is for us alone, and we end the child. Else it would be gone
+while we still ask it something, and would end where we were told to go on (a shell's ``&`` ignores the signal).
+
 The setting survives exec except into set-user-ID programs and those with file capabilities; QEMU is neither. stdout and
 stderr go to an unlinked temporary file: no pipe that fills up, no thread to drain it.
 """
@@ -103,6 +106,7 @@ class TiedProcess:
                 stdout=self._output,
                 stderr=self._output,
                 pass_fds=pass_fds,
+                process_group=0,
             )
         except OSError as error:
             self._failure = error

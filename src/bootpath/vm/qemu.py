@@ -114,11 +114,7 @@ class QEMU:
         """End it, and wait until it is gone: politely if it still listens, else by SIGKILL. Twice is harmless."""
         if self._process is None:
             return
-        if self.running and self._monitor is not None:
-            # One that does not listen is ended by the signal below.
-            with contextlib.suppress(MachineError):
-                self._monitor.execute("quit", deadline_seconds=QUIT_SECONDS)
-                self._process.wait(QUIT_SECONDS)
+        # All of it happens, even where one is in a hurry and interrupts it.
         with contextlib.ExitStack() as last:
             last.callback(self._process.close)
             if self._monitor is not None:
@@ -126,6 +122,11 @@ class QEMU:
             for console in self.consoles:
                 last.callback(console.close)
             last.callback(self.power_cut)
+            if self.running and self._monitor is not None:
+                # One that does not listen is ended by the signal.
+                with contextlib.suppress(MachineError):
+                    self._monitor.execute("quit", deadline_seconds=QUIT_SECONDS)
+                    self._process.wait(QUIT_SECONDS)
 
     @property
     def console(self) -> Console:

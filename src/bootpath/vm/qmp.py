@@ -40,6 +40,7 @@ class Monitor:
         self._count = 0
         self._ended = False
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(_unretrieved)
         self._thread = threading.Thread(target=self._loop.run_forever, name="qemu monitor", daemon=True)
         self._thread.start()
         self._client = QMPClient()
@@ -161,3 +162,9 @@ class Monitor:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+
+
+def _unretrieved(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What nobody asked the library's tasks for: that QEMU has hung up is known otherwise, and not printed."""
+    if not isinstance(context.get("exception"), (QMPError, OSError, EOFError)):
+        loop.default_exception_handler(context)

@@ -40,6 +40,15 @@ def test_the_process_is_the_program_itself() -> None:
     assert child.output == ""
 
 
+def test_the_signals_of_a_terminal_are_not_for_it() -> None:
+    """Ctrl-C goes to the group that is in the foreground."""
+    child = TiedProcess(["sleep", "1000"])
+    assert os.getpgid(child.pid) == child.pid != os.getpgrp()
+    child.kill()
+    child.wait(10)
+    child.close()
+
+
 def test_kill() -> None:
     child = TiedProcess(["sleep", "1000"])
     assert child.wait(0) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from bootpath.core.errors import MachineError
-from bootpath.vm.qmp import Monitor
+from bootpath.vm.qmp import Monitor, _unretrieved
 from tests.unit.vm.support import Clock, fault
 
 GREETING = (
@@ -132,3 +133,18 @@ def test_after_the_end() -> None:
     peer.close()
     with pytest.raises(MachineError, match="closed"):
         peer.execute("stop", deadline_seconds=1)
+
+
+def test_what_nobody_asked_a_task_for_is_printed_unless_it_is_that_qemu_hung_up() -> None:
+    told: list[object] = []
+
+    class Loop(asyncio.SelectorEventLoop):
+        def default_exception_handler(self, context: dict[str, Any]) -> None:
+            told.append(context["exception"])
+
+    loop, fault = Loop(), ValueError("of ours")
+    loop.set_exception_handler(_unretrieved)
+    for exception in (EOFError(), ConnectionResetError(), fault):
+        loop.call_exception_handler({"message": "never retrieved", "exception": exception})
+    loop.close()
+    assert told == [fault]
