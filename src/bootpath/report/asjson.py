@@ -13,6 +13,7 @@ from bootpath.formats import Gpt
 from bootpath.fs import Header
 from bootpath.image import Built, Inspection, Place
 from bootpath.report.contentsjson import choice_json, node_json
+from bootpath.report.timeline import timeline_json
 
 Json = dict[str, Any]
 
@@ -162,18 +163,7 @@ def rehearsal_json(name: str, rehearsal: Rehearsal, *, mode: str, preload: str |
         "initfs_bytes": 0 if handover is None else handover.initfs_bytes,
         "overlay_bytes": rehearsal.overlay_bytes,
         "reads": {source: {"count": count.reads, "bytes": count.bytes} for source, count in rehearsal.reads.items()},
-        "timeline": [
-            {
-                "actor": step.actor,
-                "what": step.what,
-                "start_seconds": round(step.start_seconds, 6),
-                "seconds": round(step.seconds, 6),
-                "bytes": step.bytes,
-                "detail": step.detail,
-                "failed": step.failed,
-            }
-            for step in rehearsal.steps
-        ],
+        "timeline": timeline_json(rehearsal.steps, digits=6),
         "environment": None if handover is None else handover.environment.decode().splitlines(),
         "failure": None if rehearsal.failure is None else str(rehearsal.failure),
         "first_miss": _miss(rehearsal.failed_access),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bootpath.report.text import columns
-from bootpath.report.timeline import outcome_json, outcome_lines, timeline_lines
-from bootpath.report.units import format_bytes, plural
+from bootpath.report.timeline import outcome_json, outcome_lines, reads_json, reads_lines, timeline_lines
+from bootpath.report.units import format_bytes
 
 if TYPE_CHECKING:
     from bootpath.boot.firmwareboot import FirmwareRun
@@ -19,15 +18,7 @@ def firmware_json(name: str, run: FirmwareRun) -> dict[str, Any]:
         "firmware": run.firmware.value,
         "read_bytes": run.read_bytes,
         "written_bytes": run.written_bytes,
-        "reads": [
-            {
-                "area": area.name,
-                "operations": area.operations,
-                "bytes": area.bytes,
-                "distinct_bytes": area.distinct_bytes,
-            }
-            for area in run.reads
-        ],
+        "reads": reads_json(run.reads),
         **outcome_json(run),
     }
 
@@ -37,17 +28,6 @@ def render_firmware(name: str, run: FirmwareRun) -> str:
     lines = [name, *timeline_lines(run.steps)]
     if run.reads:
         lines.append("Read from the served disk:")
-        lines += columns(
-            [
-                (
-                    area.name,
-                    plural(area.operations, "read"),
-                    format_bytes(area.bytes),
-                    f"{format_bytes(area.distinct_bytes)} of it different",
-                )
-                for area in run.reads
-            ],
-            right=frozenset({1, 2}),
-        )
+        lines += reads_lines(run.reads)
     lines.append(f"Written, and kept in RAM: {format_bytes(run.written_bytes)}")
     return "\n".join([*lines, *outcome_lines(run)])

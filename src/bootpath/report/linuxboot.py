@@ -11,11 +11,10 @@ from bootpath.report.bootentries import describe_count, printable
 from bootpath.report.contents import describe_content, describe_protection, describe_type
 from bootpath.report.contentsjson import choice_json
 from bootpath.report.text import columns
-from bootpath.report.timeline import outcome_json, timeline_lines
-from bootpath.report.units import format_bytes, format_seconds, plural
+from bootpath.report.timeline import outcome_json, reads_json, reads_lines, timeline_lines
+from bootpath.report.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
-    from bootpath.boot.diskreads import AreaReads
     from bootpath.boot.linuxchoice import LinuxRequest
     from bootpath.boot.linuxload import Attempt, LinuxBoot, LoadedLinux
     from bootpath.boot.linuxmachine import LinuxRun
@@ -64,15 +63,7 @@ def linux_run_json(name: str, run: LinuxRun) -> dict[str, Any]:
             "guest_bytes": run.guest_bytes,
             "written_bytes": run.written_bytes,
             "earlier": list(run.earlier),
-            "reads": [
-                {
-                    "area": area.name,
-                    "operations": area.operations,
-                    "bytes": area.bytes,
-                    "distinct_bytes": area.distinct_bytes,
-                }
-                for area in run.reads
-            ],
+            "reads": reads_json(run.reads),
             **outcome_json(run),
         },
     }
@@ -93,7 +84,7 @@ def render_linux_run(name: str, run: LinuxRun) -> str:
         until = "until the root was mounted" if run.seconds_to_pivot is not None else "in all"
         loader, guest = format_bytes(run.loader_bytes), format_bytes(run.guest_bytes)
         lines.append(f"Read {until}: {loader} by the loader, {guest} by the guest")
-        lines += columns([_area_row(area) for area in run.reads], right=frozenset({1, 2}))
+        lines += reads_lines(run.reads)
     if run.seconds_to_pivot is not None and run.pivot is not None:
         lines.append(
             f"Root mounted after {format_seconds(run.seconds_to_pivot)}, "
@@ -226,15 +217,6 @@ def _drawn(branch: Branch, stem: str = "") -> list[str]:
         lines.append(f"{stem}{'└─' if last else '├─'} {child.text}")
         lines += _drawn(Branch("", child.below), stem + ("   " if last else "│  ")) if child.below else []
     return lines
-
-
-def _area_row(area: AreaReads) -> tuple[str, ...]:
-    return (
-        area.name,
-        plural(area.operations, "read"),
-        format_bytes(area.bytes),
-        f"{format_bytes(area.distinct_bytes)} of it different",
-    )
 
 
 def _attempt_json(attempt: Attempt) -> dict[str, Any]:

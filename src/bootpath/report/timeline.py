@@ -1,26 +1,27 @@
-"""The timeline of a boot in a machine, as text and as JSON."""
+"""What boots have in common, as text and as JSON: the timeline, what was read of the disk, the outcome."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bootpath.report.text import columns
-from bootpath.report.units import format_bytes, format_seconds
+from bootpath.report.units import format_bytes, format_seconds, plural
 
 if TYPE_CHECKING:
+    from bootpath.boot.diskreads import AreaReads
     from bootpath.boot.timeline import Step
     from bootpath.boot.watching import WatchedRun
 
 
-def timeline_json(steps: Sequence[Step]) -> list[dict[str, Any]]:
-    """The steps, each with its start and length in seconds."""
+def timeline_json(steps: Iterable[Step], *, digits: int = 3) -> list[dict[str, Any]]:
+    """The steps, each with its start and length in seconds, rounded to so many digits."""
     return [
         {
             "actor": step.actor,
             "what": step.what,
-            "start_seconds": round(step.start_seconds, 3),
-            "seconds": round(step.seconds, 3),
+            "start_seconds": round(step.start_seconds, digits),
+            "seconds": round(step.seconds, digits),
             "bytes": step.bytes,
             "detail": step.detail,
             "failed": step.failed,
@@ -46,6 +47,33 @@ def timeline_lines(steps: Sequence[Step]) -> list[str]:
         indent="",
         right=frozenset({3, 4}),
     )
+
+
+def reads_json(reads: Iterable[AreaReads]) -> list[dict[str, Any]]:
+    """What was read of each area of the disk."""
+    return [
+        {
+            "area": area.name,
+            "operations": area.operations,
+            "bytes": area.bytes,
+            "distinct_bytes": area.distinct_bytes,
+        }
+        for area in reads
+    ]
+
+
+def reads_lines(reads: Iterable[AreaReads]) -> list[str]:
+    """A line an area."""
+    rows = [
+        (
+            area.name,
+            plural(area.operations, "read"),
+            format_bytes(area.bytes),
+            f"{format_bytes(area.distinct_bytes)} of it different",
+        )
+        for area in reads
+    ]
+    return columns(rows, right=frozenset({1, 2}))
 
 
 def outcome_json(run: WatchedRun) -> dict[str, Any]:
