@@ -27,7 +27,9 @@ def size(text: str) -> int:
     base = 1000 if prefix and (suffix or "").upper() == "B" else 1024
     whole, _, part = number.partition(".")
     # In whole numbers: a float cannot tell odd bytes beyond 8 PiB.
-    value, rest = divmod(int(whole + part) * base ** _FACTORS[prefix.upper()], 10 ** len(part))
+    unit: int = base ** _FACTORS[prefix.upper()]
+    scale: int = 10 ** len(part)
+    value, rest = divmod(int(whole + part) * unit, scale)
     if rest:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of bytes")
     return value

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from bootpath.cli.arguments import add_json
 from bootpath.cli.disks import Disks, add_verbose
@@ -22,6 +22,9 @@ from bootpath.cli.dmdevice import (
 )
 from bootpath.cli.pictures import add_picture, write_picture
 from bootpath.cli.serving import add_listening
+
+if TYPE_CHECKING:
+    from bootpath.serve import LiveService
 
 HELP = "check, explain, read, serve and export device-mapper tables"
 EPILOG = """\
@@ -167,7 +170,7 @@ def _hash(options: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     from bootpath.cli.console import note
-    from bootpath.cli.serving import Listening, confine, device_service, run_server
+    from bootpath.cli.serving import Listening, serve
 
     contradiction = Listening.contradiction(options)
     if options.workers > 1:
@@ -175,13 +178,15 @@ def _serve(options: argparse.Namespace) -> int:
     if contradiction is not None:
         note(f"bootpath: dm serve: {contradiction}")
         return 2
-    with ExitStack() as stack:
-        confine(options, stack)
-        disks = stack.enter_context(Disks(verbose=False, lookup=False))
-        device = open_dm(options, stack, disks, writable=options.writable)
-        service = device_service(device, name=options.name, device_name=options.select or "dm")
-        stack.callback(service.close)
-        return run_server(options, service)
+    return serve(options, _service)
+
+
+def _service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
+    from bootpath.cli.serving import device_service
+
+    disks = stack.enter_context(Disks(verbose=False, lookup=False))
+    device = open_dm(options, stack, disks, writable=options.writable)
+    return device_service(device, name=options.name, device_name=options.select or "dm")
 
 
 def _export(options: argparse.Namespace) -> int:

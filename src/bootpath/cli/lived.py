@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from bootpath import __version__
 from bootpath.cli.arguments import duration, size
 from bootpath.cli.main import run_command
-from bootpath.cli.serving import Listening, add_listening, confine, run_server
+from bootpath.cli.serving import Listening, add_listening, serve
 
 if TYPE_CHECKING:
     from bootpath.core import Buffer
@@ -82,11 +82,7 @@ def _run(options: argparse.Namespace) -> int:
     if contradiction is not None:
         note(f"lived: {contradiction}")
         return 2
-    with ExitStack() as stack:
-        confine(options, stack)
-        service = _service(options, stack)
-        stack.callback(service.close)
-        return run_server(options, service)
+    return serve(options, _service)
 
 
 def _service(options: argparse.Namespace, stack: ExitStack) -> LiveService:

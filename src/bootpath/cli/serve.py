@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bootpath.cli.arguments import add_disk, add_password, duration, preload, read_password, size
-from bootpath.cli.serving import Listening, add_listening, confine, run_server
+from bootpath.cli.serving import Listening, add_listening, serve
 
 if TYPE_CHECKING:
     from bootpath.core import Device, Extent
@@ -93,11 +93,7 @@ def run(options: argparse.Namespace) -> int:
     if contradiction is not None:
         note(f"bootpath: serve: {contradiction}")
         return 2
-    with ExitStack() as stack:
-        confine(options, stack)
-        service = _service(options, stack)
-        stack.callback(service.close)
-        return run_server(options, service)
+    return serve(options, _service)
 
 
 def _service(options: argparse.Namespace, stack: ExitStack) -> LiveService:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -155,6 +156,15 @@ def _allow_descriptors() -> None:
     if soft != hard:
         with suppress(OSError, ValueError):  # more than the kernel allows now
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def serve(options: argparse.Namespace, open_service: Callable[[argparse.Namespace, ExitStack], LiveService]) -> int:
+    """Serve what `open_service` opens, confined, until stopped; the exit code. What else it opens the stack closes."""
+    with ExitStack() as stack:
+        confine(options, stack)
+        service = open_service(options, stack)
+        stack.callback(service.close)
+        return run_server(options, service)
 
 
 def run_server(options: argparse.Namespace, service: LiveService) -> int:
