@@ -14,7 +14,7 @@ from bootpath.image.bootmenu import EntrySource, Excluded, PlaceRole
 from bootpath.image.bootplaces import BootPlace
 from bootpath.image.nodes import Location
 from bootpath.image.placeentries import read_place
-from tests.fuzz.entry import Entry
+from tests.fuzz.entry import Entry, comes_back
 from tests.support.bootfiles import memory_files, pe_image, read_at
 
 
@@ -27,7 +27,7 @@ def check_path(path: str) -> None:
 
 def _bls(data: bytes) -> None:
     value = parse_bls(data)
-    assert parse_bls(pack_bls(value)) == value
+    comes_back(value, pack_bls, parse_bls)
     entry = bls_entry("a.conf", value)
     for path in filter(None, (entry.linux, entry.efi, entry.uki, *entry.initrds, *entry.extras)):
         check_path(path)
@@ -43,7 +43,7 @@ def _extlinux(data: bytes) -> None:
             str(error).encode()
     for entry in sort_entries(entries):
         check_path(entry.linux)
-    assert parse_extlinux(pack_extlinux(menu)) == menu
+    comes_back(menu, pack_extlinux, parse_extlinux)
 
 
 def _uki(data: bytes) -> None:

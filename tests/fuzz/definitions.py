@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 from bootpath.boot.rootwords import pack_root_words, parse_root_words
 from bootpath.formats.dps import Architecture
 from bootpath.formats.repart import pack_repart
 from bootpath.formats.repartparse import parse_repart
-from bootpath.formats.unitfile import pack_unit_file, parse_unit_file
-from tests.fuzz.entry import Entry
+from bootpath.formats.unitfile import Assignment, pack_unit_file, parse_unit_file
+from tests.fuzz.entry import Entry, comes_back
 
 SPECIFIERS = {"a": "x86-64", "M": "100%", "A": "%t"}
 
@@ -24,18 +27,19 @@ COMMAND_LINES = (
 
 def _repart(data: bytes) -> None:
     """The syntax and its meaning."""
-    lines = parse_unit_file(data, where="f")
-    again = parse_unit_file(pack_unit_file(lines), where="f")
-    assert [(each.section, each.key, each.value) for each in again] == [
-        (each.section, each.key, each.value) for each in lines
-    ]
+    lines = [_unplaced(line) for line in parse_unit_file(data, where="f")]
+    comes_back(lines, pack_unit_file, lambda data: [_unplaced(line) for line in parse_unit_file(data, where="f")])
     definition = parse_repart(data, name="f", architecture=Architecture.X86_64, specifiers=SPECIFIERS)
-    assert parse_repart(pack_repart(definition), name="f", architecture=Architecture.ARM) == definition
+    comes_back(definition, pack_repart, partial(parse_repart, name="f", architecture=Architecture.ARM))
+
+
+def _unplaced(line: Assignment) -> Assignment:
+    return replace(line, line=0)
 
 
 def _root_words(data: bytes) -> None:
     words = parse_root_words(data.decode("utf-8", "surrogateescape"))
-    assert parse_root_words(pack_root_words(words)) == words
+    comes_back(words, pack_root_words, parse_root_words)
 
 
 DEFINITIONS = (Entry("repart", _repart), Entry("root_words", _root_words, made=lambda: COMMAND_LINES))

@@ -13,14 +13,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from bootpath.core.errors import FormatError
 
+T = TypeVar("T")
+P = TypeVar("P")
 CORPUS = Path(__file__).parent / "corpus"
 
 
 def _nothing() -> Sequence[bytes]:
     return ()
+
+
+def comes_back(value: T, pack: Callable[[T], P], parse: Callable[[P], T | None]) -> None:
+    """What was parsed can be packed, and parsed again as the same. Here an error is no answer."""
+    try:
+        again = parse(pack(value))
+    except FormatError as error:
+        raise AssertionError("a value that was parsed does not come back") from error
+    assert again == value
 
 
 @dataclass(frozen=True, slots=True)

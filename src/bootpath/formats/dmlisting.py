@@ -6,7 +6,7 @@ Source: dmsetup(8); _status in lvm2 libdm/dm-tools/dmsetup.c. Three ways to writ
 - rows behind ``<name>: ``, for all devices (`dmsetup table`). A name stands there as dmsetup prints it, with ``\x20``
   for what is no letter, digit or one of ``#+-.:=@_``;
 - on one line with commas (`dmsetup table --concise`), the kernel command line's: `bootpath.formats.dmcreate`; also as
-  that word itself, ``dm-mod.create="…"``.
+  that word itself, ``dm-mod.create="…"``. Its names are given as those of the other form.
 
 A text is all of one kind. Invariants: there is at least one device, no two have the same name, all have a table.
 """
@@ -22,6 +22,7 @@ from bootpath.formats.dmcreate import parse_dm_create
 from bootpath.formats.dmtable import MAX_TABLE_CHARACTERS, Row, Table, pack_row, parse_row, parse_table
 
 _NAMED = re.compile(r"(?P<name>[!-+\--~]{1,508}):(?:[ \t\r]+|$)")  # 127 characters, each of which may be written \xNN
+_UNPRINTED = re.compile(r"[^A-Za-z0-9#+.:=@_-]")
 _WORD = re.compile(r'dm-mod\.create=(?P<quote>"?)(?P<value>[^"]*)(?P=quote)')
 _NOTHING = "No devices found"
 _CONCISE = re.compile(r"\s*[^\s,;]+,[^,;]*,[0-9]*,\s*r[ow]\s*,")
@@ -47,7 +48,7 @@ def parse_listing(text: str) -> tuple[ListedTable, ...]:
         text = word["value"]
     if word is not None or _CONCISE.match(text):
         listed = tuple(
-            ListedTable(each.name, each.table, each.uuid, each.minor, each.read_only)
+            ListedTable(_printed(each.name), each.table, each.uuid, each.minor, each.read_only)
             for each in parse_dm_create(text.strip())
         )
         if len({each.name for each in listed}) != len(listed):
@@ -81,6 +82,11 @@ def _name(line: str) -> str | None:
     """The name that a line begins with; what begins with a number and a blank is a row."""
     match = _NAMED.match(line)
     return None if match is None else match["name"]
+
+
+def _printed(name: str) -> str:
+    """A name of the concise form, which may have blanks in it, as the other form has it."""
+    return _UNPRINTED.sub(lambda match: f"\\x{ord(match.group()):02x}", name)
 
 
 def _named(lines: list[str]) -> list[ListedTable]:

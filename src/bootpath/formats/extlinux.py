@@ -105,7 +105,8 @@ def pack_extlinux(menu: ExtlinuxMenu) -> bytes:
     lines.append(("TIMEOUT", str(menu.timeout_tenths) if menu.timeout_tenths else ""))
     lines.append(("PROMPT", "1" if menu.prompt else ""))
     for label in menu.labels:
-        lines += [("LABEL", label.name), ("MENU LABEL", label.title)]
+        # One caret is taken away again.
+        lines += [("LABEL", label.name), ("MENU LABEL", f"^{label.title}" if "^" in label.title else label.title)]
         lines.append(("KERNEL", f"{label.kernel}#{label.configuration}" if label.configuration else label.kernel))
         lines.append(("INITRD", ",".join(label.initrds)))
         lines.append(("APPEND", "" if label.append is None else label.append or "-"))
@@ -194,7 +195,7 @@ class _Parser:
             self._menu = replace(self._menu, title=value)
         elif keyword == "label" and self._labels:
             # The caret stands before the letter that chooses the entry.
-            self._change(title=value.replace("^", "", 1))
+            self._change(title=value.replace("^", "", 1).strip(_BLANKS))
         elif keyword == "default" and self._labels:
             self._chosen = self._chosen or self._labels[-1].name
         else:
@@ -205,7 +206,7 @@ class _Parser:
         label = self._labels[-1]
         if keyword == "kernel":
             kernel, _, configuration = value.partition("#")
-            self._change(kernel=kernel, configuration=configuration)
+            self._change(kernel=kernel.strip(_BLANKS), configuration=configuration.strip(_BLANKS))
         elif keyword == "append":
             self._change(append="" if value == "-" else value)
         elif keyword == "initrd":
@@ -228,7 +229,7 @@ class _Parser:
 
 def _files(text: str) -> tuple[str, ...]:
     """syslinux: "Multiple initrd images can be specified, separated by comma"."""
-    return tuple(name for name in text.split(",") if name)
+    return tuple(name for name in (part.strip(_BLANKS) for part in text.split(",")) if name)
 
 
 def _timeout(text: str) -> int:

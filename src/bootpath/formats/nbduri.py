@@ -25,6 +25,8 @@ _PARAMETERS = frozenset({"tls-type", "tls-hostname", "tls-verify-peer", "tls-cer
 _SCHEMES = {"nbd": (False, False), "nbds": (True, False), "nbd+unix": (False, True), "nbds+unix": (True, True)}
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _URI = re.compile(r"[!-~]+")
+# urlsplit looks for brackets anywhere: not only around an address of IPv6, which it judges.
+_AUTHORITY = re.compile(r"(?:[^@\[\]]*@)?(?:\[[^@\[\]]+\]|[^@:\[\]]*)(?::[0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ def parse_nbd_uri(text: str) -> NbdUri:
         raise FormatError(str(error), where="nbd uri") from error
     if parts.scheme not in _SCHEMES:
         raise _fault("the scheme is", parts.scheme, " or ".join(_SCHEMES))
+    if _AUTHORITY.fullmatch(parts.netloc) is None:
+        raise _fault("the host is", parts.netloc, "[user@]host[:port] (RFC 3986 §3.2)")
     tls, local = _SCHEMES[parts.scheme]
     if parts.fragment or "//" not in text[: len(parts.scheme) + 3]:
         raise _fault("the URI is", text, f"{parts.scheme}://…, without a fragment")
