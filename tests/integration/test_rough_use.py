@@ -300,6 +300,7 @@ def test_what_is_no_disk(place: Path) -> None:
     (place / "tiny").write_bytes(bytes(511))
     done = bootpath("inspect", "tiny", cwd=place)
     assert (done.returncode, "tiny: has 0 bytes, expected at least one block" in done.stdout) == (3, True)
+    assert done.stderr == "bootpath: warning: tiny: 511 bytes at its end are no whole block and not read\n"
 
 
 def test_what_is_no_program_is_doubted(place: Path) -> None:

@@ -47,6 +47,8 @@ def _kind(mode: int) -> str:
 class FileDevice:
     """An open descriptor of a regular file or a block device; its size is rounded down to `block_bytes`.
 
+    `ragged_bytes` are those at the end that are no whole block and cannot be read.
+
     The device owns the descriptor and closes it, unless `owns` is false. Raises DeviceError with the errno of the
     system call, EINVAL when the descriptor is neither a file nor a block device, EPERM when it is to be writable but
     is not open for writing.
@@ -83,7 +85,8 @@ class FileDevice:
             size = os.lseek(fd, 0, os.SEEK_END)
         except OSError as error:
             raise self._error("open", error, error.errno or errno.EIO) from error
-        self.size_bytes = size - size % block_bytes
+        self.ragged_bytes = size % block_bytes
+        self.size_bytes = size - self.ragged_bytes
 
     @classmethod
     def open(

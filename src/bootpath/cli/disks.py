@@ -63,12 +63,16 @@ class Disks:
 
     def open(self, name: str, *, writable: bool = False) -> Device:
         """The device of that name, which is closed with the others. Raises DeviceError."""
-        from bootpath.block import Log, open_device
+        from bootpath.block import FileDevice, Log, open_device
         from bootpath.block.remote import LOOKUP_CHUNK_BYTES
+        from bootpath.cli.console import note
 
         chunk_bytes = LOOKUP_CHUNK_BYTES if self._lookup else None
         device = open_device(name, writable=writable, chunk_bytes=chunk_bytes)
         self._opened.callback(device.close)
+        if isinstance(device, FileDevice) and device.ragged_bytes:
+            ragged = f"{device.ragged_bytes} bytes at its end are no whole block and not read"
+            note(f"bootpath: warning: {device.identity.name}: {ragged}")
         if not self._verbose:
             return device
         reads = _Reads(device.identity.name, device)

@@ -19,6 +19,7 @@ from bootpath.cli.dmdevice import (
     open_dm,
     pieces,
     read_listing,
+    shown,
 )
 from bootpath.cli.pictures import add_picture, write_picture
 from bootpath.cli.serving import add_listening
@@ -95,14 +96,14 @@ def _table(options: argparse.Namespace) -> int:
     from bootpath.report import draw_listing, listing_json, normalised, render_listing
 
     listed = read_listing(options.table, check=True)
-    shown = normalised(listed, show_keys=options.showkeys)
+    normal = normalised(listed, show_keys=options.showkeys)
     if options.picture is not None:
         write_picture(options.picture, draw_listing(listed))
         note(f"wrote {options.picture}")
     if options.json:
         emit_json(listing_json(listed, show_keys=options.showkeys))
     elif options.normalise:
-        emit(pack_listing(shown).rstrip("\n"))
+        emit(pack_listing(normal).rstrip("\n"))
     else:
         emit(render_listing(listed))
     return 0
@@ -201,7 +202,7 @@ def _export(options: argparse.Namespace) -> int:
     given = {key: value for key, value in said.items() if value is not None}
     if given and len(listed) > 1:
         raise FormatError(
-            "several devices are described", where=options.table, hint="give --name and such for one only"
+            "several devices are described", where=shown(options.table), hint="give --name and such for one only"
         )
     mapped = dict(options.device)
     try:
@@ -212,5 +213,5 @@ def _export(options: argparse.Namespace) -> int:
         )
         emit(export_listing(exported, ExportFormat(options.format)).rstrip("\n"))
     except FormatError as error:
-        raise error.at(options.table) from None
+        raise error.at(shown(options.table)) from None
     return 0

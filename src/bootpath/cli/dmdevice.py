@@ -68,12 +68,13 @@ def read_listing(path: str, *, check: bool = False) -> tuple[ListedTable, ...]:
             check_rows(each.table, each.name)
         return listed
     except UnicodeDecodeError:
-        raise FormatError("is no text in UTF-8", where=_shown(path)) from None
+        raise FormatError("is no text in UTF-8", where=shown(path)) from None
     except FormatError as error:
-        raise error.at(_shown(path)) from None
+        raise error.at(shown(path)) from None
 
 
-def _shown(path: str) -> str:
+def shown(path: str) -> str:
+    """A table's file, for messages."""
     return "standard input" if path == "-" else path
 
 
@@ -91,7 +92,7 @@ def check_mapping(options: argparse.Namespace, listed: tuple[ListedTable, ...]) 
             expected = " or ".join(used) if used else "no --device: it has none"
             raise Error(
                 "--device names what is no device of the table:",
-                where=_shown(options.table),
+                where=shown(options.table),
                 found=name,
                 expected=expected,
             )
@@ -102,7 +103,7 @@ def open_dm(options: argparse.Namespace, stack: ExitStack, disks: Disks, *, writ
     from bootpath.block import DeviceNames, open_table
     from bootpath.core import Identity, TableError
 
-    where = _shown(options.table)
+    where = shown(options.table)
     listed = read_listing(options.table)
     names = [each.name for each in listed]
     if options.select is None and len(listed) > 1:
@@ -134,7 +135,7 @@ def chosen_range(options: argparse.Namespace, device: Stack) -> tuple[int, int]:
     end = max(device.size_bytes, first) if options.length is None else first + options.length
     if end > device.size_bytes:
         what = f"{end - first} bytes from byte {first} on are" if options.length is not None else f"byte {first} is"
-        raise Error(f"{what} past the end", where=_shown(options.table), expected=f"at most {device.size_bytes}")
+        raise Error(f"{what} past the end", where=shown(options.table), expected=f"at most {device.size_bytes}")
     return first, end
 
 

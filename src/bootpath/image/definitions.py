@@ -1,7 +1,8 @@
 """Definition files in a directory, as systemd-repart finds them.
 
 Source: repart.d(5): every file whose name ends in ``.conf``, in the order of the names. Hidden files are passed over,
-as systemd does, and so are empty ones and links to /dev/null, which mask what would be there. Drop-in directories (``name.conf.d``) are refused: what they say would be missing without a word.
+as systemd does, and so are empty ones and links to /dev/null, which mask what would be there. Drop-in directories
+(``name.conf.d``) are refused: what they say would be missing without a word.
 """
 
 from __future__ import annotations
