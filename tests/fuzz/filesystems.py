@@ -21,7 +21,7 @@ from tests.support.filetrees import golden_image, golden_names
 
 # A sound image is read about twice over; damage may make it go round, but not for long.
 MAX_READ_BYTES = 256 << 20
-NODES = 150
+NODES, ALL_NODES = 150, 40  # to walk over, to read the first of; there is a folder with many small files
 PIECE_BYTES = 20_000
 MAX_FILE_BYTES = 1 << 20
 GRAIN_BYTES = 64
@@ -99,11 +99,13 @@ def tolerated(call: Callable[[], object]) -> None:
 
 
 def exercise(device: Device, kind: str) -> None:
-    """Walk, and read a part of everything; an error at one node does not end it, one of the walk does."""
+    """Walk, and read a part of each node, later of some; an error at one does not end it, one of the walk does."""
     tolerated(partial(open_files, device))
     files = open_files(device, kind)
     for turn, (path, node) in enumerate(islice(files.walk("/"), NODES)):
         assert node.size_bytes >= 0
+        if turn >= ALL_NODES and turn % 8:
+            continue
         tolerated(partial(_look_at, files, path, node.kind, node.size_bytes, turn))
 
 
