@@ -170,12 +170,13 @@ class _Best:
 def _in_slot(candidates: Sequence[Candidate], slot: str) -> tuple[Candidate, ...]:
     """Those of the slot's designator that are elsewhere are out; a slot that names nothing puts all out."""
     named = {candidate.designator for candidate in candidates if candidate.data.location.is_named(slot)}
+    reason = f"the slot {slot} was asked for" + ("" if named else ", which is the place of no candidate")
     return tuple(
         candidate
         if candidate.excluded is not None
         or candidate.data.location.is_named(slot)
         or (named and candidate.designator not in named)
-        else candidate.out(f"the slot {slot} was asked for")
+        else candidate.out(reason)
         for candidate in candidates
     )
 
