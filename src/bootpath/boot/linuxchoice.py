@@ -24,12 +24,11 @@ from datetime import datetime
 from enum import Enum
 from reprlib import repr as brief
 
-from bootpath.core.errors import BootError
 from bootpath.formats.appendroot import Assembly
 from bootpath.formats.dps import FLAG_NO_AUTO, Architecture, Designator
 from bootpath.formats.gpt import GptVerdict
 from bootpath.formats.imagepolicy import ImagePolicy, Protection, parse_image_policy
-from bootpath.image.bootmenu import BootMenu, FoundEntry, PlaceRole
+from bootpath.image.bootmenu import PlaceRole
 from bootpath.image.bootplaces import newest_first
 from bootpath.image.candidates import Candidate, Terms, find_candidates, is_set_aside, locations
 from bootpath.image.choice import DEFAULT_POLICY, SIGNED_POLICY, RootChoice, choose_root
@@ -161,25 +160,6 @@ def order_roots(contents: Contents, request: LinuxRequest) -> RootOrder:
 def may_use(request: LinuxRequest, role: PlaceRole) -> bool:
     """True when the policy lets a boot partition be used as it is, unprotected."""
     return request.boot_policy.judge(_DESIGNATORS[role], Protection.UNPROTECTED).protection is not None
-
-
-def choose_entry(menu: BootMenu, wanted: str | None) -> FoundEntry:
-    """The entry that is named, or the first of the menu. Raises BootError."""
-    if wanted is None:
-        if not menu.entries:
-            reasons = [f"{each.source.path or each.source.location}: {each.reason}" for each in menu.excluded]
-            raise BootError("there is no boot entry" + "".join(f"; {reason}" for reason in reasons), where=menu.name)
-        return menu.entries[0]
-    named = [each for each in menu.entries if each.entry.id == wanted]
-    if not named:
-        out = [each.reason for each in menu.excluded if each.entry is not None and each.entry.id == wanted]
-        known = ", ".join(each.entry.id for each in menu.entries) or "nothing"
-        raise BootError(
-            f"the entry {brief(wanted)} is out: {out[0]}" if out else f"there is no entry {brief(wanted)}",
-            where=menu.name,
-            hint=f"there is {known}",
-        )
-    return named[0]
 
 
 def trusted_hash(candidate: Candidate, request: LinuxRequest) -> str | None:

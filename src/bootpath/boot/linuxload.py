@@ -19,7 +19,7 @@ be read at all, Error when a library for signatures is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -32,10 +32,10 @@ from bootpath.boot.linuxchoice import (
     LinuxVerdict,
     NextCandidate,
     RootOrder,
-    choose_entry,
     may_use,
     order_roots,
 )
+from bootpath.boot.linuxmenu import choose_entry, joined, offered
 from bootpath.boot.linuxtrust import Known, entry_files, given_initrd, mounted_root
 from bootpath.boot.linuxwords import Flash, RootNaming, Word, WordSource, decide_words, line_of, read_words
 from bootpath.boot.loader import LOADER
@@ -44,16 +44,17 @@ from bootpath.core import BootError, Device, checked
 from bootpath.core.errors import Error, FormatError
 from bootpath.formats.appendroot import Assembly
 from bootpath.formats.bootcount import counted_name
-from bootpath.formats.bootentry import EntryKind
 from bootpath.formats.dps import Architecture
 from bootpath.formats.ubi import read_ubi
 from bootpath.formats.uki import EfiArchitecture
 from bootpath.image.bootentries import BOOT_PARTITIONS, find_entries, menu_of
-from bootpath.image.bootmenu import BootMenu, Excluded, FoundEntry, PlaceRole
+from bootpath.image.bootmenu import INITRD_MAX_BYTES, BootMenu, FoundEntry, PlaceRole
 from bootpath.image.bootplaces import chosen_place, name_root
 from bootpath.image.candidates import Candidate
 from bootpath.image.choice import check_candidate
 from bootpath.image.contents import open_node, read_contents
+from bootpath.image.entryextras import is_extra, pack_extras
+from bootpath.image.entryfiles import read_piece
 from bootpath.image.nodes import Contents, NodeKind
 from bootpath.image.roottable import open_root_device, root_table
 from bootpath.image.veritytree import Progress
@@ -258,7 +259,7 @@ class _Loader:
         try:
             place = chosen_place(self.disk, self.contents, candidate, device)
             roots = menu_of(self.contents.name, [place], roles=(PlaceRole.ROOT,), architecture=architecture)
-            roots = _without(roots, _unsupported)
+            roots = offered(roots)
             self.menus = (roots,)
         except FormatError as error:
             fault = error  # a root that is not read here may still be booted by an entry elsewhere
@@ -274,7 +275,7 @@ class _Loader:
         self.menus = (*self.menus, others)
         if fault is not None and not others.entries:
             raise fault
-        return choose_entry(others if roots is None else _joined(roots, others), wanted)
+        return choose_entry(others if roots is None else joined(roots, others), wanted)
 
     def _boot_partitions(self, architecture: EfiArchitecture | None) -> BootMenu:
         """The entries of XBOOTLDR and of the EFI partition. Each block of these is read once: what is verified of an
@@ -284,8 +285,7 @@ class _Loader:
         menu = find_entries(
             checked(once), self.contents, roles=allowed, shown_roles=BOOT_PARTITIONS, architecture=architecture
         )
-        menu = _without(menu, _unsupported)
-        return _without(menu, _unsigned) if self.request.strict else menu
+        return offered(menu, strict=self.request.strict)
 
     def _read(self, candidate: Candidate, found: FoundEntry) -> LoadedLinux:
         """The bytes of the entry's files. Raises BootError, and what reading them raises."""
@@ -303,6 +303,12 @@ class _Loader:
             initrds = found.read_initrds()
             pieces = zip(found.parts.initrds, initrds, strict=True)
             parts += [_part("initrd", str(piece), data, assured) for piece, data in pieces]
+        extras = [
+            (piece.path, read_piece(found.files, piece, INITRD_MAX_BYTES))
+            for piece in found.parts.extras
+            if is_extra(piece.path)
+        ]
+        parts += [_part("extra", path, data, assured) for path, data in extras]
         devicetree = found.read_devicetree()
         if devicetree is not None and found.parts.devicetree is not None:
             parts.append(_part("device tree", str(found.parts.devicetree), devicetree, assured))
@@ -315,7 +321,9 @@ class _Loader:
         if request.strict and root[0] is Assurance.UNVERIFIED:
             raise BootError(f"only a verified root is to be mounted: {root[1]}", where=found.entry.id, hint=_ALLOW)
         parts.append(RunPart("root", str(candidate.data.location), *root))
-        return LoadedLinux(found, kernel, join_initrds(initrds), devicetree, words, tuple(parts))
+        return LoadedLinux(
+            found, kernel, join_initrds((*initrds, pack_extras(extras))), devicetree, words, tuple(parts)
+        )
 
     def _words(self, candidate: Candidate, found: FoundEntry, *, alone: bool) -> tuple[Word, ...]:
         """The command line; `alone` without any initramfs. Raises BootError, FormatError."""
@@ -353,7 +361,7 @@ class _Loader:
 def join_initrds(initrds: Iterable[bytes]) -> bytes:
     """Archives one after the other, each at a multiple of four bytes."""
     joined = bytearray()
-    for initrd in initrds:
+    for initrd in filter(None, initrds):
         joined += bytes(-len(joined) % _INITRD_ALIGN) + initrd
     return bytes(joined)
 
@@ -368,39 +376,9 @@ def _part(what: str, origin: str, content: bytes, assured: Known) -> RunPart:
     return RunPart(what, origin, *assured, len(content), sha256(content).hexdigest())
 
 
-def _without(menu: BootMenu, reason_of: Callable[[FoundEntry], str | None]) -> BootMenu:
-    """The menu, with those entries left out that there is a reason for."""
-    kept, out = [], list(menu.excluded)
-    for each in menu.entries:
-        reason = reason_of(each)
-        if reason is None:
-            kept.append(each)
-        else:
-            out.append(Excluded(each.source, reason, each.entry, each.parts))
-    return replace(menu, entries=tuple(kept), excluded=tuple(out))
-
-
-def _unsupported(found: FoundEntry) -> str | None:
-    """ "Boot loaders should ignore all entries that don't match [...] what the boot loader can support"."""
-    if found.entry.efi:
-        return f"{found.entry.efi} is an EFI program, which needs its firmware"
-    if found.parts.devicetree_overlays:
-        return "its device tree overlays are not applied by this loader"
-    return "its extra resources are not handed over by this loader" if found.parts.extras else None
-
-
-def _unsigned(found: FoundEntry) -> str | None:
-    """Where only what is verified is to run: on a boot partition that is a unified kernel image or nothing."""
-    return None if found.entry.kind is EntryKind.UKI else "nothing protects it, and only what is verified is to run"
-
-
 def _is_x86_kernel(kernel: bytes) -> bool:
     return kernel[_X86_MAGIC_OFFSET : _X86_MAGIC_OFFSET + len(_X86_MAGIC)] == _X86_MAGIC
 
 
 def _efi_architecture(architecture: Architecture) -> EfiArchitecture | None:
     return EfiArchitecture.named(architecture.value)
-
-
-def _joined(first: BootMenu, second: BootMenu) -> BootMenu:
-    return BootMenu(first.name, first.entries + second.entries, first.excluded + second.excluded)

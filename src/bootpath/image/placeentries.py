@@ -21,6 +21,7 @@ from bootpath.formats.uki import Uki, UkiAddon, read_uki, read_uki_addon
 from bootpath.fs.readers import Kind
 from bootpath.image.bootmenu import EntryFiles, EntrySource, Excluded, FoundEntry, PlaceRole
 from bootpath.image.bootplaces import BootPlace
+from bootpath.image.entryextras import EXTRA_SUFFIXES, is_extra
 from bootpath.image.entryfiles import Piece, file_piece, list_files, reader_of, section_piece
 
 _ENTRIES = "/loader/entries"
@@ -144,7 +145,10 @@ class _PlaceReader:
             entry = bls_entry(path.rpartition("/")[2], bls)
         except Error as error:
             return self.out(path, error)
-        warnings = tuple(f"{key} comes more than once; the last one counts" for key in bls.repeated)
+        warnings = (
+            *(f"{key} comes more than once; the last one counts" for key in bls.repeated),
+            *(f"extra {path} has none of {', '.join(EXTRA_SUFFIXES)}" for path in entry.extras if not is_extra(path)),
+        )
         uki = None
         if entry.uki:
             try:

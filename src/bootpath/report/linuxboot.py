@@ -169,7 +169,8 @@ def _menu(menu: BootMenu, chosen: FoundEntry | None) -> Iterator[Branch]:
         where = f"{found.source.role.value} {found.source.path}".rstrip()
         what = f"entry {printable(found.entry.id)} ({found.entry.kind.value}, {printable(where)})"
         count = describe_count(found.entry)
-        yield Branch(f"{what}: {mark}{count and f', {count}'}")
+        warnings = tuple(Branch(f"warning: {printable(warning)}") for warning in found.warnings)
+        yield Branch(f"{what}: {mark}{count and f', {count}'}", warnings)
     for excluded in menu.excluded:
         where = f"{excluded.source.role.value} {excluded.source.path or excluded.source.location}".rstrip()
         yield Branch(f"left out {printable(where)}: {printable(excluded.reason)}")

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from bootpath.block import FileDevice
 from bootpath.boot.linuxchoice import LinuxRequest, LinuxVerdict, NextCandidate
 from bootpath.boot.linuxload import LinuxBoot, load_linux
 from bootpath.boot.timeline import Timeline
+from bootpath.formats.cpio import parse_cpio
 from bootpath.report import linux_boot_json, render_linux_boot
 from tests.support.images import digest
-from tests.support.linuximage import ENTRY, RootTree, make_linux_disk, make_volume
+from tests.support.linuximage import ENTRY, RootTree, fake_initrd, make_linux_disk, make_volume
 
 ENTRIES = "/loader/entries"
+SCHEMA = json.loads((Path(__file__).parents[3] / "docs/schemas/linuxboot.json").read_text())
 
 
 def make(directory: Path, *roots: Mapping[str, str]) -> Path:
@@ -59,6 +63,7 @@ def test_a_try_is_shown_and_not_counted(tmp_path: Path) -> None:
     assert "entry a (type 1, root /loader/entries/a+03-0.conf): chosen, on trial: 3 left, 0 done" in said
     assert "a loader that counts would rename a+03-0.conf to a+02-1.conf" in said
     report = linux_boot_json("disk.img", boot)
+    jsonschema.validate(json.loads(json.dumps(report)), SCHEMA)
     assert report["runs"]["counted_name"] == "a+02-1.conf"
     assert [(each["tries_left"], each["tries_done"]) for each in report["attempts"][0]["entries"]] == [(3, 0)]
     assert digest(path) == before
@@ -100,7 +105,6 @@ def test_where_all_are_bad_the_newest_is_booted(tmp_path: Path) -> None:
     [
         ("efi /boot/vmlinuz\n", "/boot/vmlinuz is an EFI program, which needs its firmware"),
         (f"{ENTRY}devicetree /boot/initrd\ndevicetree-overlay /boot/initrd\n", "its device tree overlays are not"),
-        (f"{ENTRY}extra /boot/initrd\n", "its extra resources are not handed over by this loader"),
     ],
 )
 def test_an_entry_that_this_loader_cannot_boot_is_left_out(tmp_path: Path, text: str, reason: str) -> None:
@@ -112,3 +116,20 @@ def test_an_entry_that_this_loader_cannot_boot_is_left_out(tmp_path: Path, text:
     alone = load(make(tmp_path / "alone", {"b.conf": text}))
     assert alone.verdict is LinuxVerdict.REFUSED
     assert reason in str(alone.refusal)
+
+
+def test_extra_resources_come_behind_the_initrds(tmp_path: Path) -> None:
+    entry = f"{ENTRY}extra /etc/me.cred\nextra /etc/what.iso\n"
+    tree = RootTree({**RootTree.demo(entry="").files, f"{ENTRIES}/a.conf": entry.encode()})
+    tree.files.update({"/etc/me.cred": b"secret", "/etc/what.iso": b"iso"})
+    boot = load(make_linux_disk(tmp_path / "disk.img", [("demo_1", make_volume(tmp_path / "v", tree, None))]).path)
+    assert boot.loaded is not None
+    assert boot.loaded.initrd.startswith(fake_initrd(1))
+    extras = parse_cpio(boot.loaded.initrd[-(-len(fake_initrd(1)) // 4) * 4 :])
+    assert [entry.path for entry in extras if entry.data] == [".extra/credentials/me.cred"]
+    assert [(part.what, part.origin) for part in boot.loaded.parts if part.what == "extra"] == [
+        ("extra", "/etc/me.cred")
+    ]
+    said = render_linux_boot("disk.img", boot)
+    jsonschema.validate(json.loads(json.dumps(linux_boot_json("disk.img", boot))), SCHEMA)
+    assert "warning: extra /etc/what.iso has none of .cred, .sysext.raw, .confext.raw" in said
