@@ -20,10 +20,8 @@ import ctypes
 import io
 import os
 import re
-import resource
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, redirect_stderr
 from dataclasses import dataclass
@@ -31,14 +29,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
+from tests.fuzz.bounds import INPUT_SECONDS, bound_process
 from tests.fuzz.mutation import TOKENS
 
 if TYPE_CHECKING:  # it imports bootpath, which comes later and instrumented
     from tests.fuzz.entry import Entry
 
-INPUT_SECONDS = 20
 RESIDENT_MIB = 1024
-ALLOCATED_BYTES = 256 << 20
 ADDR_NO_RANDOMIZE = 0x0040000  # sys/personality.h
 MAX_WORD_BYTES = 64  # libFuzzer's
 _STATUS = re.compile(r"^#(\d+)\s+(INITED|DONE|\w+)\s+cov: (\d+)", re.MULTILINE)
@@ -78,8 +75,9 @@ class Work:
 def options_of(entry: Entry, work: Work, *, limit: str, seed: int) -> list[str]:
     """libFuzzer's command line. Seeds come as a list, whose order is the same on every file system."""
     seeds = []
-    for number, sample in enumerate(entry.samples()):
-        path = work.made("seeds") / f"{number:03}"
+    folder = work.made("seeds")
+    for number, sample in enumerate(entry.samples() or [b""]):
+        path = folder / f"{number:03}"
         path.write_bytes(sample)
         seeds.append(str(path))
     (work.folder / "seeds.txt").write_text(",".join(seeds))
@@ -108,10 +106,7 @@ def fork(atheris: Atheris, entry: Entry, options: Sequence[str], log: Path) -> i
     with log.open("wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    pages = int(Path("/proc/self/statm").read_text().split()[5])
-    limit = pages * resource.getpagesize() + ALLOCATED_BYTES
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # MemoryError at once, also for zeros nobody touches
-    warnings.simplefilter("error")
+    bound_process()
     atheris.Setup(options, entry.outcome)
     atheris.Fuzz()
     raise AssertionError("Fuzz ends the process, or raises and writes the input when the process ends")
@@ -197,6 +192,8 @@ def main() -> int:
         with redirect_stderr(io.StringIO()):  # it names every module
             targets: dict[str, Entry] = import_module(arguments.targets).TARGETS
         names = list(targets) if arguments.all else arguments.names
+        if unknown := set(names) - set(targets):
+            sys.exit(f"no entry is called {' or '.join(sorted(unknown))}; there are: {' '.join(targets)}")
         processes: dict[int, str] = {}
         good = True
         for name in [*names, None]:

@@ -3,22 +3,24 @@
     python -m tests.fuzz.replay handoff FILE
     python -m tests.fuzz.replay handoff FILE --shrink SMALL
 
-Smaller is what raises the same exception in the same function of bootpath. It needs nothing but the tests.
+Smaller is what raises the same exception in the same function of bootpath. It needs nothing but the tests. The bounds
+are those of a guided run; an input that takes too long ends it with a traceback of where it was.
 """
 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import sys
 import traceback
-import warnings
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
 
+from tests.fuzz.bounds import INPUT_SECONDS, bound_process
 from tests.fuzz.entry import Entry
-from tests.fuzz.targets import TARGETS
 
 Symptom: TypeAlias = tuple[type[Exception], str]
 
@@ -59,13 +61,19 @@ def shrink(data: bytes, same: Callable[[bytes], bool]) -> bytes:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.replay", description="give an input to an entry")
-    parser.add_argument("name", choices=TARGETS, metavar="NAME")
+    parser.add_argument("name", metavar="NAME")
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--shrink", type=Path, metavar="SMALL", help="write the smallest input with the same bug")
+    parser.add_argument("--targets", default="tests.fuzz.targets", help="the module of the entries")
     arguments = parser.parse_args()
-    warnings.simplefilter("error")
-    entry, data = TARGETS[arguments.name], arguments.file.read_bytes()
+    targets: dict[str, Entry] = import_module(arguments.targets).TARGETS
+    if arguments.name not in targets:
+        parser.error(f"no entry is called {arguments.name}; there are: {' '.join(targets)}")
+    entry, data = targets[arguments.name], arguments.file.read_bytes()
+    bound_process()
+    faulthandler.dump_traceback_later(INPUT_SECONDS, exit=True)
     found = symptom(entry, data)
+    faulthandler.cancel_dump_traceback_later()
     if found is None:
         error = entry.outcome(data)
         print("good: a value" if error is None else f"bad: refused with {error.__name__}")

@@ -10,18 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz import replay
-from tests.fuzz.entry import Entry
 from tests.fuzz.targets import TARGETS
 from tests.support.tools import missing
 
 TREE = Path(__file__).parents[2]
 
 
-def guided(*arguments: object) -> tuple[int, str]:
-    command: Sequence[str] = [sys.executable, "-m", "tests.fuzz.guided", *map(str, arguments)]
+def run(module: str, *arguments: object) -> tuple[int, str]:
+    command: Sequence[str] = [sys.executable, "-m", module, *map(str, arguments)]
     done = subprocess.run(command, cwd=TREE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return done.returncode, done.stdout
+
+
+def guided(*arguments: object) -> tuple[int, str]:
+    return run("tests.fuzz.guided", *arguments)
 
 
 @pytest.fixture
@@ -53,24 +55,22 @@ def test_planted_bugs_are_found(tmp_path: Path) -> None:
     assert [b"!" in path.read_bytes() for path in inputs] == [True, False]
 
 
-def _boom(data: bytes) -> None:
-    if b"!" in data[3:]:
-        raise KeyError("the bug")
+def replay(*arguments: object) -> tuple[int, str]:
+    return run("tests.fuzz.replay", *arguments)
 
 
-def test_a_bug_is_shrunk_to_what_causes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_shrunk_to_what_causes_it(tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(b"some words ! and more")
-    monkeypatch.setitem(TARGETS, "boom", Entry("boom", _boom))
-    monkeypatch.setattr(sys, "argv", ["replay", "boom", str(tmp_path / "big"), "--shrink", str(tmp_path / "small")])
-    assert replay.main() == 1
-    assert (tmp_path / "small").read_bytes() == b"000!"
+    of = ("wrong_error", tmp_path / "big", "--targets", "tests.fuzz.planted")
+    code, text = replay(*of)
+    assert code == 1
+    assert text.endswith("KeyError: 'the bug'\n")
+    assert replay(*of, "--shrink", tmp_path / "small") == (1, "21 bytes became 1\n")
+    assert (tmp_path / "small").read_bytes() == b"!"
 
 
 @pytest.mark.parametrize(("file", "says"), [("good-empty", "good: a value"), ("bad-cut-short", "bad: refused")])
-def test_replay_says_what_a_sample_is(
-    file: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = TREE / "tests/fuzz/corpus/handoff" / file
-    monkeypatch.setattr(sys, "argv", ["replay", "handoff", str(path)])
-    assert replay.main() == 0
-    assert capsys.readouterr().out.startswith(says)
+def test_replay_says_what_a_sample_is(file: str, says: str) -> None:
+    code, text = replay("handoff", TREE / "tests/fuzz/corpus/handoff" / file)
+    assert code == 0
+    assert text.startswith(says)
