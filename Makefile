@@ -83,11 +83,11 @@ test-vm-quick: $(INSTALLED) tools ## boot small live images in QEMU: the part of
 	$(BIN)/python -m pytest -m live_boot tests/vm
 
 bench: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img ## measure beside the peers, print ratios, write docs/benchmarks.md
-	$(BIN)/python -m bench.run --demo $(BUILD)/demo --upstream $(UPSTREAM)/bin --write docs/benchmarks.md
-	$(BIN)/python -m bench.serve --append docs/benchmarks.md
-	$(BIN)/python -m bench.verity --append docs/benchmarks.md
-	$(BIN)/python -m bench.machine --big $(BUILD)/demo/debian.img --append docs/benchmarks.md
-	$(BIN)/python -m bench.linuxboot --append docs/benchmarks.md
+	$(BIN)/python -m bench.run --demo $(BUILD)/demo --upstream $(UPSTREAM)/bin --page docs/benchmarks.md
+	$(BIN)/python -m bench.serve --page docs/benchmarks.md
+	$(BIN)/python -m bench.verity --page docs/benchmarks.md
+	$(BIN)/python -m bench.machine --big $(BUILD)/demo/debian.img --page docs/benchmarks.md
+	$(BIN)/python -m bench.linuxboot --page docs/benchmarks.md
 
 # Seconds for each entry, which ones (tests/fuzz/targets.py), how many at a time, and where they leave what they find.
 SECONDS ?= 300

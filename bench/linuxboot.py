@@ -1,6 +1,6 @@
 """What verifying costs a boot of an image-based Linux: seconds and bytes from the loader's start to the pivot.
 
-    python -m bench.linuxboot [--rounds 3] [--append docs/benchmarks.md]
+    python -m bench.linuxboot [--rounds 3] [--page docs/benchmarks.md]
 
 The same root, in partitions, in volumes of LVM2 and on raw flash; each without verity, with it, and with all of it
 verified first; they take turns, and the medians are shown. Beside them the same disk by systemd-boot under UEFI, whose
@@ -20,6 +20,7 @@ from tests.support.ddi import Signer
 from tests.support.linuximage import make_linux_disk
 from tests.support.linuxsystem import LinuxSystem, make_esp, make_flash, make_initrd, make_logical_volumes, make_system
 
+from bench.page import put_section
 from bootpath.boot import Firmware, FirmwareMachine, FirmwareSetup
 from bootpath.boot.linuxchoice import LinuxRequest
 from bootpath.boot.linuxmachine import PIVOT_PATTERN, LinuxMachine, LinuxRun, LinuxSetup, boot_linux
@@ -139,16 +140,15 @@ def systemd_boot(disk: Path, measured: Measured, accelerator: Accelerator) -> No
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--append", type=Path, metavar="PAGE", help="put the table at the end of this page")
+    parser.add_argument("--page", type=Path, metavar="F", help="renew the section of this page")
     arguments = parser.parse_args()
     lines = []
     with tempfile.TemporaryDirectory() as directory:
         for text in compare(Path(directory), arguments.rounds):
             print(text, flush=True)
             lines.append(text)
-    if arguments.append is not None:
-        before = arguments.append.read_text().partition(HEADING)[0].rstrip()
-        arguments.append.write_text("\n\n".join((before, HEADING, EXPLANATION, "\n".join(lines))) + "\n")
+    if arguments.page is not None:
+        put_section(arguments.page, HEADING, EXPLANATION, "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from bench.page import put_section
 from bootpath.block import FileDevice
 from bootpath.boot import LiveMachine, MachineRun, MachineSetup, Preload, PreloadKind, plan_boot
 from bootpath.report import format_bytes
@@ -59,7 +60,8 @@ def compare(disk: Path, *, prefix_bytes: int, rounds: int, memory_bytes: int) ->
     for _ in range(rounds):
         for name, preload in preloads.items():
             runs.setdefault(name, []).append(boot(disk, preload, memory_bytes, accelerator))
-    yield f"{disk.name}, {format_bytes(disk.stat().st_size)}, QEMU with {accelerator.value}."
+    boots = "one boot" if rounds == 1 else f"{rounds} boots"
+    yield f"{disk.name}, {format_bytes(disk.stat().st_size)}, QEMU with {accelerator.value}, {boots} each."
     yield ""
     yield "| preload | preloaded | memory | root mounted, s | login, s | before the root | from the disk |"
     yield "|---|---:|---:|---:|---:|---:|---:|"
@@ -92,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--big", type=Path, metavar="DISK", help="a large live image, too, if there is one")
-    parser.add_argument("--append", type=Path, metavar="PAGE", help="put the tables at the end of this page")
+    parser.add_argument("--page", type=Path, metavar="F", help="renew the section of this page")
     arguments = parser.parse_args()
     tables = []
     with tempfile.TemporaryDirectory() as directory:
@@ -105,9 +107,8 @@ def main() -> None:
                 print(text, flush=True)
                 lines.append(text)
             tables.append("\n".join(lines))
-    if arguments.append is not None:
-        before = arguments.append.read_text().partition(HEADING)[0].rstrip()
-        arguments.append.write_text("\n\n".join((before, HEADING, EXPLANATION, *tables)) + "\n")
+    if arguments.page is not None:
+        put_section(arguments.page, HEADING, EXPLANATION, *tables)
 
 
 def small_image(directory: Path) -> Path:

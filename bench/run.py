@@ -1,6 +1,6 @@
 """Measure beside the peers, in one run, and print ratios.
 
-    python -m bench.run --demo build/demo --upstream build/upstream/bin [--write docs/benchmarks.md]
+    python -m bench.run --demo build/demo --upstream build/upstream/bin [--page docs/benchmarks.md]
 
 Every pair is measured in turn (A B A B ...), the table gives medians and the median of the ratios pair by pair, so
 that a machine whose speed drifts does not decide. Files are in the page cache for both sides: one round comes first
@@ -10,8 +10,6 @@ and is not counted.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -23,15 +21,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.sides import (
-    boot_seconds,
-    fuse_cat,
-    read_all,
-)
+from bench.page import put_section
+from bench.sides import boot_seconds, fuse_cat, read_all
 from bootpath.block import FileDevice
 from bootpath.boot import Preload, PreloadKind, plan_boot
 from bootpath.report import format_bytes, format_seconds
 
+HEADING = "# Benchmarks"
+EXPLANATION = (
+    "Made by `make bench`, which measures both sides of each row in turn in one run. Medians; the ratio is the median "
+    "of the ratios pair by pair. Everything is in the page cache for both sides."
+)
 Side = Callable[[], float]
 
 
@@ -195,30 +195,19 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def page(rows: Sequence[Row]) -> str:
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release().split('-')[0]}, "
-    machine += f"Python {platform.python_version()}"
-    return (
-        "# Benchmarks\n\n"
-        "Made by `make bench`, which measures both sides of each row in turn in one run and rewrites it. Medians; "
-        "the ratio is the median of the ratios pair by pair. Everything is in the page cache for both sides.\n\n"
-        f"Machine: {machine}.\n\n{table(rows)}\n"
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", type=Path, required=True)
     parser.add_argument("--upstream", type=Path, required=True)
-    parser.add_argument("--write", type=Path)
+    parser.add_argument("--page", type=Path, metavar="F", help="renew the first section of this page")
     options = parser.parse_args()
     for program in ("dd", "find", "fusermount3"):
         if shutil.which(program) is None:
             parser.error(f"{program} is not installed")
     rows = measure(options.demo, options.upstream)
     print(table(rows))
-    if options.write is not None:
-        options.write.write_text(page(rows))
+    if options.page is not None:
+        put_section(options.page, HEADING, EXPLANATION, table(rows))
 
 
 if __name__ == "__main__":

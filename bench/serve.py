@@ -26,6 +26,7 @@ from pathlib import Path
 
 from bench.fio import Job, Sample, measure, running, write_all
 from bench.livecost import live_costs
+from bench.page import put_section
 
 HEADING = "## Serving"
 EXPLANATION = (
@@ -193,7 +194,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--work", type=Path, default=Path("build/bench"))
-    parser.add_argument("--append", type=Path, metavar="PAGE", help="put the tables at the end of this page")
+    parser.add_argument("--page", type=Path, metavar="F", help="renew the section of this page")
     parser.add_argument("--only", default=None, help="jobs whose name contains this; nothing else is measured")
     arguments = parser.parse_args()
     for program in ("fio", "nbdkit", "qemu-nbd"):
@@ -211,9 +212,8 @@ def main() -> None:
         for text in live_costs(work, seconds=arguments.seconds):
             print(text, flush=True)
             lines.append(text)
-    if arguments.append is not None:
-        before = arguments.append.read_text().partition(HEADING)[0].rstrip()
-        arguments.append.write_text("\n\n".join((before, HEADING, EXPLANATION, "\n".join(lines))) + "\n")
+    if arguments.page is not None:
+        put_section(arguments.page, HEADING, EXPLANATION, "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """dm-verity beside veritysetup and beside plain hashing, in turns, as ratios.
 
-    python -m bench.verity [--size 4GiB] [--rounds 3] [--append docs/benchmarks.md]
+    python -m bench.verity [--size 4GiB] [--rounds 3] [--page docs/benchmarks.md]
 
 The data is in the page cache for both. The bound is what OpenSSL hashes on all processors. Parity is made of the first
 512 MiB, since veritysetup takes a minute and more for 4 GiB. Memory is the highest VmHWM that a look every 5 ms finds.
@@ -22,6 +22,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.page import put_section
 from bootpath.block import FileDevice
 from bootpath.block.verity import Verity
 from bootpath.cli.arguments import size
@@ -194,7 +195,7 @@ def main() -> None:
     parser.add_argument("--size", type=size, default=4 << 30)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--work", type=Path, default=Path("build/bench"))
-    parser.add_argument("--append", type=Path, metavar="PAGE", help="put the table at the end of this page")
+    parser.add_argument("--page", type=Path, metavar="F", help="renew the section of this page")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     lines = []
@@ -202,9 +203,8 @@ def main() -> None:
         for line in measurements(Path(directory), arguments.size, arguments.rounds):
             print(line, flush=True)
             lines.append(line)
-    if arguments.append is not None:
-        before = arguments.append.read_text().partition(HEADING)[0].rstrip()
-        arguments.append.write_text("\n\n".join((before, HEADING, "\n".join(lines))) + "\n")
+    if arguments.page is not None:
+        put_section(arguments.page, HEADING, "\n".join(lines))
 
 
 if __name__ == "__main__":
