@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,7 +14,12 @@ from zlib import crc32
 
 import pytest
 
+from bootpath.block import FileDevice, open_table
+from bootpath.cli.main import main
+from bootpath.core import DeviceError
+from bootpath.formats import parse_table
 from bootpath.formats.dps import Architecture, Designator, type_guid
+from bootpath.image import Request, inspect_disk
 from tests.integration.test_cli import run, run_json
 from tests.support.ddi import (
     DATA_BYTES,
@@ -416,6 +422,31 @@ def test_over_http(capsys: pytest.CaptureFixture[str], made: Made) -> None:
 
 def certified(made: Made) -> tuple[str, str]:
     return ("--certificate", str(made.signer.certificate))
+
+
+# What cannot be read
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_bad_place(number: int, capsys: pytest.CaptureFixture[str], made: Made, tmp_path: Path) -> None:
+    """It is shown, and so is what the others hold; nothing is chosen, not even what looks whole."""
+    start, size = made.signed.offsets[number] // 512, made.signed.path.stat().st_size // 512
+    rows = [(0, start, f"linear {made.signed.path} 0"), (start, 8, "error")]
+    rows.append((start + 8, size - start - 8, f"linear {made.signed.path} {start + 8}"))
+    table = parse_table("\n".join(f"{first} {count} {words}" for first, count, words in rows))
+    with closing(open_table(table, FileDevice.open)) as disk:
+        with pytest.raises(DeviceError):
+            inspect_disk(disk)
+        inspection = inspect_disk(disk, request=Request(in_parts=True))
+        assert not inspection.boots
+        assert inspection.problems[0].startswith("not all of it can be read: ")
+        nodes = [node for node in inspection.contents.nodes() if node.partition is not None]
+        assert [node.path for node in nodes if node.refusal is not None] == [str(number)]
+        assert all(node.superblocks or node.signature for node in nodes if node.path != str(number))
+    (tmp_path / "t").write_text("\n".join(f"{first} {count} {words}" for first, count, words in rows))
+    inspect = f"{sys.executable} -m bootpath inspect $uri; test $? = 1"
+    assert main(["dm", "serve", "--table", str(tmp_path / "t"), "--run", inspect]) == 0
+    capsys.readouterr()
 
 
 # What systemd says

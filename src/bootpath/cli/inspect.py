@@ -84,6 +84,8 @@ def run(options: argparse.Namespace) -> int:
         )
     _show(options, inspection)
     disks.report()
+    if inspection.contents.unread is not None:
+        raise inspection.contents.unread
     return 0 if inspection.boots else 3
 
 
@@ -106,6 +108,8 @@ def _request(options: argparse.Namespace) -> Request | str:
         architecture=architecture,
         root_hash=options.root_hash,
         full=options.full,
+        # An object far away that fails or changes does so as a whole.
+        in_parts=not options.disk.startswith(("http:", "https:", "s3:")),
     )
 
 

@@ -39,12 +39,20 @@ _TREES = (Designator.ROOT_VERITY, Designator.USR_VERITY)
 _CONTAINERS = frozenset({"LVM2_member", "ubi", "crypto_LUKS", "DM_verity_hash"})
 
 
-def read_contents(disk: Device, *, max_depth: int = MAX_DEPTH) -> Contents:
-    """Everything on the disk. Raises DeviceError only: damage is in the tree."""
-    explorer = _Explorer(ReadOnce(disk), max_depth)
+def read_contents(disk: Device, *, max_depth: int = MAX_DEPTH, in_parts: bool = False) -> Contents:
+    """Everything on the disk. Raises DeviceError only: damage is in the tree.
+
+    With `in_parts` a place that cannot be read is refused, and the others are looked at all the same: to be shown, not
+    to be chosen from.
+    """
+    explorer = _Explorer(ReadOnce(disk), max_depth, in_parts=in_parts)
     root = explorer.explore(Node("", NodeKind.DISK, disk.identity.name, disk.size_bytes, Location("")), 0)
     root = explorer.with_lone_hashes(_with_duplicates(root))
     incomplete = FormatError("places are", where=disk.identity.name, found="too many", expected=f"at most {MAX_NODES}")
+    if explorer.unread is not None:
+        return Contents(
+            disk.identity.name, root, FormatError(f"not all of it can be read: {explorer.unread}"), explorer.unread
+        )
     return Contents(disk.identity.name, root, incomplete if explorer.left < 0 else None)
 
 
@@ -75,7 +83,9 @@ def _partition_device(lower: Device, partition: Partition, path: str) -> Device:
 class _Explorer:
     """Reads one disk; `devices` are those of the nodes that could be opened, by path."""
 
-    def __init__(self, disk: Device, max_depth: int) -> None:
+    def __init__(self, disk: Device, max_depth: int, *, in_parts: bool) -> None:
+        self.in_parts = in_parts
+        self.unread: DeviceError | None = None
         self.devices: dict[str, Device] = {"": disk}
         self.max_depth = max_depth
         self.left = MAX_NODES - 1  # of the places that may be looked at; negative when there were more
@@ -87,8 +97,18 @@ class _Explorer:
         self.left -= count
         return allowed
 
+    def _explore_part(self, node: Node, depth: int) -> Node:
+        """As `explore`; a part that cannot be read does not keep us from the others, when that is wanted."""
+        try:
+            return self.explore(node, depth)
+        except DeviceError as fault:
+            if not self.in_parts:
+                raise
+            self.unread = self.unread or fault
+            return replace(node, refusal=fault)
+
     def explore(self, node: Node, depth: int) -> Node:
-        """The node with everything that is in it."""
+        """The node with everything that is in it. Raises DeviceError."""
         device = self.devices[node.path]
         faults: list[FormatError] = []
         gpt: Gpt | None = None
@@ -134,7 +154,7 @@ class _Explorer:
             )
             return replace(node, refusal=cut)
         self.devices[path] = _partition_device(lower, partition, path)
-        return self.explore(node, depth + 1)
+        return self._explore_part(node, depth + 1)
 
     def _probe(self, node: Node, device: Device, faults: list[FormatError]) -> Node:
         """What stands at the beginning of a place without a partition table."""
@@ -206,7 +226,7 @@ class _Explorer:
             )
         except TableError as fault:  # it does not fit what it stands on
             return replace(node, table=None, refusal=fault)
-        return self.explore(node, depth + 1)
+        return self._explore_part(node, depth + 1)
 
     def with_lone_hashes(self, root: Node) -> Node:
         """The nodes, where a hash tree has no root block with the digests of what it could protect."""

@@ -120,7 +120,10 @@ def describe_file_system(fs: RedoxFS) -> FileSystemInfo:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to look for, and what to demand. See `choose_root`; `full` reads all of a root that has a hash tree."""
+    """What to look for, and what to demand. See `choose_root`; `full` reads all of a root that has a hash tree.
+
+    `in_parts` also shows a disk of which not all can be read (`read_contents`); it has no root then.
+    """
 
     password: bytes | None = None
     policy: ImagePolicy | None = None
@@ -129,6 +132,7 @@ class Request:
     architecture: Architecture | None = None
     root_hash: bytes | None = None
     full: bool = False
+    in_parts: bool = False
 
 
 def inspect_disk(
@@ -144,7 +148,7 @@ def inspect_disk(
     that were compared with a hash tree.
     """
     request = request or Request(password)
-    contents = read_contents(disk)
+    contents = read_contents(disk, in_parts=request.in_parts)
     choice = choose_root(
         contents,
         request.policy,

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 from uuid import UUID
 
-from bootpath.core.errors import Error, FormatError
+from bootpath.core.errors import DeviceError, Error, FormatError
 from bootpath.formats.dmtable import Table
 from bootpath.formats.dps import Designator, DiscoverableType, discoverable_type, flag_names
 from bootpath.formats.gpt import Gpt
@@ -153,11 +153,15 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What is on a disk. `incomplete` says why not everything was looked at; then nothing may be chosen from it."""
+    """What is on a disk. `incomplete` says why not everything was looked at; then nothing may be chosen from it.
+
+    `unread` is the first failure of the disk, where others were to be looked at all the same; it makes it incomplete.
+    """
 
     name: str
     root: Node
     incomplete: FormatError | None = None
+    unread: DeviceError | None = None
 
     @property
     def size_bytes(self) -> int:
