@@ -37,6 +37,7 @@ from bootpath.formats.verity import VerityParameters
 _log = logging.getLogger(__name__)
 
 _NONE: Mapping[int, DeviceError] = MappingProxyType({})
+MAX_LOGGED = 100  # DM_VERITY_MAX_CORRUPTED_ERRS
 _RESIDENT_BYTES = 64 << 10  # more than this is hashed on a worker
 
 
@@ -252,7 +253,10 @@ class Verity(ReadOnly):
     def _corrupted(self, error: IntegrityError) -> None:
         self.corrupted_blocks += 1
         if self.options.corruption is Corruption.IGNORE:
-            _log.warning("%s", error)
+            if self.corrupted_blocks <= MAX_LOGGED:
+                _log.warning("%s", error)
+            if self.corrupted_blocks == MAX_LOGGED:
+                _log.warning("%s: verity: %d faults were told, the others are only counted", error.where, MAX_LOGGED)
             return
         self._stopped = self.options.corruption is Corruption.STOP
         raise error

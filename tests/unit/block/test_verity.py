@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from bootpath.block import MemoryDevice
-from bootpath.block.verity import Corruption, Verity, VerityOptions
+from bootpath.block.verity import MAX_LOGGED, Corruption, Verity, VerityOptions
 from bootpath.core import Buffer, Device, DeviceError, IntegrityError, checked, read_bytes
 from bootpath.formats.verity import VerityParameters
 from bootpath.image.veritytree import build_tree
@@ -132,6 +132,17 @@ def test_ignored_corruption_is_counted() -> None:
     flip(data, 5 * BLOCK)
     assert read_bytes(device, 0, 8 * BLOCK) == read_bytes(data, 0, 8 * BLOCK)
     assert device.corrupted_blocks == 1
+
+
+def test_ignored_corruption_does_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    data, hashes, root_hash = plain()
+    device = opened(data, hashes, root_hash, corruption=Corruption.IGNORE)
+    flip(data, 0)
+    for _ in range(MAX_LOGGED + 20):
+        device.read(0, BLOCK)
+    assert device.corrupted_blocks == MAX_LOGGED + 20
+    assert len(caplog.messages) == MAX_LOGGED + 1
+    assert caplog.messages[-1].endswith("verity: 100 faults were told, the others are only counted")
 
 
 def test_a_stopped_device_reads_nothing_any_more() -> None:
