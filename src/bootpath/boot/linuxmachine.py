@@ -128,9 +128,9 @@ class LinuxMachine(WatchedMachine[LinuxSetup, LinuxRun]):
 
     def see(self, until: str, remaining: Remaining) -> None:
         """See `WatchedMachine.see`. An initramfs that is not ours does not tell when it leaves."""
-        said = self.wait_for(f"{PIVOT_PATTERN}|(?P<until>{until})", remaining())
-        if said["until"] is None:
-            self.pivoted(said["wanted"].strip())
+        index, said = self.wait_first((PIVOT_PATTERN, until), remaining())
+        if index == 0:
+            self.pivoted(said[0].strip())
             self.wait_for(until, remaining())
         self.timeline.note(GUEST, "console says", until)
 

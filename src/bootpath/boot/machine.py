@@ -181,7 +181,7 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
     def wait_event(self, unit: str, what: str, deadline_seconds: float) -> Event:
         """Wait until the guest tells that `what` happened in `unit`. Raises as `wait_for`."""
         pattern = rf"{re.escape(MARK)}[0-9.]+ {re.escape(unit)} {re.escape(what)}(?:: [^\n]*)?\n"
-        event = parse_event(self.wait_for(pattern, deadline_seconds)["wanted"].strip())
+        event = parse_event(self.wait_for(pattern, deadline_seconds)[0].strip())
         assert event is not None
         return event
 

@@ -139,16 +139,21 @@ class WatchedMachine(ABC, Generic[SetupT, RunT]):
 
         Raises BootError when the boot fails first or the machine ends; MachineError when time is over.
         """
-        expression = re.compile(f"(?P<wanted>{pattern})|(?P<end>{self.ends})", re.MULTILINE)
+        return self.wait_first((pattern,), deadline_seconds)[1]
+
+    def wait_first(self, patterns: Sequence[str], deadline_seconds: float) -> tuple[int, re.Match[str]]:
+        """The same for the one of several patterns that comes first, and which it is."""
+        expressions = [re.compile(pattern, re.MULTILINE) for pattern in (*patterns, self.ends)]
         try:
-            match = self.machine.console.wait_for(expression, deadline_seconds)
+            match = self.machine.console.wait_for(expressions, deadline_seconds)
         except MachineError as fault:
             if self.machine.running:
                 raise
             raise BootError("the machine ended", where=self.where(), hint=_ending(fault)) from fault
-        if match["wanted"] is None:
-            self.ended_by(match["end"].strip())
-        return match
+        index = expressions.index(match.re)
+        if index == len(patterns):
+            self.ended_by(match[0].strip())
+        return index, match
 
     def see(self, until: str, remaining: Remaining) -> None:
         """Wait until the boot has come to its end: the console says `until`. Raises as `wait_for`."""

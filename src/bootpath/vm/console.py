@@ -16,7 +16,7 @@ import re
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -78,9 +78,13 @@ class Transcript:
         last = "".join(self._last)
         return [*self._complete, *([ConsoleLine(self._last_seconds, last)] if last else [])]
 
-    def take(self, pattern: re.Pattern[str], start: int = 0) -> re.Match[str] | None:
-        """The first match in what is not consumed, which is then consumed up to its end."""
-        match = pattern.search(self.unconsumed, start)
+    def take(self, patterns: Sequence[re.Pattern[str]], start: int = 0) -> re.Match[str] | None:
+        """The first match of any in what is not consumed, which is then consumed up to its end.
+
+        Of those that begin at the same place, the first pattern's.
+        """
+        matches = [match for pattern in patterns if (match := pattern.search(self.unconsumed, start)) is not None]
+        match = min(matches, key=lambda each: each.start(), default=None)
         if match is not None:
             self.unconsumed = self.unconsumed[match.end() :]
         return match
@@ -170,19 +174,24 @@ class Console:
         """The end of it, for an error."""
         return [line.text for line in self.lines[-SHOWN_LINES:]]
 
-    def wait_for(self, pattern: str | re.Pattern[str], deadline_seconds: float) -> re.Match[str]:
+    def wait_for(
+        self, pattern: str | re.Pattern[str] | Sequence[re.Pattern[str]], deadline_seconds: float
+    ) -> re.Match[str]:
         """Wait until the console has said `pattern`, a text or a regular expression, and consume up to its end.
 
-        Raises MachineError, with the circumstances, when it has not within `deadline_seconds` or QEMU ended before.
+        Of several expressions the one that comes first counts; the match's `re` tells which. Raises MachineError, with
+        the circumstances, when it has not within `deadline_seconds` or QEMU ended before.
         """
-        literal = isinstance(pattern, str)
-        expression = re.compile(re.escape(pattern)) if isinstance(pattern, str) else pattern
+        if isinstance(pattern, str):
+            patterns: Sequence[re.Pattern[str]] = (re.compile(re.escape(pattern)),)
+        else:
+            patterns = (pattern,) if isinstance(pattern, re.Pattern) else pattern
         deadline = self._seconds() + deadline_seconds
         searched = 0
         with self._changed:
             while True:
                 ended = self._ended
-                match = self._said.take(expression, searched)
+                match = self._said.take(patterns, searched)
                 if match is not None:
                     return match
                 remaining = deadline - self._seconds()
@@ -191,7 +200,7 @@ class Console:
                 # A text cannot begin further back than it is long; of an expression nothing is known.
                 searched = max(0, len(self._said.unconsumed) - len(pattern)) if isinstance(pattern, str) else 0
                 self._changed.wait(remaining)
-        wanted = repr(pattern) if literal else f"/{expression.pattern}/"
+        wanted = repr(pattern) if isinstance(pattern, str) else " or ".join(f"/{each.pattern}/" for each in patterns)
         why = "before QEMU ended" if ended else f"within {deadline_seconds:g} s"
         raise self._fault(f"the console did not say it {why}", expected=wanted)
 

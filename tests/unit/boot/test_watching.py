@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn, Self, cast
@@ -35,12 +36,12 @@ class Guest:
         self.lines = LINES if lines is None else lines
         self.console = self
 
-    def wait_for(self, pattern: re.Pattern[str], deadline_seconds: float) -> re.Match[str]:
-        match = pattern.search(self.said)
+    def wait_for(self, patterns: Sequence[re.Pattern[str]], deadline_seconds: float) -> re.Match[str]:
+        match = next((match for pattern in patterns if (match := pattern.search(self.said)) is not None), None)
         if match is None:
             self.clock.now += deadline_seconds
             code = None if self.running else 0
-            raise MachineError("no", expected=pattern.pattern, exit_code=code, console=self.lines)
+            raise MachineError("no", expected=patterns[0].pattern, exit_code=code, console=self.lines)
         return match
 
     def screendump(self, path: Path) -> None:
@@ -98,6 +99,12 @@ def test_a_timeout_says_what_was_waited_for_and_what_was_said_last() -> None:
     )
     assert isinstance(run.failure, BootError)
     assert (run.seconds_to_end, machine.finished) == (None, 1)
+
+
+@pytest.mark.parametrize("until", ["(?i)LOGIN: $", r"(?P<wanted>l)ogin|(?P<end>e)nd", r"(l)(o)gin|(x)\3"])
+def test_an_expression_of_the_callers_stands_alone(until: str) -> None:
+    """Flags, names and numbers of groups in it are its own."""
+    assert watched("hello\nlogin: ").boot(until=until, timeout_seconds=3).failure is None
 
 
 def test_a_console_that_is_silent() -> None:

@@ -59,10 +59,17 @@ def test_a_line_that_never_ends_is_bounded_too() -> None:
 def test_take_consumes_up_to_the_end_of_the_match() -> None:
     said = Transcript()
     said.feed(b"login: login: rest", 0.0)
-    assert said.take(re.compile("login")) is not None
+    assert said.take([re.compile("login")]) is not None
     assert said.unconsumed == ": login: rest"
-    assert said.take(re.compile("nothing")) is None
+    assert said.take([re.compile("nothing")]) is None
     assert said.unconsumed == ": login: rest"
+
+
+def test_of_several_the_one_that_comes_first_is_taken() -> None:
+    said = Transcript()
+    said.feed(b"one two three", 0.0)
+    patterns = [re.compile(pattern) for pattern in ("t.*", "two", "one two", "one")]
+    assert [match[0] for _ in range(3) if (match := said.take(patterns)) is not None] == ["one two", "three"]
 
 
 def test_waits_for_text_and_expressions(pair: tuple[Console, socket.socket]) -> None:
