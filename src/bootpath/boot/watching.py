@@ -96,7 +96,14 @@ class WatchedMachine(ABC, Generic[SetupT, RunT]):
     def __enter__(self) -> Self:
         with ExitStack() as opened:
             directory = Path(opened.enter_context(TemporaryDirectory(prefix="bootpath-")))
-            config = self.configure(directory, opened)
+            try:
+                config = self.configure(directory, opened)
+            except OSError as fault:
+                if fault.filename is not None:
+                    raise
+                # A write, which does not say to what.
+                hint = "set TMPDIR to a place with more room"
+                raise MachineError(f"{fault.strerror}", where=str(directory), hint=hint) from fault
             machine = QEMU(config, accelerator=self._accelerator, binary=self._binary, transcript=self._transcript)
             with self.timeline.step(self.actor, "start QEMU") as step:
                 self.started_seconds = self.timeline.elapsed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -146,3 +147,17 @@ def test_a_qemu_that_does_not_work_is_no_result() -> None:
 
     with pytest.raises(MachineError):
         machine.boot(at_end=at_end)
+
+
+class Full(Watched):
+    def __enter__(self) -> Self:
+        return WatchedMachine.__enter__(self)
+
+    def configure(self, directory: Path, opened: ExitStack) -> MachineConfig:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_place_for_files_that_is_full_is_named() -> None:
+    clock = Clock()
+    with pytest.raises(MachineError, match=r"/bootpath-\w+: No space left on device; set TMPDIR"):
+        Full(clock, Guest(clock, "")).boot()
