@@ -1,7 +1,8 @@
 """The physical disks of this machine, as the kernel's drivers show them in sysfs, and the news about them.
 
 A disk is known by its name and its sequence number (``diskseq``, Linux 5.15), so that one that takes another's name is
-another disk. Source: Documentation/ABI/stable/sysfs-block, lib/kobject_uevent.c.
+another disk. Sources: Documentation/ABI/stable/sysfs-block, Documentation/ABI/testing/sysfs-uevent,
+lib/kobject_uevent.c.
 """
 
 from __future__ import annotations
@@ -85,12 +86,14 @@ class News:
 
 def parse_uevent(message: bytes) -> News | None:
     """The news in a kernel uevent, ``add@/devices/…`` and ``KEY=value``, each ended by a NUL; None when it is about
-    something else than a physical disk."""
+    something else than a physical disk, or is none: udev has the kernel say again what there is (SYNTH_UUID)."""
     head, *pairs = message.decode(errors="replace").split("\0")
     if "@" not in head:
         return None
     values = dict(pair.partition("=")[::2] for pair in pairs)
     name = values.get("DEVNAME", "")
+    if "SYNTH_UUID" in values:
+        return None
     if values.get("SUBSYSTEM") != "block" or values.get("DEVTYPE") != "disk" or _NOT_PHYSICAL.match(name):
         return None
     return News(head.partition("@")[0], name)

@@ -27,6 +27,7 @@ def test_news_about_a_disk() -> None:
         uevent(DEVTYPE="partition", DEVNAME="vda1"),
         uevent(DEVNAME="pmem0"),
         uevent(DEVNAME="nbd0"),
+        uevent(SYNTH_UUID="0"),  # udevadm trigger: nothing has come
         b"libudev\0\xfe\xed\xca\xfe",
         b"",
     ],
