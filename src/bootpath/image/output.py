@@ -1,9 +1,10 @@
 """Results in files: each appears whole under its name, or not at all.
 
-What is written goes to a file beside the final one, which takes the name when it is complete; whoever fails or is
-interrupted leaves the old file as it was. A name may also be that of a symbolic link, whose target is then replaced and
-not the link, or of something that takes bytes (a pipe, a terminal, /dev/null, /dev/stdout): that is never replaced, but
-given the whole content at the end. A directory and a block device are refused: a disk is written by who says so.
+What is written goes to a file beside the final one, private until it is complete, when it takes the name, and the
+permissions of what it replaces; whoever fails or is interrupted leaves the old file as it was. A name may also be that
+of a symbolic link, whose target is then replaced and not the link, or of something that takes bytes (a pipe, a
+terminal, /dev/null, /dev/stdout): that is never replaced, but given the whole content at the end. A directory and a
+block device are refused: a disk is written by who says so.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from bootpath.core import Error
@@ -36,6 +37,7 @@ def atomic_output(path: Path) -> Iterator[Path]:
         _create(temporary, path)
         yield temporary
         if final is not None:
+            _resemble(temporary, final)
             os.replace(temporary, final)
         else:
             _pour(temporary, path)
@@ -118,9 +120,21 @@ def _beside(path: Path, directory: Path) -> Path:
 
 def _create(temporary: Path, path: Path) -> None:
     try:
-        os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError as fault:
         raise _refusal(path, fault) from fault
+
+
+def _resemble(temporary: Path, final: Path) -> None:
+    """Give it the owner and the permissions of what it will replace, or those of any new file."""
+    try:
+        before = final.stat()
+    except FileNotFoundError:
+        os.chmod(temporary, 0o666 & ~_umask())
+        return
+    with suppress(PermissionError):
+        os.chown(temporary, before.st_uid, before.st_gid)
+    os.chmod(temporary, before.st_mode & 0o777)
 
 
 def _umask() -> int:

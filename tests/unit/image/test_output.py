@@ -24,6 +24,23 @@ def test_it_takes_the_name_when_it_is_whole(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["result"]
 
 
+def test_what_was_private_stays_so(tmp_path: Path) -> None:
+    path = tmp_path / "result"
+    path.touch(0o600)
+    with atomic_output(path) as temporary:
+        assert temporary.stat().st_mode & 0o777 == 0o600
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o444)  # which keeps nobody from replacing it
+    write_whole([(path, b"new")])
+    assert path.stat().st_mode & 0o777 == 0o444
+
+
+def test_a_new_file_is_as_any_other(tmp_path: Path) -> None:
+    write_whole([(tmp_path / "result", b"new")])
+    (tmp_path / "other").touch()
+    assert (tmp_path / "result").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 @pytest.mark.parametrize("fault", [ValueError(), KeyboardInterrupt(), OSError(errno.ENOENT, "no", "elsewhere")])
 def test_what_fails_leaves_what_there_was(tmp_path: Path, fault: BaseException) -> None:
     path = tmp_path / "result"
