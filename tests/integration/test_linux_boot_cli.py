@@ -113,6 +113,20 @@ def test_options_of_the_request(
     assert "it is for x86-64" in capsys.readouterr().out
 
 
+def test_the_signature_for_the_kernel(
+    system: tuple[Disk, Signer], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk, signer = system
+    words = ["--kernel-signature", "--certificate", str(signer.certificate)]
+    assert dry_run(disk.path, *words) == 0
+    assert "systemd.verity_root_options=root-hash-signature=PARTUUID=" in capsys.readouterr().out
+    assert dry_run(disk.path, *words, "--assembly", "initramfs") == 3
+    assert "only the initramfs of bootpath" in capsys.readouterr().out
+    unsigned = make_linux_disk(tmp_path / "os.img", [("demo_1", make_volume(tmp_path / "v", RootTree.demo(), None))])
+    assert dry_run(unsigned.path, "--kernel-signature") == 3
+    assert "it has no signature that the kernel could check" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

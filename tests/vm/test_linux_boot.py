@@ -177,6 +177,14 @@ def test_a_refusal_starts_no_machine(system: LinuxSystem, tmp_path: Path) -> Non
     assert "Verdict: does not boot" in render_linux_run("disk", run)
 
 
+def test_a_signature_that_the_kernel_has_no_key_for(system: LinuxSystem, tmp_path: Path) -> None:
+    """It was handed over, then: with the key of the machine's owner it is good (test_tiny_initramfs)."""
+    disk = make_linux_disk(tmp_path / "disk.img", [("one_1", system.volume)])
+    run = boot(disk.path, system, kernel_signature=True)
+    assert isinstance(run.failure, BootError)
+    assert str(run.failure).startswith("guest: verity: the kernel refuses the root hash: ")
+
+
 def test_a_kernel_that_finds_no_root(system: LinuxSystem, tmp_path: Path) -> None:
     disk = make_linux_disk(tmp_path / "disk.img", [("one_1", system.volume)])
     run = boot(disk.path, system, append="init=/no/such")

@@ -76,7 +76,8 @@ class LinuxRequest:
 
     `policy` None is "*", or what the certificates or the root hash make of it (`boot_policy`). `disk_name` is what the
     kernel will call the disk ("/dev/vda"); with `fixed` devices are named by it and not searched. `assembly` says who
-    puts the root together; without any initramfs the kernel has to. `append` are more words for the command line.
+    puts the root together; without any initramfs the kernel has to; with `kernel_signature` the kernel is to check the
+    root hash's signature as well, by its own keys. `append` are more words for the command line.
     `passed` are the paths of candidates that are not to be tried, with the reason.
     """
 
@@ -90,6 +91,7 @@ class LinuxRequest:
     disk_name: str = "/dev/vda"
     fixed: bool = False
     assembly: Assembly = Assembly.BOOTPATH
+    kernel_signature: bool = False
     append: str = ""
     initrd: GivenInitrd | None = None
     full: bool = False

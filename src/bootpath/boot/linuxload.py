@@ -42,14 +42,14 @@ from bootpath.boot.loader import LOADER
 from bootpath.boot.timeline import Timeline
 from bootpath.core import BootError, Device, checked
 from bootpath.core.errors import Error, FormatError
-from bootpath.formats.appendroot import Assembly
+from bootpath.formats.appendroot import Assembly, RootSpot
 from bootpath.formats.bootcount import counted_name
 from bootpath.formats.dps import Architecture
 from bootpath.formats.ubi import read_ubi
 from bootpath.formats.uki import EfiArchitecture
 from bootpath.image.bootentries import BOOT_PARTITIONS, find_entries, menu_of
 from bootpath.image.bootmenu import INITRD_MAX_BYTES, BootMenu, FoundEntry, PlaceRole
-from bootpath.image.bootplaces import chosen_place, name_root
+from bootpath.image.bootplaces import chosen_place, name_root, name_signature
 from bootpath.image.candidates import Candidate
 from bootpath.image.choice import check_candidate
 from bootpath.image.contents import open_node, read_contents
@@ -335,6 +335,7 @@ class _Loader:
             request.fixed,
             assembly,
             self._flash(candidate),
+            self._signature(candidate) if request.kernel_signature else None,
         )
         words = decide_words(
             found.parts.command_line,
@@ -347,6 +348,13 @@ class _Loader:
         if assembly is Assembly.BOOTPATH:
             read_words(words)  # what it would refuse in the guest is refused here
         return words
+
+    def _signature(self, candidate: Candidate) -> RootSpot:
+        """Where the root's signature is. Raises BootError when it has none, or none that has a name."""
+        spot = name_signature(self.disk, self.contents, candidate)
+        if spot is None:
+            raise BootError("it has no signature that the kernel could check")
+        return spot
 
     def _flash(self, candidate: Candidate) -> Flash | None:
         """The raw flash that the root is on. Raises FormatError, DeviceError."""

@@ -30,6 +30,7 @@ from bootpath.formats.appendroot import (
     RootSpot,
     RootStyle,
     UbiSpot,
+    device_word,
     partition_device,
     root_words,
 )
@@ -83,13 +84,17 @@ class Flash:
 
 @dataclass(frozen=True, slots=True)
 class RootNaming:
-    """How the loader names the root: where it is, and by which names. `flash` is there when it is on UBI."""
+    """How the loader names the root: where it is, and by which names. `flash` is there when it is on UBI.
+
+    `signature` is where that of the root hash lies, when the kernel is to check it.
+    """
 
     place: RootPlace | None
     disk_name: str
     fixed: bool = False
     assembly: Assembly = Assembly.BOOTPATH
     flash: Flash | None = None
+    signature: RootSpot | None = None
 
     def words(self) -> tuple[str, ...]:
         """The words for the root, without the slot's. Raises BootError when nothing names it."""
@@ -104,6 +109,15 @@ class RootNaming:
             return MTD
         # A disk without a table has no other name.
         return self.disk_name if self.fixed or isinstance(spot, DiskSpot) else None
+
+    def signature_words(self) -> tuple[str, ...]:
+        """The word that hands the signature over. Raises BootError when nobody would take it there."""
+        if self.signature is None:
+            return ()
+        if self.assembly is not Assembly.BOOTPATH:
+            raise BootError("only the initramfs of bootpath hands a signature to the kernel", where="command line")
+        device = device_word(self.signature, RootStyle(self._called(self.signature), self.assembly))
+        return (f"systemd.verity_root_options=root-hash-signature={device}",)
 
     def slots(self) -> tuple[str, ...]:
         """The words that say where the root lies, and its hash tree, for those that are partitions."""
@@ -132,6 +146,7 @@ def decide_words(
     if ours:
         reason = "the entry asks for the root (linux-appendroot)" if append_root else "the entry names no root"
         words += [Word(text, WordSource.LOADER, reason) for text in naming.words()]
+    words += [Word(text, WordSource.LOADER, "the kernel is to check it too") for text in naming.signature_words()]
     slots = [Word(text, WordSource.LOADER, "where it was found") for text in naming.slots()]
     if ours or _names_the_place(words, naming):
         words += [slot for slot in slots if not any(word.name == slot.name for word in (*words, *caller))]

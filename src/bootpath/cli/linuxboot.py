@@ -28,6 +28,7 @@ _OWN = (
     ("architecture", "--architecture"),
     ("fixed", "--fixed"),
     ("assembly", "--assembly"),
+    ("kernel_signature", "--kernel-signature"),
     ("trust_initrd", "--trust-initrd"),
     ("full", "--full"),
 )
@@ -95,6 +96,11 @@ def add_linux_options(parser: argparse.ArgumentParser) -> None:
         "--assembly",
         choices=ASSEMBLIES,
         help="who puts the root together: the initramfs of bootpath (the default), any, or the kernel",
+    )
+    group.add_argument(
+        "--kernel-signature",
+        action="store_true",
+        help="hand the root hash's signature to the kernel too, which has to know the key",
     )
     group.add_argument("--trust-initrd", action="store_true", help="you vouch for the initramfs of --initrd")
     group.add_argument("--full", action="store_true", help="verify all of the root before it is booted")
@@ -209,6 +215,7 @@ def _request(options: argparse.Namespace, disk_name: str = "/dev/vda") -> LinuxR
         disk_name=disk_name,
         fixed=options.fixed,
         assembly=Assembly(options.assembly or "bootpath"),
+        kernel_signature=options.kernel_signature,
         append=options.append,
         initrd=initrd,
         full=options.full,

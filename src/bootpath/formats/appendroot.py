@@ -124,13 +124,13 @@ def root_words(where: RootPlace, style: RootStyle = PARTUUIDS) -> tuple[str, ...
         return _assembled(where, style)
     slot = _slot("bootpath.slot", where.data, style)
     if where.verity is None:
-        return (*_activation(where.data, style), f"root={_device(where.data, style)}", *slot)
+        return (*_activation(where.data, style), f"root={device_word(where.data, style)}", *slot)
     verity = where.verity
     return (
         *dict.fromkeys((*_activation(where.data, style), *_activation(verity.hashes, style))),
         f"roothash={verity.root_hash.hex()}",
-        f"systemd.verity_root_data={_device(where.data, style)}",
-        f"systemd.verity_root_hash={_device(verity.hashes, style)}",
+        f"systemd.verity_root_data={device_word(where.data, style)}",
+        f"systemd.verity_root_hash={device_word(verity.hashes, style)}",
         *slot,
         *_slot("bootpath.hash_slot", verity.hashes, style),
     )
@@ -171,8 +171,8 @@ def _activation(spot: RootSpot, style: RootStyle) -> tuple[str, ...]:
     return ()
 
 
-def _device(spot: RootSpot, style: RootStyle) -> str:
-    """The word for a device as it is there when the root is looked for. Raises BootError."""
+def device_word(spot: RootSpot, style: RootStyle) -> str:
+    """The word for a device as it is there when the root is looked for. Raises BootError where there is none."""
     match spot:
         case LogicalVolumeSpot():
             if _by_uuid(spot, style):
@@ -208,9 +208,9 @@ def _mapped(spot: RootSpot, style: RootStyle, devices: list[MappedDevice]) -> st
         # UBI and its block devices come as late as device-mapper does: nothing says which is first.
         raise BootError(f"the kernel alone cannot assemble {spot.name}", where="linux-appendroot")
     if not isinstance(spot, LogicalVolumeSpot):
-        return _device(spot, style)
+        return device_word(spot, style)
     assert spot.table is not None
-    words: Mapping[str, str] = {name: _device(member, style) for name, member in spot.members}
+    words: Mapping[str, str] = {name: device_word(member, style) for name, member in spot.members}
     table = rename_devices(spot.table, lambda name: words.get(name, name))
     return _add(_mapper_name(spot.group, spot.name), table, devices)
 

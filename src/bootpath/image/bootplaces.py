@@ -92,6 +92,13 @@ def name_root(disk: Device, contents: Contents, candidate: Candidate) -> RootPla
     return _Finder(disk, contents, Terms(ImagePolicy({})))._root_place(candidate)
 
 
+def name_signature(disk: Device, contents: Contents, candidate: Candidate) -> RootSpot | None:
+    """How a kernel is told of the place of a root's signature, None where there is none. Raises as `name_root`."""
+    if candidate.signature is None:
+        return None
+    return _Finder(disk, contents, Terms(ImagePolicy({})))._spot(candidate.signature)
+
+
 class _Finder:
     def __init__(self, disk: Device, contents: Contents, terms: Terms) -> None:
         self.disk = disk

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +42,17 @@ def test_every_word_says_who_put_it_there() -> None:
         ("debug", WordSource.CALLER),
     ]
     assert all(word.reason for word in words[1:])
+
+
+def test_a_signature_is_handed_over_by_its_place() -> None:
+    naming = replace(NAMING, signature=PartitionSpot(PARTUUID, 4))
+    option = "systemd.verity_root_options=root-hash-signature="
+    words = decide_words("roothash=00", naming, append_root=False)
+    assert (words[1].text, words[1].source) == (f"{option}PARTUUID={PARTUUID}", WordSource.LOADER)
+    assert replace(naming, fixed=True).signature_words() == (f"{option}/dev/vda4",)
+    assert replace(naming, signature=UbiSpot("sig", 3)).signature_words() == (f"{option}UBI=0:sig",)
+    with pytest.raises(BootError, match="only the initramfs of bootpath hands a signature to the kernel"):
+        replace(naming, assembly=Assembly.INITRAMFS).signature_words()
 
 
 def test_an_entry_that_names_another_root_gets_no_slot() -> None:
