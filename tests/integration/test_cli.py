@@ -251,7 +251,7 @@ def test_damaged_images(
     if command == "inspect":
         assert code == 3
         assert re.search(pattern, output, re.IGNORECASE)
-        assert errors == ""
+        assert [line for line in errors.splitlines() if not line.startswith("bootpath: warning: ")] == []
     else:
         assert code in (1, 3)
         assert len(errors.splitlines()) == 1

@@ -136,6 +136,7 @@ def test_export(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["hash", "--table", "all.table", "--select", "low"], "all.table: table row 2: striped: /dev/block/8:1"),
         (["table", "broken"], "broken: table: row 1, column 2: the row ends"),
         (["table", "binary"], "binary: is no text in UTF-8"),
+        (["hash", "--table", "bad"], "bad: row at sector 8: read of 4096 bytes at 0: error target"),
         (["table", "short"], "short: row 2: linear: arguments are 'a'"),
         (["export", "named"], "named: n: row 1: striped: 2 stripes have 2 words"),
         (["table", "nothing"], "nothing: table: no devices were found by dmsetup"),
@@ -150,6 +151,7 @@ def test_what_is_wrong_is_one_line(
     Path("one").write_text("0 8 zero")
     Path("broken").write_text("0")
     Path("binary").write_bytes(b"\xff\xfe")
+    Path("bad").write_text("0 8 zero\n8 8 error\n")
     Path("short").write_text("0 8 zero\n8 8 linear a\n")
     Path("named").write_text("n: 0 32 striped 2 16 a 0\n")
     Path("nothing").write_text("No devices found\n")

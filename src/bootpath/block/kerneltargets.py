@@ -12,7 +12,7 @@ from bootpath.block.resolver import Resolver, row_bytes, run_at, whole
 from bootpath.block.snapshot import Snapshot, SnapshotOrigin
 from bootpath.block.striped import Striped
 from bootpath.block.verityrow import verity_of_row
-from bootpath.core.device import SECTOR_BYTES, Device
+from bootpath.core.device import SECTOR_BYTES, Device, Identity
 from bootpath.core.errors import DeviceError
 from bootpath.formats.cryptrow import CryptRow
 from bootpath.formats.dmtable import Row
@@ -46,7 +46,7 @@ def open_zero(row: Row, resolve: Resolver) -> Device:
 def open_error(row: Row, resolve: Resolver) -> Device:
     """Errors. A device that it names for its limits is not opened."""
     ErrorRow.parse(row.args)
-    return ErrorDevice(row_bytes(row))
+    return ErrorDevice(row_bytes(row), identity=Identity(f"row at sector {row.start_sector}"))
 
 
 def open_delay(row: Row, resolve: Resolver) -> Device:

@@ -140,13 +140,18 @@ def chosen_range(options: argparse.Namespace, device: Stack) -> tuple[int, int]:
 
 
 def pieces(options: argparse.Namespace, device: Stack, title: str) -> Iterator[memoryview]:
-    """The bytes that are asked for, with progress."""
+    """The bytes that are asked for, with progress. Raises DeviceError that names the table."""
     from bootpath.block.views import read_wide
     from bootpath.cli.console import progress_bar
+    from bootpath.core import DeviceError
 
     first, end = chosen_range(options, device)
     with progress_bar(title) as progress:
         for start in range(first, end, _CHUNK_BYTES):
-            for view in read_wide(device, start, min(_CHUNK_BYTES, end - start)):
+            try:
+                views = read_wide(device, start, min(_CHUNK_BYTES, end - start))
+            except DeviceError as error:
+                raise error.at(options.select or shown(options.table)) from None
+            for view in views:
                 yield memoryview(view)
             progress(min(start + _CHUNK_BYTES, end) - first, end - first, options.table)
