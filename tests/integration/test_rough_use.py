@@ -160,6 +160,30 @@ def test_the_disk_is_full(words: list[str], name: str | None, place: Path, small
     assert sorted(os.listdir(place)) == before
 
 
+@pytest.fixture
+def loop(tmp_path: Path) -> Iterator[str]:
+    """A block device of 64 KiB."""
+    (tmp_path / "disk").write_bytes(bytes(64 << 10))
+    command = [tool("losetup"), "--find", "--show", str(tmp_path / "disk")]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if made.returncode:
+        missing("the right to make loop devices")
+    yield made.stdout.strip()
+    subprocess.run([tool("losetup"), "--detach", made.stdout.strip()], check=True)
+
+
+def test_a_block_device_that_is_too_short(place: Path, loop: str) -> None:
+    size = "has 65536 bytes, expected at least"
+    words = ["verity", "format", "disk.img", loop, "--hash-block-size", "512", "--data-block-size", "512"]
+    assert f"{loop}: the device {size}" in one_line(bootpath(*words, cwd=place))
+    words = ["verity", "format", "disk.img", "new", "--fec-device", loop, "--fec-roots", "24"]
+    assert f"{loop}: the device {size}" in one_line(bootpath(*words, cwd=place))
+    assert not (place / "new").exists()
+    error = one_line(bootpath("dm", "read", "--table", "t.table", "-o", loop, cwd=place))
+    assert error == f"bootpath: {loop}: cannot write there: No space left on device\n"
+    assert "is a block device" in one_line(bootpath("image", "build", "tree", "-o", loop, cwd=place))
+
+
 # Output over what is there
 
 

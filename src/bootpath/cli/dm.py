@@ -128,11 +128,17 @@ def _read(options: argparse.Namespace) -> int:
 def _output(path: Path) -> Iterator[IO[bytes]]:
     """A file that is replaced when all is there: the name may be that of a device of the table. Or, as with dd, a pipe,
     a terminal, a block device, which get what is read as it comes. Raises Error."""
+    from bootpath.core import Error
     from bootpath.image import atomic_output
 
     if path.exists() and not path.is_file() and not path.is_dir():
-        with path.open("r+b" if path.is_block_device() else "wb") as file:
-            yield file
+        try:
+            with path.open("r+b" if path.is_block_device() else "wb") as file:
+                yield file
+        except BrokenPipeError:
+            raise
+        except OSError as fault:
+            raise Error(f"cannot write there: {fault.strerror}", where=str(path)) from fault
         return
     with atomic_output(path) as temporary, temporary.open("wb") as file:
         yield file

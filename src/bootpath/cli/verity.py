@@ -98,7 +98,7 @@ def _add_parameters(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--data-block-size", type=size, default=4096, metavar="BYTES", help="(default: 4096)")
     group.add_argument("--hash-block-size", type=size, default=4096, metavar="BYTES", help="(default: 4096)")
     group.add_argument("--data-blocks", type=int, metavar="N", help="protect N blocks (default: all of DATA)")
-    group.add_argument("--salt", metavar="HEX", help="or - for none (default: 32 random bytes)")
+    group.add_argument("-s", "--salt", metavar="HEX", help="or - for none (default: 32 random bytes)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from uuid import UUID
@@ -166,7 +167,16 @@ class _Made:
             self._opened.callback(os.close, fd)
             identity = Identity(os.fspath(path))
             device = FileDevice(fd, writable=True, owns=False, identity=identity)  # refuses what is no file
-            if os.lseek(fd, 0, os.SEEK_END) < end:
+            size = os.lseek(fd, 0, os.SEEK_END)
+            if size < end:
+                if stat.S_ISBLK(os.fstat(fd).st_mode):
+                    raise DeviceError(
+                        "the device has",
+                        errno=errno.ENOSPC,
+                        where=os.fspath(path),
+                        found=f"{size} bytes",
+                        expected=f"at least {end}",
+                    )
                 os.ftruncate(fd, end)
                 device = FileDevice(fd, writable=True, owns=False, identity=identity)
         except OSError as fault:
