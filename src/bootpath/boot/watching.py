@@ -109,6 +109,7 @@ class WatchedMachine(ABC, Generic[SetupT, RunT]):
                 self.started_seconds = self.timeline.elapsed()
                 self._machine = opened.enter_context(machine)
                 step.detail = f"{self._accelerator.value}, {config.memory_bytes // MIB} MiB"
+            _unlink_files(directory)
             self.when_started(opened)
             self._opened = opened.pop_all()
         return self
@@ -215,6 +216,13 @@ class WatchedMachine(ABC, Generic[SetupT, RunT]):
             self.timeline.note(self.where(), "no screenshot", fault.what if self.machine.running else "it has ended")
         else:
             self.run.screenshot = path
+
+
+def _unlink_files(directory: Path) -> None:
+    """Take the names from the files that QEMU has read or holds open: however we end, nothing stays of them."""
+    for path in directory.iterdir():
+        if path.is_file():
+            path.unlink()
 
 
 def _ending(fault: MachineError) -> str:

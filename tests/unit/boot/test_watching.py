@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import NoReturn, Self, cast
 
 import pytest
 
-from bootpath.boot.watching import WatchedMachine, WatchedRun
+from bootpath.boot.watching import WatchedMachine, WatchedRun, _unlink_files
 from bootpath.core import BootError
 from bootpath.core.errors import MachineError
 from bootpath.vm import QEMU, MachineConfig
@@ -161,3 +162,11 @@ def test_a_place_for_files_that_is_full_is_named() -> None:
     clock = Clock()
     with pytest.raises(MachineError, match=r"/bootpath-\w+: No space left on device; set TMPDIR"):
         Full(clock, Guest(clock, "")).boot()
+
+
+def test_what_qemu_has_read_has_no_name_any_more(tmp_path: Path) -> None:
+    (tmp_path / "kernel").write_bytes(b"")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "disk.sock"))
+        _unlink_files(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["disk.sock"]
