@@ -218,12 +218,12 @@ def _pairs(of: RepartDefinition) -> Iterator[tuple[str, str | None]]:
     yield "SizeMinBytes", text(of.size_min_bytes)
     yield "SizeMaxBytes", text(of.size_max_bytes)
     yield "Format", None if of.format is None else of.format.value
-    yield "CopyBlocks", escaped(of.copy_blocks)
+    yield "CopyBlocks", None if of.copy_blocks is None else escaped(_ended(of.copy_blocks))
     for copy in of.copy_files:
         for path in (copy.source, copy.target):
             if ":" in path:
                 raise FormatError("has a colon", where=f"{of.name}: CopyFiles=", found=path, spec=REPART_SPEC)
-        yield "CopyFiles", escaped(f"{copy.source}:{copy.target}")
+        yield "CopyFiles", escaped(f"{copy.source}:{_ended(copy.target)}")
     for path in of.exclude_files:
         yield "ExcludeFiles", escaped(_quoted(path))
     for path in of.make_directories:
@@ -240,6 +240,11 @@ def _pairs(of: RepartDefinition) -> Iterator[tuple[str, str | None]]:
     yield "GrowFileSystem", flag(of.grow_file_system)
     yield "Flags", None if of.flags is None else f"{of.flags:#x}"
     yield "SplitName", None if of.split_name == "%t" else of.split_name
+
+
+def _ended(path: str) -> str:
+    """A slash keeps what the end of a line would lose: blanks, and a backslash."""
+    return f"{path}/" if path[-1:] in (" ", "\t", "\r", "\\") else path
 
 
 def _quoted(path: str) -> str:

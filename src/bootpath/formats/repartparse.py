@@ -202,8 +202,8 @@ class _Reader:
         found: list[str] = []
         for word in words(text, where=place):
             path = self.expand(word)
-            slash = "/" if path.endswith("/") and path.strip("/") else ""
-            found.append(absolute_path(path, where=place) + slash)
+            excluded = absolute_path(path, where=place)
+            found.append(excluded + "/" if path.endswith("/") and excluded != "/" else excluded)
         return tuple(found)
 
     def read_minimize(self, text: str) -> Enum:
