@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.boot import Firmware, FirmwareMachine, FirmwareSetup, boot_by_firmware
+from bootpath.boot import Firmware, FirmwareMachine, FirmwareSetup
 from bootpath.boot.firmwareboot import ServedImage
 from bootpath.boot.linuxchoice import LinuxRequest, LinuxVerdict
 from bootpath.boot.linuxmachine import LinuxMachine, LinuxSetup, boot_linux
@@ -43,7 +43,7 @@ def disk(system: LinuxSystem, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.full
 def test_systemd_boot_under_uefi(disk: Path, system: LinuxSystem) -> None:
     setup = FirmwareSetup(Firmware.UEFI, memory_bytes=512 * MIB)
-    result = boot_by_firmware(FirmwareMachine(disk, setup), timeout_seconds=SECONDS)
+    result = FirmwareMachine(disk, setup).boot(timeout_seconds=SECONDS)
     assert result.failure is None, result.failure
     areas = {area.name: area for area in result.reads}
     assert areas["esp"].distinct_bytes > 10 * MIB, "kernel and initramfs came from there"

@@ -12,7 +12,7 @@ from bootpath.core.lazyexports import lazy_exports
 
 if TYPE_CHECKING:
     from bootpath.boot.diskreads import AreaReads
-    from bootpath.boot.firmwareboot import Firmware, FirmwareMachine, FirmwareRun, FirmwareSetup, boot_by_firmware
+    from bootpath.boot.firmwareboot import Firmware, FirmwareMachine, FirmwareRun, FirmwareSetup
     from bootpath.boot.linuxchoice import LinuxRequest, LinuxVerdict, NextCandidate
     from bootpath.boot.linuxload import LinuxBoot, load_linux
     from bootpath.boot.linuxmachine import LinuxMachine, LinuxRun, LinuxSetup, boot_linux
@@ -57,7 +57,6 @@ __all__ = [
     "SourceCount",
     "Step",
     "Timeline",
-    "boot_by_firmware",
     "boot_linux",
     "check_belongs",
     "live_base",
@@ -75,7 +74,7 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "diskreads": "AreaReads",
-        "firmwareboot": "Firmware FirmwareMachine FirmwareRun FirmwareSetup boot_by_firmware",
+        "firmwareboot": "Firmware FirmwareMachine FirmwareRun FirmwareSetup",
         "linuxchoice": "LinuxRequest LinuxVerdict NextCandidate",
         "linuxload": "LinuxBoot load_linux",
         "linuxmachine": "LinuxMachine LinuxRun LinuxSetup boot_linux",

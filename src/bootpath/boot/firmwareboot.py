@@ -21,7 +21,7 @@ from typing import NoReturn
 
 from bootpath.block import Log, Overlay, open_device
 from bootpath.boot.diskreads import AreaReads, count_reads, disk_areas, file_system_trace
-from bootpath.boot.watching import MIB, TIMEOUT_SECONDS, WatchedMachine, WatchedRun
+from bootpath.boot.watching import MIB, WatchedMachine, WatchedRun
 from bootpath.core import BootError, Device, checked
 from bootpath.core.errors import MachineError
 from bootpath.core.iolog import Read, Record
@@ -200,8 +200,3 @@ def firmware_config(setup: FirmwareSetup, uri: str, uefi: Uefi | None) -> Machin
         display=setup.display,
         bios_on_serial=uefi is None,
     )
-
-
-def boot_by_firmware(machine: FirmwareMachine, *, timeout_seconds: float = TIMEOUT_SECONDS) -> FirmwareRun:
-    """Boot to the login."""
-    return machine.boot(timeout_seconds=timeout_seconds)
