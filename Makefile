@@ -69,6 +69,10 @@ $(BUILD)/demo/debian.img: $(DEBIAN)/.stamp $(wildcard src/bootpath/boot/guest/*.
 	mkdir -p $(@D)
 	demo/debian/image.sh $(DEBIAN)/tree $(DEBIAN) $@ 4093MiB $(EFI_STUB)
 
+$(BUILD)/demo/ddi.img: demo/verified.sh | $(INSTALLED) tools
+	mkdir -p $(@D)
+	demo/verified.sh $@ $(GUEST)/root
+
 demo: $(INSTALLED) $(BUILD)/demo/big.img ## build a 4093 MiB live image, show why it did not boot, and boot it
 	demo/run.sh $(BUILD)/demo
 

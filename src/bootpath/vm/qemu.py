@@ -81,6 +81,7 @@ class QEMU:
         """Start it, and return when its monitor answers: the guest runs already, unless the config says paused."""
         if self._process is not None:
             raise ValueError("a QEMU is started once")
+        self._started = self._clock()
         binary = self._binary or find_qemu()
         connect = _monitor_class()
         with contextlib.ExitStack() as mine, contextlib.ExitStack() as theirs:
@@ -93,7 +94,6 @@ class QEMU:
             self.command = command_line(
                 config, binary=binary, accelerator=self.accelerator, qmp_fd=fds[0], serial_fds=fds[1:]
             )
-            self._started = self._clock()
             self._process = TiedProcess(self.command, pass_fds=inherited)
             # QEMU has them now; with a copy here, we would never see it hang up.
             theirs.close()
@@ -137,7 +137,7 @@ class QEMU:
 
     @property
     def seconds(self) -> float:
-        """Seconds since it was started, of the clock that console lines and events have their times from."""
+        """Seconds since `start` began, of the clock that console lines and events have their times from."""
         return self._seconds()
 
     @property
