@@ -80,7 +80,7 @@ test: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img ## everyth
 	$(MAKE) --no-print-directory lint
 	BOOTPATH_DEMO=$(CURDIR)/$(BUILD)/demo $(BIN)/python -m pytest
 
-test-full: $(INSTALLED) tools $(BUILD)/demo/debian.img ## boot a big Debian to its greeter, by our loader and its own: half an hour, and root to make it
+test-full: $(INSTALLED) tools $(BUILD)/demo/debian.img ## boot a big Debian to its greeter, by our loader and its own: ten minutes, and root to make it
 	BOOTPATH_DEMO=$(CURDIR)/$(BUILD)/demo $(BIN)/python -m pytest -m full tests/vm
 
 test-vm-quick: $(INSTALLED) tools ## boot small live images in QEMU: the part of the tests that needs a machine
