@@ -66,11 +66,11 @@ class Inspection:
     size_bytes: int
     contents: Contents
     discovery: Discovery
-    place: Place | None
-    file_system: FileSystemInfo | None
-    locked: bool
-    warnings: tuple[str, ...]
     problems: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    place: Place | None = None
+    file_system: FileSystemInfo | None = None
+    locked: bool = False
     choice: RootChoice | None = None
     checked: tuple[str, ...] = ()
 
@@ -189,9 +189,6 @@ def inspect_disk(
         size_bytes=disk.size_bytes,
         contents=contents,
         discovery=discovery,
-        place=None,
-        file_system=None,
-        locked=False,
         warnings=tuple(dict.fromkeys((*contents.warnings, *choice.warnings, *faults))),
         problems=tuple(problems),
         choice=choice,
@@ -207,10 +204,6 @@ def _inspect_nothing(
         size_bytes=disk.size_bytes,
         contents=contents,
         discovery=discovery,
-        place=None,
-        file_system=None,
-        locked=False,
-        warnings=(),
         problems=(problem,),
         choice=choice,
     )

@@ -12,6 +12,7 @@ import lzma
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from bootpath.core.errors import FormatError
 from bootpath.formats.bzimage import find_pvh_entry, parse_bzimage
@@ -44,31 +45,27 @@ def unpacked_kernel(path: Path) -> bytes | None:
     return kernel
 
 
-def _gzip(payload: bytes, most: int) -> bytes | None:
-    stream = zlib.decompressobj(_GZIP)
-    try:
-        kernel = stream.decompress(payload, most)
-    except zlib.error:
-        return None
-    return kernel if stream.eof else None
+class _Stream(Protocol):
+    """Python's own decompressors."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
-def _bzip2(payload: bytes, most: int) -> bytes | None:
-    stream = bz2.BZ2Decompressor()
-    try:
-        kernel = stream.decompress(payload, most)
-    except (OSError, ValueError):
-        return None
-    return kernel if stream.eof else None
+def _whole(make: Callable[[], _Stream]) -> Callable[[bytes, int], bytes | None]:
+    """What a stream holds, if its end is there too."""
 
+    def unpack(payload: bytes, most: int) -> bytes | None:
+        stream = make()
+        try:
+            kernel = stream.decompress(payload, most)
+        except (zlib.error, lzma.LZMAError, OSError, ValueError):
+            return None
+        return kernel if stream.eof else None
 
-def _lzma(payload: bytes, most: int) -> bytes | None:
-    stream = lzma.LZMADecompressor(memlimit=_MAX_MEMORY_BYTES)
-    try:
-        kernel = stream.decompress(payload, most)
-    except lzma.LZMAError:
-        return None
-    return kernel if stream.eof else None
+    return unpack
 
 
 def _zstd(payload: bytes, most: int) -> bytes | None:
@@ -84,9 +81,9 @@ def _zstd(payload: bytes, most: int) -> bytes | None:
 
 
 _UNPACKERS: Mapping[bytes, Callable[[bytes, int], bytes | None]] = {
-    b"\x1f\x8b": _gzip,
-    b"BZ": _bzip2,
-    b"\x5d\0": _lzma,
-    b"\xfd7": _lzma,
+    b"\x1f\x8b": _whole(lambda: zlib.decompressobj(_GZIP)),
+    b"BZ": _whole(bz2.BZ2Decompressor),
+    b"\x5d\0": _whole(lambda: lzma.LZMADecompressor(memlimit=_MAX_MEMORY_BYTES)),
+    b"\xfd7": _whole(lambda: lzma.LZMADecompressor(memlimit=_MAX_MEMORY_BYTES)),
     b"\x28\xb5": _zstd,
 }
