@@ -22,9 +22,9 @@ from tests.support.linuxsystem import LinuxSystem, make_esp, make_flash, make_in
 
 from bench.page import put_section
 from bootpath.boot import Firmware, FirmwareMachine, FirmwareSetup
-from bootpath.boot.linuxchoice import LinuxRequest
-from bootpath.boot.linuxmachine import PIVOT_PATTERN, LinuxMachine, LinuxRun, LinuxSetup, boot_linux
-from bootpath.formats.imagepolicy import parse_image_policy
+from bootpath.boot.linux.choice import LinuxRequest
+from bootpath.boot.linux.machine import PIVOT_PATTERN, LinuxMachine, LinuxRun, LinuxSetup, boot_linux
+from bootpath.formats.partitions.imagepolicy import parse_image_policy
 from bootpath.report import format_bytes
 from bootpath.vm import Accelerator, choose_accelerator
 

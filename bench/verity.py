@@ -24,13 +24,13 @@ from pathlib import Path
 
 from bench.page import put_section
 from bootpath.block import FileDevice
-from bootpath.block.verity import Verity
+from bootpath.block.targets.verity import Verity
 from bootpath.cli.arguments import size
 from bootpath.core import Device
-from bootpath.formats.fec import FecParameters
-from bootpath.formats.verity import VerityParameters
-from bootpath.image.verityparity import build_parity
-from bootpath.image.veritytree import build_tree, check_tree
+from bootpath.formats.verity.fec import FecParameters
+from bootpath.formats.verity.tree import VerityParameters
+from bootpath.image.verity.parity import build_parity
+from bootpath.image.verity.tree import build_tree, check_tree
 
 HEADING = "## Verity"
 _MIB = 1 << 20

@@ -1,4 +1,4 @@
-"""Write src/bootpath/formats/dpstypes.py from the tables of the Discoverable Partitions Specification.
+"""Write src/bootpath/formats/partitions/dpstypes.py from the tables of the Discoverable Partitions Specification.
 
     python docs/generate_dps.py discoverable_partitions_specification.md COMMIT
 
@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-MODULE = Path(__file__).parents[1] / "src/bootpath/formats/dpstypes.py"
+MODULE = Path(__file__).parents[1] / "src/bootpath/formats/partitions/dpstypes.py"
 ROW = re.compile(r"^\| _(?P<name>.+?)_ \| `(?P<uuid>[0-9a-f-]{36})`(?: `SD_GPT_(?P<macro>\w+)`)? \|", re.MULTILINE)
 WITHOUT_MACRO = re.compile(
     r"(?P<root>Root|`/usr/`) (?P<verity>Verity )?(?P<sig>Signature )?Partition \(.*\((?P<arch>\w+)\)\)"

@@ -2,7 +2,7 @@
 //!
 //! The shift register of the textbook, for `TILE` codewords side by side: what is a byte there is a row of bytes here,
 //! one of each codeword, so that every step is the same for all of them. A product with a constant is two look-ups, one
-//! for each half of the byte, which processors with AVX2 do for 32 bytes at a time. The model is `bootpath.formats.fec`.
+//! for each half of the byte, which processors with AVX2 do for 32 bytes at a time. The model is `bootpath.formats.verity.fec`.
 
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::prelude::*;

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from bootpath.core.errors import FormatError
-from bootpath.formats.bls import pack_bls, parse_bls
-from bootpath.formats.bootcount import blessed_name, counted_name, pack_entry_name, parse_entry_name
-from bootpath.formats.bootentry import bls_entry, extlinux_entry, sort_entries, uki_entries
-from bootpath.formats.extlinux import pack_extlinux, parse_extlinux
-from bootpath.formats.mbrtable import parse_mbr_partitions
-from bootpath.formats.osrelease import parse_os_release
-from bootpath.formats.uki import read_uki, read_uki_addon
-from bootpath.image.bootmenu import EntrySource, Excluded, PlaceRole
-from bootpath.image.bootplaces import BootPlace
-from bootpath.image.nodes import Location
-from bootpath.image.placeentries import read_place
+from bootpath.formats.entries.bls import pack_bls, parse_bls
+from bootpath.formats.entries.entry import bls_entry, extlinux_entry, sort_entries, uki_entries
+from bootpath.formats.entries.extlinux import pack_extlinux, parse_extlinux
+from bootpath.formats.entries.osrelease import parse_os_release
+from bootpath.formats.entries.tries import blessed_name, counted_name, pack_entry_name, parse_entry_name
+from bootpath.formats.entries.uki import read_uki, read_uki_addon
+from bootpath.formats.partitions.mbr import parse_mbr_partitions
+from bootpath.image.contents.nodes import Location
+from bootpath.image.entries.bootvolumes import BootPlace
+from bootpath.image.entries.menu import EntrySource, Excluded, PlaceRole
+from bootpath.image.entries.read import read_place
 from tests.fuzz.entry import Entry, comes_back
 from tests.support.bootfiles import memory_files, pe_image, read_at
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from bootpath.boot.rootwords import pack_root_words, parse_root_words
-from bootpath.formats.dps import Architecture
-from bootpath.formats.repart import pack_repart
-from bootpath.formats.repartparse import parse_repart
-from bootpath.formats.unitfile import Assignment, pack_unit_file, parse_unit_file
+from bootpath.formats.cmdline.root import pack_root_words, parse_root_words
+from bootpath.formats.partitions.dps import Architecture
+from bootpath.formats.repart.definition import pack_repart
+from bootpath.formats.repart.parse import parse_repart
+from bootpath.formats.repart.unitfile import Assignment, pack_unit_file, parse_unit_file
 from tests.fuzz.entry import Entry, comes_back
 
 SPECIFIERS = {"a": "x86-64", "M": "100%", "A": "%t"}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import islice
 
-from bootpath.block.memory import MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.device import Buffer, Device
 from bootpath.core.errors import FileSystemError, FormatError
 from bootpath.fs.readers import Files, Kind, open_files

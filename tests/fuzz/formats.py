@@ -40,10 +40,17 @@ from bootpath.formats import (
     read_gpt,
     repair_gpt,
 )
-from bootpath.formats.authenticode import hash_pe, parse_signed_pe
 from bootpath.formats.bzimage import find_pvh_entry, parse_bzimage
-from bootpath.formats.dmlisting import ListedTable
-from bootpath.formats.imagepolicy import pack_image_policy, parse_image_policy
+from bootpath.formats.dm.listing import ListedTable
+from bootpath.formats.dm.verity import pack_verity_args, parse_verity_args
+from bootpath.formats.entries.authenticode import hash_pe, parse_signed_pe
+from bootpath.formats.exceptionstore import (
+    EXCEPTION_BYTES,
+    iter_exceptions,
+    pack_exceptions,
+    pack_snapshot_header,
+    parse_snapshot_header,
+)
 from bootpath.formats.overlayfile import (
     DIGEST_BYTES,
     ENTRY,
@@ -56,14 +63,7 @@ from bootpath.formats.overlayfile import (
     parse_log,
     record_bytes,
 )
-from bootpath.formats.snapshotstore import (
-    EXCEPTION_BYTES,
-    iter_exceptions,
-    pack_exceptions,
-    pack_snapshot_header,
-    parse_snapshot_header,
-)
-from bootpath.formats.veritytable import pack_verity_args, parse_verity_args
+from bootpath.formats.partitions.imagepolicy import pack_image_policy, parse_image_policy
 from tests.fuzz.entry import Entry, comes_back
 from tests.support.gptdisk import as_device
 from tests.support.kernels import make_bzimage, make_vmlinux

@@ -1,6 +1,6 @@
 """The entries of what peers send: NBD clients to the server, an NBD server to the client.
 
-The server's two state machines and its executor are driven as `serve.connection` drives them, without a socket.
+The server's two state machines and its executor are driven as `serve.server.connection` drives them, without a socket.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ import logging
 from collections.abc import Callable, Sequence
 
 from bootpath.block import MemoryDevice
-from bootpath.block.nbdhandshake import negotiate
+from bootpath.block.leaves.nbdhandshake import negotiate
 from bootpath.core.errors import FormatError, RemoteProtocolError
-from bootpath.formats import nbd
-from bootpath.formats import nbdoptions as wire
-from bootpath.formats.nbd import Command, CommandFlag, Request, pack_request
+from bootpath.formats.nbd import options as wire
+from bootpath.formats.nbd import transmission as nbd
+from bootpath.formats.nbd.transmission import Command, CommandFlag, Request, pack_request
 from bootpath.serve.export import Export
 from bootpath.serve.limits import Limits
-from bootpath.serve.negotiation import Close, Enter, Negotiation, StartTls, Style, Tls
-from bootpath.serve.protocol import Requests
-from bootpath.serve.session import Reply, Session
+from bootpath.serve.nbd.negotiation import Close, Enter, Negotiation, StartTls, Style, Tls
+from bootpath.serve.nbd.requests import Requests
+from bootpath.serve.nbd.session import Reply, Session
 from bootpath.serve.statistics import Counters
 from tests.fuzz.entry import Entry
 
@@ -63,7 +63,7 @@ class Faults(logging.Handler):
 
 
 FAULTS = Faults()
-logging.getLogger("bootpath.serve.session").addHandler(FAULTS)
+logging.getLogger("bootpath.serve.nbd.session").addHandler(FAULTS)
 
 
 def _message(data: bytes) -> None:

@@ -10,7 +10,7 @@ from contextlib import closing
 from bootpath.block import TARGETS, MemoryDevice, open_table
 from bootpath.core import Device, DeviceError, FormatError, Identity, TableError
 from bootpath.formats import Row, Table, parse_listing
-from bootpath.formats.snapshotstore import SnapshotHeader, pack_exceptions, pack_snapshot_header
+from bootpath.formats.exceptionstore import SnapshotHeader, pack_exceptions, pack_snapshot_header
 from tests.fuzz.entry import CORPUS, Entry
 from tests.support.patterns import pattern
 

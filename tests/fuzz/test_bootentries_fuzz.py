@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from bootpath.core.errors import FormatError
-from bootpath.formats.bootpaths import entry_path, menu_path
+from bootpath.formats.entries.paths import entry_path, menu_path
 from tests.fuzz.bootfiles import BETWEEN_FILES, BOOT_FILES, BOOT_PLACE, SOUND_PLACE, check_path
 from tests.fuzz.entry import Entry
 from tests.fuzz.mutation import mutate, mutations

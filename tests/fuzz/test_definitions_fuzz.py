@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bootpath.formats.repartparse import _KEYS
+from bootpath.formats.repart.parse import _KEYS
 from tests.fuzz.mutation import mutations
 from tests.fuzz.targets import TARGETS
 

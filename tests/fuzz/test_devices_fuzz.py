@@ -11,7 +11,12 @@ import pytest
 
 from bootpath.block import MemoryDevice
 from bootpath.core import FormatError
-from bootpath.formats import lvm2, lvmgroup, lvmtext, superblocks, ubi, ubiheaders
+from bootpath.formats import superblocks
+from bootpath.formats.lvm2 import group as lvmgroup
+from bootpath.formats.lvm2 import label as lvm2
+from bootpath.formats.lvm2 import text as lvmtext
+from bootpath.formats.ubi import attach as ubi
+from bootpath.formats.ubi import headers as ubiheaders
 from tests.fuzz.mutation import mutate, mutations
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.volumes import LVM_AREA, LVM_LABEL, UBI_PARTS, check_ubi, lvm_sample, superblock_samples, ubi_sample

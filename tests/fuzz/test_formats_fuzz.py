@@ -9,7 +9,11 @@ import pytest
 
 from bootpath import formats
 from bootpath.core.errors import FormatError
-from bootpath.formats import authenticode, bzimage, imagepolicy, overlayfile, snapshotstore, veritytable
+from bootpath.formats import bzimage, overlayfile
+from bootpath.formats import exceptionstore as snapshotstore
+from bootpath.formats.dm import verity as veritytable
+from bootpath.formats.entries import authenticode
+from bootpath.formats.partitions import imagepolicy
 from bootpath.formats.pkcs7 import PKCS7_MAX_BYTES, parse_pkcs7
 from tests.fuzz.formats import FORMATS, check_gpt
 from tests.fuzz.mutation import mutate

@@ -12,13 +12,12 @@ import pytest
 
 from tests.fuzz.targets import TARGETS
 from tests.support.tools import missing
-
-TREE = Path(__file__).parents[2]
+from tests.support.tree import ROOT
 
 
 def run(module: str, *arguments: object) -> tuple[int, str]:
     command: Sequence[str] = [sys.executable, "-m", module, *map(str, arguments)]
-    done = subprocess.run(command, cwd=TREE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return done.returncode, done.stdout
 
 
@@ -71,6 +70,6 @@ def test_a_bug_is_shrunk_to_what_causes_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("file", "says"), [("good-empty", "good: a value"), ("bad-cut-short", "bad: refused")])
 def test_replay_says_what_a_sample_is(file: str, says: str) -> None:
-    code, text = replay("handoff", TREE / "tests/fuzz/corpus/handoff" / file)
+    code, text = replay("handoff", ROOT / "tests/fuzz/corpus/handoff" / file)
     assert code == 0
     assert text.startswith(says)

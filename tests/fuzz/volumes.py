@@ -13,13 +13,13 @@ import pytest
 
 from bootpath.block import MemoryDevice
 from bootpath.core import FormatError, TableError
-from bootpath.formats.lvm2 import lvm_crc, read_lvm2
-from bootpath.formats.lvmgroup import parse_volume_group
-from bootpath.formats.lvmvolumes import VolumeGroup
+from bootpath.formats.lvm2.group import parse_volume_group
+from bootpath.formats.lvm2.label import lvm_crc, read_lvm2
+from bootpath.formats.lvm2.volumes import VolumeGroup
 from bootpath.formats.superblocks import parse_luks_metadata, scan_superblocks
-from bootpath.formats.ubi import check_ubi_volume, read_ubi
-from bootpath.formats.ubiheaders import RECORD_BYTES, ubi_crc
-from bootpath.formats.ubitable import ubi_table
+from bootpath.formats.ubi.attach import check_ubi_volume, read_ubi
+from bootpath.formats.ubi.headers import RECORD_BYTES, ubi_crc
+from bootpath.formats.ubi.table import ubi_table
 from tests.fuzz.entry import Entry
 from tests.support.lvmdisk import AREA_OFFSET, disk, group, logical, physical, segment
 from tests.support.superblocks import NAMES, SEALS, blkid_says, device, head

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from bootpath.block import MemoryDevice
 from bootpath.core import Identity, read_bytes
-from bootpath.formats.lvm2 import read_lvm2
-from bootpath.formats.lvmgroup import parse_volume_group
-from bootpath.image.lvm import find_volume_groups, open_volume
+from bootpath.formats.lvm2.group import parse_volume_group
+from bootpath.formats.lvm2.label import read_lvm2
+from bootpath.image.contents.lvm import find_volume_groups, open_volume
 
 HERE = Path(__file__).parent / "lvm2"
 EXTENT = 65536

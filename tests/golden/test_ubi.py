@@ -13,9 +13,9 @@ import pytest
 from bootpath.block import MemoryDevice
 from bootpath.core import Device, DeviceError, FormatError, read_bytes
 from bootpath.formats.region import Region
-from bootpath.formats.ubi import Ubi, check_ubi_volume, read_leb, read_ubi
-from bootpath.formats.ubiheaders import RecordFlag, VolumeType
-from bootpath.image.ubi import open_ubi_volume
+from bootpath.formats.ubi.attach import Ubi, check_ubi_volume, read_leb, read_ubi
+from bootpath.formats.ubi.headers import RecordFlag, VolumeType
+from bootpath.image.contents.ubi import open_ubi_volume
 
 HERE = Path(__file__).parent / "ubi"
 NUMBERS = "".join(f"{number}\n" for number in range(100000, 200000)).encode()

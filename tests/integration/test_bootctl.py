@@ -11,18 +11,19 @@ from random import Random
 
 import pytest
 
-from bootpath.formats.bootentry import compare_entries, sort_entries
-from bootpath.formats.uki import read_uki
-from bootpath.image.bootmenu import EntrySource, Excluded, FoundEntry, PlaceRole
-from bootpath.image.bootplaces import BootPlace
-from bootpath.image.nodes import Location
-from bootpath.image.placeentries import read_place
+from bootpath.formats.entries.entry import compare_entries, sort_entries
+from bootpath.formats.entries.uki import read_uki
+from bootpath.image.contents.nodes import Location
+from bootpath.image.entries.bootvolumes import BootPlace
+from bootpath.image.entries.menu import EntrySource, Excluded, FoundEntry, PlaceRole
+from bootpath.image.entries.read import read_place
 from tests.support.bootdisk import write_tree
 from tests.support.bootfiles import memory_files, read_at
 from tests.support.ddi import run
 from tests.support.tools import stored, tool
+from tests.support.tree import ROOT
 
-UKI_SCRIPT = Path(__file__).parents[2] / "demo/debian/uki.sh"
+UKI_SCRIPT = ROOT / "demo/debian/uki.sh"
 STUB = Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
 # Without checks that the directory is a partition of the right type; the file system has to be one of its own, though.
 RELAXED = {"SYSTEMD_RELAX_ESP_CHECKS": "1", "SYSTEMD_RELAX_XBOOTLDR_CHECKS": "1"}

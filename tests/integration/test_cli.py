@@ -17,9 +17,9 @@ import pytest
 from bootpath.cli.main import build_parser, main
 from bootpath.formats import pack_gpt, read_gpt
 from tests.support.images import FAR_FILE, FS_UUID, MIB, PASSWORD, copy, digest, make_tree, patch
+from tests.support.tree import SCHEMAS
 
 FS_OFFSET = 2 * MIB
-SCHEMAS = Path(__file__).parents[2] / "docs/schemas"
 BLOCK = 4096
 
 
@@ -395,7 +395,7 @@ def test_a_killed_build_leaves_nothing_under_the_name(tmp_path: Path) -> None:
     source = make_tree(tmp_path / "tree", bulk_bytes=40 * MIB)
     output = tmp_path / "d.img"
     program = (
-        "import sys, bootpath.image.build as b\n"
+        "import sys, bootpath.image.redox.build as b\n"
         "from bootpath.cli.main import main\n"
         "from bootpath.fs import RedoxFS\n"
         "archive = RedoxFS.archive\n"

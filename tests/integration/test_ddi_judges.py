@@ -15,14 +15,14 @@ import pytest
 from bootpath.block import FileDevice
 from bootpath.core import read_bytes
 from bootpath.formats import parse_verity_signature, read_gpt
-from bootpath.formats.dps import Architecture, data_uuid, hash_uuid
-from bootpath.formats.repart import FileSystemFormat, pack_repart
-from bootpath.image.ddi import BuiltDdi, build_ddi, plan_ddi
-from bootpath.image.ddiparts import DdiImage, SigningKey, SlotFill
-from bootpath.image.ddishort import ShortForm
-from bootpath.image.definitions import read_definitions
-from bootpath.image.programs import Programs
-from bootpath.image.rootsignature import verify_root_hash
+from bootpath.formats.partitions.dps import Architecture, data_uuid, hash_uuid
+from bootpath.formats.repart.definition import FileSystemFormat, pack_repart
+from bootpath.image.ddi.build import BuiltDdi, build_ddi, plan_ddi
+from bootpath.image.ddi.definitions import read_definitions
+from bootpath.image.ddi.draft import DdiImage, SigningKey, SlotFill
+from bootpath.image.ddi.shortform import ShortForm
+from bootpath.image.filesystems.programs import Programs
+from bootpath.image.signatures.roothash import verify_root_hash
 from tests.support.ddi import Signer
 from tests.support.tools import tool
 

@@ -16,8 +16,9 @@ import pytest
 from bootpath.cli.main import main
 from tests.support.daemons import serving
 from tests.support.tools import tool
+from tests.support.tree import ROOT, schema
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schemas/dm.json").read_text())
+SCHEMA = schema("dm")
 KEY = bytes(range(64)).hex()
 SIZE = 1 << 20
 
@@ -181,7 +182,7 @@ def test_several_processes_cannot_serve_a_table(table: Path, capsys: pytest.Capt
 
 def test_the_example_of_the_guide_runs(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("disk.img").write_bytes(Path("a.img").read_bytes())
-    page = (Path(__file__).parents[2] / "docs/howto/device-mapper.md").read_text()
+    page = (ROOT / "docs/howto/device-mapper.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     exec(compile(code, "device-mapper.md", "exec"), {})
     assert capsys.readouterr().out == f"{Path('a.img').read_bytes()[:3]!r}\n"

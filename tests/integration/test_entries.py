@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bootpath.formats.dps import Designator, data_uuid, hash_uuid
+from bootpath.formats.partitions.dps import Designator, data_uuid, hash_uuid
 from tests.integration.test_cli import run, run_json
 from tests.support.bootdisk import boot_part, ext4, fat
 from tests.support.bootfiles import AA64, pe_image

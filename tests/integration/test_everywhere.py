@@ -16,7 +16,7 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.formats.dps import Designator
+from bootpath.formats.partitions.dps import Designator
 from tests.integration.test_cli import run
 from tests.support.ddi import MIB, Disk, Part, Signer, Volume, make_disk, make_file_system, protect
 from tests.support.nbdserver import nbd_server

@@ -11,10 +11,10 @@ from uuid import UUID
 import pytest
 
 from bootpath.core import Error
-from bootpath.formats.repart import CopyFiles
+from bootpath.formats.repart.definition import CopyFiles
 from bootpath.image import LiveImage, build_live
-from bootpath.image.fatwriter import fat_geometry, fat_size, fat_stamp, write_fat
-from bootpath.image.filetree import FileTree, collect_tree
+from bootpath.image.filesystems.fatwriter import fat_geometry, fat_size, fat_stamp, write_fat
+from bootpath.image.filesystems.filetree import FileTree, collect_tree
 from tests.support.tools import tool
 
 EPOCH = 1_700_000_000

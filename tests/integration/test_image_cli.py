@@ -12,8 +12,9 @@ import pytest
 from bootpath.cli.main import main
 from tests.support.ddi import Signer
 from tests.support.tools import tool
+from tests.support.tree import schema
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schemas/image.json").read_text())
+SCHEMA = schema("image")
 SEED = "11111111-2222-4333-8444-555555555555"
 
 
@@ -174,7 +175,7 @@ def test_keys_of_no_use(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_program_that_is_missing_is_named_with_its_package(
     tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("bootpath.image.programs._SEARCH", ())
+    monkeypatch.setattr("bootpath.image.filesystems.programs._SEARCH", ())
     monkeypatch.setenv("PATH", str(tree))
     error = refused(capsys, "build", tree, "-o", "os.img")
     assert error == "bootpath: 20-root.conf: mkfs.erofs: is not installed; install the package erofs-utils\n"

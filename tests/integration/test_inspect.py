@@ -18,7 +18,7 @@ from bootpath.block import FileDevice, open_table
 from bootpath.cli.main import main
 from bootpath.core import DeviceError
 from bootpath.formats import parse_table
-from bootpath.formats.dps import Architecture, Designator, type_guid
+from bootpath.formats.partitions.dps import Architecture, Designator, type_guid
 from bootpath.image import Request, inspect_disk
 from tests.integration.test_cli import run, run_json
 from tests.support.ddi import (

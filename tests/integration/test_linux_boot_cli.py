@@ -9,13 +9,14 @@ from typing import Any
 import jsonschema
 import pytest
 
-from bootpath.boot.firmwareboot import ServedImage
+from bootpath.boot.machine.firmware import ServedImage
 from bootpath.cli.main import main
 from tests.support.ddi import Disk, Signer
 from tests.support.images import make_image
 from tests.support.linuximage import RootTree, find_in, flip, make_linux_disk, make_volume
+from tests.support.tree import schema
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schemas/linuxboot.json").read_text())
+SCHEMA = schema("linuxboot")
 
 
 @pytest.fixture(scope="module")

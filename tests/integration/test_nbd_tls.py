@@ -12,8 +12,8 @@ import pytest
 
 from bootpath.block import MemoryDevice, Overlay
 from bootpath.core import DeviceError
-from bootpath.formats import nbdoptions
-from bootpath.formats.nbdoptions import Option, Rep
+from bootpath.formats.nbd import options as nbdoptions
+from bootpath.formats.nbd.options import Option, Rep
 from bootpath.serve import Limits, load_tls
 from tests.support.nbd import RawClient, Running, serving
 from tests.support.patterns import pattern

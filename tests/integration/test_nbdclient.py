@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from bootpath.block import LateDisk, Overlay, open_device
-from bootpath.block.nbdclient import open_nbd
+from bootpath.block.leaves.nbdclient import open_nbd
 from bootpath.core import Device, DeviceError, Segment, checked, read_bytes
 from tests.support.nbdserver import nbd_server
 from tests.support.patterns import assert_pattern, pattern

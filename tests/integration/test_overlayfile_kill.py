@@ -10,6 +10,7 @@ from random import Random
 from bootpath.block import MemoryDevice, OverlayFile, overlay_info
 from bootpath.core import read_bytes
 from tests.support.patterns import pattern, sector
+from tests.support.tree import ROOT
 
 BLOCKS = 64
 SIZE = BLOCKS * 4096
@@ -57,7 +58,7 @@ def test_what_was_flushed_survives_kill_9(tmp_path: Path) -> None:
             [sys.executable, "-c", WRITER, str(path), str(SIZE), str(seed), str(tag)],
             stdout=subprocess.PIPE,
             text=True,
-            cwd=Path(__file__).parents[2],
+            cwd=ROOT,
         ) as writer:
             assert writer.stdout is not None
             flushed = tag

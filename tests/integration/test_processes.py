@@ -18,9 +18,9 @@ import pytest
 
 from bootpath.block import FileDevice, Log
 from bootpath.boot import Preload, PreloadKind, Rehearsal, Setup, plan_boot, rehearse
-from bootpath.boot.loader import Handover
-from bootpath.boot.processes import LivePath, Programs
-from bootpath.boot.rehearsal import Root
+from bootpath.boot.redox.loader import Handover
+from bootpath.boot.redox.processes import LivePath, Programs
+from bootpath.boot.redox.simulation import Root
 from bootpath.boot.timeline import Timeline
 from bootpath.cli.main import main
 from bootpath.core import BootError, DeviceError, checked
@@ -186,7 +186,7 @@ from pathlib import Path
 from contextlib import closing
 from bootpath.block import FileDevice
 from bootpath.boot import Preload, PreloadKind, Setup, rehearse
-from bootpath.boot.processes import LivePath
+from bootpath.boot.redox.processes import LivePath
 from tests.integration.test_processes import PROGRAMS
 with LivePath(PROGRAMS, Path(sys.argv[1])) as path, closing(FileDevice.open(sys.argv[1])) as disk:
     setup = Setup(Preload(PreloadKind.PREFIX, 1 << 20), [])

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from bootpath.core import DeviceError
-from bootpath.serve.monitor import Monitor
-from bootpath.serve.web import StatusServer
+from bootpath.serve.monitor.monitor import Monitor
+from bootpath.serve.monitor.web import StatusServer
 from tests.support.status import MIB, make_server, make_service
 from tests.support.tools import tool
 

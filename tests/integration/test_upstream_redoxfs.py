@@ -14,11 +14,11 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.block.file import FileDevice
-from bootpath.block.memory import MemoryDevice
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import DeviceError, FileSystemError, FormatError
 from bootpath.fs import Mount, RedoxFS, scan_ring
-from bootpath.fs.mounting import mounted_at
+from bootpath.fs.redox.mounting import mounted_at
 from tests.support.redoxfs import EPOCH_NS, MIB, Indirect, assert_sound, clock
 from tests.support.tools import tool
 from tests.support.upstream import need_fuse, upstream, upstream_mount

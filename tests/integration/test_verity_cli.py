@@ -13,16 +13,17 @@ import jsonschema
 import pytest
 
 from bootpath.block import FileDevice
-from bootpath.block.verityrow import verity_of_row
+from bootpath.block.table.verityline import verity_of_row
 from bootpath.cli.main import main
 from bootpath.core import read_bytes
 from bootpath.formats import parse_row, parse_verity_signature
-from bootpath.formats.veritytable import parse_verity_args
+from bootpath.formats.dm.verity import parse_verity_args
 from tests.integration.test_veritysetup import veritysetup
 from tests.support.certificates import NOW, make_identity
 from tests.support.tools import tool
+from tests.support.tree import schema
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schemas/verity.json").read_text())
+SCHEMA = schema("verity")
 BLOCKS = 300
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from bootpath.block import FileDevice
 from bootpath.core import read_bytes
-from bootpath.formats.verity import VerityParameters
-from bootpath.image.verityformat import Formatted, format_volume
-from bootpath.image.verityvolume import FecPlace, Volume, open_parity
+from bootpath.formats.verity.tree import VerityParameters
+from bootpath.image.verity.format import Formatted, format_volume
+from bootpath.image.verity.volume import FecPlace, Volume, open_parity
 from tests.integration.test_veritysetup import veritysetup
 
 BLOCK_SIZES = (512, 1024, 4096)

@@ -12,9 +12,9 @@ from uuid import UUID
 import pytest
 
 from bootpath.block import FileDevice
-from bootpath.block.verity import Verity
+from bootpath.block.targets.verity import Verity
 from bootpath.core import read_bytes
-from bootpath.formats.verity import (
+from bootpath.formats.verity.tree import (
     ALGORITHMS,
     SUPERBLOCK_BYTES,
     VerityParameters,
@@ -23,7 +23,7 @@ from bootpath.formats.verity import (
     parse_verity_superblock,
     tree_start,
 )
-from bootpath.image.veritytree import Mismatch, build_tree, check_tree
+from bootpath.image.verity.tree import Mismatch, build_tree, check_tree
 from tests.support.tools import tool
 
 SIZES = ((4096, 4096), (512, 512), (1024, 4096), (4096, 1024), (4096, 512), (65536, 4096))

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from bootpath.cli.main import main
-from bootpath.formats import nbd
+from bootpath.formats.nbd import transmission as nbd
 from tests.support.nbd import RawClient
 from tests.support.patterns import pattern
 from tests.support.tools import tool

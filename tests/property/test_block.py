@@ -39,7 +39,7 @@ from bootpath.block import (
 )
 from bootpath.core import Device, DeviceError, Extent, ExtentSet, Segment, checked, read_bytes
 from bootpath.core.iolog import Record, Write, Zero
-from bootpath.formats.flakeyrow import FlakeyRow
+from bootpath.formats.dm.flakey import FlakeyRow
 from tests.support.patterns import pattern
 
 SIZE = 48 << 10

@@ -7,10 +7,10 @@ from itertools import permutations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bootpath.formats.bls import BlsEntry, pack_bls, parse_bls
-from bootpath.formats.bootcount import BootCounter, EntryName, counted_name, pack_entry_name, parse_entry_name
-from bootpath.formats.bootentry import BootEntry, EntryKind, compare_entries, sort_entries
-from bootpath.formats.extlinux import ExtlinuxLabel, ExtlinuxMenu, pack_extlinux, parse_extlinux
+from bootpath.formats.entries.bls import BlsEntry, pack_bls, parse_bls
+from bootpath.formats.entries.entry import BootEntry, EntryKind, compare_entries, sort_entries
+from bootpath.formats.entries.extlinux import ExtlinuxLabel, ExtlinuxMenu, pack_extlinux, parse_extlinux
+from bootpath.formats.entries.tries import BootCounter, EntryName, counted_name, pack_entry_name, parse_entry_name
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zs", "Zl", "Zp")), max_size=12)
 WORD = TEXT.filter(lambda text: not text.startswith("#"))

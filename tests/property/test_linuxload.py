@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bootpath.block.memory import MemoryDevice
-from bootpath.boot.linuxchoice import LinuxRequest, LinuxVerdict, NextCandidate
-from bootpath.boot.linuxload import LinuxBoot, load_linux
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.boot.linux.choice import LinuxRequest, LinuxVerdict, NextCandidate
+from bootpath.boot.linux.load import LinuxBoot, load_linux
 from bootpath.boot.timeline import Timeline
 from tests.support.ddi import Signer
 from tests.support.linuximage import RootTree, fake_initrd, fake_kernel, make_linux_disk, make_volume

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from bootpath.block import MemoryDevice
 from bootpath.core.errors import FormatError, RemoteProtocolError
-from bootpath.formats import nbdoptions as wire
-from bootpath.formats.nbd import Command, CommandFlag, Request, pack_request
+from bootpath.formats.nbd import options as wire
+from bootpath.formats.nbd.transmission import Command, CommandFlag, Request, pack_request
 from bootpath.serve import Export, Limits, Requests
-from bootpath.serve.negotiation import Close, Event, Negotiation, StartTls, State, Tls
-from bootpath.serve.protocol import Payload, Piece
-from bootpath.serve.protocol import State as StreamState
+from bootpath.serve.nbd.negotiation import Close, Event, Negotiation, StartTls, State, Tls
+from bootpath.serve.nbd.requests import Payload, Piece
+from bootpath.serve.nbd.requests import State as StreamState
 from tests.fuzz.network import PARSERS
 
 EXPORTS = {"disk": Export("disk", MemoryDevice(1 << 20)), "other": Export("other", MemoryDevice(512))}

@@ -8,10 +8,12 @@ from random import Random
 
 import pytest
 
-from bootpath.block import MemoryDevice, overlayjournal, overlayledger
-from bootpath.block.overlaycommit import commit_into
-from bootpath.block.overlaycontents import lay_out, load
-from bootpath.block.overlayfile import OverlayFile, load_for
+from bootpath.block import MemoryDevice
+from bootpath.block.overlay import journal as overlayjournal
+from bootpath.block.overlay import writer as overlaywriter
+from bootpath.block.overlay.commit import commit_into
+from bootpath.block.overlay.contents import lay_out, load
+from bootpath.block.overlay.file import OverlayFile, load_for
 from bootpath.core import DeviceError, FormatError, checked, read_bytes
 from tests.support.crashstorage import CrashStorage
 from tests.support.patterns import pattern
@@ -30,9 +32,9 @@ def new_base() -> MemoryDevice:
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log of a few records and commits unasked, so that short runs meet a new log and both kinds of commit."""
     monkeypatch.setattr(overlayjournal, "LOG_MIN_BYTES", 2048)
-    monkeypatch.setattr(overlayledger, "_COMMIT_ENTRIES", 12)
-    monkeypatch.setattr(overlayledger, "_COMMIT_SUPERSEDED", 30)
-    monkeypatch.setattr(overlayledger, "_PUNCH_CLUSTERS", 1)
+    monkeypatch.setattr(overlaywriter, "_COMMIT_ENTRIES", 12)
+    monkeypatch.setattr(overlaywriter, "_COMMIT_SUPERSEDED", 30)
+    monkeypatch.setattr(overlaywriter, "_PUNCH_CLUSTERS", 1)
 
 
 @dataclass

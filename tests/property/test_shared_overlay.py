@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bootpath.block import MemoryDevice, Overlay
-from bootpath.block.layer import CLEAN, DIRTY, ZERO
+from bootpath.block.overlay.layer import CLEAN, DIRTY, ZERO
 from bootpath.core import DeviceError, checked, read_bytes
 from tests.support.patterns import pattern
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from bootpath.block import MemoryDevice
 from bootpath.core import Identity, read_bytes
-from bootpath.formats.lvm2 import read_lvm2
-from bootpath.formats.lvmtext import Section, parse_lvm_text
-from bootpath.formats.ubi import read_ubi
-from bootpath.image.lvm import find_volume_groups, open_volume
-from bootpath.image.ubi import open_ubi_volume
+from bootpath.formats.lvm2.label import read_lvm2
+from bootpath.formats.lvm2.text import Section, parse_lvm_text
+from bootpath.formats.ubi.attach import read_ubi
+from bootpath.image.contents.lvm import find_volume_groups, open_volume
+from bootpath.image.contents.ubi import open_ubi_volume
 from tests.support.lvmdisk import disk, group, logical, pack_text, physical, segment
 from tests.support.ubiimage import LEB, Flash, content_of, copied_header, record, static_header, vid_header
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from uuid import UUID
 
-from bootpath.formats.dps import Designator
+from bootpath.formats.partitions.dps import Designator
 from tests.support.ddi import Part, run
 from tests.support.tools import tool
 

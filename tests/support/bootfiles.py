@@ -7,10 +7,10 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from bootpath.block.memory import MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.device import Identity
 from bootpath.core.extents import Extent
-from bootpath.formats.pesections import ReadAt
+from bootpath.formats.entries.pe import ReadAt
 from bootpath.fs.readers import FileNode, Kind, TreeFiles
 from bootpath.fs.readers.source import Source
 from bootpath.fs.readers.treefiles import Child

@@ -13,7 +13,7 @@ from pathlib import Path
 from uuid import UUID
 
 from bootpath.block import FileDevice
-from bootpath.formats.dps import Architecture, Designator, data_uuid, hash_uuid, type_guid
+from bootpath.formats.partitions.dps import Architecture, Designator, data_uuid, hash_uuid, type_guid
 from bootpath.image import open_node, read_contents
 from tests.support.tools import tool
 

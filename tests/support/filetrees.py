@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bootpath.block.memory import MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.device import Device, Identity
-from bootpath.formats.repart import CopyFiles
+from bootpath.formats.repart.definition import CopyFiles
 from bootpath.fs.readers import Files, Kind
-from bootpath.image.fatwriter import write_fat
-from bootpath.image.filetree import collect_tree
+from bootpath.image.filesystems.fatwriter import write_fat
+from bootpath.image.filesystems.filetree import collect_tree
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "filesystems"
 MTIME_SECONDS = 1_700_000_002

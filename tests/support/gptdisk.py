@@ -8,7 +8,7 @@ from dataclasses import replace
 from uuid import UUID
 from zlib import crc32
 
-from bootpath.block.memory import MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.formats import BIOS_BOOT, EFI_SYSTEM, LINUX_FS, Gpt, Partition, new_gpt, pack_gpt
 
 DISK_GUID = UUID("5a0c3b5e-90a1-4b1f-8c4b-0123456789ab")

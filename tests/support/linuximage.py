@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
-from bootpath.formats.dps import Designator
+from bootpath.formats.partitions.dps import Designator
 from tests.support.ddi import Disk, Part, Signer, Volume, make_disk, protect, run
 from tests.support.tools import tool
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from uuid import UUID
 
 import bootpath
-from bootpath.boot.compression import Compression
-from bootpath.boot.initramfs import RECIPES, InitramfsSpec, PythonGuest, build_initramfs
+from bootpath.boot.initramfs.build import RECIPES, InitramfsSpec, PythonGuest, build_initramfs
+from bootpath.boot.initramfs.compression import Compression
 from bootpath.image import LiveImage, build_live
 from tests.support.tools import guest_files, guest_kernel, guest_program
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from bootpath.boot.compression import Compression
-from bootpath.boot.initramfs import InitramfsSpec, build_initramfs, combine_recipes
-from bootpath.formats.dps import Architecture
-from bootpath.formats.repart import CopyFiles, FileSystemFormat
-from bootpath.image.ddi import build_ddi
-from bootpath.image.ddiparts import DdiImage, SigningKey
-from bootpath.image.ddishort import ShortForm
-from bootpath.image.fatwriter import write_fat
-from bootpath.image.filetree import collect_tree
-from bootpath.image.programs import Programs
+from bootpath.boot.initramfs.build import InitramfsSpec, build_initramfs, combine_recipes
+from bootpath.boot.initramfs.compression import Compression
+from bootpath.formats.partitions.dps import Architecture
+from bootpath.formats.repart.definition import CopyFiles, FileSystemFormat
+from bootpath.image.ddi.build import build_ddi
+from bootpath.image.ddi.draft import DdiImage, SigningKey
+from bootpath.image.ddi.shortform import ShortForm
+from bootpath.image.filesystems.fatwriter import write_fat
+from bootpath.image.filesystems.filetree import collect_tree
+from bootpath.image.filesystems.programs import Programs
 from tests.support.ddi import Signer, Volume, protect, run
 from tests.support.fitimage import make_fit
 from tests.support.linuximage import ENTRY, ENTRY_PATH, INITRD_PATH, KERNEL_PATH, squash

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from bootpath.formats.lvm2 import lvm_crc
+from bootpath.formats.lvm2.label import lvm_crc
 
 Tree: TypeAlias = Mapping[str, Any]
 AREA_OFFSET = 4096

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from bootpath.core import Device
-from bootpath.formats import nbd, nbdoptions
-from bootpath.formats.nbd import Chunk, Request, SimpleReply
-from bootpath.formats.nbdoptions import InfoReply, InfoRequest, Option, OptionReply, Rep
+from bootpath.formats.nbd import options as nbdoptions
+from bootpath.formats.nbd import transmission as nbd
+from bootpath.formats.nbd.options import InfoReply, InfoRequest, Option, OptionReply, Rep
+from bootpath.formats.nbd.transmission import Chunk, Request, SimpleReply
 from bootpath.serve import Export, ExportSource, Server
 
 TIMEOUT_SECONDS = 20.0

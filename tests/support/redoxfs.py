@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from bootpath.block.memory import MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.device import Buffer, Device, Identity, Segment
 from bootpath.core.extents import Extent, ExtentSet
 from bootpath.fs import BLOCK_BYTES, RING_BYTES, RedoxFS

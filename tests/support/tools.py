@@ -9,8 +9,10 @@ from typing import NoReturn
 
 import pytest
 
-_GUEST = Path(__file__).parents[2] / "build" / "guest" / "root"
-_DEMO = Path(__file__).parents[2] / "build" / "demo"
+from tests.support.tree import ROOT
+
+_GUEST = ROOT / "build" / "guest" / "root"
+_DEMO = ROOT / "build" / "demo"
 _SEARCH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
 
 

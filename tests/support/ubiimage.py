@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bootpath.block import MemoryDevice
-from bootpath.formats.ubiheaders import LAYOUT_VOLUME, RECORD_BYTES, ubi_crc
+from bootpath.formats.ubi.headers import LAYOUT_VOLUME, RECORD_BYTES, ubi_crc
 
 PEB = 8192
 VID = 512

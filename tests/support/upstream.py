@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.tools import tool
+from tests.support.tree import ROOT
 
-BUILT = Path(__file__).parents[2] / "build" / "upstream" / "bin"
+BUILT = ROOT / "build" / "upstream" / "bin"
 
 
 def upstream(name: str) -> Path:

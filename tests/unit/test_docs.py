@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from bootpath.cli.main import build_parser
+from tests.support.tree import ROOT
 
-ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 COMMAND = re.compile(r"^\$ (bootpath .*)$", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from bootpath.cli.lived import build_parser
 from tests.support.tools import tool
+from tests.support.tree import ROOT
 
-UNITS = Path(__file__).parents[2] / "docs" / "systemd"
+UNITS = ROOT / "docs" / "systemd"
 EXPOSURE_PERCENT = 15  # of systemd-analyze's 10; a daemon without any sandbox has 96
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from random import Random
 
 from bootpath.block import DeviceNames, FileDevice, MemoryDevice, open_device, open_table
-from bootpath.boot.compression import Compression
-from bootpath.boot.initramfs import Added, InitramfsSpec, build_initramfs
+from bootpath.boot.initramfs.build import Added, InitramfsSpec, build_initramfs
+from bootpath.boot.initramfs.compression import Compression
 from bootpath.core import read_bytes
 from bootpath.formats import (
     ExportFormat,
@@ -24,8 +24,8 @@ from bootpath.formats import (
     parse_listing,
     rename_devices,
 )
-from bootpath.formats.veritytable import VerityRow, pack_verity_args
-from bootpath.image.veritytree import build_tree
+from bootpath.formats.dm.verity import VerityRow, pack_verity_args
+from bootpath.image.verity.tree import build_tree
 from bootpath.report import normalised
 from bootpath.vm import QEMU, MachineConfig
 from bootpath.vm.disks import Disk

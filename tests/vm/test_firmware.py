@@ -13,8 +13,8 @@ import pytest
 import bootpath
 from bootpath.block import FileDevice
 from bootpath.boot import Firmware, FirmwareMachine, FirmwareSetup, plan_boot
-from bootpath.boot.diskreads import TABLE
-from bootpath.boot.initramfs import RECIPES, InitramfsSpec, PythonGuest, build_initramfs
+from bootpath.boot.initramfs.build import RECIPES, InitramfsSpec, PythonGuest, build_initramfs
+from bootpath.boot.machine.diskreads import TABLE
 from bootpath.cli.main import main
 from bootpath.core import BootError
 from bootpath.formats import parse_trace
@@ -23,11 +23,12 @@ from bootpath.vm import Accelerator, AcceleratorChoice, serial_boot_sector
 from tests.support.images import digest
 from tests.support.linuxroot import CREATED_NS, FAR_BYTES, FAR_FILE, FS_UUID, MIB, make_root
 from tests.support.tools import guest_files, guest_kernel, stored, tool
+from tests.support.tree import ROOT, schema
 
 SECONDS = 240.0
 WORD = "loaded from the served disk"
-SCHEMA = Path(__file__).parents[2] / "docs/schemas/firmware.json"
-UKI = Path(__file__).parents[2] / "demo/debian/uki.sh"
+SCHEMA = schema("firmware")
+UKI = ROOT / "demo/debian/uki.sh"
 STUB = Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
 
 
@@ -53,7 +54,7 @@ def test_the_bios_boots_the_served_disk_and_its_reads_are_told(
     options = ["--vm", "--firmware", "bios", "--memory", "64MiB", "--until", WORD, "--record", str(trace), "--json"]
     assert main(["boot", str(bios_image), *options]) == 0
     report = json.loads(capsys.readouterr().out)
-    jsonschema.validate(report, json.loads(SCHEMA.read_text()))
+    jsonschema.validate(report, SCHEMA)
     assert report["booted"]
     assert {"area": TABLE, "operations": 2, "bytes": 1024, "distinct_bytes": 512} in report["reads"]
     recorded = parse_trace(trace.read_bytes())

@@ -28,12 +28,13 @@ from bootpath.boot import (
     PreloadKind,
     plan_boot,
 )
-from bootpath.boot.watching import LOGIN_PATTERN
+from bootpath.boot.machine.watched import LOGIN_PATTERN
 from bootpath.formats import pack_trace, parse_trace
 from bootpath.image import find_redoxfs
 from bootpath.report import firmware_json
 from bootpath.vm import QEMU, Display
 from tests.support.tools import demo_image, tool
+from tests.support.tree import schema
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 
@@ -43,7 +44,7 @@ IMAGE_BYTES = 4093 * MIB
 SECONDS = 1500.0
 GREETER_SAID = "The greeter is on the screen."
 PROMPT = re.compile(r"root@debian-live:~# $")
-SCHEMA = Path(__file__).parents[2] / "docs/schemas/firmware.json"
+SCHEMA = schema("firmware")
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def test_by_its_own_loader_under_uefi_from_a_served_disk(image: Path, tmp_path: 
     assert result.failure is None, result.failure
     assert seen == ["fuse"]
     assert result.seconds_to_end is not None
-    jsonschema.validate(json.loads(json.dumps(firmware_json(str(image), result))), json.loads(SCHEMA.read_text()))
+    jsonschema.validate(json.loads(json.dumps(firmware_json(str(image), result))), SCHEMA)
 
     areas = {area.name: area for area in result.reads}
     loader = areas["EFI"]

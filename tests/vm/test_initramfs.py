@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import bootpath
-from bootpath.boot.compression import Compression
-from bootpath.boot.initramfs import RECIPES, InitramfsSpec, PythonGuest, build_initramfs, python_init
+from bootpath.boot.initramfs.build import RECIPES, InitramfsSpec, PythonGuest, build_initramfs, python_init
+from bootpath.boot.initramfs.compression import Compression
 from bootpath.vm import QEMU, Accelerator, MachineConfig
 from tests.support.tools import guest_files, guest_kernel, tool
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from bootpath.boot.linuxchoice import LinuxRequest, LinuxVerdict, NextCandidate
-from bootpath.boot.linuxmachine import LinuxMachine, LinuxRun, LinuxSetup, boot_linux
+from bootpath.boot.linux.choice import LinuxRequest, LinuxVerdict, NextCandidate
+from bootpath.boot.linux.machine import LinuxMachine, LinuxRun, LinuxSetup, boot_linux
 from bootpath.core import BootError
 from bootpath.report import linux_run_json, render_linux_run
 from tests.support.ddi import Signer
@@ -26,10 +26,11 @@ from tests.support.linuxsystem import (
     make_system,
 )
 from tests.support.tools import tool
+from tests.support.tree import schema
 
 SECONDS = 240.0
 MIB = 1 << 20
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schemas/linuxboot.json").read_text())
+SCHEMA = schema("linuxboot")
 Look = Callable[[LinuxMachine], None]
 
 

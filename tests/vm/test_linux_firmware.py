@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bootpath.boot import Firmware, FirmwareMachine, FirmwareSetup
-from bootpath.boot.firmwareboot import ServedImage
-from bootpath.boot.linuxchoice import LinuxRequest, LinuxVerdict
-from bootpath.boot.linuxmachine import LinuxMachine, LinuxSetup, boot_linux
+from bootpath.boot.linux.choice import LinuxRequest, LinuxVerdict
+from bootpath.boot.linux.machine import LinuxMachine, LinuxSetup, boot_linux
+from bootpath.boot.machine.firmware import ServedImage
 from bootpath.vm import Disk, Interface, MachineConfig
 from tests.support.ddi import Signer
 from tests.support.linuximage import make_linux_disk

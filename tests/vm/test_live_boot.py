@@ -15,10 +15,10 @@ from PIL import Image
 
 from bootpath.block import FileDevice
 from bootpath.boot import LiveMachine, MachineSetup, Mode, Preload, PreloadKind, Setup, plan_boot, rehearse
-from bootpath.boot.guest.events import parse_event
-from bootpath.boot.guest.settings import Settings
-from bootpath.boot.machine import DISK_NAME
-from bootpath.boot.watching import LOGIN_PATTERN
+from bootpath.boot.machine.watched import LOGIN_PATTERN
+from bootpath.boot.protocol.events import parse_event
+from bootpath.boot.protocol.settings import Settings
+from bootpath.boot.redox.machine import DISK_NAME
 from bootpath.cli.main import main
 from bootpath.core import BootError, Extent
 from bootpath.fs import RedoxFS
@@ -26,12 +26,13 @@ from bootpath.image import find_redoxfs, place_device
 from tests.support.images import PASSWORD, digest
 from tests.support.linuxroot import FAR_BYTES, FAR_FILE, MIB, LinuxImage, make_initramfs, make_linux_image
 from tests.support.tools import tool
+from tests.support.tree import schema
 
 pytestmark = pytest.mark.live_boot
 
 SECONDS = 240.0
 RING_ONLY = Preload(PreloadKind.PREFIX, prefix_bytes=MIB)
-SCHEMA = Path(__file__).parents[2] / "docs/schemas/machine.json"
+SCHEMA = schema("machine")
 DROP_CACHES = "sync; echo 3 > /proc/sys/vm/drop_caches"
 NOTHING = {"disk_reads": 0, "disk_bytes": 0, "disk_waits": 0, "disk_failures": 0}
 
@@ -186,7 +187,7 @@ def test_the_classic_daemon_fails_in_the_guest_as_in_the_rehearsal(
 
     assert main(["boot", str(path), "--vm", "--classic", "--preload", "1MiB", "--json"]) == 3
     value = json.loads(capsys.readouterr().out)
-    jsonschema.validate(value, json.loads(SCHEMA.read_text()))
+    jsonschema.validate(value, SCHEMA)
     assert not value["mounted"]
     assert not value["booted"]
     assert value["failure"].startswith(f"50_rootfs: {rehearsal.failure.what}")
@@ -222,7 +223,7 @@ def test_the_classic_daemon_boots_a_small_image_by_luck(
     arguments = ["--vm", "--classic", "--preload", str(prefix), "--ahci", "--json", "--screenshot", str(picture)]
     assert main(["boot", str(images.plain.path), *arguments]) == 0
     value = json.loads(capsys.readouterr().out)
-    jsonschema.validate(value, json.loads(SCHEMA.read_text()))
+    jsonschema.validate(value, SCHEMA)
     assert value["booted"]
     assert value["fallback"]["reads"] == 0
     assert value["reserved_bytes"] >= value["preload_bytes"] == prefix

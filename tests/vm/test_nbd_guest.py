@@ -9,8 +9,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from bootpath.boot.compression import Compression
-from bootpath.boot.initramfs import Added, InitramfsSpec, PythonGuest, build_initramfs
+from bootpath.boot.initramfs.build import Added, InitramfsSpec, PythonGuest, build_initramfs
+from bootpath.boot.initramfs.compression import Compression
 from bootpath.vm import QEMU, MachineConfig
 from tests.support import fileload
 from tests.support.daemons import serving

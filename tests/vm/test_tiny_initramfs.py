@@ -12,10 +12,10 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.boot.compression import Compression
-from bootpath.boot.guest.events import parse_event
-from bootpath.boot.initramfs import combine_recipes
-from bootpath.boot.rootwords import LogicalVolume, OnFail, RootWords, UbiVolume, pack_root_words, parse_slot
+from bootpath.boot.initramfs.build import combine_recipes
+from bootpath.boot.initramfs.compression import Compression
+from bootpath.boot.protocol.events import parse_event
+from bootpath.formats.cmdline.root import LogicalVolume, OnFail, RootWords, UbiVolume, pack_root_words, parse_slot
 from bootpath.vm import QEMU, Disk, MachineConfig, Uefi
 from tests.support.linuxsystem import make_initrd
 from tests.support.tinyroot import (

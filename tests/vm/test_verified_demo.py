@@ -9,8 +9,9 @@ import pytest
 
 from bootpath.cli.main import main
 from tests.support.tools import guest_files, tool
+from tests.support.tree import ROOT
 
-RECIPE = Path(__file__).parents[2] / "demo/verified.sh"
+RECIPE = ROOT / "demo/verified.sh"
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ from hashlib import sha256
 from pathlib import Path
 
 from bootpath.block import FileDevice
-from bootpath.boot.compression import Compression
-from bootpath.boot.initramfs import Added, InitramfsSpec, build_initramfs
+from bootpath.boot.initramfs.build import Added, InitramfsSpec, build_initramfs
+from bootpath.boot.initramfs.compression import Compression
 from bootpath.core import Identity, read_bytes
-from bootpath.formats.dmtable import parse_table
-from bootpath.formats.ubi import check_ubi_volume, read_ubi
-from bootpath.image.lvm import find_volume_groups, open_volume
-from bootpath.image.ubi import open_ubi_volume
+from bootpath.formats.dm.table import parse_table
+from bootpath.formats.ubi.attach import check_ubi_volume, read_ubi
+from bootpath.image.contents.lvm import find_volume_groups, open_volume
+from bootpath.image.contents.ubi import open_ubi_volume
 from bootpath.vm import QEMU, Disk, MachineConfig
 from tests.golden import test_lvm2 as lvm2_golden
 from tests.golden import test_ubi as ubi_golden

@@ -13,29 +13,29 @@ from typing import TYPE_CHECKING
 from bootpath.core.lazyexports import lazy_exports
 
 if TYPE_CHECKING:
-    from bootpath.block.concat import Concat
-    from bootpath.block.constant import ErasedDevice, ErrorDevice, ZeroDevice
-    from bootpath.block.crypt import Crypt
-    from bootpath.block.devicenames import DeviceNames
-    from bootpath.block.exceptionstore import ExceptionStore
-    from bootpath.block.fault import Fault, Kind, Rule, pack_rules, parse_rules
-    from bootpath.block.file import FileDevice
-    from bootpath.block.flakey import Flakey
-    from bootpath.block.hydration import Hydration
-    from bootpath.block.late import LateDisk
-    from bootpath.block.linear import Linear
-    from bootpath.block.live import Classic, Live, accept_same_disk, live_disk
-    from bootpath.block.log import Log
-    from bootpath.block.memory import MemoryDevice
-    from bootpath.block.open import SCHEMES, open_device
-    from bootpath.block.overlay import Overlay
-    from bootpath.block.overlaycommit import OverlayInfo, commit_overlay, discard_overlay, overlay_info
-    from bootpath.block.overlayfile import OverlayFile
-    from bootpath.block.preload import Preload
-    from bootpath.block.sectorcipher import open_cipher
-    from bootpath.block.snapshot import Snapshot
-    from bootpath.block.stack import TARGETS, Stack, open_table
-    from bootpath.block.striped import Striped
+    from bootpath.block.leaves.constant import ErasedDevice, ErrorDevice, ZeroDevice
+    from bootpath.block.leaves.file import FileDevice
+    from bootpath.block.leaves.memory import MemoryDevice
+    from bootpath.block.leaves.open import SCHEMES, open_device
+    from bootpath.block.live.disk import Classic, Live, accept_same_disk, live_disk
+    from bootpath.block.live.hydration import Hydration
+    from bootpath.block.live.late import LateDisk
+    from bootpath.block.live.preload import Preload
+    from bootpath.block.overlay.commit import OverlayInfo, commit_overlay, discard_overlay, overlay_info
+    from bootpath.block.overlay.file import OverlayFile
+    from bootpath.block.overlay.ram import Overlay
+    from bootpath.block.table.devicenames import DeviceNames
+    from bootpath.block.table.stack import TARGETS, Stack, open_table
+    from bootpath.block.targets.concat import Concat
+    from bootpath.block.targets.crypt import Crypt
+    from bootpath.block.targets.exceptionstore import ExceptionStore
+    from bootpath.block.targets.fault import Fault, Kind, Rule, pack_rules, parse_rules
+    from bootpath.block.targets.flakey import Flakey
+    from bootpath.block.targets.linear import Linear
+    from bootpath.block.targets.log import Log
+    from bootpath.block.targets.sectorcipher import open_cipher
+    from bootpath.block.targets.snapshot import Snapshot
+    from bootpath.block.targets.striped import Striped
 
 __all__ = [
     "SCHEMES",
@@ -81,28 +81,28 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "concat": "Concat",
-        "constant": "ErasedDevice ErrorDevice ZeroDevice",
-        "crypt": "Crypt",
-        "devicenames": "DeviceNames",
-        "exceptionstore": "ExceptionStore",
-        "fault": "Fault Kind Rule pack_rules parse_rules",
-        "file": "FileDevice",
-        "flakey": "Flakey",
-        "hydration": "Hydration",
-        "late": "LateDisk",
-        "linear": "Linear",
-        "live": "Classic Live accept_same_disk live_disk",
-        "log": "Log",
-        "memory": "MemoryDevice",
-        "open": "SCHEMES open_device",
-        "overlay": "Overlay",
-        "overlaycommit": "OverlayInfo commit_overlay discard_overlay overlay_info",
-        "overlayfile": "OverlayFile",
-        "preload": "Preload",
-        "sectorcipher": "open_cipher",
-        "snapshot": "Snapshot",
-        "stack": "Stack TARGETS open_table",
-        "striped": "Striped",
+        "targets.concat": "Concat",
+        "leaves.constant": "ErasedDevice ErrorDevice ZeroDevice",
+        "targets.crypt": "Crypt",
+        "table.devicenames": "DeviceNames",
+        "targets.exceptionstore": "ExceptionStore",
+        "targets.fault": "Fault Kind Rule pack_rules parse_rules",
+        "leaves.file": "FileDevice",
+        "targets.flakey": "Flakey",
+        "live.hydration": "Hydration",
+        "live.late": "LateDisk",
+        "targets.linear": "Linear",
+        "live.disk": "Classic Live accept_same_disk live_disk",
+        "targets.log": "Log",
+        "leaves.memory": "MemoryDevice",
+        "leaves.open": "SCHEMES open_device",
+        "overlay.ram": "Overlay",
+        "overlay.commit": "OverlayInfo commit_overlay discard_overlay overlay_info",
+        "overlay.file": "OverlayFile",
+        "live.preload": "Preload",
+        "targets.sectorcipher": "open_cipher",
+        "targets.snapshot": "Snapshot",
+        "table.stack": "Stack TARGETS open_table",
+        "targets.striped": "Striped",
     },
 )

@@ -11,17 +11,27 @@ from typing import TYPE_CHECKING
 from bootpath.core.lazyexports import lazy_exports
 
 if TYPE_CHECKING:
-    from bootpath.boot.diskreads import AreaReads
-    from bootpath.boot.firmwareboot import Firmware, FirmwareMachine, FirmwareRun, FirmwareSetup
-    from bootpath.boot.linuxchoice import LinuxRequest, LinuxVerdict, NextCandidate
-    from bootpath.boot.linuxload import LinuxBoot, load_linux
-    from bootpath.boot.linuxmachine import LinuxMachine, LinuxRun, LinuxSetup, boot_linux
-    from bootpath.boot.lived import live_base, locate, no_disk, read_environment, same_disk
-    from bootpath.boot.loader import LINUX, LOADER, REDOX, BootFile, Handover, Preload, PreloadKind, check_belongs, load
-    from bootpath.boot.machine import LiveMachine, MachineSetup
-    from bootpath.boot.machinerun import MachineRun
-    from bootpath.boot.planning import Access, BootPlan, Miss, plan_boot
-    from bootpath.boot.rehearsal import FailedAccess, Mode, Rehearsal, Setup, SourceCount, rehearse
+    from bootpath.boot.linux.choice import LinuxRequest, LinuxVerdict, NextCandidate
+    from bootpath.boot.linux.load import LinuxBoot, load_linux
+    from bootpath.boot.linux.machine import LinuxMachine, LinuxRun, LinuxSetup, boot_linux
+    from bootpath.boot.machine.diskreads import AreaReads
+    from bootpath.boot.machine.firmware import Firmware, FirmwareMachine, FirmwareRun, FirmwareSetup
+    from bootpath.boot.redox.lived import live_base, locate, no_disk, read_environment, same_disk
+    from bootpath.boot.redox.loader import (
+        LINUX,
+        LOADER,
+        REDOX,
+        BootFile,
+        Handover,
+        Preload,
+        PreloadKind,
+        check_belongs,
+        load,
+    )
+    from bootpath.boot.redox.machine import LiveMachine, MachineSetup
+    from bootpath.boot.redox.machinerun import MachineRun
+    from bootpath.boot.redox.planning import Access, BootPlan, Miss, plan_boot
+    from bootpath.boot.redox.simulation import FailedAccess, Mode, Rehearsal, Setup, SourceCount, rehearse
     from bootpath.boot.timeline import Step, Timeline
 
 __all__ = [
@@ -73,17 +83,17 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "diskreads": "AreaReads",
-        "firmwareboot": "Firmware FirmwareMachine FirmwareRun FirmwareSetup",
-        "linuxchoice": "LinuxRequest LinuxVerdict NextCandidate",
-        "linuxload": "LinuxBoot load_linux",
-        "linuxmachine": "LinuxMachine LinuxRun LinuxSetup boot_linux",
-        "lived": "live_base locate no_disk read_environment same_disk",
-        "loader": "BootFile Handover LINUX LOADER Preload PreloadKind REDOX check_belongs load",
-        "machine": "LiveMachine MachineSetup",
-        "machinerun": "MachineRun",
-        "planning": "Access BootPlan Miss plan_boot",
-        "rehearsal": "FailedAccess Mode Rehearsal Setup SourceCount rehearse",
+        "machine.diskreads": "AreaReads",
+        "machine.firmware": "Firmware FirmwareMachine FirmwareRun FirmwareSetup",
+        "linux.choice": "LinuxRequest LinuxVerdict NextCandidate",
+        "linux.load": "LinuxBoot load_linux",
+        "linux.machine": "LinuxMachine LinuxRun LinuxSetup boot_linux",
+        "redox.lived": "live_base locate no_disk read_environment same_disk",
+        "redox.loader": "BootFile Handover LINUX LOADER Preload PreloadKind REDOX check_belongs load",
+        "redox.machine": "LiveMachine MachineSetup",
+        "redox.machinerun": "MachineRun",
+        "redox.planning": "Access BootPlan Miss plan_boot",
+        "redox.simulation": "FailedAccess Mode Rehearsal Setup SourceCount rehearse",
         "timeline": "Step Timeline",
     },
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from bootpath.formats.imagepolicy import ImagePolicy
+    from bootpath.formats.partitions.imagepolicy import ImagePolicy
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTPE]?)(iB|B)?", re.IGNORECASE | re.ASCII)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m)?", re.ASCII)
@@ -87,7 +87,7 @@ def read_password(path: str | None) -> bytes | None:
 def image_policy(text: str) -> ImagePolicy:
     """An image policy, as systemd.image-policy(7)."""
     from bootpath.core import FormatError
-    from bootpath.formats.imagepolicy import parse_image_policy
+    from bootpath.formats.partitions.imagepolicy import parse_image_policy
 
     try:
         return parse_image_policy(text)
@@ -102,7 +102,7 @@ def add_certificates(parser: argparse._ActionsContainer, what: str) -> None:
 
 def read_certificates(paths: Iterable[Path]) -> tuple[bytes, ...]:
     """The certificates in files, each of which has to hold some. Raises Error, OSError."""
-    from bootpath.image.rootsignature import check_certificates
+    from bootpath.image.signatures.roothash import check_certificates
 
     found = []
     for path in paths:

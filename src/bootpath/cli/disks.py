@@ -34,7 +34,7 @@ class _Reads:
             self.length += record.length
 
     def line(self) -> str:
-        from bootpath.block.remote import RemoteDevice
+        from bootpath.block.leaves.remote import RemoteDevice
         from bootpath.report.units import plural
 
         line = f"{self.name}: {plural(self.count, 'read')}, {self.length} bytes of {self.device.size_bytes}"
@@ -64,7 +64,7 @@ class Disks:
     def open(self, name: str, *, writable: bool = False) -> Device:
         """The device of that name, which is closed with the others. Raises DeviceError."""
         from bootpath.block import FileDevice, Log, open_device
-        from bootpath.block.remote import LOOKUP_CHUNK_BYTES
+        from bootpath.block.leaves.remote import LOOKUP_CHUNK_BYTES
         from bootpath.cli.console import note
 
         chunk_bytes = LOOKUP_CHUNK_BYTES if self._lookup else None

@@ -9,7 +9,7 @@ from bootpath.cli.arguments import add_certificates, add_json, image_policy, rea
 from bootpath.cli.disks import Disks, add_verbose
 
 if TYPE_CHECKING:
-    from bootpath.formats.uki import EfiArchitecture
+    from bootpath.formats.entries.uki import EfiArchitecture
 
 PLACES = ("xbootldr", "esp", "root")
 DEFAULT_POLICY = "esp,xbootldr"
@@ -85,7 +85,7 @@ def places(text: str) -> frozenset[str]:
 
 def architecture(text: str) -> EfiArchitecture:
     """An architecture by any of its names."""
-    from bootpath.formats.uki import EfiArchitecture
+    from bootpath.formats.entries.uki import EfiArchitecture
 
     found = EfiArchitecture.named(text)
     if found is None:
@@ -97,11 +97,11 @@ def architecture(text: str) -> EfiArchitecture:
 def run(options: argparse.Namespace) -> int:
     """List; 0 when there is something to boot, 3 when not."""
     from bootpath.cli.console import emit, emit_json, note
-    from bootpath.formats.appendroot import Assembly, RootStyle
-    from bootpath.image.bootentries import find_entries
-    from bootpath.image.bootmenu import PlaceRole
-    from bootpath.image.candidates import Terms
-    from bootpath.image.choice import effective_policy
+    from bootpath.formats.cmdline.appendroot import Assembly, RootStyle
+    from bootpath.image.entries.find import find_entries
+    from bootpath.image.entries.menu import PlaceRole
+    from bootpath.image.roots.candidates import Terms
+    from bootpath.image.roots.choice import effective_policy
     from bootpath.report.bootentries import entries_json, render_entries
 
     certificates = read_certificates(options.certificate)

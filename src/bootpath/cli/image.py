@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from bootpath.cli.arguments import add_json, size, uuid
 
 if TYPE_CHECKING:
-    from bootpath.formats.dps import Architecture
-    from bootpath.formats.repart import RepartDefinition
-    from bootpath.image.ddiparts import DdiImage, SigningKey
-    from bootpath.image.ddishort import ShortForm
+    from bootpath.formats.partitions.dps import Architecture
+    from bootpath.formats.repart.definition import RepartDefinition
+    from bootpath.image.ddi.draft import DdiImage, SigningKey
+    from bootpath.image.ddi.shortform import ShortForm
 
 HELP = "build discoverable disk images: root, verity, signature, EFI partition"
 EPILOG = """\
@@ -111,8 +111,8 @@ def run(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from bootpath.cli.console import emit, emit_json, note, progress_bar
-    from bootpath.image.ddi import build_ddi, plan_ddi
-    from bootpath.image.programs import Programs
+    from bootpath.image.ddi.build import build_ddi, plan_ddi
+    from bootpath.image.filesystems.programs import Programs
     from bootpath.report import ddi_json, render_ddi
 
     image, doubts = _image(options)
@@ -142,7 +142,7 @@ def _image(options: argparse.Namespace) -> tuple[DdiImage, tuple[str, ...]]:
     from uuid import uuid4
 
     from bootpath.cli.arguments import source_date_epoch
-    from bootpath.image.ddiparts import DdiImage, SlotFill
+    from bootpath.image.ddi.draft import DdiImage, SlotFill
 
     architecture = _architecture(options)
     definitions, short = _definitions(options, architecture)
@@ -181,9 +181,9 @@ def _definitions(
     options: argparse.Namespace, architecture: Architecture
 ) -> tuple[tuple[RepartDefinition, ...], ShortForm | None]:
     """The definitions, and the short form when they are its. Leaves with a usage error for a mixture."""
-    from bootpath.formats.repart import FileSystemFormat
-    from bootpath.image.ddishort import ShortForm
-    from bootpath.image.definitions import holds_definitions, read_definitions
+    from bootpath.formats.repart.definition import FileSystemFormat
+    from bootpath.image.ddi.definitions import holds_definitions, read_definitions
+    from bootpath.image.ddi.shortform import ShortForm
 
     if options.source is not None and options.root is not None:
         options.parser.error("SOURCE and --root are the same thing: give one")
@@ -221,7 +221,7 @@ def _definitions(
 def _architecture(options: argparse.Namespace) -> Architecture:
     import os
 
-    from bootpath.formats.dps import Architecture
+    from bootpath.formats.partitions.dps import Architecture
 
     name = options.architecture or os.uname().machine
     found = Architecture.of_machine(name)
@@ -233,7 +233,7 @@ def _architecture(options: argparse.Namespace) -> Architecture:
 
 def _signing(options: argparse.Namespace) -> SigningKey | None:
     from bootpath.cli.arguments import read_password
-    from bootpath.image.ddiparts import SigningKey
+    from bootpath.image.ddi.draft import SigningKey
 
     key, certificate = options.sign or (options.key, options.certificate)
     if options.sign is not None and (options.key is not None or options.certificate is not None):
@@ -246,7 +246,7 @@ def _signing(options: argparse.Namespace) -> SigningKey | None:
 
 
 def _write_definitions(definitions: tuple[RepartDefinition, ...], directory: Path) -> None:
-    from bootpath.formats.repart import pack_repart
+    from bootpath.formats.repart.definition import pack_repart
     from bootpath.image.output import atomic_directory
 
     with atomic_directory(directory) as made:

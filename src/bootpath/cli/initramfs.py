@@ -104,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
     from bootpath.report import initramfs_json, render_initramfs
 
     try:
-        from bootpath.boot.initramfs import build_initramfs, plan_initramfs
+        from bootpath.boot.initramfs.build import build_initramfs, plan_initramfs
     except ModuleNotFoundError as fault:
         raise Error(f"needs {fault.name}, which is not installed", hint="pip install 'bootpath[initramfs]'") from fault
 
@@ -127,8 +127,8 @@ def run(options: argparse.Namespace) -> int:
 def _spec(options: argparse.Namespace) -> Any:
     import os
 
-    from bootpath.boot.compression import Compression
-    from bootpath.boot.initramfs import Added, InitramfsSpec, PythonGuest, combine_recipes
+    from bootpath.boot.initramfs.build import Added, InitramfsSpec, PythonGuest, combine_recipes
+    from bootpath.boot.initramfs.compression import Compression
 
     recipe = combine_recipes(options.recipe)
     python_modules = (*recipe.python_modules, *options.python_modules)

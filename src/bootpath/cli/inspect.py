@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _request(options: argparse.Namespace) -> Request | str:
     """What was asked for, or what is wrong with it. Raises OSError for a certificate that cannot be read."""
-    from bootpath.formats.dps import Architecture
+    from bootpath.formats.partitions.dps import Architecture
     from bootpath.image import Request
 
     architecture = None

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from bootpath import __version__
 from bootpath.cli.arguments import duration, size
 from bootpath.cli.main import run_command
-from bootpath.cli.serving import Listening, add_listening, serve
+from bootpath.cli.serve.serving import Listening, add_listening, serve
 
 if TYPE_CHECKING:
     from bootpath.core import Buffer

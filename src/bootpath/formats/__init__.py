@@ -8,11 +8,11 @@ from bootpath.core.lazyexports import lazy_exports
 
 if TYPE_CHECKING:
     from bootpath.formats.cpio import CpioEntry, arrange_cpio, pack_cpio, parse_cpio
-    from bootpath.formats.dmcreate import DM_CREATE_TARGETS, MappedDevice, pack_dm_create, parse_dm_create
-    from bootpath.formats.dmexport import ExportFormat, export_listing
-    from bootpath.formats.dmlisting import ListedTable, pack_listing, parse_listing
-    from bootpath.formats.dmtable import Row, Table, pack_row, pack_table, parse_row, parse_table
-    from bootpath.formats.dmtargets import (
+    from bootpath.formats.dm.create import DM_CREATE_TARGETS, MappedDevice, pack_dm_create, parse_dm_create
+    from bootpath.formats.dm.export import ExportFormat, export_listing
+    from bootpath.formats.dm.listing import ListedTable, pack_listing, parse_listing
+    from bootpath.formats.dm.table import Row, Table, pack_row, pack_table, parse_row, parse_table
+    from bootpath.formats.dm.targets import (
         KERNEL_TARGETS,
         TARGET_FORMATS,
         device_names,
@@ -20,22 +20,29 @@ if TYPE_CHECKING:
         parse_target,
         rename_devices,
     )
-    from bootpath.formats.gpt import Gpt, GptVerdict, probe_gpt, read_gpt
-    from bootpath.formats.gptheader import BIOS_BOOT, EFI_SYSTEM, LINUX_FS, PARTITION_TYPES, XBOOTLDR, Partition
-    from bootpath.formats.gptwrite import new_gpt, pack_gpt, repair_gpt
     from bootpath.formats.handoff import HANDOFF_MAX_BYTES, Handoff, pack_handoff, parse_handoff
-    from bootpath.formats.nbduri import NbdUri, pack_nbd_uri, parse_nbd_uri
+    from bootpath.formats.nbd.uri import NbdUri, pack_nbd_uri, parse_nbd_uri
+    from bootpath.formats.partitions.gpt import Gpt, GptVerdict, probe_gpt, read_gpt
+    from bootpath.formats.partitions.gptheader import (
+        BIOS_BOOT,
+        EFI_SYSTEM,
+        LINUX_FS,
+        PARTITION_TYPES,
+        XBOOTLDR,
+        Partition,
+    )
+    from bootpath.formats.partitions.gptwrite import new_gpt, pack_gpt, repair_gpt
     from bootpath.formats.pkcs7 import SignedAttributes, SignerInfo, parse_pkcs7
     from bootpath.formats.plan import PLAN_MAX_BYTES, Plan, PlanExtent, pack_plan, parse_plan
     from bootpath.formats.trace import TRACE_MAX_BYTES, Trace, pack_trace, parse_trace
-    from bootpath.formats.verity import (
+    from bootpath.formats.verity.signature import VeritySignature, pack_verity_signature, parse_verity_signature
+    from bootpath.formats.verity.tree import (
         VerityParameters,
         VeritySuperblock,
         pack_verity_superblock,
         parse_verity_superblock,
         probe_verity,
     )
-    from bootpath.formats.veritysignature import VeritySignature, pack_verity_signature, parse_verity_signature
 
 __all__ = [
     "BIOS_BOOT",
@@ -109,20 +116,20 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "cpio": "CpioEntry arrange_cpio pack_cpio parse_cpio",
-        "dmcreate": "DM_CREATE_TARGETS MappedDevice pack_dm_create parse_dm_create",
-        "dmexport": "ExportFormat export_listing",
-        "dmlisting": "ListedTable pack_listing parse_listing",
-        "dmtable": "Row Table pack_row pack_table parse_row parse_table",
-        "dmtargets": "KERNEL_TARGETS TARGET_FORMATS device_names pack_target parse_target rename_devices",
-        "gpt": "Gpt GptVerdict probe_gpt read_gpt",
-        "gptheader": "BIOS_BOOT EFI_SYSTEM LINUX_FS PARTITION_TYPES Partition XBOOTLDR",
-        "gptwrite": "new_gpt pack_gpt repair_gpt",
+        "dm.create": "DM_CREATE_TARGETS MappedDevice pack_dm_create parse_dm_create",
+        "dm.export": "ExportFormat export_listing",
+        "dm.listing": "ListedTable pack_listing parse_listing",
+        "dm.table": "Row Table pack_row pack_table parse_row parse_table",
+        "dm.targets": "KERNEL_TARGETS TARGET_FORMATS device_names pack_target parse_target rename_devices",
+        "partitions.gpt": "Gpt GptVerdict probe_gpt read_gpt",
+        "partitions.gptheader": "BIOS_BOOT EFI_SYSTEM LINUX_FS PARTITION_TYPES Partition XBOOTLDR",
+        "partitions.gptwrite": "new_gpt pack_gpt repair_gpt",
         "handoff": "HANDOFF_MAX_BYTES Handoff pack_handoff parse_handoff",
-        "nbduri": "NbdUri pack_nbd_uri parse_nbd_uri",
+        "nbd.uri": "NbdUri pack_nbd_uri parse_nbd_uri",
         "pkcs7": "SignedAttributes SignerInfo parse_pkcs7",
         "plan": "PLAN_MAX_BYTES Plan PlanExtent pack_plan parse_plan",
         "trace": "TRACE_MAX_BYTES Trace pack_trace parse_trace",
-        "verity": "VerityParameters VeritySuperblock pack_verity_superblock parse_verity_superblock probe_verity",
-        "veritysignature": "VeritySignature pack_verity_signature parse_verity_signature",
+        "verity.tree": "VerityParameters VeritySuperblock pack_verity_superblock parse_verity_superblock probe_verity",
+        "verity.signature": "VeritySignature pack_verity_signature parse_verity_signature",
     },
 )

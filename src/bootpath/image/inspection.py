@@ -2,7 +2,7 @@
 
 Two kinds of disks are told apart by what is on them. A *live disk* holds a RedoxFS: partitions, file system, boot files
 and where metadata lies. Any other disk is judged as Linux would: which partition or volume would be the root, and how
-sure that is (`image.choice`). `inspect_disk` reads only what it reports: of a live disk also the header ring, the
+sure that is (`image.roots.choice`). `inspect_disk` reads only what it reports: of a live disk also the header ring, the
 allocator log, two directories and the first bytes of kernel and initfs.
 """
 
@@ -13,17 +13,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from bootpath.core import Device, Extent, ExtentSet, FileSystemError, FormatError
-from bootpath.formats.dps import Architecture, Designator
-from bootpath.formats.imagepolicy import ImagePolicy, Protection
+from bootpath.formats.partitions.dps import Architecture, Designator
+from bootpath.formats.partitions.imagepolicy import ImagePolicy, Protection
 from bootpath.fs import RING_BYTES, Header, Piece, RedoxFS
-from bootpath.image.candidates import Candidate
-from bootpath.image.choice import RootChoice, check_candidate, choose_root, effective_policy
-from bootpath.image.contents import open_node, read_contents
-from bootpath.image.discovery import Discovery, Place, choose_place, find_redoxfs, place_device
-from bootpath.image.layout import INITFS_MAGIC, INITFS_PATH, KERNEL_MAGIC, KERNEL_PATH, REDOX_NAME
-from bootpath.image.nodes import Contents, NodeKind
-from bootpath.image.veritytree import Mismatch, Progress
-from bootpath.image.volumes import check_static_volume
+from bootpath.image.contents.nodes import Contents, NodeKind
+from bootpath.image.contents.read import open_node, read_contents
+from bootpath.image.contents.volumes import check_static_volume
+from bootpath.image.redox.discovery import Discovery, Place, choose_place, find_redoxfs, place_device
+from bootpath.image.redox.layout import INITFS_MAGIC, INITFS_PATH, KERNEL_MAGIC, KERNEL_PATH, REDOX_NAME
+from bootpath.image.roots.candidates import Candidate
+from bootpath.image.roots.choice import RootChoice, check_candidate, choose_root, effective_policy
+from bootpath.image.verity.tree import Mismatch, Progress
 
 
 @dataclass(frozen=True, slots=True)

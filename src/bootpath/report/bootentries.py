@@ -12,10 +12,10 @@ from bootpath.report.units import format_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from bootpath.formats.appendroot import RootStyle
-    from bootpath.formats.bootentry import BootEntry
-    from bootpath.image.bootmenu import BootMenu, EntryFiles, EntrySource, Excluded, FoundEntry
-    from bootpath.image.entryfiles import Piece
+    from bootpath.formats.cmdline.appendroot import RootStyle
+    from bootpath.formats.entries.entry import BootEntry
+    from bootpath.image.entries.files import Piece
+    from bootpath.image.entries.menu import BootMenu, EntryFiles, EntrySource, Excluded, FoundEntry
 
 _LAYER_CHARACTERS = 23  # "verity " and what other reports show of a root hash
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bootpath.formats.imagepolicy import Protection
+from bootpath.formats.partitions.imagepolicy import Protection
 from bootpath.image import Candidate, Inspection, RootChoice, Verdict
-from bootpath.image.candidates import SignatureCheck
-from bootpath.image.nodes import Node, NodeKind
+from bootpath.image.contents.nodes import Node, NodeKind
+from bootpath.image.roots.candidates import SignatureCheck
 from bootpath.report.text import columns, gpt_heading
 from bootpath.report.units import format_bytes, format_offset
 

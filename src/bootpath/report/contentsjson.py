@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from bootpath.formats.dmtable import pack_row
+from bootpath.formats.dm.table import pack_row
 from bootpath.formats.superblocks import Superblock
 from bootpath.image import Candidate, RootChoice
-from bootpath.image.nodes import HashTree, Location, Node
+from bootpath.image.contents.nodes import HashTree, Location, Node
 
 Json = dict[str, Any]
 

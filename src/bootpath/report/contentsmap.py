@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-from bootpath.formats.dps import Designator
+from bootpath.formats.partitions.dps import Designator
 from bootpath.image import Inspection
-from bootpath.image.nodes import Node, NodeKind
+from bootpath.image.contents.nodes import Node, NodeKind
 from bootpath.report.canvas import Canvas
 from bootpath.report.contents import describe_content, describe_type, verdict_lines
 from bootpath.report.units import format_bytes, format_offset

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bootpath.formats.dps import flag_names
+from bootpath.formats.partitions.dps import flag_names
 from bootpath.report.units import format_bytes, format_offset
 
 if TYPE_CHECKING:  # its libraries are an extra, and a report needs only the values
-    from bootpath.image.ddi import BuiltDdi, DdiPlan, PlannedPartition
+    from bootpath.image.ddi.build import BuiltDdi, DdiPlan, PlannedPartition
 
 _COLUMNS = ("#", "name", "type", "start", "size", "holds", "flags", "uuid")
 

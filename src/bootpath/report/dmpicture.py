@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bootpath.formats.dmlisting import ListedTable
-from bootpath.formats.dmtable import SECTOR_BYTES, Row
-from bootpath.formats.dmtargets import TARGET_FORMATS, device_names
+from bootpath.formats.dm.listing import ListedTable
+from bootpath.formats.dm.table import SECTOR_BYTES, Row
+from bootpath.formats.dm.targets import TARGET_FORMATS, device_names
 from bootpath.report.canvas import Canvas
 from bootpath.report.units import format_bytes, plural
 

@@ -6,11 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bootpath.block.sectorcipher import SECTOR_CIPHERS
-from bootpath.formats.cryptrow import CryptRow
-from bootpath.formats.dmlisting import ListedTable, pack_listing
-from bootpath.formats.dmtable import SECTOR_BYTES, Row, Table
-from bootpath.formats.dmtargets import (
+from bootpath.block.targets.sectorcipher import SECTOR_CIPHERS
+from bootpath.formats.dm.crypt import CryptRow
+from bootpath.formats.dm.flakey import PROBABILITY_BASE, FlakeyRow
+from bootpath.formats.dm.listing import ListedTable, pack_listing
+from bootpath.formats.dm.mapping import Delay, DelayRow, ErrorRow, LinearRow, Place, StripedRow, ZeroRow
+from bootpath.formats.dm.own import ErasedRow, FaultRow, LiveRow, OverlayFileRow, OverlayRow
+from bootpath.formats.dm.snapshot import SnapshotOriginRow, SnapshotRow
+from bootpath.formats.dm.table import SECTOR_BYTES, Row, Table
+from bootpath.formats.dm.targets import (
     KERNEL_TARGETS,
     TARGET_FORMATS,
     TargetRow,
@@ -19,11 +23,7 @@ from bootpath.formats.dmtargets import (
     pack_target,
     parse_target,
 )
-from bootpath.formats.flakeyrow import PROBABILITY_BASE, FlakeyRow
-from bootpath.formats.mappingrows import Delay, DelayRow, ErrorRow, LinearRow, Place, StripedRow, ZeroRow
-from bootpath.formats.ownrows import ErasedRow, FaultRow, LiveRow, OverlayFileRow, OverlayRow
-from bootpath.formats.snapshotrows import SnapshotOriginRow, SnapshotRow
-from bootpath.formats.veritytable import VerityRow
+from bootpath.formats.dm.verity import VerityRow
 from bootpath.report.units import format_bytes, plural
 
 _MAPPER = "/dev/mapper/"

@@ -8,7 +8,7 @@ from bootpath.report.timeline import outcome_json, outcome_lines, reads_json, re
 from bootpath.report.units import format_bytes
 
 if TYPE_CHECKING:
-    from bootpath.boot.firmwareboot import FirmwareRun
+    from bootpath.boot.machine.firmware import FirmwareRun
 
 
 def firmware_json(name: str, run: FirmwareRun) -> dict[str, Any]:

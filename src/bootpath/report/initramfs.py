@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bootpath.report.units import format_bytes
 
 if TYPE_CHECKING:  # its libraries are an extra, and a report needs only the values
-    from bootpath.boot.initramfs import Initramfs, InitramfsPlan, Item
+    from bootpath.boot.initramfs.build import Initramfs, InitramfsPlan, Item
 
 
 def initramfs_json(plan: InitramfsPlan, built: Initramfs | None, *, entries: bool) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bootpath.formats.imagepolicy import pack_image_policy
+from bootpath.formats.partitions.imagepolicy import pack_image_policy
 from bootpath.report.bootentries import describe_count, printable
 from bootpath.report.contents import describe_content, describe_protection, describe_type
 from bootpath.report.contentsjson import choice_json
@@ -15,10 +15,10 @@ from bootpath.report.timeline import outcome_json, reads_json, reads_lines, time
 from bootpath.report.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
-    from bootpath.boot.linuxchoice import LinuxRequest
-    from bootpath.boot.linuxload import Attempt, LinuxBoot, LoadedLinux
-    from bootpath.boot.linuxmachine import LinuxRun
-    from bootpath.image.bootmenu import BootMenu, FoundEntry
+    from bootpath.boot.linux.choice import LinuxRequest
+    from bootpath.boot.linux.load import Attempt, LinuxBoot, LoadedLinux
+    from bootpath.boot.linux.machine import LinuxRun
+    from bootpath.image.entries.menu import BootMenu, FoundEntry
 
 _HASH_DIGITS = 16
 

@@ -9,9 +9,9 @@ from bootpath.report.text import columns
 from bootpath.report.units import format_bytes, format_seconds, plural
 
 if TYPE_CHECKING:
-    from bootpath.boot.diskreads import AreaReads
+    from bootpath.boot.machine.diskreads import AreaReads
+    from bootpath.boot.machine.watched import WatchedRun
     from bootpath.boot.timeline import Step
-    from bootpath.boot.watching import WatchedRun
 
 
 def timeline_json(steps: Iterable[Step], *, digits: int = 3) -> list[dict[str, Any]]:

@@ -6,15 +6,15 @@ processes. `Negotiation` and `Requests` are the protocol without I/O. Everything
 """
 
 from bootpath.serve.export import Export, Exports, ExportSource
-from bootpath.serve.forking import ForkingServer
 from bootpath.serve.limits import Limits
-from bootpath.serve.livedisk import LiveService, Shape
-from bootpath.serve.negotiation import Negotiation, Style, Tls
-from bootpath.serve.protocol import Requests
-from bootpath.serve.server import Server
+from bootpath.serve.live.service import LiveService, Shape
+from bootpath.serve.nbd.negotiation import Negotiation, Style, Tls
+from bootpath.serve.nbd.requests import Requests
+from bootpath.serve.server.forking import ForkingServer
+from bootpath.serve.server.server import Server
+from bootpath.serve.server.systemd import notify
+from bootpath.serve.server.tls import TlsSettings, load_tls
 from bootpath.serve.statistics import Statistics
-from bootpath.serve.systemd import notify
-from bootpath.serve.tls import TlsSettings, load_tls
 
 __all__ = [
     "Export",

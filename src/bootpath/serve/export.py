@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from bootpath.block import Linear, MemoryDevice, Overlay, ZeroDevice
 from bootpath.core.device import Checked, Device, checked
-from bootpath.formats.nbd import BASE_ALLOCATION, SOURCE, SOURCES, TransmissionFlag
+from bootpath.formats.nbd.transmission import BASE_ALLOCATION, SOURCE, SOURCES, TransmissionFlag
 
 # Bytes to which offset and length must be aligned for a write, zero or discard not to wait: the overlay reads its base
 # for a part of a 4 KiB block only.

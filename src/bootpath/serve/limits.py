@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bootpath.formats.nbd import MAX_PAYLOAD_BYTES
+from bootpath.formats.nbd.transmission import MAX_PAYLOAD_BYTES
 
 
 @dataclass(frozen=True, slots=True)

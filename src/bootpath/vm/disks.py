@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from bootpath.core.errors import FormatError
-from bootpath.formats.nbduri import NbdUri, parse_nbd_uri
+from bootpath.formats.nbd.uri import NbdUri, parse_nbd_uri
 
 Flat: TypeAlias = dict[str, str | int | bool]
 Options: TypeAlias = "dict[str, str | int | bool | Options]"

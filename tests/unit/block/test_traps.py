@@ -31,7 +31,7 @@ from bootpath.block import (
 )
 from bootpath.core import Device, DeviceError, Extent, Identity, checked, read_bytes
 from bootpath.core.iolog import Read, Record
-from bootpath.formats.dmtable import parse_table
+from bootpath.formats.dm.table import parse_table
 from tests.support.patterns import assert_pattern, pattern
 from tests.unit.block.support import KIB, Counting, FakeTime, Shortening, disk, whole
 

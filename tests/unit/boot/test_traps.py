@@ -18,9 +18,9 @@ import pytest
 
 from bootpath.block import Fault, FileDevice, MemoryDevice, parse_rules
 from bootpath.boot import Mode, Preload, PreloadKind, Rehearsal, Setup, Timeline, load, plan_boot, rehearse
-from bootpath.boot.drivers import Drivers
-from bootpath.boot.lived import Finder, start_lived
-from bootpath.boot.memory import Memory
+from bootpath.boot.redox.drivers import Drivers
+from bootpath.boot.redox.lived import Finder, start_lived
+from bootpath.boot.redox.memory import Memory
 from bootpath.core import BootError, Device, DeviceError, Extent, FormatError, checked
 from bootpath.formats import parse_handoff
 from bootpath.fs import RedoxFS

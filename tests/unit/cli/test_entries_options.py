@@ -6,7 +6,7 @@ import pytest
 
 from bootpath.cli.entries import architecture, places
 from bootpath.cli.main import build_parser
-from bootpath.formats.uki import EfiArchitecture
+from bootpath.formats.entries.uki import EfiArchitecture
 
 
 def test_defaults() -> None:

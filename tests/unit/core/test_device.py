@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bootpath.block.memory import MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.device import Checked, Identity, Segment, checked, read_bytes
 from bootpath.core.errors import DeviceError
 

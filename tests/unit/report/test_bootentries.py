@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from bootpath.formats.appendroot import RootStyle
-from bootpath.image.bootentries import find_entries
-from bootpath.image.bootmenu import BootMenu, EntrySource, Excluded, FoundEntry, PlaceRole
-from bootpath.image.nodes import Location
-from bootpath.image.placeentries import read_place
+from bootpath.formats.cmdline.appendroot import RootStyle
+from bootpath.image.contents.nodes import Location
+from bootpath.image.entries.find import find_entries
+from bootpath.image.entries.menu import BootMenu, EntrySource, Excluded, FoundEntry, PlaceRole
+from bootpath.image.entries.read import read_place
 from bootpath.report.bootentries import entries_json, printable, render_entries
 from tests.support.gptdisk import as_device, gpt_image
-from tests.unit.image.test_placeentries import conf, place
+from tests.unit.image.entries.test_read import conf, place
 
 STYLE = RootStyle()
 

@@ -19,16 +19,16 @@ from contextlib import closing
 from pathlib import Path
 
 from bootpath.block import FileDevice
-from bootpath.boot.drivers import DRIVERS
 from bootpath.boot.guest import syscalls
 from bootpath.boot.guest.disks import News, SysBlock, Uevents
 from bootpath.boot.guest.init import COMMAND_LINE, load_modules
 from bootpath.boot.guest.memory import DEVICES
-from bootpath.boot.guest.settings import Settings, parse_settings
+from bootpath.boot.guest.reporter import Teller
 from bootpath.boot.guest.syscalls import Ending
 from bootpath.boot.guest.system import CONSOLE, check_init, ending, keep_system
-from bootpath.boot.guest.teller import Teller
-from bootpath.boot.rootfs import ROOTFS
+from bootpath.boot.protocol.settings import Settings, parse_settings
+from bootpath.boot.redox.drivers import DRIVERS
+from bootpath.boot.redox.rootfs import ROOTFS
 from bootpath.core import BootError, DeviceError, Error, checked
 from bootpath.fs import Mount
 from bootpath.image import choose_place, find_redoxfs, place_device

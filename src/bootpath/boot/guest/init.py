@@ -20,19 +20,19 @@ import signal
 import time
 from pathlib import Path, PurePosixPath
 
-from bootpath.boot.drivers import DRIVERS
 from bootpath.boot.guest import syscalls
 from bootpath.boot.guest.lived import Lived, plan_lived
 from bootpath.boot.guest.memory import PhysicalMemory, find_regions
 from bootpath.boot.guest.processes import LAST, Worker
+from bootpath.boot.guest.reporter import Teller
 from bootpath.boot.guest.rootfs import ROOT
-from bootpath.boot.guest.settings import Settings, environment_block, parse_settings
 from bootpath.boot.guest.syscalls import Ending
 from bootpath.boot.guest.system import CONSOLE, check_init, ending, keep_system
 from bootpath.boot.guest.tally import Tally
-from bootpath.boot.guest.teller import Teller
-from bootpath.boot.lived import LIVED
-from bootpath.boot.rootfs import ROOTFS
+from bootpath.boot.protocol.settings import Settings, environment_block, parse_settings
+from bootpath.boot.redox.drivers import DRIVERS
+from bootpath.boot.redox.lived import LIVED
+from bootpath.boot.redox.rootfs import ROOTFS
 from bootpath.core import BootError, Error
 
 INIT = "init"

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bootpath.block import Classic, LateDisk, MemoryDevice, Overlay
-from bootpath.boot.drivers import DRIVERS
 from bootpath.boot.guest.disks import News, SysBlock, Uevents
 from bootpath.boot.guest.memory import PhysicalMemory
 from bootpath.boot.guest.processes import LAST, Orders
+from bootpath.boot.guest.reporter import Teller
 from bootpath.boot.guest.rootfs import mount_root
-from bootpath.boot.guest.settings import Settings
 from bootpath.boot.guest.tally import Tally
-from bootpath.boot.guest.teller import Teller
-from bootpath.boot.lived import LIVE_NAME, LIVED, Finder, live_base, read_environment
+from bootpath.boot.protocol.settings import Settings
+from bootpath.boot.redox.drivers import DRIVERS
+from bootpath.boot.redox.lived import LIVE_NAME, LIVED, Finder, live_base, read_environment
 from bootpath.core import BootError, Buffer, Checked, DeviceError, Identity, checked
 from bootpath.formats import Handoff
 from bootpath.fs import Mount, scan_ring

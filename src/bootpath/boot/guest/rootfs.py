@@ -11,7 +11,7 @@ import errno
 from pathlib import Path
 
 from bootpath.block import Log
-from bootpath.boot.rootfs import ROOTFS
+from bootpath.boot.redox.rootfs import ROOTFS
 from bootpath.core import BootError, Device, DeviceError, checked
 from bootpath.core.iolog import Read, Record, Write
 from bootpath.fs import Mount

@@ -1,6 +1,6 @@
 """The scripts of an initramfs without Python, as data: ``init.sh`` is its ``/init``, the others ``/lib/bootpath/*.sh``.
 
-They are written for busybox's ash and its commands, and for the programs of `bootpath.boot.recipes`.
+They are written for busybox's ash and its commands, and for the programs of `bootpath.boot.initramfs.recipes`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# The words of the command line. docs/reference/boot-words.md has the grammar, boot/rootwords.py the other reader.
+# The words of the command line. docs/reference/boot-words.md has the grammar, formats/cmdline/root.py the other reader.
 
 # one NAME OLD NEW: a word that may come only once, or twice with the same value.
 one() {

@@ -6,11 +6,11 @@ Only the signature with its checksum is looked at; `formats.lvm2`, `formats.ubi`
 from __future__ import annotations
 
 from bootpath.core.errors import FormatError
-from bootpath.formats.lvm2 import SECTOR_BYTES, read_label
+from bootpath.formats.lvm2.label import SECTOR_BYTES, read_label
 from bootpath.formats.region import Region
 from bootpath.formats.superblocks.value import Checksum, Superblock
-from bootpath.formats.ubiheaders import EC_BYTES, UBI_EC_MAGIC, parse_ec_header
-from bootpath.formats.verity import SUPERBLOCK_BYTES, area_end, parse_verity_superblock, probe_verity
+from bootpath.formats.ubi.headers import EC_BYTES, UBI_EC_MAGIC, parse_ec_header
+from bootpath.formats.verity.tree import SUPERBLOCK_BYTES, area_end, parse_verity_superblock, probe_verity
 
 
 def probe_lvm_member(region: Region) -> Superblock | None:

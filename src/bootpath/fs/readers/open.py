@@ -18,8 +18,8 @@ from bootpath.fs.readers.fat import open_fat
 from bootpath.fs.readers.files import Files
 from bootpath.fs.readers.redoxfiles import RedoxFiles
 from bootpath.fs.readers.squashfs import open_squashfs
-from bootpath.fs.redoxfs import RedoxFS
-from bootpath.fs.ring import probe_redoxfs
+from bootpath.fs.redox.redoxfs import RedoxFS
+from bootpath.fs.redox.ring import probe_redoxfs
 
 Opener: TypeAlias = Callable[[Device], Files]
 """Raises FormatError, FileSystemError (EOPNOTSUPP), DeviceError."""

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from bootpath.core.errors import FileSystemError, FormatError
 from bootpath.core.extents import Extent
 from bootpath.fs.readers.files import FileEntry, FileNode, Kind
-from bootpath.fs.redoxfs import RedoxFS
-from bootpath.fs.values import Node
+from bootpath.fs.redox.redoxfs import RedoxFS
+from bootpath.fs.redox.values import Node
 
 
 class RedoxFiles:

@@ -9,7 +9,7 @@ from bootpath.block import Fault, MemoryDevice, parse_rules
 from bootpath.core import DeviceError, FormatError
 from bootpath.formats.region import Region
 from bootpath.formats.superblocks import PROBERS, Superblock, probe_superblocks, scan_superblocks
-from bootpath.formats.verity import VerityParameters, VeritySuperblock, pack_verity_superblock
+from bootpath.formats.verity.tree import VerityParameters, VeritySuperblock, pack_verity_superblock
 from tests.support.superblocks import NAMES, SEALS, device, head
 
 # What of an image the checksum of its superblock covers, in bytes.

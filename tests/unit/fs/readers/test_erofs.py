@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from bootpath.block.memory import MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import FileSystemError, FormatError
 from bootpath.formats.crc32c import crc32c_update
 from bootpath.fs.readers import TreeFiles

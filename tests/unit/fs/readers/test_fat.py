@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from bootpath.block.memory import MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import FileSystemError, FormatError
 from bootpath.core.extents import Extent
 from bootpath.fs.readers import FileEntry, Kind, open_files

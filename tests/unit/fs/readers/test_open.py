@@ -6,8 +6,8 @@ import errno
 
 import pytest
 
-from bootpath.block.fault import Fault, Kind, Rule
-from bootpath.block.memory import MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.targets.fault import Fault, Kind, Rule
 from bootpath.core.device import Device, checked
 from bootpath.core.errors import DeviceError, FileSystemError, FormatError
 from bootpath.fs import RedoxFS

@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from bootpath.block.fault import Fault, Kind, Rule
-from bootpath.block.memory import MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.targets.fault import Fault, Kind, Rule
 from bootpath.core.device import checked
 from bootpath.core.errors import DeviceError, FormatError
 from bootpath.core.extents import Extent

@@ -8,8 +8,8 @@ import zlib
 
 import pytest
 
-from bootpath.block.fault import Fault, Kind, Rule
-from bootpath.block.memory import MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.targets.fault import Fault, Kind, Rule
 from bootpath.core.errors import DeviceError, FileSystemError, FormatError
 from bootpath.core.extents import Extent
 from bootpath.fs.readers.codecs import Codec

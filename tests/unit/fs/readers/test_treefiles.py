@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from bootpath.block.memory import MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import FileSystemError, FormatError
 from bootpath.core.extents import Extent
 from bootpath.fs.readers import MAX_LINKS_FOLLOWED, FileEntry, FileNode, Kind, TreeFiles

@@ -1,0 +1,105 @@
+"""From what a user types to a device: a path, or a URL by its scheme.
+
+    disk.img  /dev/sda2  file:///srv/disk.img   a file or a block device
+    nbd://host[:port]/export  nbd+unix:///export?socket=path
+    https://host/disk.img  http://…  s3://bucket/key   read-only; needs bootpath[remote]
+
+A path with a colon and two slashes in it is written ``./like://this``. To add a scheme: write its opener here and name
+it in `SCHEMES`.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+from urllib.parse import unquote, urlsplit
+
+from bootpath.block.leaves.file import FileDevice
+from bootpath.core.device import Device
+from bootpath.core.errors import DeviceError
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a device is to be opened; what a scheme has no use for, it passes over.
+
+    `timeout_seconds` bounds each wait for an NBD server; `chunk_bytes` is the least that is fetched of an object at a
+    time. None is the scheme's own choice.
+    """
+
+    writable: bool = False
+    timeout_seconds: float | None = None
+    chunk_bytes: int | None = None
+
+
+Opener: TypeAlias = Callable[[str, Opening], Device]
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def open_device(
+    spec: str, *, writable: bool = False, timeout_seconds: float | None = None, chunk_bytes: int | None = None
+) -> Device:
+    """The device that `spec` names, opened as `Opening` says.
+
+    DeviceError: EINVAL for an unknown scheme or an empty name, EPERM when it cannot be written.
+    """
+    if not spec:
+        raise DeviceError("is no name of a disk", errno=errno.EINVAL, where="''", expected="a path or a URI")
+    match = _SCHEME.match(spec)
+    if match is None:
+        return FileDevice.open(spec, writable=writable)
+    opener = SCHEMES.get(match[1].lower())
+    if opener is None:
+        raise DeviceError(
+            f"scheme is {match[1]!r}",
+            errno=errno.EINVAL,
+            where=spec.partition("?")[0],
+            expected="one of " + " ".join(sorted(SCHEMES)),
+            hint="write ./ before a path",
+        )
+    return opener(spec, Opening(writable, timeout_seconds, chunk_bytes))
+
+
+def _open_file(spec: str, how: Opening) -> Device:
+    parts = urlsplit(spec)
+    if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
+        raise DeviceError("not a file of this machine", errno=errno.EINVAL, where=spec, expected="file:///path")
+    return FileDevice.open(unquote(parts.path), writable=how.writable)
+
+
+def _open_nbd(spec: str, how: Opening) -> Device:
+    from bootpath.block.leaves.nbdclient import (  # sockets: for those who name a server
+        DEFAULT_TIMEOUT_SECONDS,
+        open_nbd,
+    )
+
+    return open_nbd(spec, writable=how.writable, timeout_seconds=how.timeout_seconds or DEFAULT_TIMEOUT_SECONDS)
+
+
+def _open_remote(spec: str, how: Opening) -> Device:
+    if how.writable:
+        raise DeviceError(
+            "a remote object is read-only",
+            errno=errno.EPERM,
+            where=spec.partition("?")[0],
+            hint="put an overlay over it",
+        )
+    from bootpath.block.leaves.remote import CHUNK_BYTES, open_remote
+
+    return open_remote(spec, chunk_bytes=how.chunk_bytes or CHUNK_BYTES)
+
+
+SCHEMES: Mapping[str, Opener] = {
+    "file": _open_file,
+    "nbd": _open_nbd,
+    "nbd+unix": _open_nbd,
+    "nbds": _open_nbd,
+    "nbds+unix": _open_nbd,
+    "http": _open_remote,
+    "https": _open_remote,
+    "s3": _open_remote,
+}

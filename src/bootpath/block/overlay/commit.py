@@ -1,0 +1,165 @@
+"""What is done with a persistent overlay as a file: look at it, commit it into its base, forget its changes.
+
+A commit into the base can be interrupted at any moment and is then simply made again: the header says that it has
+begun before the base is touched, nothing of the overlay changes until the base is stable, and then one write of the
+header makes the overlay an empty one of the base as it is now. Between the two, the base is believed by its size and by
+those blocks of its first MiB that the overlay does not hold.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.overlay.base import identify, refuse_other_base
+from bootpath.block.overlay.blockmap import ZERO
+from bootpath.block.overlay.contents import clear_space, copy_held, empty, load
+from bootpath.block.overlay.journal import read_header
+from bootpath.block.overlay.storage import GrowingFile, Storage, lock
+from bootpath.core.device import Device
+from bootpath.core.errors import DeviceError, FormatError
+from bootpath.formats.overlayfile import CLUSTER_BYTES, BaseIdentity, State
+
+_PEEKS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayInfo:
+    """A persistent overlay as it lies on the disk."""
+
+    uuid: UUID
+    state: State
+    generation: int
+    base: BaseIdentity
+    dirty_bytes: int  # of blocks that are held, whole 4 KiB each
+    zero_bytes: int  # of blocks that were discarded or zeroed
+    file_bytes: int
+    allocated_bytes: int  # what the file takes on the host's disk
+    log_bytes: int
+    log_room_bytes: int
+    in_use: bool  # a device is open on it: the figures are those of its last commit
+    closed: bool  # it was closed after its last commit, not left by a crash
+
+
+def overlay_info(path: str | os.PathLike[str]) -> OverlayInfo:
+    """What the file says; nothing is changed, and it may be in use. FormatError when it is damaged, DeviceError."""
+    in_use = False
+    try:
+        storage = GrowingFile.open_locked(path, writable=False)
+    except DeviceError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        storage = GrowingFile.peek(path)
+        in_use = True
+    try:
+        for attempt in range(_PEEKS):
+            before = read_header(storage)[0].generation if in_use else 0
+            try:
+                return _info(storage, in_use)
+            except FormatError:
+                # A log that was replaced while it was being read is no damage.
+                if not in_use or attempt == _PEEKS - 1 or read_header(storage)[0].generation == before:
+                    raise
+        raise AssertionError
+    finally:
+        storage.close()
+
+
+def _info(storage: GrowingFile, in_use: bool) -> OverlayInfo:
+    contents = load(storage, writable=False)
+    header = contents.journal.header
+    dirty = zero = 0
+    for _, value, count in contents.blocks.held():
+        if value == ZERO:
+            zero += count
+        else:
+            dirty += count
+    return OverlayInfo(
+        uuid=header.uuid,
+        state=header.state,
+        generation=header.generation,
+        base=header.base,
+        dirty_bytes=dirty * CLUSTER_BYTES,
+        zero_bytes=zero * CLUSTER_BYTES,
+        file_bytes=storage.length(),
+        allocated_bytes=storage.allocated_bytes(),
+        log_bytes=header.log_clusters * CLUSTER_BYTES,
+        log_room_bytes=contents.journal.room_bytes,
+        in_use=in_use,
+        closed=contents.journal.closed,
+    )
+
+
+def commit_overlay(path: str | os.PathLike[str], base: Device | str | os.PathLike[str]) -> int:
+    """Write everything the overlay holds into its base and empty it; returns the bytes written or zeroed.
+
+    A base that is a path is opened, locked and closed here; nobody else may use it meanwhile. Whatever interrupts the
+    commit, do it again. DeviceError: EBUSY when either is in use, EINVAL when the overlay belongs to another base,
+    EPERM when the base is read-only, or as the base fails. FormatError when the overlay is damaged.
+    """
+    with ExitStack() as opened:
+        storage = GrowingFile.open_locked(path)
+        opened.callback(storage.close)
+        if isinstance(base, (str, os.PathLike)):
+            file = FileDevice.open(base, writable=True)
+            opened.callback(file.close)
+            direct = file.direct()
+            assert direct is not None
+            assert direct.fd is not None
+            lock(direct.fd, file.identity.name, exclusive=True)
+            base = file
+        return commit_into(storage, base)
+
+
+def commit_into(storage: Storage, base: Device, *, random: Callable[[int], bytes] = os.urandom) -> int:
+    """`commit_overlay` of storage that is locked already."""
+    where = storage.identity.name
+    if base.read_only:
+        raise DeviceError("commit: the base is read-only", errno=errno.EPERM, where=base.identity.name)
+    contents = load(storage, writable=True, random=random)
+    journal = contents.journal
+    header = journal.header
+    held = [(first, count) for first, _, count in contents.blocks.held()]
+    masked = identify(base, masked=held)
+    if header.state is State.COMMITTING:
+        refuse_other_base(header.base, masked, where)
+    else:
+        refuse_other_base(header.base, identify(base), where)
+        if not held:
+            return 0
+        begun = replace(header.base, digest=masked.digest)
+        journal.rewrite(replace(header, generation=header.generation + 1, state=State.COMMITTING, base=begun))
+    total = copy_held(storage, contents.blocks, base, base.size_bytes)
+    now = replace(header.base, digest=identify(base).digest)
+    empty(storage, contents, state=State.IN_USE, base=now)
+    clear_space(storage, contents)
+    return total
+
+
+def discard_overlay(path: str | os.PathLike[str]) -> int:
+    """Forget every change the overlay holds, all or nothing; returns the bytes of them. The file stays, of its base.
+
+    DeviceError: EBUSY when it is in use, EINVAL when a commit into the base has begun, which only that commit can end.
+    FormatError when it is damaged.
+    """
+    storage = GrowingFile.open_locked(path)
+    try:
+        contents = load(storage, writable=True)
+        if contents.journal.header.state is State.COMMITTING:
+            raise DeviceError(
+                "a commit into its base has begun: parts of the base are new",
+                errno=errno.EINVAL,
+                where=storage.identity.name,
+                hint="commit it again, then discard",
+            )
+        total = sum(count for _, _, count in contents.blocks.held()) * CLUSTER_BYTES
+        empty(storage, contents)
+        clear_space(storage, contents)
+        return total
+    finally:
+        storage.close()

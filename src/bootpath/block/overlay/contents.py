@@ -1,0 +1,211 @@
+"""What an overlay's file holds, without its base: laid out, loaded, emptied, copied, and waiting for a commit."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from bootpath.block.overlay.base import identify
+from bootpath.block.overlay.blockmap import ZERO, BlockMap, Space
+from bootpath.block.overlay.journal import Journal, log_clusters, new_file, read_header, read_log
+from bootpath.block.overlay.storage import Storage
+from bootpath.core.device import Device, checked
+from bootpath.core.errors import DeviceError, FormatError
+from bootpath.formats.overlayfile import (
+    CLUSTER_BYTES,
+    FIRST_CLUSTER,
+    Header,
+    State,
+    iter_entries,
+    record_bytes,
+)
+
+MAX_BASE_BYTES = (1 << 44) - CLUSTER_BYTES  # block numbers of 32 bits
+_COPY_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class Contents:
+    """The journal, the map of blocks and the use of clusters of one open file; `held` clusters hold a block."""
+
+    journal: Journal
+    blocks: BlockMap
+    space: Space
+    held: int = 0
+
+
+class Batch:
+    """What was changed since the last commit, in order, and what the commit will set free."""
+
+    __slots__ = ("entries", "fresh", "superseded", "superseded_clusters", "trimmed")
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[int, int, int]] = []
+        self.fresh: set[int] = set()  # clusters that no record names yet
+        self.superseded: list[tuple[int, int]] = []  # rewritten: used again soon
+        self.superseded_clusters = 0
+        self.trimmed: list[tuple[int, int]] = []  # discarded: given back to the host
+
+    def add(self, first: int, value: int, count: int) -> None:
+        """Blocks from `first` have a new value."""
+        if self.entries:
+            last, head, size = self.entries[-1]
+            if last + size == first and value == (ZERO if head == ZERO else head + size):
+                self.entries[-1] = (last, head, size + count)
+                return
+        self.entries.append((first, value, count))
+
+    def log_bytes(self, more: int = 0) -> int:
+        """The size of its record with so many entries more."""
+        return record_bytes(len(self.entries) + more)
+
+    def by_freshness(self, value: int, count: int) -> Iterator[tuple[int, int, bool]]:
+        """The run of clusters, cut where it is fresh or not: (first cluster, clusters, fresh)."""
+        fresh = self.fresh
+        if not fresh or count == 1:
+            yield value, count, value in fresh
+            return
+        start, state = value, value in fresh
+        for cluster in range(value + 1, value + count):
+            if (cluster in fresh) != state:
+                yield start, cluster - start, state
+                start, state = cluster, not state
+        yield start, value + count - start, state
+
+
+def lay_out(storage: Storage, base: Device, *, random: Callable[[int], bytes] = os.urandom) -> Contents:
+    """Make empty storage an overlay of `base` that holds nothing. Reads the base's first MiB."""
+    if base.size_bytes > MAX_BASE_BYTES:
+        raise DeviceError(
+            f"size is {base.size_bytes} bytes",
+            errno=errno.EINVAL,
+            where=base.identity.name,
+            expected=f"at most {MAX_BASE_BYTES} for a persistent overlay",
+        )
+    known = identify(base)
+    uuid = UUID(bytes=random(16), version=4)
+    journal = new_file(
+        storage, lambda first, count, key: Header(1, uuid, State.IN_USE, first, count, 1, key, known), random=random
+    )
+    return Contents(journal, BlockMap(block_count(base.size_bytes)), Space(FIRST_CLUSTER + journal.header.log_clusters))
+
+
+def load(storage: Storage, *, writable: bool, random: Callable[[int], bytes] = os.urandom) -> Contents:
+    """What an overlay's file says. When `writable`, what a crash left unfinished is cleared away and what is believed
+    is made stable. Raises FormatError that names the file."""
+    header, agreed = read_header(storage)
+    log = read_log(storage, header)
+    blocks = BlockMap(block_count(header.base.size_bytes))
+    clusters = storage.length() // CLUSTER_BYTES
+    try:
+        for record in log.records:
+            blocks.replay(iter_entries(record.entries))
+        used = [value << 32 | count for _, value, count in blocks.held() if value != ZERO]
+        held = sum(both & 0xFFFFFFFF for both in used)
+        used.append(header.log_cluster << 32 | header.log_clusters)
+        space = Space.rebuild(used)
+        if space.end > clusters:
+            raise FormatError(
+                "the file is truncated: it is",
+                where="overlay",
+                found=f"{storage.length()} bytes long",
+                expected=f"at least {space.end * CLUSTER_BYTES}",
+            )
+    except FormatError as error:
+        raise error.at(storage.identity.name) from None
+    journal = Journal(storage, header, log, random=random)
+    if writable:
+        # After kill -9 a record may be here that no flush has made stable; what it replaced is free from now on.
+        storage.flush()
+        if not agreed:
+            journal.mend()
+        if storage.length() > space.end * CLUSTER_BYTES:
+            storage.truncate(space.end * CLUSTER_BYTES)
+    return Contents(journal, blocks, space, held=held)
+
+
+def new_log(storage: Storage, space: Space, clusters: int) -> int:
+    """The first of so many adjacent clusters that read as zeros and have their space. ENOSPC, with nothing changed."""
+    first = space.take_run(clusters)
+    offset, length = first * CLUSTER_BYTES, clusters * CLUSTER_BYTES
+    try:
+        if first + clusters < space.end:
+            storage.discard(offset, length)
+        storage.allocate(offset, length)
+    except DeviceError:
+        space.untake([(first, clusters)])
+        with contextlib.suppress(DeviceError):
+            if storage.length() > space.end * CLUSTER_BYTES:
+                storage.truncate(space.end * CLUSTER_BYTES)
+        raise
+    return first
+
+
+def empty(storage: Storage, contents: Contents, **changes: object) -> None:
+    """Start a log with an empty map, all or nothing; the header gets `changes`. The clusters stay taken."""
+    clusters = log_clusters(0)
+    first = new_log(storage, contents.space, clusters)
+    contents.journal.restart(first, clusters, b"", **changes)
+    contents.blocks = BlockMap(contents.blocks.blocks)
+    contents.held = 0
+
+
+def clear_space(storage: Storage, contents: Contents) -> None:
+    """After `empty`: everything but the headers and the log is free, and goes back to the host."""
+    header = contents.journal.header
+    low, high = header.log_cluster, header.log_cluster + header.log_clusters
+    with contextlib.suppress(DeviceError):  # space is not given back; nothing is lost
+        if low > FIRST_CLUSTER:
+            storage.discard(FIRST_CLUSTER * CLUSTER_BYTES, (low - FIRST_CLUSTER) * CLUSTER_BYTES)
+        if storage.length() > high * CLUSTER_BYTES:
+            storage.truncate(high * CLUSTER_BYTES)
+    contents.space = Space(high)
+    if low > FIRST_CLUSTER:
+        contents.space.release([(FIRST_CLUSTER, low - FIRST_CLUSTER)])
+
+
+def copy_held(storage: Storage, blocks: BlockMap, target: Device, size_bytes: int) -> int:
+    """Write what is held to `target` and flush it; the bytes written or zeroed."""
+    target = checked(target)
+    total = 0
+    for block, value, count in blocks.held():
+        start = block * CLUSTER_BYTES
+        size = min(count * CLUSTER_BYTES, size_bytes - start)
+        if value == ZERO:
+            target.zero(start, size)
+        else:
+            for position in range(0, size, _COPY_BYTES):
+                views = storage.read(value * CLUSTER_BYTES + position, min(_COPY_BYTES, size - position))
+                target.write(start + position, views[0] if len(views) == 1 else b"".join(views))
+        total += size
+    target.flush()
+    return total
+
+
+def pair(
+    moved: Iterable[tuple[int, int, int]], clusters: Iterable[tuple[int, int]]
+) -> Iterator[tuple[int, int, int, int]]:
+    """Give (first block, old value, blocks) runs the clusters: (block, new cluster, blocks, old value) rows."""
+    supply = iter(clusters)
+    cluster, left = 0, 0
+    for block, value, count in moved:
+        while count:
+            if not left:
+                cluster, left = next(supply)
+            size = min(count, left)
+            yield block, cluster, size, value
+            block += size
+            cluster += size
+            left -= size
+            count -= size
+            if value > ZERO:
+                value += size
+
+
+def block_count(size_bytes: int) -> int:
+    """Blocks of a disk; the last may be a short one."""
+    return -(-size_bytes // CLUSTER_BYTES)

@@ -1,0 +1,156 @@
+"""The headers and the log of one open overlay file: what makes a change of its map all or nothing.
+
+- `append`: one record at the tail of the log, then a flush. Its caller has made stable what the record refers to.
+- `restart`: a new log elsewhere that begins with a checkpoint, flush, the one header, flush, the other header, flush.
+  Until the first header is stable the old log counts; the old log's clusters are free only when both are.
+
+A record that was not finished is overwritten by the next. A header that is damaged, or older because the power went
+between the two, is written again by `mend`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from bootpath.block.overlay.storage import Storage
+from bootpath.core.errors import FormatError
+from bootpath.formats.overlayfile import (
+    CLUSTER_BYTES,
+    ENTRY,
+    FIRST_CLUSTER,
+    HEADER_BYTES,
+    KEY_BYTES,
+    Header,
+    Kind,
+    Log,
+    Record,
+    choose_header,
+    pack_header,
+    pack_record,
+    parse_log,
+    record_bytes,
+)
+
+LOG_MIN_BYTES = 256 << 10
+_MARK_BYTES = record_bytes(0)
+
+
+def read_header(storage: Storage) -> tuple[Header, bool]:
+    """(the header that counts, whether both copies are the same). Raises FormatError that names the file."""
+    where = storage.identity.name
+    if storage.length() < FIRST_CLUSTER * HEADER_BYTES:
+        raise FormatError(
+            "overlay: the file is",
+            where=where,
+            found=f"{storage.length()} bytes long",
+            expected=f"at least {FIRST_CLUSTER * HEADER_BYTES}",
+            hint="is it an overlay, and was its creation finished?",
+        )
+    data = b"".join(storage.read(0, 2 * HEADER_BYTES))
+    try:
+        return choose_header(data[:HEADER_BYTES], data[HEADER_BYTES:])
+    except FormatError as error:
+        raise error.at(where) from None
+
+
+def read_log(storage: Storage, header: Header) -> Log:
+    """The log that the header names. Raises FormatError that names the file."""
+    offset, length = header.log_cluster * CLUSTER_BYTES, header.log_clusters * CLUSTER_BYTES
+    where = storage.identity.name
+    if storage.length() < offset + length:
+        raise FormatError(
+            "overlay: the file is truncated: it is",
+            where=where,
+            found=f"{storage.length()} bytes long",
+            expected=f"at least {offset + length}",
+        )
+    try:
+        return parse_log(b"".join(storage.read(offset, length)), header.log_key, header.log_sequence)
+    except FormatError as error:
+        raise error.at(where) from None
+
+
+class Journal:
+    """The log of an open file, from its tail on. One caller at a time."""
+
+    def __init__(self, storage: Storage, header: Header, log: Log, *, random: Callable[[int], bytes]) -> None:
+        self.header = header
+        self._storage = storage
+        self._random = random
+        self._tail_bytes = log.tail_bytes
+        self._sequence = log.records[-1].sequence + 1
+        self.closed = log.closed
+        self.room_bytes = self._room()  # what records may still take in this log
+
+    def _room(self) -> int:
+        return self.header.log_clusters * CLUSTER_BYTES - self._tail_bytes - _MARK_BYTES
+
+    def append(self, kind: Kind, entries: bytes) -> None:
+        """Write a record, for which there is room, and make it stable. If this fails it may be there, or not."""
+        data = pack_record(Record(kind, self._sequence, entries), self.header.log_key)
+        assert kind is Kind.CLOSED or len(data) <= self.room_bytes
+        self._storage.write(self.header.log_cluster * CLUSTER_BYTES + self._tail_bytes, data)
+        self._storage.flush()
+        self._tail_bytes += len(data)
+        self._sequence += 1
+        self.closed = kind is Kind.CLOSED
+        self.room_bytes = self._room()
+
+    def restart(self, cluster: int, clusters: int, checkpoint: bytes, **changes: object) -> None:
+        """Begin a new log at `cluster` (allocated already) and let the header, with `changes`, name it."""
+        header = replace(
+            self.header,
+            generation=self.header.generation + 1,
+            log_cluster=cluster,
+            log_clusters=clusters,
+            log_sequence=self._sequence,
+            log_key=self._random(KEY_BYTES),
+            **changes,  # type: ignore[arg-type]  # the caller's are fields of Header
+        )
+        data = pack_record(Record(Kind.CHECKPOINT, self._sequence, checkpoint), header.log_key)
+        self._storage.write(cluster * CLUSTER_BYTES, data)
+        self._storage.flush()
+        self.rewrite(header)
+        self._tail_bytes = len(data)
+        self._sequence += 1
+        self.closed = True
+        self.room_bytes = self._room()
+
+    def rewrite(self, header: Header) -> None:
+        """Replace both headers, one after the other."""
+        data = pack_header(header)
+        for copy in range(2):
+            self._storage.write(copy * HEADER_BYTES, data)
+            self._storage.flush()
+        self.header = header
+
+    def mend(self) -> None:
+        """Write the copy of the header that is damaged or older again."""
+        data = pack_header(self.header)
+        for offset in (0, HEADER_BYTES):
+            if b"".join(self._storage.read(offset, HEADER_BYTES)) != data:
+                self._storage.write(offset, data)
+        self._storage.flush()
+
+
+def log_clusters(checkpoint_bytes: int, *, spare_bytes: int = 0) -> int:
+    """How large a log to make for a checkpoint of that many entries' bytes: room for as much again, and more."""
+    first = record_bytes(checkpoint_bytes // ENTRY.size)
+    return -(-(first + max(LOG_MIN_BYTES, first, spare_bytes) + _MARK_BYTES) // CLUSTER_BYTES)
+
+
+def new_file(
+    storage: Storage, header: Callable[[int, int, bytes], Header], *, random: Callable[[int], bytes]
+) -> Journal:
+    """Lay out an empty overlay; its headers come last, so that a file whose creation was cut short is not one."""
+    clusters = log_clusters(0)
+    first = header(FIRST_CLUSTER, clusters, random(KEY_BYTES))
+    storage.allocate(0, (FIRST_CLUSTER + clusters) * CLUSTER_BYTES)
+    record = Record(Kind.CHECKPOINT, first.log_sequence, b"")
+    data = pack_record(record, first.log_key)
+    storage.write(FIRST_CLUSTER * CLUSTER_BYTES, data)
+    storage.flush()
+    journal = Journal(storage, first, Log((record,), len(data), torn=False), random=random)
+    journal.rewrite(first)
+    return journal

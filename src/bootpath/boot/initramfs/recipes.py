@@ -1,0 +1,143 @@
+"""The kinds of initramfs: what each has beside busybox, and the one that several of them make together.
+
+``live``, ``disk``, ``shell`` and ``none`` stand alone. ``lvm``, ``verity`` and ``ubi`` are parts of one without Python:
+any of them go together, and what the words of docs/reference/boot-words.md say is done by the scripts in
+`bootpath.boot.tinyinit` with the programs of the distribution.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from bootpath.boot.initramfs.compression import Compression
+from bootpath.boot.initramfs.stub import StandIn
+from bootpath.boot.tinyinit import data_file
+from bootpath.core import Error
+
+T = TypeVar("T")
+
+_PRELUDE = """\
+#!/bin/sh
+export PATH=/bin:/sbin:/usr/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+"""
+_LOAD_MODULES = 'while read -r module; do insmod "$module"; done < /etc/bootpath/modules\n'
+SHELL_INIT = f"{_PRELUDE}{_LOAD_MODULES}exec sh -i < /dev/console > /dev/console 2>&1\n".encode()
+
+
+def python_init(module: str, *, load_modules: bool = True) -> bytes:
+    """An ``/init`` that mounts proc, sysfs and devtmpfs, loads the modules, and becomes Python in ``module.main()``."""
+    program = f"import sys; from {module} import main; sys.exit(main())"
+    load = _LOAD_MODULES if load_modules else ""
+    return f"{_PRELUDE}{load}exec /usr/bin/python3 -I -S -c '{program}' < /dev/console > /dev/console 2>&1\n".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a kind of initramfs has: `modules` must be there, `wanted_modules` where the kernel has them.
+
+    `python_modules` are imported in the guest; `programs` are found in the root by name and bring their libraries, but
+    for those of `stand_ins`, which a `boot.initramfs.stub` takes the place of. `scripts` are files of `boot.tinyinit`
+    and their places in the guest; `init` is None where the caller, or `combine_recipes`, has to give one. `compression`
+    is what it gets unasked.
+    """
+
+    modules: tuple[str, ...] = ()
+    wanted_modules: tuple[str, ...] = ()
+    python_modules: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    stand_ins: tuple[StandIn, ...] = ()
+    scripts: tuple[tuple[str, str], ...] = ()
+    init: bytes | None = None
+    compression: Compression = Compression.ZSTD
+
+    def files(self) -> tuple[tuple[str, bytes], ...]:
+        """The scripts: path in the guest and content."""
+        return tuple((path, data_file(name)) for name, path in self.scripts)
+
+
+def _parts(*names: str) -> tuple[tuple[str, str], ...]:
+    return tuple((f"{name}.sh", f"lib/bootpath/{name}.sh") for name in names)
+
+
+_TINY = Recipe(
+    modules=("virtio_pci", "virtio_blk"),
+    # crc32c: what ext4, erofs and UBI ask the kernel for by a name that is no module's.
+    wanted_modules=("ahci", "sd_mod", "nvme", "crc32c_generic", "ext4", "squashfs", "erofs"),
+    scripts=_parts("console", "words", "devices", "root"),
+    compression=Compression.XZ,  # 3869 KiB for all three in Debian 12; zstd leaves 4640
+)
+
+# As libsystemd's functions answer where there is no journal and no bus; it brings libgcrypt and three compressions.
+_NO_SYSTEMD = StandIn("libsystemd.so.0", -errno.EOPNOTSUPP)
+# is_selinux_enabled(3): 0 where no policy is loaded, which is what the root's own init does; libpcre2 is behind it.
+_NO_SELINUX = StandIn("libselinux.so.1", 0)
+
+RECIPES: dict[str, Recipe] = {
+    "none": Recipe(),
+    "shell": Recipe(init=SHELL_INIT),
+    "live": Recipe(
+        modules=("virtio_pci", "virtio_blk", "nbd"),
+        wanted_modules=("ahci", "sd_mod", "fuse", "loop", "nd_e820", "nd_pmem"),
+        python_modules=("bootpath.boot.guest",),
+        init=python_init("bootpath.boot.guest", load_modules=False),  # it has disk drivers wait for their unit
+    ),
+    "disk": Recipe(
+        modules=("virtio_pci", "virtio_blk"),
+        wanted_modules=("ahci", "sd_mod", "fuse"),
+        python_modules=("bootpath.boot.guest.fromdisk",),
+        init=python_init("bootpath.boot.guest.fromdisk", load_modules=False),
+    ),
+    "lvm": Recipe(
+        modules=("dm_mod",),
+        programs=("lvm",),
+        stand_ins=(_NO_SELINUX, _NO_SYSTEMD),
+        scripts=(*_parts("lvm"), ("lvm.conf", "etc/lvm/lvm.conf")),
+    ),
+    "verity": Recipe(
+        modules=("dm_mod", "dm_verity"),
+        wanted_modules=("sha256_ssse3",),
+        programs=("dmsetup", "keyctl"),
+        stand_ins=(_NO_SELINUX,),
+        scripts=_parts("verity"),
+    ),
+    "ubi": Recipe(
+        modules=("ubi",),  # UBIFS needs two modules of zstd too: it is asked for by name
+        programs=("ubiattach", "ubiblock"),
+        scripts=_parts("ubi"),
+    ),
+}
+TINY = ("lvm", "verity", "ubi")
+"""The parts that go together."""
+
+
+def combine_recipes(names: Sequence[str]) -> Recipe:
+    """One recipe: one that stands alone, or some of `TINY`. Raises Error for others and for none."""
+    unknown = [name for name in names if name not in RECIPES]
+    if unknown or not names or (len(names) > 1 and any(name not in TINY for name in names)):
+        raise Error(
+            "these do not make an initramfs",
+            found=",".join(names) or "nothing",
+            expected=f"one of {', '.join(name for name in RECIPES if name not in TINY)}, or any of {', '.join(TINY)}",
+        )
+    if names[0] not in TINY:
+        return RECIPES[names[0]]
+    parts = [_TINY, *(RECIPES[name] for name in TINY if name in names)]
+    return replace(
+        _TINY,
+        modules=_union(part.modules for part in parts),
+        wanted_modules=_union(part.wanted_modules for part in parts),
+        programs=_union(part.programs for part in parts),
+        stand_ins=_union(part.stand_ins for part in parts),
+        scripts=_union(part.scripts for part in parts),
+        init=data_file("init.sh"),
+    )
+
+
+def _union(lists: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(one for listed in lists for one in listed))

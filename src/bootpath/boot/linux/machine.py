@@ -1,0 +1,210 @@
+"""The boot of an image-based Linux in QEMU: our loader decides and loads, the kernel gets what was loaded, and no more.
+
+::
+
+    the image's file ── log ── overlay (what is written, in RAM) ── NBD on a Unix socket ── QEMU
+                         └──── log ── `linuxload.load_linux` ── kernel, initrd, device tree ── QEMU
+
+Kernel and initrd are the bytes that were verified; the disk is served as it is, so what the system reads later has to
+be checked by the system: the command line says how. What was read, by the loader and by the guest, is counted by area
+until the initramfs leaves for the root (``bootpath: @… init pivots``); what QEMU has read ahead counts too.
+
+An initramfs of ours that finds no root says why and ends the machine. With `NextCandidate.POLICY` the loader starts
+again then, and passes over the candidate that failed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NoReturn
+
+from bootpath.block import Log
+from bootpath.boot.linux.choice import LinuxRequest, NextCandidate
+from bootpath.boot.linux.load import LinuxBoot, LoadedLinux, load_linux
+from bootpath.boot.machine.diskreads import AreaReads, count_reads, disk_areas
+from bootpath.boot.machine.firmware import SERVER, ServedImage, served_disk
+from bootpath.boot.machine.watched import LOGIN_PATTERN, MIB, TIMEOUT_SECONDS, Remaining, WatchedMachine, WatchedRun
+from bootpath.boot.protocol.events import MARK, Event, parse_event
+from bootpath.boot.redox.loader import LOADER
+from bootpath.core import BootError, Device, checked
+from bootpath.core.iolog import Read
+from bootpath.vm import Display, Interface, MachineConfig
+
+GUEST = "guest"
+DISK_NAMES = {Interface.VIRTIO: "/dev/vda", Interface.AHCI: "/dev/sda", Interface.VIRTIO_SCSI: "/dev/sda"}
+"""What Linux calls the only disk of a machine."""
+MACHINE_WORDS = ("console=ttyS0", "panic=-1")
+"""What a kernel has to be told to be heard, and to end the machine instead of staying."""
+PIVOT_PATTERN = rf"{MARK}[0-9.]+ init pivots: [^\n]*\n"
+_FAULT = re.compile(r"bootpath: ([a-z]+): (.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class LinuxSetup:
+    """How to boot. `overlay_bytes` caps what the machine may write (None: no cap)."""
+
+    request: LinuxRequest = field(default_factory=LinuxRequest)
+    memory_bytes: int = 512 * MIB
+    interface: Interface = Interface.VIRTIO
+    display: Display = Display.NONE
+    overlay_bytes: int | None = None
+
+    def asked(self) -> LinuxRequest:
+        """The request, with the name that the kernel will have for the disk."""
+        return replace(self.request, disk_name=DISK_NAMES[self.interface])
+
+
+@dataclass(slots=True, kw_only=True)
+class LinuxRun(WatchedRun):
+    """What happened. `boot` are the decisions, of which `loader_bytes` were read for.
+
+    `reads` are those of loader and guest until the pivot (until the end, when there was none), by area, `guest_bytes`
+    those of the guest; `pivot` is what the initramfs told when it left, with the seconds since the kernel's start.
+    `earlier` are the failures, in the guest, of candidates that were tried before.
+    """
+
+    boot: LinuxBoot | None = None
+    loader_bytes: int = 0
+    guest_bytes: int = 0
+    reads: tuple[AreaReads, ...] = ()
+    seconds_to_kernel: float | None = None
+    seconds_to_pivot: float | None = None
+    pivot: Event | None = None
+    written_bytes: int = 0
+    ended_in_guest: bool = False
+    earlier: tuple[str, ...] = ()
+
+
+class LinuxMachine(WatchedMachine[LinuxSetup, LinuxRun]):
+    """The image `disk`, loaded by `setup.request` and booted, for as long as a `with` lasts.
+
+    Entering loads and starts; it raises BootError when the loader refuses, DeviceError (no such image), MachineError.
+    """
+
+    actor = LOADER
+    ends = rf"{MARK}[0-9.]+ init ends here: [^\n]*\n|Kernel panic[^\n]*\n"
+
+    _image: ServedImage | None = None
+    _loader_reads: Sequence[Read] = ()
+    _guest_reads: Sequence[Read] | None = None
+
+    def new_run(self) -> LinuxRun:
+        """See `WatchedMachine.new_run`."""
+        return LinuxRun()
+
+    def configure(self, directory: Path, opened: ExitStack) -> MachineConfig:
+        """Load from the served image, and write what QEMU starts to `directory`."""
+        image = self._image = opened.enter_context(
+            ServedImage(self.disk, directory / "disk.sock", overlay_bytes=self.setup.overlay_bytes)
+        )
+        assert image.device is not None
+        reads: list[Read] = []
+        self._loader_reads = reads
+        disk = checked(Log(image.device, lambda record: reads.append(record) if isinstance(record, Read) else None))
+        boot = load_linux(disk, self.setup.asked(), self.timeline, machine_words=MACHINE_WORDS)
+        self.run.boot = boot
+        self._count(image.device)
+        loaded = boot.loaded
+        if loaded is None:
+            raise BootError(f"refused: {boot.refusal}", where=str(self.disk))
+        self.timeline.note(SERVER, "serves the image", "over NBD, what is written stays in RAM")
+        return linux_config(self.setup, loaded, image.uri, directory)
+
+    def when_started(self, opened: ExitStack) -> None:
+        """The kernel starts now."""
+        self.run.seconds_to_kernel = self.timeline.elapsed()
+
+    def ended_by(self, said: str) -> NoReturn:
+        """See `WatchedMachine.ended_by`: what the initramfs said before it ended, or the kernel's panic."""
+        self.run.ended_in_guest = True
+        faults = [match for line in self.machine.console.lines if (match := _FAULT.search(line.text))]
+        if faults and parse_event(said) is not None:
+            raise BootError(faults[-1][2].strip(), where=f"{GUEST}: {faults[-1][1]}")
+        raise BootError(said, where=GUEST)
+
+    def see(self, until: str, remaining: Remaining) -> None:
+        """See `WatchedMachine.see`. An initramfs that is not ours does not tell when it leaves."""
+        index, said = self.wait_first((PIVOT_PATTERN, until), remaining())
+        if index == 0:
+            self.pivoted(said[0].strip())
+            self.wait_for(until, remaining())
+        self.timeline.note(GUEST, "console says", until)
+
+    def pivoted(self, said: str) -> None:
+        """The initramfs has left: from here on it is the system that reads."""
+        self.run.pivot = parse_event(said)
+        self.run.seconds_to_pivot = self.timeline.elapsed()
+        self._guest_reads = [] if self._image is None else self._image.reads
+        self.timeline.note(GUEST, "pivots", "" if self.run.pivot is None else self.run.pivot.detail)
+
+    def where(self) -> str:
+        """The guest, once it runs."""
+        return GUEST if self.started else LOADER
+
+    def finish(self) -> LinuxRun:
+        """Take the timeline and what was read."""
+        run, image = self.run, self._image
+        run.steps = self.timeline.steps
+        if image is not None and image.device is not None:
+            self._count(image.device, image.reads if self._guest_reads is None else self._guest_reads)
+            run.written_bytes = image.written_bytes
+        return run
+
+    def _count(self, device: Device, guest: Sequence[Read] = ()) -> None:
+        """What was read of the image, by the loader and by the guest."""
+        run = self.run
+        run.loader_bytes = sum(read.length for read in self._loader_reads)
+        run.guest_bytes = sum(read.length for read in guest)
+        gpt = None if run.boot is None else run.boot.contents.root.gpt
+        run.reads = count_reads([*self._loader_reads, *guest], disk_areas(device, gpt))
+
+
+def linux_config(setup: LinuxSetup, loaded: LoadedLinux, uri: str, directory: Path) -> MachineConfig:
+    """The machine for what was loaded, which is written to `directory`, with the disk served at `uri`."""
+    kernel = directory / "kernel"
+    kernel.write_bytes(loaded.kernel)
+    initrd = directory / "initrd"
+    if loaded.initrd:
+        initrd.write_bytes(loaded.initrd)
+    extra: tuple[str, ...] = ()
+    if loaded.devicetree is not None:
+        (directory / "devicetree").write_bytes(loaded.devicetree)
+        extra = ("-dtb", str(directory / "devicetree"))
+    return MachineConfig(
+        memory_bytes=setup.memory_bytes,
+        kernel=kernel,
+        initrd=initrd if loaded.initrd else None,
+        cmdline=loaded.command_line,
+        disks=(served_disk(uri, setup.interface),),
+        display=setup.display,
+        extra=extra,
+    )
+
+
+def boot_linux(
+    make: Callable[[LinuxSetup], LinuxMachine],
+    setup: LinuxSetup,
+    *,
+    until: str = LOGIN_PATTERN,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+    screenshot: Path | None = None,
+    at_end: Callable[[LinuxMachine], None] | None = None,
+) -> LinuxRun:
+    """Boot in a machine that `make` makes; in another one for the next candidate.
+
+    See `WatchedMachine.boot`. The timeout is for each machine.
+    """
+    earlier: tuple[str, ...] = ()
+    while True:
+        run = make(setup).boot(until=until, timeout_seconds=timeout_seconds, screenshot=screenshot, at_end=at_end)
+        run.earlier = earlier
+        chosen = None if run.boot is None else run.boot.chosen
+        if not run.ended_in_guest or chosen is None or setup.request.next_candidate is NextCandidate.NEVER:
+            return run
+        earlier = (*earlier, f"{chosen.data.location}: {run.failure}")
+        passed = (*setup.request.passed, (chosen.data.path, str(run.failure)))
+        setup = replace(setup, request=replace(setup.request, passed=passed))

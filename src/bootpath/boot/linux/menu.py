@@ -1,0 +1,62 @@
+"""The entries of a menu that this loader offers, and the one it takes.
+
+An entry that it cannot boot is left out with its reason, so that the next one counts: "Boot loaders should ignore all
+entries that don't match the local platform and what the boot loader can support" (UAPI.1). There is no EFI that could
+run a program, and device tree overlays are not applied; a unified kernel image is taken apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from reprlib import repr as brief
+
+from bootpath.core.errors import BootError
+from bootpath.formats.entries.entry import EntryKind
+from bootpath.image.entries.menu import BootMenu, Excluded, FoundEntry
+
+
+def offered(menu: BootMenu, *, strict: bool = False) -> BootMenu:
+    """The menu without what cannot be booted; `strict` for a boot partition of which only what is signed is to run."""
+    kept, out = [], list(menu.excluded)
+    for each in menu.entries:
+        reason = _unsupported(each) or (_unsigned(each) if strict else None)
+        if reason is None:
+            kept.append(each)
+        else:
+            out.append(Excluded(each.source, reason, each.entry, each.parts))
+    return replace(menu, entries=tuple(kept), excluded=tuple(out))
+
+
+def joined(first: BootMenu, second: BootMenu) -> BootMenu:
+    """One menu of two, all of the first before the second."""
+    return BootMenu(first.name, first.entries + second.entries, first.excluded + second.excluded)
+
+
+def choose_entry(menu: BootMenu, wanted: str | None) -> FoundEntry:
+    """The entry that is named, or the first of the menu. Raises BootError."""
+    if wanted is None:
+        if not menu.entries:
+            reasons = [f"{each.source.path or each.source.location}: {each.reason}" for each in menu.excluded]
+            raise BootError("there is no boot entry" + "".join(f"; {reason}" for reason in reasons), where=menu.name)
+        return menu.entries[0]
+    named = [each for each in menu.entries if each.entry.id == wanted]
+    if not named:
+        out = [each.reason for each in menu.excluded if each.entry is not None and each.entry.id == wanted]
+        known = ", ".join(each.entry.id for each in menu.entries) or "nothing"
+        raise BootError(
+            f"the entry {brief(wanted)} is out: {out[0]}" if out else f"there is no entry {brief(wanted)}",
+            where=menu.name,
+            hint=f"there is {known}",
+        )
+    return named[0]
+
+
+def _unsupported(found: FoundEntry) -> str | None:
+    if found.entry.efi:
+        return f"{found.entry.efi} is an EFI program, which needs its firmware"
+    return "its device tree overlays are not applied by this loader" if found.parts.devicetree_overlays else None
+
+
+def _unsigned(found: FoundEntry) -> str | None:
+    """Only a unified kernel image may be signed."""
+    return None if found.entry.kind is EntryKind.UKI else "nothing protects it, and only what is verified is to run"

@@ -1,0 +1,249 @@
+"""The boot loader's stage: find the file system, open it, load kernel and initfs, preload, write the environment.
+
+Follows redox-os/bootloader ``src/main.rs``, with three differences that are the point of this project: the preload may
+be a plan's extents, packed, instead of a prefix; the environment says so (``DISK_LIVE_PARTIAL``, ``DISK_LIVE_EXTENTS``)
+and names the full size and the physical disk; and kernel and initfs, which only the loader reads, take no room in the
+preload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from bootpath.boot.redox.memory import Memory
+from bootpath.boot.timeline import Timeline
+from bootpath.core import BootError, Device, Extent, ExtentSet, FileSystemError, Identity, checked, read_into
+from bootpath.formats import Handoff, Plan, Trace, pack_handoff
+from bootpath.fs import Header, RedoxFS
+from bootpath.image import (
+    INITFS_MAGIC,
+    INITFS_PATH,
+    KERNEL_MAGIC,
+    KERNEL_PATH,
+    Place,
+    choose_place,
+    find_redoxfs,
+    place_device,
+)
+
+LOADER = "loader"
+BLOCK_BYTES = 4096
+_CHUNK_BYTES = 1 << 20
+MAX_PRELOAD_EXTENTS = 1024
+"""So many fit the 64 KiB environment beside everything else; a plan with more has its smallest gaps preloaded too."""
+
+
+class PreloadKind(Enum):
+    """How much of the file system goes to RAM before the system starts."""
+
+    PLAN = "plan"
+    PREFIX = "prefix"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Preload:
+    """What to preload: `plan` for PLAN, `prefix_bytes` for PREFIX."""
+
+    kind: PreloadKind
+    prefix_bytes: int = 0
+    plan: Plan | None = None
+
+    def extents(self, header: Header) -> list[Extent]:
+        """The extents to read, file-system-relative and disjoint.
+
+        Raises BootError when the plan belongs to another image: it would preload the wrong blocks.
+        """
+        if self.kind is PreloadKind.FULL:
+            return [Extent(0, header.size_bytes)]
+        if self.kind is PreloadKind.PREFIX:
+            length = min(self.prefix_bytes, header.size_bytes) // BLOCK_BYTES * BLOCK_BYTES
+            return [Extent(0, length)] if length else []
+        assert self.plan is not None
+        check_belongs(self.plan, header, hint="make a new one with bootpath plan")
+        needed = ExtentSet(Extent(part.offset, part.length) for part in self.plan.extents if part.step != LOADER)
+        return list(needed.coalesced(MAX_PRELOAD_EXTENTS))
+
+
+def check_belongs(made_for: Plan | Trace, header: Header, *, hint: str) -> None:
+    """Refuse a plan or trace of another image, or of this one before it changed. Raises BootError with `hint`."""
+    kind = "plan" if isinstance(made_for, Plan) else "trace"
+    for what, expected, found in (
+        ("uuid", header.uuid, made_for.uuid),
+        ("generation", header.generation, made_for.generation),
+        ("size", header.size_bytes, made_for.size_bytes),
+    ):
+        if expected != found:
+            raise BootError(
+                f"this {kind} belongs to another image: its {what} is",
+                where=kind,
+                expected=expected,
+                found=found,
+                hint=hint,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class BootFile:
+    """A file of the root that only the loader reads; it holds one of `magics` at byte `magic_offset`."""
+
+    what: str
+    path: str
+    magics: tuple[bytes, ...]
+    magic_offset: int = 0
+
+
+REDOX = (BootFile("kernel", KERNEL_PATH, (KERNEL_MAGIC,)), BootFile("initfs", INITFS_PATH, (INITFS_MAGIC,)))
+LINUX = (
+    BootFile("kernel", KERNEL_PATH, (b"HdrS",), 0x202),
+    BootFile("initfs", INITFS_PATH, (b"070701", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0")),
+)
+"""A kernel with the x86 boot protocol's header, and a newc archive, plain or packed by gzip, zstd or xz.
+Source: Documentation/arch/x86/boot.rst, "The real-mode kernel header"; lib/decompress.c."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """What the loader leaves behind: the environment block and the memory it points into.
+
+    `boot_files` are the kernel and the initfs, unless the loader was told to take none.
+    """
+
+    environment: bytes
+    memory: Memory
+    header: Header
+    place: Place
+    preload_extents: tuple[Extent, ...]
+    boot_files: tuple[memoryview, ...]
+
+    @property
+    def kernel_bytes(self) -> int:
+        """Size of the kernel."""
+        return len(self.boot_files[0]) if self.boot_files else 0
+
+    @property
+    def initfs_bytes(self) -> int:
+        """Size of the initfs."""
+        return len(self.boot_files[1]) if len(self.boot_files) > 1 else 0
+
+    @property
+    def preload_bytes(self) -> int:
+        """Bytes of the file system that are in RAM."""
+        return sum(extent.length for extent in self.preload_extents)
+
+
+def find_boot_files(fs: RedoxFS) -> Sequence[BootFile]:
+    """LINUX when the root holds a Linux kernel, else REDOX."""
+    kernel = LINUX[0]
+    if fs.exists(kernel.path) and fs.read(kernel.path, kernel.magic_offset, len(kernel.magics[0])) in kernel.magics:
+        return LINUX
+    return REDOX
+
+
+def load_boot_file(fs: RedoxFS, file: BootFile) -> bytes:
+    """Read a kernel or initfs whole and check its magic. Raises BootError when it is missing or is something else."""
+    path, start = file.path, file.magic_offset
+    try:
+        data = fs.read(path)
+    except FileSystemError as fault:
+        raise BootError(
+            "the loader cannot read it",
+            where=path,
+            found=fault.what,
+            hint="add it with bootpath build live --kernel/--initfs",
+        ) from fault
+    if not data.startswith(file.magics, start):
+        expected = " or ".join(magic.hex() for magic in file.magics)
+        found = data[start : start + len(file.magics[0])].hex() or ("an empty file" if not data else "a short file")
+        hint = "for a machine: put a Linux there, or name one with --kernel and --initrd" if file in LINUX else None
+        raise BootError("wrong magic", where=path, expected=expected, found=found, hint=hint)
+    return data
+
+
+def _read_extents(device: Device, extents: Sequence[Extent], target: memoryview) -> None:
+    """Fill `target` with the extents, packed, in chunks as the loader reads them. Raises DeviceError."""
+    position = 0
+    for extent in extents:
+        for start in range(extent.offset, extent.end, _CHUNK_BYTES):
+            length = min(_CHUNK_BYTES, extent.end - start)
+            read_into(device, start, target[position : position + length])
+            position += length
+
+
+def _handoff(handover: Handover, identity: Identity, live_address: int | None, *, classic: bool) -> Handoff:
+    """The environment's content. Upstream's own keys, then (unless classic) what our `lived` needs to find the disk."""
+    header, place = handover.header, handover.place
+    aligned = place.offset_bytes % BLOCK_BYTES == 0
+    phys_block = place.offset_bytes // BLOCK_BYTES if aligned else None
+    if live_address is None:
+        return Handoff(redoxfs_block=phys_block, redoxfs_uuid=header.uuid)
+    upstream = Handoff(
+        live_addr=live_address,
+        live_size_bytes=handover.preload_bytes,
+        redoxfs_block=0,
+        redoxfs_uuid=header.uuid,
+    )
+    if classic:
+        return upstream
+    whole = handover.preload_extents == (Extent(0, header.size_bytes),)
+    prefix = len(handover.preload_extents) <= 1 and all(extent.offset == 0 for extent in handover.preload_extents)
+    return replace(
+        upstream,
+        live_partial=not whole,
+        live_extents=None if prefix else handover.preload_extents,
+        phys_block=phys_block,
+        full_size_bytes=header.size_bytes,
+        disk_guid=identity.disk_guid,
+        partition_guid=identity.partition_guid,
+    )
+
+
+def load(
+    disk: Device,
+    preload: Preload | None,
+    timeline: Timeline,
+    *,
+    password: bytes | None = None,
+    classic: bool = False,
+    boot_files: Sequence[BootFile] | None = None,
+) -> Handover:
+    """Do what the boot loader does with the disk the firmware shows it.
+
+    Without `preload` the system will mount the physical disk itself; with `classic` the environment is upstream's,
+    which knows only the preload; `boot_files` are what to load, by default what
+    `find_boot_files` finds. Raises BootError, FormatError, FileSystemError (password), DeviceError.
+    """
+    memory = Memory()
+    with timeline.step(LOADER, "find the file system") as step:
+        discovery = find_redoxfs(disk)
+        place = choose_place(discovery, where=disk.identity.name)
+        device = place_device(disk, discovery, place)
+        step.detail = place.found_by
+    with timeline.step(LOADER, "open RedoxFS") as step:
+        fs = RedoxFS.open(checked(device), password=password)
+        header = fs.header
+        step.detail = f"uuid {header.uuid}, generation {header.generation}"
+    with fs:
+        loaded = []
+        for file in find_boot_files(fs) if boot_files is None else boot_files:
+            with timeline.step(LOADER, f"load {file.what}") as step:
+                content = load_boot_file(fs, file)
+                loaded.append(memory.at(memory.store(content), len(content), what=file.what))
+                step.bytes = len(content)
+    address = None
+    extents = [] if preload is None else preload.extents(header)
+    if preload is not None:
+        with timeline.step(LOADER, f"preload {preload.kind.value}") as step:
+            step.bytes = sum(extent.length for extent in extents)
+            step.detail = f"{len(extents)} extent{'' if len(extents) == 1 else 's'}"
+            address, region = memory.allocate(step.bytes)
+            _read_extents(device, extents, region)
+    handover = Handover(b"", memory, header, place, tuple(extents), tuple(loaded))
+    handoff = _handoff(handover, device.identity, address, classic=classic)
+    if password is not None:
+        handoff = replace(handoff, password_addr=memory.store(password), password_size_bytes=len(password))
+    environment = pack_handoff(handoff)
+    timeline.note(LOADER, "hand over", f"{len(environment)} bytes of environment")
+    return replace(handover, environment=environment)

@@ -1,0 +1,5 @@
+"""``bootpath boot``."""
+
+from bootpath.cli.boot.command import configure
+
+__all__ = ["configure"]

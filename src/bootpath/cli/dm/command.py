@@ -1,0 +1,223 @@
+"""``bootpath dm``: device-mapper tables, checked, explained, read, served and exported."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from bootpath.cli.arguments import add_json
+from bootpath.cli.disks import Disks, add_verbose
+from bootpath.cli.dm.device import (
+    add_device,
+    add_mapping,
+    add_range,
+    check_mapping,
+    chosen_range,
+    open_dm,
+    pieces,
+    read_listing,
+    shown,
+)
+from bootpath.cli.pictures import add_picture, write_picture
+from bootpath.cli.serve.serving import add_listening
+
+if TYPE_CHECKING:
+    from bootpath.serve import LiveService
+
+HELP = "check, explain, read, serve and export device-mapper tables"
+EPILOG = """\
+A table is what dmsetup reads and prints: rows for one device, or rows behind "NAME: " for several, or one line with
+commas (--concise). TABLE is a file, or - for stdin. Devices in it are other tables (NAME, /dev/mapper/NAME), partitions
+(PARTUUID=…, PARTLABEL=…) of the disks given with --disk, numbers (8:1), paths or URIs; --device says what one is here.
+Nothing below is written unless --writable is given.
+
+examples:
+  bootpath dm table root.table
+  dmsetup table --showkeys | bootpath dm table - --picture stack.png
+  bootpath dm read --table root.table --device 8:1=disk.img --length 1MiB -o first.bin
+  bootpath dm hash --table root.table --disk disk.img
+  bootpath dm serve --table root.table --socket /run/root.sock
+  bootpath dm export root.table --format dm-mod.create --name root --ro --device disk.img=/dev/vda
+"""
+
+
+def configure(commands: Any, name: str) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        name, help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    table = actions.add_parser("table", help="check and explain", description="Check a table and say what it does.")
+    read = actions.add_parser("read", help="copy bytes out", description="Read the device that a table describes.")
+    digest = actions.add_parser("hash", help="hash the content", description="Hash the device that a table describes.")
+    serve = actions.add_parser("serve", help="serve it by NBD", description="Serve the device to NBD clients.")
+    export = actions.add_parser("export", help="for the kernel", description="Write a table for Linux.")
+    for action in (table, export):
+        action.add_argument("table", metavar="TABLE", help="file with the table, - for stdin")
+    for action in (read, digest, serve):
+        add_device(action)
+    for action in (read, digest, serve, export):
+        add_mapping(action)
+    for action in (read, digest):
+        add_range(action)
+        add_verbose(action)
+    for action in (table, digest):
+        add_json(action)
+    table.add_argument("--showkeys", action="store_true", help="print the keys of crypt rows, not zeros")
+    table.add_argument("--normalise", action="store_true", help="print only the table, as dmsetup would")
+    add_picture(table, "draw the stack")
+    read.add_argument("-o", "--output", metavar="F", type=Path, help="write to this file (default: stdout)")
+    digest.add_argument("--algorithm", default="sha256", metavar="A", help="of Python's hashlib (default: sha256)")
+    serve.add_argument("--writable", action="store_true", help="let clients write to the devices below")
+    serve.add_argument("--name", metavar="EXPORT", default="", help="name of the export (default: the empty one)")
+    add_listening(serve)
+    export.add_argument(
+        "--format", choices=("dmsetup", "dm-mod.create"), default="dmsetup", help="for whom (default: dmsetup)"
+    )
+    export.add_argument("--name", help="name of the device, where the table has none")
+    export.add_argument("--uuid", help="its UUID (dm-mod.create)")
+    export.add_argument("--minor", type=int, metavar="N", help="its minor number (dm-mod.create; default: any)")
+    export.add_argument("--ro", action="store_true", help="make it read-only (dm-mod.create)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what was asked for."""
+    actions = {"table": _table, "read": _read, "hash": _hash, "serve": _serve, "export": _export}
+    return actions[options.action](options)
+
+
+def _table(options: argparse.Namespace) -> int:
+    from bootpath.cli.console import emit, emit_json, note
+    from bootpath.formats import pack_listing
+    from bootpath.report import draw_listing, listing_json, normalised, render_listing
+
+    listed = read_listing(options.table, check=True)
+    normal = normalised(listed, show_keys=options.showkeys)
+    if options.picture is not None:
+        write_picture(options.picture, draw_listing(listed))
+        note(f"wrote {options.picture}")
+    if options.json:
+        emit_json(listing_json(listed, show_keys=options.showkeys))
+    elif options.normalise:
+        emit(pack_listing(normal).rstrip("\n"))
+    else:
+        emit(render_listing(listed))
+    return 0
+
+
+def _read(options: argparse.Namespace) -> int:
+    from bootpath.cli.console import emit_bytes
+
+    with Disks(verbose=options.verbose) as disks, ExitStack() as stack:
+        device = open_dm(options, stack, disks)
+        chosen_range(options, device)  # before a file is made
+        put: Callable[[memoryview], object] = emit_bytes
+        if options.output is not None:
+            put = stack.enter_context(_output(options.output)).write
+        for view in pieces(options, device, "reading"):
+            put(view)
+    disks.report()
+    return 0
+
+
+@contextmanager
+def _output(path: Path) -> Iterator[IO[bytes]]:
+    """A file that is replaced when all is there: the name may be that of a device of the table. Or, as with dd, a pipe,
+    a terminal, a block device, which get what is read as it comes. Raises Error."""
+    from bootpath.core import Error
+    from bootpath.image import atomic_output
+
+    if path.exists() and not path.is_file() and not path.is_dir():
+        try:
+            with path.open("r+b" if path.is_block_device() else "wb") as file:
+                yield file
+        except BrokenPipeError:
+            raise
+        except OSError as fault:
+            raise Error(f"cannot write there: {fault.strerror}", where=str(path)) from fault
+        return
+    with atomic_output(path) as temporary, temporary.open("wb") as file:
+        yield file
+
+
+def _hash(options: argparse.Namespace) -> int:
+    import hashlib
+
+    from bootpath.cli.console import emit, emit_json
+    from bootpath.core import Error
+
+    if options.algorithm not in hashlib.algorithms_available or options.algorithm.startswith("shake"):
+        raise Error(
+            "the algorithm is", found=repr(options.algorithm), expected="one of hashlib's, as sha256 or blake2b"
+        )
+    hasher = hashlib.new(options.algorithm)
+    with Disks(verbose=options.verbose) as disks, ExitStack() as stack:
+        device = open_dm(options, stack, disks)
+        first, end = chosen_range(options, device)
+        for view in pieces(options, device, "hashing"):
+            hasher.update(view)
+    disks.report()
+    if options.json:
+        emit_json(
+            {
+                "algorithm": options.algorithm,
+                "digest": hasher.hexdigest(),
+                "offset_bytes": first,
+                "length_bytes": end - first,
+            }
+        )
+    else:
+        emit(f"{hasher.hexdigest()}  {options.select or options.table}")
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from bootpath.cli.console import note
+    from bootpath.cli.serve.serving import Listening, serve
+
+    contradiction = Listening.contradiction(options)
+    if options.workers > 1:
+        contradiction = "--workers cannot share what a table opens: serve with one process"
+    if contradiction is not None:
+        note(f"bootpath: dm serve: {contradiction}")
+        return 2
+    return serve(options, _service)
+
+
+def _service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
+    from bootpath.cli.serve.serving import device_service
+
+    disks = stack.enter_context(Disks(verbose=False, lookup=False))
+    device = open_dm(options, stack, disks, writable=options.writable)
+    return device_service(device, name=options.name, device_name=options.select or "dm")
+
+
+def _export(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from bootpath.cli.console import emit
+    from bootpath.core import FormatError
+    from bootpath.formats import ExportFormat, export_listing, rename_devices
+
+    listed = read_listing(options.table, check=True)
+    said = {"name": options.name, "uuid": options.uuid, "minor": options.minor, "read_only": options.ro or None}
+    given = {key: value for key, value in said.items() if value is not None}
+    if given and len(listed) > 1:
+        raise FormatError(
+            "several devices are described", where=shown(options.table), hint="give --name and such for one only"
+        )
+    mapped = dict(options.device)
+    try:
+        check_mapping(options, listed)
+        exported = tuple(
+            replace(each, table=rename_devices(each.table, lambda name: mapped.get(name, name)), **given)
+            for each in listed
+        )
+        emit(export_listing(exported, ExportFormat(options.format)).rstrip("\n"))
+    except FormatError as error:
+        raise error.at(shown(options.table)) from None
+    return 0

@@ -1,0 +1,157 @@
+"""What the actions of ``bootpath dm`` share: the tables that are meant, and the device that one of them describes."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bootpath.cli.arguments import size
+
+if TYPE_CHECKING:
+    from bootpath.block import Stack
+    from bootpath.cli.disks import Disks
+    from bootpath.formats import ListedTable
+
+_CHUNK_BYTES = 1 << 20
+_MAPPING = re.compile(r"(PART(?:UUID|LABEL)=[^=/]+(?:/PARTNROFF=-?[0-9]+)?|[^=]+)=(.+)")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """The options that say what stands below a table."""
+    parser.add_argument("--table", required=True, metavar="FILE", help="file with the table, - for stdin")
+    parser.add_argument("--select", metavar="NAME", help="which device, when the table describes several")
+    parser.add_argument("--disk", action="append", default=[], metavar="D", help="disk whose partitions are meant")
+
+
+def add_mapping(parser: argparse.ArgumentParser) -> None:
+    """``--device``."""
+    parser.add_argument(
+        "--device",
+        action="append",
+        default=[],
+        type=_mapping,
+        metavar="NAME=X",
+        help="what a device of the table is called here: a path or a URI",
+    )
+
+
+def add_range(parser: argparse.ArgumentParser) -> None:
+    """``--offset`` and ``--length``."""
+    parser.add_argument("--offset", type=size, default=0, metavar="N", help="where to begin (default: 0)")
+    parser.add_argument("--length", type=size, metavar="N", help="how much (default: up to the end)")
+
+
+def _mapping(text: str) -> tuple[str, str]:
+    """``NAME=X``, also for a name that has a ``=`` itself (``PARTUUID=…=disk.img``)."""
+    match = _MAPPING.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH or NAME=URI")
+    return match[1], match[2]
+
+
+def read_listing(path: str, *, check: bool = False) -> tuple[ListedTable, ...]:
+    """The tables in a file or on stdin; with `check`, their rows are parsed too. Raises FormatError, OSError."""
+    from bootpath.core import FormatError
+    from bootpath.formats import parse_listing
+    from bootpath.formats.dm.targets import check_rows
+
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
+        listed = parse_listing(text)
+        for each in listed if check else ():
+            check_rows(each.table, each.name)
+        return listed
+    except UnicodeDecodeError:
+        raise FormatError("is no text in UTF-8", where=shown(path)) from None
+    except FormatError as error:
+        raise error.at(shown(path)) from None
+
+
+def shown(path: str) -> str:
+    """A table's file, for messages."""
+    return "standard input" if path == "-" else path
+
+
+def check_mapping(options: argparse.Namespace, listed: tuple[ListedTable, ...]) -> None:
+    """Refuse what --device says of a device that no row has: a slip of the pen would go unnoticed. Raises Error."""
+    from bootpath.core import Error, FormatError
+    from bootpath.formats.dm.targets import device_names
+
+    try:
+        used = list(dict.fromkeys(name for each in listed for row in each.table.rows for name in device_names(row)))
+    except FormatError:
+        return  # nobody here knows which words of that row are devices
+    for name, _ in options.device:
+        if name not in used:
+            expected = " or ".join(used) if used else "no --device: it has none"
+            raise Error(
+                "--device names what is no device of the table:",
+                where=shown(options.table),
+                found=name,
+                expected=expected,
+            )
+
+
+def open_dm(options: argparse.Namespace, stack: ExitStack, disks: Disks, *, writable: bool = False) -> Stack:
+    """The device that is asked for, closed by `stack`; what it stands on is opened by `disks`. Raises Error."""
+    from bootpath.block import DeviceNames, open_table
+    from bootpath.core import Identity, TableError
+
+    where = shown(options.table)
+    listed = read_listing(options.table)
+    names = [each.name for each in listed]
+    if options.select is None and len(listed) > 1:
+        raise TableError("several devices are described", where=where, hint=f"--select {' or '.join(names)}")
+    if options.select is not None and options.select not in names:
+        expected = " or ".join(names) if any(names) else "no --select: its device has no name"
+        raise TableError("there is no device", where=where, found=options.select, expected=expected)
+    chosen = listed[0] if options.select is None else listed[names.index(options.select)]
+    try:
+        check_mapping(options, listed)
+        resolve = DeviceNames(
+            partial(disks.open, writable=writable),
+            mapped=dict(options.device),
+            tables={each.name: each.table for each in listed if each.name},
+            disks=[disks.open(disk, writable=writable) for disk in options.disk],
+        )
+        stack.callback(resolve.close)
+        opened = open_table(chosen.table, resolve, identity=Identity(chosen.name or where))
+    except TableError as error:
+        raise error.at(where) from None
+    return stack.enter_context(closing(opened))
+
+
+def chosen_range(options: argparse.Namespace, device: Stack) -> tuple[int, int]:
+    """(first byte, byte after the last) of --offset and --length, any bytes of the device. Raises Error."""
+    from bootpath.core import Error
+
+    first = options.offset
+    end = max(device.size_bytes, first) if options.length is None else first + options.length
+    if end > device.size_bytes:
+        what = f"{end - first} bytes from byte {first} on are" if options.length is not None else f"byte {first} is"
+        raise Error(f"{what} past the end", where=shown(options.table), expected=f"at most {device.size_bytes}")
+    return first, end
+
+
+def pieces(options: argparse.Namespace, device: Stack, title: str) -> Iterator[memoryview]:
+    """The bytes that are asked for, with progress. Raises DeviceError that names the table."""
+    from bootpath.block.views import read_wide
+    from bootpath.cli.console import progress_bar
+    from bootpath.core import DeviceError
+
+    first, end = chosen_range(options, device)
+    with progress_bar(title) as progress:
+        for start in range(first, end, _CHUNK_BYTES):
+            try:
+                views = read_wide(device, start, min(_CHUNK_BYTES, end - start))
+            except DeviceError as error:
+                raise error.at(options.select or shown(options.table)) from None
+            for view in views:
+                yield memoryview(view)
+            progress(min(start + _CHUNK_BYTES, end) - first, end - first, options.table)

@@ -1,0 +1,5 @@
+"""``bootpath serve``."""
+
+from bootpath.cli.serve.command import configure
+
+__all__ = ["configure"]

@@ -1,0 +1,5 @@
+"""``bootpath verity``."""
+
+from bootpath.cli.verity.command import configure
+
+__all__ = ["configure"]

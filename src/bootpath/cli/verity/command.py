@@ -1,0 +1,233 @@
+"""``bootpath verity``: dm-verity volumes, with veritysetup's names for everything."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bootpath.cli.arguments import add_json, size, uuid
+from bootpath.cli.disks import Disks, add_verbose
+from bootpath.cli.verity.open import add_opening, serve
+from bootpath.cli.verity.sign import add_signing, sign
+from bootpath.cli.verity.volumes import fec_place, open_volume, parameters_of, root_hash_of, same_device
+
+if TYPE_CHECKING:
+    from bootpath.image.verity.parity import FecArea
+    from bootpath.image.verity.volume import HashArea
+
+HELP = "make, check, sign and open dm-verity volumes, with veritysetup's names"
+EPILOG = """\
+The superblock, the tree, the parity and the root hash are those of veritysetup, byte for byte. DATA and HASH are files
+or block devices, and where they are only read also nbd://, https:// and s3:// URIs; they may be the same, with
+--hash-offset.
+Where veritysetup hands a volume to the kernel, open serves it by NBD: every block is checked when it is read.
+
+examples:
+  bootpath verity format root.img root.verity --root-hash-file root.hash
+  bootpath verity format root.img root.verity --fec-device root.fec --root-hash-file root.hash
+  bootpath verity verify root.img root.verity --root-hash-file root.hash
+  bootpath verity dump root.verity
+  bootpath verity format disk.img disk.img --data-blocks 65536 --hash-offset 268435456
+  bootpath verity sign --root-hash-file root.hash --key k.pem --certificate c.pem -o s.p7s
+  bootpath verity open root.img root.verity --root-hash-file root.hash --run 'nbdcopy $uri copy.img'
+  bootpath verity open root.img root.verity --root-hash-file root.hash --root-hash-signature s.p7s --certificate c.pem
+  bootpath verity open root.img root.verity --root-hash-file root.hash --table
+
+exit codes: 0 good, 1 failed, 2 usage, 3 something does not match, or a signature does not verify
+"""
+
+
+def configure(commands: Any, name: str) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        name, help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    make = actions.add_parser("format", help="write a hash area", description="Write the hash area of DATA.")
+    verify = actions.add_parser(
+        "verify",
+        help="check everything",
+        description="Read and check a whole volume. With parity, blocks that it can rebuild count as good.",
+    )
+    dump = actions.add_parser("dump", help="show a superblock", description="Show what a superblock says.")
+    signing = actions.add_parser("sign", help="sign a root hash", description="Sign a root hash, as Linux wants it.")
+    opening = actions.add_parser(
+        "open",
+        help="serve a volume, every block checked",
+        description="Serve a volume to NBD clients. Nothing is served before the signature, if any, is checked.",
+    )
+    for action in (make, verify, opening):
+        action.add_argument("data", metavar="DATA", help="what is protected")
+    for action in (make, verify, dump, opening):
+        _add_areas(action)
+    for action in (verify, signing, opening):
+        action.add_argument("root_hash", metavar="ROOT_HASH", nargs="?", help="the root hash in hexadecimal")
+    for action in (make, verify, signing, opening):
+        action.add_argument("--root-hash-file", type=Path, metavar="F", help="file with the root hash")
+    for action in (make, verify, opening):
+        _add_parameters(action)
+    make.add_argument("--uuid", type=uuid, metavar="UUID", help="UUID of the superblock (default: random)")
+    for action in (make, verify, dump, signing):
+        add_json(action)
+    for action in (verify, dump):
+        add_verbose(action)
+    add_signing(signing)
+    add_opening(opening)
+    for action in (make, verify, dump, signing, opening):
+        action.set_defaults(parser=action)
+    parser.set_defaults(run=run)
+
+
+def _add_areas(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("hashes", metavar="HASH", help="where the hash area is")
+    parser.add_argument(
+        "--hash-offset", type=size, default=0, metavar="BYTES", help="where in HASH the area begins (default: 0)"
+    )
+    group = parser.add_argument_group("parity, for forward error correction")
+    group.add_argument("--fec-device", metavar="F", help="where the parity is; may be DATA or HASH, with --fec-offset")
+    group.add_argument("--fec-offset", type=size, default=0, metavar="BYTES", help="where in F it begins (default: 0)")
+    group.add_argument("--fec-roots", type=int, default=2, metavar="N", help="bytes for each 255, 2 to 24 (default: 2)")
+
+
+def _add_parameters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-superblock", action="store_true", help="there is none; everything is said here")
+    group = parser.add_argument_group("parameters, for format or without a superblock")
+    group.add_argument("--hash", default="sha256", metavar="NAME", help="algorithm (default: sha256)")
+    group.add_argument("--format", type=int, default=1, choices=(0, 1), help="0 is Chrome OS's (default: 1)")
+    group.add_argument("--data-block-size", type=size, default=4096, metavar="BYTES", help="(default: 4096)")
+    group.add_argument("--hash-block-size", type=size, default=4096, metavar="BYTES", help="(default: 4096)")
+    group.add_argument("--data-blocks", type=int, metavar="N", help="protect N blocks (default: all of DATA)")
+    group.add_argument("-s", "--salt", metavar="HEX", help="or - for none (default: 32 random bytes)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what was asked for."""
+    actions = {"format": _format, "verify": _verify, "dump": _dump, "sign": sign, "open": serve}
+    return actions[options.action](options)
+
+
+def _format(options: argparse.Namespace) -> int:
+    import os
+    from contextlib import closing
+    from uuid import uuid4
+
+    from bootpath.block import open_device
+    from bootpath.cli.console import progress_bar
+    from bootpath.image import check_output, write_whole
+    from bootpath.image.verity.format import format_volume
+    from bootpath.image.verity.volume import data_blocks_of
+
+    if options.root_hash_file is not None:
+        check_output(options.root_hash_file)
+    with closing(open_device(options.data)) as device:
+        blocks = data_blocks_of(device.size_bytes, options.data_block_size, limit=options.data_blocks)
+    parameters = parameters_of(options, blocks, default_salt=os.urandom(32))
+    with progress_bar("hashing") as progress:
+        made = format_volume(
+            options.data,
+            options.hashes,
+            parameters,
+            uuid=None if options.no_superblock else options.uuid or uuid4(),
+            offset=options.hash_offset,
+            fec=fec_place(options),
+            progress=lambda done: progress(done, parameters.data_bytes, options.data),
+        )
+    if options.root_hash_file is not None:
+        write_whole([(options.root_hash_file, made.root_hash.hex().encode())])
+    _show(options, made.area, made.fec, root_hash=made.root_hash.hex())
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from bootpath.cli.console import emit, note, progress_bar
+    from bootpath.core import DeviceError, IntegrityError
+
+    with Disks(verbose=options.verbose) as disks:
+        volume = open_volume(options, root_hash_of(options), disks)
+        blocks, total = volume.area.parameters.data_blocks, volume.area.parameters.data_bytes
+        with progress_bar("checking") as progress:
+            found = volume.check(lambda done: progress(done, total, options.data))
+        wrong = [
+            {"what": "data" if each.level < 0 else "hash", "level": max(each.level, 0), "block": each.block}
+            for each in found
+        ]
+        more: dict[str, object] = {}
+        fault: DeviceError | None = None
+        if wrong:
+            level = "" if wrong[0]["what"] == "data" else f" of level {wrong[0]['level']}"
+            first = f"{wrong[0]['what']} block {wrong[0]['block']}{level} does not match"
+            fault = IntegrityError(f"not verified: {first}", where=options.data)
+        if wrong and volume.parity is not None:
+            try:
+                with progress_bar("mending") as progress:
+                    more["mended_blocks"] = volume.mend(lambda done: progress(done, total, options.data))
+            except DeviceError as error:
+                more["mended_blocks"] = None
+                fault = error
+            else:
+                note(f"{options.data}: {first}; parity can rebuild it, and all that do not: {more['mended_blocks']}")
+                fault = None
+    disks.report()
+    if options.json:
+        _show(
+            options, volume.area, None, root_hash=volume.root_hash.hex(), verified=not fault, mismatches=wrong, **more
+        )
+    elif fault is None:
+        emit(f"{options.data}: verified, {blocks} blocks")
+    if fault is not None:
+        raise fault
+    return 0
+
+
+def _dump(options: argparse.Namespace) -> int:
+    from bootpath.image.verity.volume import open_parity, read_hash_area
+
+    with Disks(verbose=options.verbose) as disks:
+        hashes = disks.open(options.hashes)
+        area = read_hash_area(hashes, options.hash_offset)
+        fec = None
+        place = fec_place(options)
+        if place is not None:
+            from bootpath.image.verity.parity import FecArea
+
+            device = disks.open(options.fec_device)
+            found = open_parity(device, area, hashes, place, on_hash_device=same_device(place.path, options.hashes))
+            fec = FecArea(found.parameters, found.offset_bytes)
+    _show(options, area, fec)
+    disks.report()
+    return 0
+
+
+def _show(options: argparse.Namespace, area: HashArea, fec: FecArea | None = None, **more: object) -> None:
+    """The area as veritysetup shows it, or as JSON (docs/schemas/verity.json)."""
+    from bootpath.cli.console import emit, emit_json
+
+    of, superblock = area.parameters, area.superblock
+    value: dict[str, object] = {
+        "uuid": None if superblock is None else str(superblock.uuid),
+        "hash_type": of.hash_type,
+        "data_blocks": of.data_blocks,
+        "data_block_size": of.data_block_size,
+        "hash_blocks": of.tree_blocks(),
+        "hash_block_size": of.hash_block_size,
+        "algorithm": of.algorithm,
+        "salt": of.salt.hex() or None,
+        "hash_offset": area.offset,
+        "hash_start_block": area.start_block,
+    }
+    if fec is not None:
+        value |= {
+            "fec_roots": fec.shape.roots,
+            "fec_blocks": fec.shape.parity_bytes // fec.shape.block_size,
+            "fec_covered_blocks": fec.shape.blocks,
+            "fec_offset": fec.offset,
+        }
+    value |= more
+    if options.json:
+        emit_json(value)
+        return
+    names = {"uuid": "UUID", "algorithm": "hash algorithm", "fec_roots": "FEC RS roots", "fec_blocks": "FEC blocks"}
+    for name, each in value.items():
+        label = names.get(name, name.replace("_", " "))
+        emit(f"{label[0].upper() + label[1:] + ':':<18}{'-' if each is None else each}")

@@ -1,0 +1,131 @@
+"""``bootpath verity open``: a volume to NBD clients, or as the row that maps it.
+
+Nothing is served before the signature of the root hash, when one is given, is found to be good.
+"""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bootpath.cli.arguments import add_certificates, read_certificates
+from bootpath.cli.disks import Disks
+from bootpath.cli.serve.serving import Listening, add_listening, confine, device_service, run_server
+from bootpath.cli.verity.volumes import open_volume, root_hash_of
+
+if TYPE_CHECKING:
+    from bootpath.image.signatures.roothash import Signer
+    from bootpath.image.verity.volume import Volume
+
+_SIGNATURE_BYTES = 4 << 20
+_FLAGS = {
+    "--ignore-corruption": "log wrong blocks and return them",
+    "--restart-on-corruption": "after a wrong block every read fails",
+    "--panic-on-corruption": "the same",
+    "--ignore-zero-blocks": "blocks that are to be zeros are zeros, without being read",
+    "--check-at-most-once": "check a data block the first time only",
+}
+
+
+def add_opening(parser: argparse.ArgumentParser) -> None:
+    """The options of open."""
+    parser.add_argument(
+        "--root-hash-signature", type=Path, metavar="F", help="PKCS#7 in DER, or the content of a verity-sig partition"
+    )
+    add_certificates(parser, "who may have signed; repeatable")
+    parser.add_argument("--table", action="store_true", help="print the device-mapper row instead of serving")
+    group = parser.add_argument_group("what becomes of blocks")
+    for flag, text in _FLAGS.items():
+        group.add_argument(flag, action="store_true", help=text)
+    add_listening(parser)
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Check the signature; then serve, or print the row."""
+    from bootpath.cli.console import emit, note
+
+    contradiction = _contradiction(options)
+    if contradiction is not None:
+        options.parser.error(contradiction)
+    with ExitStack() as stack:
+        if not options.table:
+            confine(options, stack)
+        disks = stack.enter_context(Disks(verbose=False, lookup=False))
+        volume = open_volume(options, root_hash_of(options), disks)
+        if options.root_hash_signature is not None:
+            signer = _check_signature(options, volume.root_hash)
+            note(f"the root hash is signed by {signer.subject}")
+        if options.table:
+            emit(_table(options, volume))
+            return 0
+        from bootpath.block.table.verityline import verity_options
+
+        device = volume.device(verity_options(_flags(options)))
+        service = device_service(device, name="", device_name="verity")
+        stack.callback(service.close)
+        return run_server(options, service)
+
+
+def _contradiction(options: argparse.Namespace) -> str | None:
+    """What is wrong with the options of open, or None."""
+    if (options.root_hash_signature is None) != (not options.certificate):
+        return "--root-hash-signature and --certificate go together"
+    if len([flag for flag in _flags(options) if flag.endswith("_on_corruption") or flag == "ignore_corruption"]) > 1:
+        return "give at most one of --ignore-corruption, --restart-on-corruption and --panic-on-corruption"
+    return None if options.table else Listening.contradiction(options)
+
+
+def _flags(options: argparse.Namespace) -> tuple[str, ...]:
+    names = (flag.removeprefix("--").replace("-", "_") for flag in _FLAGS)
+    return tuple(name for name in names if getattr(options, name))
+
+
+def _check_signature(options: argparse.Namespace, root_hash: bytes) -> Signer:
+    """Who signed. Raises SignatureError."""
+    from bootpath.core import SignatureError
+    from bootpath.formats import parse_verity_signature
+    from bootpath.image.signatures.roothash import verify_root_hash
+
+    with options.root_hash_signature.open("rb") as file:
+        signature = file.read(_SIGNATURE_BYTES + 1)
+    if signature.startswith(b"{"):
+        said = parse_verity_signature(signature)
+        if said.root_hash != root_hash:
+            raise SignatureError(
+                "it is of another root hash:",
+                where=str(options.root_hash_signature),
+                found=said.root_hash.hex(),
+                expected=root_hash.hex(),
+            )
+        signature = said.signature
+    return verify_root_hash(signature, root_hash, read_certificates(options.certificate))
+
+
+def _table(options: argparse.Namespace, volume: Volume) -> str:
+    """The row that maps the volume, as dmsetup takes it."""
+    from bootpath.core import SECTOR_BYTES, FormatError
+    from bootpath.formats import Row, pack_row
+    from bootpath.formats.dm.verity import VerityFec, VerityRow, pack_verity_args
+
+    parameters, fec = volume.area.parameters, None
+    if volume.parity is not None:
+        offset, size = volume.parity.offset_bytes, volume.parity.parameters.block_size
+        if offset % size:
+            raise FormatError("a row cannot say the fec offset", where="verity", found=offset, expected="whole blocks")
+        fec = VerityFec(_absolute(options.fec_device), volume.parity.parameters, offset // size)
+    row = VerityRow(
+        _absolute(options.data),
+        _absolute(options.hashes),
+        parameters,
+        volume.area.start_block,
+        volume.root_hash,
+        _flags(options),
+        fec,
+    )
+    return pack_row(Row(0, parameters.data_bytes // SECTOR_BYTES, "verity", pack_verity_args(row)))
+
+
+def _absolute(name: str) -> str:
+    return name if "://" in name else str(Path(name).absolute())

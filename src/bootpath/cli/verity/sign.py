@@ -1,0 +1,79 @@
+"""``bootpath verity sign``: the signature that Linux and systemd want beside a root hash."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bootpath.cli.verity.volumes import root_hash_of
+
+
+def add_signing(parser: argparse.ArgumentParser) -> None:
+    """The options of sign."""
+    parser.add_argument("--key", type=Path, required=True, metavar="F", help="private key, RSA or ECDSA (PEM or DER)")
+    parser.add_argument("--certificate", type=Path, required=True, metavar="F", help="its certificate (PEM or DER)")
+    parser.add_argument("--password-file", type=Path, metavar="F", help="file with the password of the key")
+    parser.add_argument(
+        "--digest", default="sha256", choices=("sha256", "sha384", "sha512"), help="what is signed (default: sha256)"
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="F", help="where the signature goes: PKCS#7 in DER")
+    parser.add_argument(
+        "--json-partition", type=Path, metavar="F", help="where the content of a verity-sig partition goes"
+    )
+
+
+def sign(options: argparse.Namespace) -> int:
+    """Sign, and write what was asked for."""
+    from base64 import b64encode
+
+    from bootpath.cli.arguments import read_password
+    from bootpath.cli.console import emit, emit_json
+    from bootpath.core import Error, SignatureError
+    from bootpath.formats import VeritySignature, pack_verity_signature
+    from bootpath.image import write_whole
+    from bootpath.image.signatures.roothash import certificate_fingerprint, sign_root_hash
+
+    if options.output is None and options.json_partition is None and not options.json:
+        options.parser.error("say where the signature goes: -o, --json-partition or --json")
+    root_hash = _parse_root_hash(root_hash_of(options))
+    certificate = options.certificate.read_bytes()
+    try:
+        signature = sign_root_hash(
+            root_hash,
+            key=options.key.read_bytes(),
+            certificate=certificate,
+            password=read_password(options.password_file),
+            digest=options.digest,
+        )
+    except SignatureError as fault:  # nothing was judged: it could not be made
+        raise Error(str(fault)) from None
+    value = VeritySignature(root_hash, signature, certificate_fingerprint(certificate))
+    partition = pack_verity_signature(value)
+    results = ((options.output, signature), (options.json_partition, partition))
+    write_whole((path, content) for path, content in results if path is not None)
+    fingerprint = certificate_fingerprint(certificate).hex()
+    if options.json:
+        emit_json(
+            {
+                "root_hash": root_hash.hex(),
+                "signature": b64encode(signature).decode(),
+                "certificate_fingerprint": fingerprint,
+            }
+        )
+    else:
+        emit(f"signed {root_hash.hex()} with the certificate {fingerprint}")
+    return 0
+
+
+def _parse_root_hash(text: str) -> bytes:
+    """A root hash of any algorithm. Raises FormatError."""
+    from bootpath.core import FormatError
+    from bootpath.formats.verity.tree import ALGORITHMS
+
+    try:
+        value = bytes.fromhex(text)
+    except ValueError:
+        value = b""
+    if len(value) not in ALGORITHMS.values():
+        raise FormatError("root hash is", where="verity", found=repr(text[:80]), expected="20 to 64 bytes as digits")
+    return value

@@ -1,0 +1,59 @@
+"""Tables for the kernel: refused when it could not take them as they are meant.
+
+The kernel knows its own targets and block devices only. Our targets (`overlay`, `live`, …) are named and refused, never
+mapped to something like them, and so are device arguments that are paths of files or URIs: they must be given the name
+that they have where the table is loaded.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+from bootpath.core.errors import FormatError
+from bootpath.formats.dm.create import MappedDevice, pack_dm_create
+from bootpath.formats.dm.crypt import CryptRow
+from bootpath.formats.dm.listing import ListedTable, pack_listing
+from bootpath.formats.dm.targets import KERNEL_TARGETS, TARGET_FORMATS, device_names, parse_target
+
+_KERNEL_DEVICE = re.compile(r"/dev/\S+|[0-9]{1,4}:[0-9]{1,7}|PART(?:UUID|LABEL)=\S+")
+
+
+class ExportFormat(Enum):
+    """Who reads it: dmsetup create, or the kernel on its command line."""
+
+    DMSETUP = "dmsetup"
+    COMMAND_LINE = "dm-mod.create"
+
+
+def export_listing(listed: tuple[ListedTable, ...], to: ExportFormat) -> str:
+    """The text for dmsetup (lines), or the whole dm-mod.create="…". Raises FormatError that names what cannot be."""
+    for each in listed:
+        _check(each)
+    if to is ExportFormat.DMSETUP:
+        return pack_listing(listed)
+    devices = tuple(MappedDevice(each.name, each.uuid, each.minor, each.read_only, each.table) for each in listed)
+    return f'dm-mod.create="{pack_dm_create(devices)}"\n'
+
+
+def _check(listed: ListedTable) -> None:
+    where = f"{listed.name}: " if listed.name else ""
+    for number, row in enumerate(listed.table.rows, start=1):
+        at = f"{where}row {number}: {row.target}"
+        if row.target not in KERNEL_TARGETS:
+            what = "is a target of this package" if row.target in TARGET_FORMATS else "is an unknown target"
+            raise FormatError(what, where=at, expected="one that the kernel knows")
+        if row.target not in TARGET_FORMATS:
+            continue  # nothing is known of its words
+        value = parse_target(row)
+        if isinstance(value, CryptRow) and value.hidden:
+            raise FormatError("the key is all zeros", where=at, hint="dmsetup table hides keys: say --showkeys")
+        for name in device_names(row):
+            if _KERNEL_DEVICE.fullmatch(name) is None:
+                raise FormatError(
+                    "the device is",
+                    where=at,
+                    found=repr(name),
+                    expected="a block device: /dev/…, MAJOR:MINOR, PARTUUID=…",
+                    hint="say what it is called there with --device NAME=/dev/…",
+                )

@@ -1,0 +1,1 @@
+"""The NBD protocol as bytes: `options` of the handshake, `transmission` after it, and NBD URIs."""

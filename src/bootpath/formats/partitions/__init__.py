@@ -1,0 +1,1 @@
+"""Partition tables, and what partitions are by their type: GPT, MBR, discoverable partitions, image policies."""

@@ -1,0 +1,76 @@
+"""Where UBI's headers are in an image, and how large its eraseblocks: the flash chip knows, a file does not say.
+
+The size of a PEB is in no header. It is given, or the smallest power of two at whose odd multiples most places hold a
+sound EC header of the same image; at the odd multiples of half that size data are found.
+
+Source: Linux drivers/mtd/ubi/io.c; ubinize(8).
+"""
+
+from __future__ import annotations
+
+from bootpath.core.errors import FormatError
+from bootpath.formats.region import Region
+from bootpath.formats.ubi.headers import EC_BYTES, EcHeader, parse_ec_header
+
+MIN_PEB_BYTES = 1 << 10
+MAX_PEB_BYTES = 16 << 20
+MAX_PEBS = 1 << 20
+
+_WHERE = "ubi"
+_SAMPLES = 8
+_MAX_HEADERS = 256 << 10
+
+
+def find_ec_header(region: Region, peb_bytes: int | None) -> EcHeader:
+    """The EC header that says where things are: the first PEB's, or another's when that one is damaged."""
+    try:
+        header = parse_ec_header(region.peek(0, EC_BYTES))
+    except FormatError as error:
+        if peb_bytes is None or peb_bytes < MIN_PEB_BYTES:
+            raise error.at(f"{_WHERE}: eraseblock 0") from None
+        for place in range(peb_bytes, region.size_bytes - EC_BYTES, peb_bytes)[:MAX_PEBS]:
+            try:
+                header = parse_ec_header(region.peek(place, EC_BYTES))
+                break
+            except FormatError:
+                continue
+        else:
+            raise error.at(f"{_WHERE}: no eraseblock is sound, eraseblock 0") from None
+    if header.data_offset > _MAX_HEADERS:
+        raise FormatError(
+            "headers take", where=_WHERE, found=header.data_offset, expected=f"at most {_MAX_HEADERS} bytes"
+        )
+    return header
+
+
+def find_peb_bytes(region: Region, first: EcHeader) -> int:
+    """The size of an eraseblock, from where others like the first stand. Raises FormatError when there are none."""
+    size = MIN_PEB_BYTES
+    while size <= min(MAX_PEB_BYTES, region.size_bytes // 2):
+        if size > first.data_offset:
+            places = list(range(size, region.size_bytes - EC_BYTES, 2 * size))[:_SAMPLES]
+            found = missed = 0
+            for place in places:
+                same = _same_image(region.peek(place, EC_BYTES), first)
+                found, missed = found + same, missed + (not same)
+                if 2 * missed > len(places):
+                    break
+            else:
+                if found:
+                    return size
+        size *= 2
+    raise FormatError(
+        "the eraseblock size cannot be told", where=_WHERE, hint="give it: it is the flash chip's, often 128 KiB"
+    )
+
+
+def _same_image(data: bytes, first: EcHeader) -> bool:
+    try:
+        header = parse_ec_header(data)
+    except FormatError:
+        return False
+    return (header.vid_offset, header.data_offset, header.image_seq) == (
+        first.vid_offset,
+        first.data_offset,
+        first.image_seq,
+    )

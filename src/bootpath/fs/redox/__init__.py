@@ -1,0 +1,1 @@
+"""RedoxFS through its upstream crate: `redoxfs` reads and writes it, `ring` finds its headers, `mounting` mounts it."""

@@ -1,0 +1,196 @@
+"""The tree of what is on a disk, as values: the disk, partitions, logical volumes, UBI volumes, and what is in them.
+
+A node is known by its `path`: the numbers and names by which one comes to it, "" for the disk itself::
+
+    2            partition 2              vg0/root     logical volume root of the volume group vg0
+    vg0/root/1   partition 1 in it        3/ubi/data   UBI volume data in partition 3
+
+Paths are places: copying the content of one partition to another changes none. So are `Location`s, which say with the
+disk's GUID and the first LBA also which disk it is.
+
+Invariants: paths are unique in a tree; a child's path begins with its parent's; `table` is there exactly for logical
+and UBI volumes that can be opened, and its rows name other nodes by their paths ("." for the disk).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from uuid import UUID
+
+from bootpath.core.errors import DeviceError, Error, FormatError
+from bootpath.formats.dm.table import Table
+from bootpath.formats.partitions.dps import Designator, DiscoverableType, discoverable_type, flag_names
+from bootpath.formats.partitions.gpt import Gpt
+from bootpath.formats.partitions.gptheader import Partition
+from bootpath.formats.superblocks import Superblock
+from bootpath.formats.verity.signature import VeritySignature
+from bootpath.formats.verity.tree import VeritySuperblock
+
+
+class NodeKind(Enum):
+    """What a node is to the one above it."""
+
+    DISK = "disk"
+    PARTITION = "partition"
+    LOGICAL_VOLUME = "logical volume"
+    UBI_VOLUME = "UBI volume"
+
+
+VOLUME_KINDS = (NodeKind.LOGICAL_VOLUME, NodeKind.UBI_VOLUME)
+SIGNATURE_SUFFIXES = ("-verity-sig", "_verity_sig")
+"""How a volume is named that holds the signature of a root hash: nothing else says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a node is, never what it holds. Only a partition has `disk_guid`, `number` and `first_lba`."""
+
+    path: str
+    disk_guid: UUID | None = None
+    number: int | None = None
+    first_lba: int | None = None
+
+    def __str__(self) -> str:
+        if self.number is None:
+            return self.path or "the whole disk"
+        return f"{self.path} ({self.disk_guid}:{self.number}:{self.first_lba})"
+
+    def is_named(self, name: str) -> bool:
+        """True when `name` is this place: its path, or "disk GUID:number", or "disk GUID:number:first LBA"."""
+        if self.number is None:
+            return name == self.path
+        words = [str(self.disk_guid), str(self.number), str(self.first_lba)]
+        return name == self.path or name.lower().split(":") in (words[:2], words)
+
+
+@dataclass(frozen=True, slots=True)
+class HashTree:
+    """A dm-verity hash area that begins the node.
+
+    `root_hash` is computed from the root block that is stored: a tree that begins with this block has this hash, and no
+    other. A tree of a single data block has no root block: its hash depends on the data, `lone[path]` for each place
+    that could be it.
+    """
+
+    superblock: VeritySuperblock
+    root_hash: bytes | None
+    lone: tuple[tuple[str, bytes], ...] = ()
+
+    def root_hash_for(self, path: str) -> bytes | None:
+        """The root hash when the data is at `path`."""
+        return self.root_hash if self.root_hash is not None else dict(self.lone).get(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A place and what was found there. `offset_bytes` is on the node above, None when it is not one run of it.
+
+    `superblocks` are all that claim the place, `faults` what is damaged there, `refusal` why it cannot be opened.
+    """
+
+    path: str
+    kind: NodeKind
+    name: str
+    size_bytes: int
+    location: Location
+    offset_bytes: int | None = None
+    partition: Partition | None = None
+    gpt: Gpt | None = None
+    superblocks: tuple[Superblock, ...] = ()
+    tree: HashTree | None = None
+    signature: VeritySignature | None = None
+    table: Table | None = None
+    children: tuple[Node, ...] = ()
+    faults: tuple[FormatError, ...] = ()
+    refusal: Error | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def type(self) -> DiscoverableType | None:
+        """What the partition type says of it, where the specification knows it."""
+        return None if self.partition is None else discoverable_type(self.partition.type_guid)
+
+    @property
+    def designator(self) -> Designator | None:
+        """What it is for, by its partition type."""
+        return None if self.type is None else self.type.designator
+
+    @property
+    def parent_path(self) -> str:
+        """The path of the node whose partition or volume this is."""
+        steps = self.path.split("/")
+        return "/".join(steps[: -1 if self.partition is not None else -2])
+
+    @property
+    def end_bytes(self) -> int:
+        """Where a run of the node above ends."""
+        return (self.offset_bytes or 0) + self.size_bytes
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The specification's names of its partition flags."""
+        return () if self.partition is None else flag_names(self.partition.flags)
+
+    @property
+    def content(self) -> Superblock | None:
+        """The one superblock here, or None when there is none or no only one."""
+        return self.superblocks[0] if len(self.superblocks) == 1 else None
+
+    @property
+    def fault(self) -> str | None:
+        """The first reason why what is here cannot be used, or None."""
+        if self.refusal is not None:
+            return str(self.refusal)
+        if self.faults:
+            return str(self.faults[0])
+        if len(self.superblocks) > 1:
+            return "more than one thing claims to be here: " + ", ".join(each.kind for each in self.superblocks)
+        return None
+
+    def walk(self) -> Iterator[Node]:
+        """This node and all below, parents first."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What is on a disk. `incomplete` says why not everything was looked at; then nothing may be chosen from it.
+
+    `unread` is the first failure of the disk, where others were to be looked at all the same; it makes it incomplete.
+    """
+
+    name: str
+    root: Node
+    incomplete: FormatError | None = None
+    unread: DeviceError | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """The disk's size."""
+        return self.root.size_bytes
+
+    def nodes(self) -> tuple[Node, ...]:
+        """Every node, parents first."""
+        return tuple(self.root.walk())
+
+    def node(self, path: str) -> Node | None:
+        """The node with this path."""
+        return next((node for node in self.root.walk() if node.path == path), None)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What should be known and stops nobody, with the place in front."""
+        return tuple(
+            f"{node.path}: {warning}" if node.path else warning
+            for node in self.root.walk()
+            for warning in node.warnings
+        )
+
+
+def is_signature_volume(node: Node) -> bool:
+    """True for a volume that is named as one with a signature."""
+    return node.kind in VOLUME_KINDS and node.name.endswith(SIGNATURE_SUFFIXES)

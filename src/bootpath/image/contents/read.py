@@ -1,0 +1,289 @@
+"""Reading what is on a disk: the tree of `image.contents.nodes`, from whatever device it is on.
+
+Nothing is chosen and nothing silently passed over: what is damaged stays in the tree with its fault. Only what is
+needed is read, and each block once (`block.targets.readonce`): the partition tables, the first 72 KiB of each place, a
+verity tree's root block, signatures, and the metadata of LVM2 and UBI.
+
+What may hold what: a disk and every volume may hold a partition table, LVM2, UBI or a file system; a partition the
+same, but that only a primary partition table is looked for. Nesting ends at `MAX_DEPTH`, and all of it at `MAX_NODES`.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from bootpath.block import Linear, open_table
+from bootpath.block.targets.readonce import ReadOnce
+from bootpath.core.device import Device, Identity, checked, read_bytes
+from bootpath.core.errors import DeviceError, FormatError, TableError
+from bootpath.formats.partitions.dps import Designator
+from bootpath.formats.partitions.gpt import Gpt, probe_gpt, read_gpt
+from bootpath.formats.partitions.gptheader import GPT_BLOCK_SIZES, GPT_SIGNATURE, Partition
+from bootpath.formats.region import Region
+from bootpath.formats.superblocks import scan_superblocks
+from bootpath.formats.verity.signature import VERITY_SIGNATURE_MAX_BYTES, VeritySignature, parse_verity_signature
+from bootpath.formats.verity.tree import BlockHasher, VeritySuperblock, parse_verity_superblock
+from bootpath.image.contents.nodes import Contents, HashTree, Location, Node, NodeKind, is_signature_volume
+from bootpath.image.contents.probes import IMAGE_PROBERS
+from bootpath.image.contents.volumes import Volume, logical_volumes, path_of, ubi_volumes
+
+MAX_DEPTH = 4
+MAX_NODES = 1024
+"""Places on a disk. A table may have thousands of partitions, each of which holds that table again."""
+_MAX_LONE_DIGESTS = 256
+_SIGNATURES = (Designator.ROOT_VERITY_SIG, Designator.USR_VERITY_SIG)
+_TREES = (Designator.ROOT_VERITY, Designator.USR_VERITY)
+_CONTAINERS = frozenset({"LVM2_member", "ubi", "crypto_LUKS", "DM_verity_hash"})
+
+
+def read_contents(disk: Device, *, max_depth: int = MAX_DEPTH, in_parts: bool = False) -> Contents:
+    """Everything on the disk. Raises DeviceError only: damage is in the tree.
+
+    With `in_parts` a place that cannot be read is refused, and the others are looked at all the same: to be shown, not
+    to be chosen from.
+    """
+    explorer = _Explorer(ReadOnce(disk), max_depth, in_parts=in_parts)
+    root = explorer.explore(Node("", NodeKind.DISK, disk.identity.name, disk.size_bytes, Location("")), 0)
+    root = explorer.with_lone_hashes(_with_duplicates(root))
+    incomplete = FormatError("places are", where=disk.identity.name, found="too many", expected=f"at most {MAX_NODES}")
+    if explorer.unread is not None:
+        return Contents(
+            disk.identity.name, root, FormatError(f"not all of it can be read: {explorer.unread}"), explorer.unread
+        )
+    return Contents(disk.identity.name, root, incomplete if explorer.left < 0 else None)
+
+
+def open_node(disk: Device, contents: Contents, path: str) -> Device:
+    """The device of a node, on the disk that `contents` was read from; the disk stays the caller's.
+
+    Raises DeviceError (EINVAL) when the node cannot be opened, ValueError when there is none with this path.
+    """
+    node = contents.node(path)
+    if node is None:
+        raise ValueError(f"there is no {path!r} in {contents.name}")
+    if node.refusal is not None:
+        raise DeviceError(str(node.refusal), where=f"{contents.name}: {path}")
+    if node.kind is NodeKind.DISK:
+        return disk
+    if node.partition is not None:
+        return _partition_device(open_node(disk, contents, node.parent_path), node.partition, node.path)
+    assert node.table is not None
+    identity = Identity(f"{contents.name}: {path}")
+    return open_table(node.table, lambda name: _kept(open_node(disk, contents, path_of(name))), identity=identity)
+
+
+def _partition_device(lower: Device, partition: Partition, path: str) -> Device:
+    identity = Identity(f"{lower.identity.name}: partition {path}", partition_guid=partition.guid)
+    return checked(Linear(lower, partition.offset_bytes, partition.size_bytes, identity=identity))
+
+
+class _Explorer:
+    """Reads one disk; `devices` are those of the nodes that could be opened, by path."""
+
+    def __init__(self, disk: Device, max_depth: int, *, in_parts: bool) -> None:
+        self.in_parts = in_parts
+        self.unread: DeviceError | None = None
+        self.devices: dict[str, Device] = {"": disk}
+        self.max_depth = max_depth
+        self.left = MAX_NODES - 1  # of the places that may be looked at; negative when there were more
+        self.lone_left = _MAX_LONE_DIGESTS
+
+    def _admitted(self, count: int) -> int:
+        """How many of `count` more places are looked at."""
+        allowed = min(count, max(self.left, 0))
+        self.left -= count
+        return allowed
+
+    def _explore_part(self, node: Node, depth: int) -> Node:
+        """As `explore`; a part that cannot be read does not keep us from the others, when that is wanted."""
+        try:
+            return self.explore(node, depth)
+        except DeviceError as fault:
+            if not self.in_parts:
+                raise
+            self.unread = self.unread or fault
+            return replace(node, refusal=fault)
+
+    def explore(self, node: Node, depth: int) -> Node:
+        """The node with everything that is in it. Raises DeviceError."""
+        device = self.devices[node.path]
+        faults: list[FormatError] = []
+        gpt: Gpt | None = None
+        if depth < self.max_depth and self._probe_gpt(device, node.kind):
+            try:
+                gpt = read_gpt(device)
+            except FormatError as fault:
+                faults.append(fault)
+        if gpt is not None:
+            node = replace(node, gpt=gpt, warnings=(*node.warnings, *gpt.warnings))
+            parts = gpt.partitions[: self._admitted(len(gpt.partitions))]
+            return self._with_volumes(node, [self._partition(node, gpt, part, depth) for part in parts], depth)
+        node = self._probe(node, device, faults)
+        return self._with_volumes(node, [], depth)
+
+    @staticmethod
+    def _probe_gpt(device: Device, kind: NodeKind) -> bool:
+        if kind is not NodeKind.PARTITION:
+            return probe_gpt(device)
+        # A backup alone at the end of a partition is more likely left over than meant.
+        region = Region(device)
+        return any(region.peek(size, len(GPT_SIGNATURE)) == GPT_SIGNATURE for size in GPT_BLOCK_SIZES)
+
+    def _partition(self, above: Node, gpt: Gpt, partition: Partition, depth: int) -> Node:
+        path = _join(above.path, str(partition.number))
+        node = Node(
+            path,
+            NodeKind.PARTITION,
+            partition.name,
+            partition.size_bytes,
+            Location(path, gpt.disk_guid, partition.number, partition.first_lba),
+            offset_bytes=partition.offset_bytes,
+            partition=partition,
+        )
+        lower = self.devices[above.path]
+        if node.end_bytes > lower.size_bytes:
+            cut = DeviceError(
+                "the partition ends at byte",
+                errno=errno.EINVAL,
+                found=node.end_bytes,
+                expected=f"at most {lower.size_bytes}",
+                hint="is the image truncated?",
+            )
+            return replace(node, refusal=cut)
+        self.devices[path] = _partition_device(lower, partition, path)
+        return self._explore_part(node, depth + 1)
+
+    def _probe(self, node: Node, device: Device, faults: list[FormatError]) -> Node:
+        """What stands at the beginning of a place without a partition table."""
+        if node.designator in _SIGNATURES or is_signature_volume(node):
+            return self._signature(node, device)
+        result = scan_superblocks(device, probers=IMAGE_PROBERS)
+        faults += result.faults
+        tree = None
+        if node.designator in _TREES or any(each.kind == "DM_verity_hash" for each in result.found):
+            try:
+                tree = _read_tree(device)
+            except FormatError as fault:
+                if str(fault) not in map(str, faults):
+                    faults.append(fault)
+        faults += [
+            FormatError(
+                f"truncated: the {each.kind} is larger than what holds it:",
+                found=f"{each.size_bytes} bytes",
+                expected=f"at most {device.size_bytes}",
+            )
+            for each in result.found
+            if each.size_bytes > device.size_bytes and each.kind not in _CONTAINERS
+        ]
+        return replace(node, superblocks=result.found, tree=tree, faults=tuple(faults))
+
+    def _signature(self, node: Node, device: Device) -> Node:
+        signature: VeritySignature | None = None
+        faults: tuple[FormatError, ...] = ()
+        try:
+            # One byte more than is allowed is enough to be refused.
+            length = min(device.size_bytes, VERITY_SIGNATURE_MAX_BYTES + device.block_bytes)
+            signature = parse_verity_signature(read_bytes(device, 0, length))
+        except FormatError as fault:
+            faults = (fault,)
+        return replace(node, signature=signature, faults=faults)
+
+    def _with_volumes(self, node: Node, children: list[Node], depth: int) -> Node:
+        """The node with its children, and with the volumes that are on them or on itself."""
+        # A partition's physical volume belongs to the disk's volume groups: they may span several.
+        here = children if node.gpt is not None else [] if node.kind is NodeKind.PARTITION else [node]
+        warnings: list[str] = []
+        if depth < self.max_depth:
+            members = [each for each in here if any(one.kind == "LVM2_member" for one in each.superblocks)]
+            volumes: list[Volume] = []
+            if members:
+                found = logical_volumes({each.path: self.devices[each.path] for each in members}, node.path)
+                volumes += found.volumes
+                warnings += found.warnings
+            if node.gpt is None and any(each.kind == "ubi" for each in node.superblocks):
+                try:
+                    found = ubi_volumes(self.devices[node.path], node.path)
+                    volumes += found.volumes
+                    warnings += found.warnings
+                except FormatError as fault:
+                    node = replace(node, faults=(*node.faults, fault))
+            volumes = volumes[: self._admitted(len(volumes))]
+            children = [*children, *(self._volume(volume, depth) for volume in volumes)]
+        return replace(node, children=tuple(children), warnings=(*node.warnings, *warnings))
+
+    def _volume(self, volume: Volume, depth: int) -> Node:
+        kind = NodeKind.LOGICAL_VOLUME if volume.logical else NodeKind.UBI_VOLUME
+        node = Node(volume.path, kind, volume.name, volume.size_bytes, Location(volume.path), table=volume.table)
+        if volume.table is None:
+            return replace(node, refusal=volume.refusal)
+        identity = Identity(f"{self.devices[''].identity.name}: {volume.path}")
+        try:
+            self.devices[volume.path] = open_table(
+                volume.table, lambda name: _kept(self.devices[path_of(name)]), identity=identity
+            )
+        except TableError as fault:  # it does not fit what it stands on
+            return replace(node, table=None, refusal=fault)
+        return self._explore_part(node, depth + 1)
+
+    def with_lone_hashes(self, root: Node) -> Node:
+        """The nodes, where a hash tree has no root block with the digests of what it could protect."""
+        data = [node for node in root.walk() if node.designator in (Designator.ROOT, Designator.USR)]
+
+        def fill(node: Node) -> Node:
+            tree = node.tree
+            if tree is not None and tree.root_hash is None:
+                tree = replace(tree, lone=tuple(self._lone(node, tree.superblock, data)))
+            return replace(node, tree=tree, children=tuple(fill(child) for child in node.children))
+
+        return fill(root)
+
+    def _lone(self, node: Node, superblock: VeritySuperblock, data: Iterable[Node]) -> Iterator[tuple[str, bytes]]:
+        parameters = superblock.parameters
+        for each in data:
+            device = self.devices.get(each.path)
+            beside = each.parent_path == node.parent_path
+            if device is None or not beside or device.size_bytes < parameters.data_block_size or not self.lone_left:
+                continue
+            self.lone_left -= 1
+            block = Region(device).read(0, parameters.data_block_size)
+            yield each.path, BlockHasher(parameters).digest(block)
+
+
+def _kept(device: Device) -> Device:
+    """The device under a table, which may close what it stands on: this one stays open."""
+    return Linear(device, 0, device.size_bytes, identity=device.identity)
+
+
+def _read_tree(device: Device) -> HashTree:
+    """The hash area at the beginning of a device. Raises FormatError."""
+    region = Region(device)
+    superblock = parse_verity_superblock(region.read(0, 512, "verity superblock"))
+    parameters = superblock.parameters
+    start = superblock.tree_start(0)
+    levels = parameters.levels(start)
+    end = parameters.tree_end(start)
+    if end > device.size_bytes:
+        raise FormatError("verity: the hash tree ends at byte", found=end, expected=f"at most {device.size_bytes}")
+    if not levels:
+        return HashTree(superblock, None)
+    block = region.read(levels[-1].start * parameters.hash_block_size, parameters.hash_block_size, "root block")
+    return HashTree(superblock, BlockHasher(parameters).digest(block))
+
+
+def _with_duplicates(root: Node) -> Node:
+    """The disk's node with a warning for each file system UUID that appears twice."""
+    seen: dict[tuple[str, str], str] = {}
+    warnings: list[str] = []
+    for node in root.walk():
+        for each in node.superblocks:
+            if each.uuid is not None and each.kind != "DM_verity_hash":
+                first = seen.setdefault((each.kind, each.uuid), node.path)
+                if first != node.path:
+                    warnings.append(f"{first} and {node.path} hold {each.kind} with the same UUID {each.uuid}")
+    return replace(root, warnings=(*root.warnings, *warnings))
+
+
+def _join(above: str, step: str) -> str:
+    return f"{above}/{step}" if above else step

@@ -1,0 +1,1 @@
+"""Building discoverable disk images: `definitions` → `draft` → `layout` → `build`, with `protect` for verity."""

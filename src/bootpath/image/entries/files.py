@@ -1,0 +1,134 @@
+"""The files a boot entry names: found without leaving their file system, and read in pieces.
+
+Source: UAPI.1: "Inode types other than directories and regular files are not allowed as any part of the paths defined
+by this specification", so on a boot partition no symbolic link is followed. In a root file system they are, where they
+are relative and stay inside: an absolute one, or one with too many "..", leads somewhere else once it is mounted.
+
+A `Piece` is a whole file or a section of one: kernel and initrds look the same whether they come from files or a UKI.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bootpath.core.errors import DeviceError, Error, FileSystemError, FormatError
+from bootpath.formats.entries.pe import PeSection, ReadAt
+from bootpath.fs.readers import MAX_LINKS_FOLLOWED, FileEntry, Files, Kind
+
+MAX_NAMES = 1000
+_MISSING = (errno.ENOENT, errno.ENOTDIR)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A run of a file: `size_bytes` from byte `offset`, or None and `fault`, which says why it cannot be had.
+
+    `section` is the name of the UKI's section that it is, "" for a whole file.
+    """
+
+    path: str
+    offset: int = 0
+    size_bytes: int | None = None
+    section: str = ""
+    fault: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.section}".rstrip()
+
+
+def real_path(files: Files, path: str, *, follow: bool) -> str:
+    """The path with its links resolved; `follow` allows those that are relative and stay in the file system.
+
+    Raises FileSystemError (ENOENT, ENOTDIR, ELOOP), FormatError when it leaves its place, DeviceError.
+    """
+    pending = _names(path)
+    names: list[str] = []
+    links = 0
+    while pending:
+        name = pending.pop()
+        if name == "..":
+            if not names:
+                raise _refusal(path, "a symbolic link leads out of its file system")
+            names.pop()
+            continue
+        current = "/" + "/".join((*names, name))
+        if files.lookup(current, follow=False).kind is not Kind.SYMLINK:
+            names.append(name)
+            continue
+        links += 1
+        if not follow:
+            raise _refusal(path, f"{current} is a symbolic link, which a boot partition must not have")
+        if links > MAX_LINKS_FOLLOWED:
+            raise FileSystemError("too many symbolic links", errno=errno.ELOOP, where=path)
+        target = files.readlink(current)
+        if target.startswith("/") or "\\" in target or not target:
+            raise _refusal(path, f"{current} is a symbolic link to {target!r}, which is not relative")
+        pending += _names(target)
+    return "/" + "/".join(names)
+
+
+def file_piece(files: Files, path: str, *, follow: bool) -> Piece:
+    """The whole file at `path`; one that is not there, or cannot be reached, with its fault."""
+    try:
+        real = real_path(files, path, follow=follow)
+        node = files.lookup(real)
+    except FileSystemError as error:
+        return Piece(path, fault="is missing" if error.errno in _MISSING else str(error))
+    except Error as error:
+        return Piece(path, fault=str(error))
+    if node.kind is not Kind.FILE:
+        return Piece(path, fault=f"is a {node.kind.value}")
+    return Piece(real, size_bytes=node.size_bytes)
+
+
+def section_piece(path: str, section: PeSection) -> Piece:
+    """A section of the PE file at `path`."""
+    return Piece(path, section.offset, section.size_bytes, section.name)
+
+
+def read_piece(files: Files, piece: Piece, max_bytes: int) -> bytes:
+    """The bytes of a piece. Raises FileSystemError (EFBIG, or what is its fault), FormatError, DeviceError."""
+    if piece.size_bytes is None:
+        raise FileSystemError(piece.fault, errno=errno.ENOENT, where=piece.path)
+    if piece.size_bytes > max_bytes:
+        hint = f"it has {piece.size_bytes} bytes, {max_bytes} are allowed"
+        raise FileSystemError("file too large", errno=errno.EFBIG, where=str(piece), hint=hint)
+    data = files.read(piece.path, piece.offset, piece.size_bytes)
+    if len(data) != piece.size_bytes:
+        raise DeviceError(f"read of {piece.size_bytes} bytes returned {len(data)}", where=str(piece))
+    return data
+
+
+def reader_of(files: Files, path: str) -> ReadAt:
+    """A file as parsers of formats take it."""
+    return lambda offset, length: files.read(path, offset, length)
+
+
+def list_files(files: Files, directory: str, suffix: str, *, follow: bool) -> Iterator[FileEntry]:
+    """What in a directory ends in `suffix`, in any case, sorted by name; nothing where there is no such directory.
+
+    At most `MAX_NAMES`, then FormatError. Raises also what reading the directory does.
+    """
+    try:
+        real = real_path(files, directory, follow=follow)
+        if files.lookup(real).kind is not Kind.DIRECTORY:
+            return
+    except FileSystemError as error:
+        if error.errno in _MISSING:
+            return
+        raise
+    matching = [entry for entry in files.list(real) if entry.name.lower().endswith(suffix)]
+    yield from matching[:MAX_NAMES]
+    if len(matching) > MAX_NAMES:
+        raise FormatError(f"{directory} has", found=f"{len(matching)} names", expected=f"at most {MAX_NAMES}")
+
+
+def _names(path: str) -> list[str]:
+    """The names of a path, the first one last."""
+    return [name for name in path.split("/") if name not in ("", ".")][::-1]
+
+
+def _refusal(path: str, why: str) -> FormatError:
+    return FormatError(why, where=path)

@@ -1,0 +1,165 @@
+"""Every boot entry of a disk, in the order of a menu, and the reason for each that is not in it.
+
+Source: UAPI.1 Boot Loader Specification. `find_places` says where to look, `read_place` what is there; here entries
+are left out that do not fit the machine, that come twice, and what remains is sorted.
+
+Two files of one name on XBOOTLDR and the ESP are one entry: that of XBOOTLDR counts. In the roots of slots A and B they
+are two, which differ by their place. Bad entries stay: "The boot loader should allow booting "bad" entries".
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+
+from bootpath.core.device import Device
+from bootpath.core.errors import Error
+from bootpath.formats.entries.entry import EntryKind, compare_entries
+from bootpath.formats.entries.pe import read_pe
+from bootpath.formats.entries.uki import EfiArchitecture
+from bootpath.formats.partitions.dps import Architecture
+from bootpath.formats.partitions.gpt import GptVerdict
+from bootpath.formats.partitions.imagepolicy import parse_image_policy
+from bootpath.image.contents.nodes import Contents
+from bootpath.image.contents.read import read_contents
+from bootpath.image.entries.bootvolumes import BootPlace, find_places
+from bootpath.image.entries.files import reader_of
+from bootpath.image.entries.menu import BootMenu, Excluded, FoundEntry, PlaceRole
+from bootpath.image.entries.read import read_place
+from bootpath.image.roots.candidates import Terms
+
+BOOT_PARTITIONS = (PlaceRole.XBOOTLDR, PlaceRole.ESP)
+"""The places of the specification. That roots may have entries too is a policy."""
+
+ANY_POLICY = "*"
+
+
+def find_entries(
+    disk: Device,
+    contents: Contents | None = None,
+    *,
+    roles: Collection[PlaceRole] = BOOT_PARTITIONS,
+    shown_roles: Collection[PlaceRole] = (),
+    architecture: EfiArchitecture | None = None,
+    efi: bool = True,
+    terms: Terms | None = None,
+) -> BootMenu:
+    """The boot menu of a disk, which stays the caller's and open while the entries' files are read.
+
+    `roles` are the places that may have entries; those of `shown_roles` are read too, and all in them left out.
+    `architecture` and `efi` say for which machine; by default for any, with EFI. `terms` are what a root must fulfil
+    (`image.roots.candidates`); by default none. A root that is for another machine, or does not fulfil them, is not
+    opened. Raises DeviceError when the partition tables cannot be read.
+    """
+    contents = read_contents(disk) if contents is None else contents
+    terms = Terms(parse_image_policy(ANY_POLICY)) if terms is None else terms
+    if architecture is not None and terms.architecture is None:
+        terms = replace(terms, architecture=_architecture_of(architecture))
+    places = find_places(disk, contents, {*roles, *shown_roles}, terms)
+    menu = menu_of(contents.name, places, roles=roles, architecture=architecture, efi=efi)
+    return replace(menu, warnings=(*_of_the_table(contents), *contents.warnings, *menu.warnings))
+
+
+def menu_of(
+    name: str,
+    places: Iterable[BootPlace | Excluded],
+    *,
+    roles: Collection[PlaceRole],
+    architecture: EfiArchitecture | None = None,
+    efi: bool = True,
+) -> BootMenu:
+    """The menu of these places, as `find_entries` makes it of those that it finds. Raises no Error."""
+    found: list[tuple[int, FoundEntry]] = []
+    excluded: list[Excluded] = []
+    names: set[tuple[str, ...]] = set()
+    warnings: list[str] = []
+    for index, place in enumerate(places):
+        if isinstance(place, Excluded):
+            excluded.append(place)
+            continue
+        where = place.source.location.path or "disk"
+        warnings += [f"{where}: {warning}" for warning in place.files.warnings]
+        for each in read_place(place):
+            each = _judged(each, names, roles, architecture, efi)
+            if isinstance(each, Excluded):
+                excluded.append(each)
+            else:
+                found.append((index, each))
+    return BootMenu(name, tuple(_sorted(found)), tuple(excluded), tuple(warnings))
+
+
+def _judged(
+    each: FoundEntry | Excluded,
+    names: set[tuple[str, ...]],
+    roles: Collection[PlaceRole],
+    architecture: EfiArchitecture | None,
+    efi: bool,
+) -> FoundEntry | Excluded:
+    """The entry, or the reason why it is not for this machine."""
+    if isinstance(each, Excluded):
+        return each
+    entry = each.entry
+    if each.source.role not in roles:
+        return _out(each, f"the policy has no entries in {each.source.role.value}")
+    if entry.needs_efi and not efi:
+        return _out(each, "it needs EFI")
+    other = _other_architecture(each, architecture)
+    if other is not None:
+        return _out(each, f"it is for {other}")
+    # An entry of a boot partition is known by its file's name; one of a root by its place too.
+    scope = "" if each.source.role in BOOT_PARTITIONS else each.source.location.path
+    file_name = each.source.path.rpartition("/")[2].lower()
+    name = (scope, file_name, entry.id if entry.kind is EntryKind.EXTLINUX else str(entry.profile or 0))
+    if name in names:
+        return _out(each, f"duplicate: {file_name} was found before")
+    names.add(name)
+    return each
+
+
+def _other_architecture(each: FoundEntry, architecture: EfiArchitecture | None) -> str | None:
+    """The architecture an entry is for, when it is not the one that is asked for."""
+    if architecture is None:
+        return None
+    said = each.entry.architecture
+    if said and said != architecture.value:
+        return said
+    path = each.parts.kernel.path
+    try:
+        image = read_pe(reader_of(each.files, path), each.files.lookup(path).size_bytes)
+    except Error:
+        return None  # not a PE file: nothing says what it is for
+    if EfiArchitecture.of_machine(image.machine) is architecture:
+        return None
+    machine = EfiArchitecture.of_machine(image.machine)
+    return f"machine {image.machine:#06x}" if machine is None else machine.value
+
+
+def _of_the_table(contents: Contents) -> tuple[str, ...]:
+    """What is wrong with the partition table, of which one copy was read."""
+    gpt = contents.root.gpt
+    if gpt is None or gpt.verdict is GptVerdict.SOUND:
+        return ()
+    faults = [fault for fault in (gpt.primary_fault, gpt.backup_fault) if fault is not None]
+    return tuple(f"the partition table: {fault}" for fault in faults or [gpt.verdict.value])
+
+
+def _architecture_of(architecture: EfiArchitecture) -> Architecture | None:
+    """What partition types call it."""
+    return next((each for each in Architecture if EfiArchitecture.named(each.value) is architecture), None)
+
+
+def _sorted(found: Iterable[tuple[int, FoundEntry]]) -> list[FoundEntry]:
+    def compare(first: tuple[int, FoundEntry], second: tuple[int, FoundEntry]) -> int:
+        one, other = (first[0], first[1].source.path), (second[0], second[1].source.path)
+        places = (one > other) - (one < other)
+        # The ranks of two menus say nothing of each other.
+        if places and first[1].entry.kind is second[1].entry.kind is EntryKind.EXTLINUX:
+            return places
+        return compare_entries(first[1].entry, second[1].entry) or places
+
+    return [each for _, each in sorted(found, key=functools.cmp_to_key(compare))]
+
+
+def _out(each: FoundEntry, reason: str) -> Excluded:
+    return Excluded(each.source, reason, each.entry, each.parts)

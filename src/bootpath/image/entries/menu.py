@@ -1,0 +1,138 @@
+"""What a loader can choose from: entries with their files, and what was left out and why.
+
+A `FoundEntry` knows where it is (partition, and the layers above it) and can read what it needs; how the entry was
+written, as a file of /loader/entries, a UKI or a label of extlinux.conf, no longer matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from bootpath.core.errors import BootError
+from bootpath.formats.cmdline.appendroot import PARTUUIDS, RootPlace, RootStyle, append_root, root_words
+from bootpath.formats.entries.entry import BootEntry
+from bootpath.fs.readers import Files
+from bootpath.image.contents.nodes import Location
+from bootpath.image.entries.files import Piece, read_piece
+
+KERNEL_MAX_BYTES = 512 << 20
+INITRD_MAX_BYTES = 2 << 30
+
+
+class PlaceRole(Enum):
+    """What a place with boot entries is to the disk; the values are the words of a policy, the order is the menu's."""
+
+    XBOOTLDR = "xbootldr"
+    ESP = "esp"
+    ROOT = "root"
+
+
+@dataclass(frozen=True, slots=True)
+class EntrySource:
+    """Where an entry comes from: `path` is its file, "" when the whole place is meant.
+
+    `layers` are what stands between the partition and the file system: "lvm vg0/root", "verity 3f…".
+    """
+
+    role: PlaceRole
+    location: Location
+    layers: tuple[str, ...] = ()
+    format: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFiles:
+    """What an entry needs. `initrds` are in the order in which the kernel gets them; `addons` are paths of add-ons."""
+
+    kernel: Piece
+    initrds: tuple[Piece, ...] = ()
+    devicetree: Piece | None = None
+    devicetree_overlays: tuple[Piece, ...] = ()
+    extras: tuple[Piece, ...] = ()
+    addons: tuple[str, ...] = ()
+    command_line: str = ""
+
+    def pieces(self) -> Iterator[Piece]:
+        """All of them."""
+        yield self.kernel
+        yield from self.initrds
+        if self.devicetree is not None:
+            yield self.devicetree
+        yield from self.devicetree_overlays
+        yield from self.extras
+
+
+@dataclass(frozen=True, slots=True)
+class FoundEntry:
+    """An entry that can be booted. `place` says how its file system is found again, None when nothing can."""
+
+    entry: BootEntry
+    source: EntrySource
+    parts: EntryFiles
+    place: RootPlace | None
+    files: Files = field(repr=False, compare=False)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def kernel_bytes(self) -> int:
+        """The kernel's size."""
+        return self.parts.kernel.size_bytes or 0
+
+    @property
+    def initrd_bytes(self) -> int:
+        """All initrds together."""
+        return sum(piece.size_bytes or 0 for piece in self.parts.initrds)
+
+    def read_kernel(self, max_bytes: int = KERNEL_MAX_BYTES) -> bytes:
+        """The kernel. Raises BootError when it is an EFI program, else as `read_piece` does."""
+        if self.entry.efi:
+            raise BootError("it is an EFI program, not a kernel", where=self.entry.id, found=self.entry.efi)
+        return read_piece(self.files, self.parts.kernel, max_bytes)
+
+    def read_initrds(self, max_bytes: int = INITRD_MAX_BYTES) -> tuple[bytes, ...]:
+        """The initrds, in their order, each of at most `max_bytes`. Raises as `read_piece` does."""
+        return tuple(read_piece(self.files, piece, max_bytes) for piece in self.parts.initrds)
+
+    def read_devicetree(self, max_bytes: int = 16 << 20) -> bytes | None:
+        """The device tree, None without one. Raises as `read_piece` does."""
+        return None if self.parts.devicetree is None else read_piece(self.files, self.parts.devicetree, max_bytes)
+
+    def command_line(self, style: RootStyle = PARTUUIDS, *, appendroot: bool | None = None) -> str:
+        """What the kernel gets: the options, those of add-ons, and the root where the entry asks for it.
+
+        `appendroot` overrules the entry. Raises BootError when the root has to be named and nothing names it.
+        """
+        words: tuple[str, ...] = ()
+        if self.entry.append_root if appendroot is None else appendroot:
+            if self.place is None:
+                raise BootError("nothing names the place of this entry", where=str(self.source.location))
+            words = append_root(self.entry, self.place, style) or root_words(self.place, style)
+        return " ".join(part for part in (self.parts.command_line, *words) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """What is not booted, and the reason. `entry` is there when it could be read."""
+
+    source: EntrySource
+    reason: str
+    entry: BootEntry | None = None
+    parts: EntryFiles | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BootMenu:
+    """The entries of a disk, the best one first, and what was left out, in the order of the places."""
+
+    name: str
+    entries: tuple[FoundEntry, ...]
+    excluded: tuple[Excluded, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def boots(self) -> bool:
+        """True when there is anything to boot; a bad entry still is."""
+        return bool(self.entries)

@@ -1,0 +1,245 @@
+"""The boot entries of one place: /loader/entries, /EFI/Linux and extlinux.conf, with the files that they need.
+
+Sources: UAPI.1 "Locating Boot Entries", "Standard-conformance Marker File"; UAPI.5 "PE Addons", systemd-stub(7) for
+where add-ons are: ``<image>.extra.d/*.addon.efi`` beside an image, ``/loader/addons/*.addon.efi`` for all.
+
+Whatever is wrong with an entry leaves it out, with the reason; it stops no other entry. So does what is wrong with a
+directory or a menu.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bootpath.core.errors import Error, FormatError
+from bootpath.formats.entries.bls import BLS_MAX_BYTES, parse_bls
+from bootpath.formats.entries.entry import BootEntry, bls_entry, extlinux_entry, uki_entries
+from bootpath.formats.entries.extlinux import EXTLINUX_MAX_BYTES, parse_extlinux
+from bootpath.formats.entries.paths import menu_path
+from bootpath.formats.entries.tries import parse_entry_name
+from bootpath.formats.entries.uki import Uki, UkiAddon, read_uki, read_uki_addon
+from bootpath.fs.readers import Kind
+from bootpath.image.entries.bootvolumes import BootPlace
+from bootpath.image.entries.extras import EXTRA_SUFFIXES, is_extra
+from bootpath.image.entries.files import Piece, file_piece, list_files, reader_of, section_piece
+from bootpath.image.entries.menu import EntryFiles, EntrySource, Excluded, FoundEntry, PlaceRole
+
+_ENTRIES = "/loader/entries"
+_IMAGES = "/EFI/Linux"
+_MENU = "extlinux/extlinux.conf"
+_MARKER, _MARKER_TEXT = "/loader/entries.srel", b"type1"
+_ADDON_SUFFIX = ".addon.efi"
+_GLOBAL_ADDONS = "/loader/addons"
+
+
+def read_place(place: BootPlace) -> Iterator[FoundEntry | Excluded]:
+    """Every entry of a place, and what is wrong with the others. Raises no Error."""
+    reader = _PlaceReader(place)
+    in_root = place.source.role is PlaceRole.ROOT
+    for directory in (_ENTRIES, f"/boot{_ENTRIES}") if in_root else (_ENTRIES,):
+        yield from reader.entries(directory)
+    yield from reader.images()
+    for path in (f"/boot/{_MENU}", f"/{_MENU}") if in_root else (f"/{_MENU}",):
+        yield from reader.menu(path)
+
+
+class _PlaceReader:
+    def __init__(self, place: BootPlace) -> None:
+        self.place = place
+        self.files = place.files
+        self.follow = place.follows_links
+
+    def source(self, path: str) -> EntrySource:
+        here = self.place.source
+        return EntrySource(here.role, here.location, here.layers, here.format, path)
+
+    def out(self, path: str, reason: object, entry: BootEntry | None = None) -> Excluded:
+        return Excluded(self.source(path), str(reason), entry)
+
+    def entries(self, directory: str) -> Iterator[FoundEntry | Excluded]:
+        """The files of type 1 in a directory."""
+        try:
+            marker = self._content(_MARKER, 4096) if directory == _ENTRIES else None
+            # "If it exists but contains a different string it shall assume other semantics are implemented."
+            if marker is not None and marker.strip() != _MARKER_TEXT:
+                yield self.out(_MARKER, f"it says {marker[:32]!r}, so {_ENTRIES} is not of type 1")
+                return
+        except Error as error:
+            yield self.out(_MARKER, error)
+            return
+        for path in self._paths(directory, ".conf"):
+            yield self._entry(path) if isinstance(path, str) else path
+
+    def images(self) -> Iterator[FoundEntry | Excluded]:
+        """The images of type 2."""
+        for path in self._paths(_IMAGES, ".efi"):
+            if isinstance(path, Excluded):
+                yield path
+                continue
+            try:
+                name = path.rpartition("/")[2]
+                parse_entry_name(name)
+                uki = self._uki(path)
+                entries = uki_entries(name, path, uki)
+            except Error as error:
+                yield self.out(path, error)
+                continue
+            for entry in entries:
+                yield self._found(path, entry, uki)
+
+    def menu(self, path: str) -> Iterator[FoundEntry | Excluded]:
+        """The labels of an extlinux.conf."""
+        directory = path.rpartition("/")[0]
+
+        def include(name: str) -> bytes:
+            data = self._content(menu_path(name, directory), EXTLINUX_MAX_BYTES)
+            if data is None:
+                raise FormatError(f"INCLUDE names {name!r}, which is missing", where="extlinux")
+            return data
+
+        try:
+            data = self._content(path, EXTLINUX_MAX_BYTES)
+            if data is None:
+                return
+            menu = parse_extlinux(data, include)
+        except Error as error:
+            yield self.out(path, error)
+            return
+        seen: set[str] = set()
+        for label in menu.labels:
+            if label.name in seen:
+                yield self.out(path, f"the label {label.name} comes twice; the first one counts")
+                continue
+            seen.add(label.name)
+            try:
+                entry = extlinux_entry(menu, label, directory)
+            except Error as error:
+                yield self.out(path, error)
+                continue
+            yield self._found(path, entry, None)
+
+    def _paths(self, directory: str, suffix: str) -> Iterator[str | Excluded]:
+        """The files in a directory that end in `suffix`; what is no file is left out."""
+        try:
+            for entry in list_files(self.files, directory, suffix, follow=self.follow):
+                path = f"{directory}/{entry.name}"
+                if entry.kind is Kind.FILE:
+                    yield path
+                elif entry.kind is not Kind.DIRECTORY:
+                    yield self.out(path, f"it is a {entry.kind.value}, not a file")
+        except Error as error:
+            yield self.out(directory, error)
+
+    def _content(self, path: str, max_bytes: int) -> bytes | None:
+        """A small file; None where there is none. Raises Error."""
+        piece = file_piece(self.files, path, follow=self.follow)
+        if piece.fault == "is missing":
+            return None
+        if piece.size_bytes is None:
+            raise FormatError(piece.fault, where=path)
+        return self.files.read_file(piece.path, max_bytes)
+
+    def _entry(self, path: str) -> FoundEntry | Excluded:
+        try:
+            bls = parse_bls(self.files.read_file(path, BLS_MAX_BYTES))
+            entry = bls_entry(path.rpartition("/")[2], bls)
+        except Error as error:
+            return self.out(path, error)
+        warnings = (
+            *(f"{key} comes more than once; the last one counts" for key in bls.repeated),
+            *(f"extra {path} has none of {', '.join(EXTRA_SUFFIXES)}" for path in entry.extras if not is_extra(path)),
+        )
+        uki = None
+        if entry.uki:
+            try:
+                uki = self._uki(entry.uki)
+            except Error as error:
+                return self.out(path, error, entry)
+        return self._found(path, entry, uki, warnings)
+
+    def _uki(self, path: str) -> Uki:
+        piece = file_piece(self.files, path, follow=self.follow)
+        if piece.size_bytes is None:
+            raise FormatError(f"the image {path} {piece.fault}")
+        return read_uki(reader_of(self.files, piece.path), piece.size_bytes)
+
+    def _found(
+        self, path: str, entry: BootEntry, uki: Uki | None, warnings: tuple[str, ...] = ()
+    ) -> FoundEntry | Excluded:
+        try:
+            parts = self._plain_parts(entry) if uki is None else self._uki_parts(entry, uki)
+        except Error as error:
+            return self.out(path, error, entry)
+        for piece in parts.pieces():
+            if piece.size_bytes is None:
+                what = "kernel" if piece is parts.kernel else "initrd" if piece in parts.initrds else "file"
+                return Excluded(self.source(path), f"the {what} {piece.path} {piece.fault}", entry, parts)
+        if parts.kernel.size_bytes == 0:
+            return Excluded(self.source(path), f"the kernel {parts.kernel.path} is empty", entry, parts)
+        return FoundEntry(entry, self.source(path), parts, self.place.root, self.files, warnings)
+
+    def _plain_parts(self, entry: BootEntry) -> EntryFiles:
+        return EntryFiles(
+            self._piece(entry.linux or entry.efi),
+            self._pieces(entry.initrds),
+            self._piece(entry.devicetree) if entry.devicetree else None,
+            self._pieces(entry.devicetree_overlays),
+            self._pieces(entry.extras),
+            command_line=entry.options or "",
+        )
+
+    def _uki_parts(self, entry: BootEntry, uki: Uki) -> EntryFiles:
+        """The sections of an image in their places, with those of its add-ons. Raises Error."""
+        profile = uki.profile(entry.profile)
+        addons = list(self._addons(entry.uki, uki))
+
+        def own(name: str) -> tuple[Piece, ...]:
+            return tuple(section_piece(entry.uki, section) for section in profile.sections.get(name, ()))
+
+        def added(name: str) -> tuple[Piece, ...]:
+            return tuple(section_piece(path, each) for path, addon in addons for each in addon.sections.get(name, ()))
+
+        (kernel,) = own(".linux")
+        # "In case of .ucode the contained cpio archives should be prefixed to the regular initrds passed to the kernel,
+        # in reverse order. In case of .initrd ... should be appended".
+        initrds = (*added(".ucode")[::-1], *own(".ucode"), *own(".initrd"), *added(".initrd"))
+        options = entry.options if entry.options is not None else profile.command_line or ""
+        devicetrees = own(".dtb")
+        return EntryFiles(
+            kernel,
+            (*initrds, *self._pieces(entry.initrds)),
+            self._piece(entry.devicetree) if entry.devicetree else next(iter(devicetrees), None),
+            (*added(".dtb"), *self._pieces(entry.devicetree_overlays)),
+            self._pieces(entry.extras),
+            tuple(path for path, _ in addons),
+            " ".join(part for part in (options, *(addon.command_line for _, addon in addons)) if part),
+        )
+
+    def _addons(self, image: str, uki: Uki) -> Iterator[tuple[str, UkiAddon]]:
+        """The add-ons of an image, "sorted by their filename, and applied in this order"; those of all images first."""
+        directory, _, name = image.rpartition("/")
+        places = [_GLOBAL_ADDONS, f"{directory}/{name}.extra.d"]
+        try:
+            parts = parse_entry_name(name)
+        except FormatError:
+            parts = None  # an image that an entry of type 1 names may be called anything
+        if parts is not None and parts.counter is not None:
+            places.append(f"{directory}/{parts.id}{parts.suffix}.extra.d")
+        for place in places:
+            for entry in list_files(self.files, place, _ADDON_SUFFIX, follow=self.follow):
+                piece = self._piece(f"{place}/{entry.name}")
+                if piece.size_bytes is None:
+                    raise FormatError(f"the add-on {piece.path} {piece.fault}")
+                try:
+                    addon = read_uki_addon(reader_of(self.files, piece.path), piece.size_bytes)
+                except FormatError as error:
+                    raise error.at(piece.path) from None
+                # "candidates should be skipped when their header field reports a non-native CPU architecture"
+                if addon.architecture is uki.architecture:
+                    yield piece.path, addon
+
+    def _piece(self, path: str) -> Piece:
+        return file_piece(self.files, path, follow=self.follow)
+
+    def _pieces(self, paths: tuple[str, ...]) -> tuple[Piece, ...]:
+        return tuple(map(self._piece, paths))

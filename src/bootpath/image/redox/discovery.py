@@ -1,0 +1,179 @@
+"""Where a RedoxFS lies on a disk: by its partition table, and at the offsets Redox's loaders know by heart.
+
+A *place* is a candidate, with the header ring that was read there; nothing is chosen silently. `find_redoxfs` returns
+all of them in the order a loader would try them: GPT partitions in table order, then 2 MiB of a whole disk (BIOS
+loader), then 0 (a bare file system, or a logical partition handed over by UEFI firmware).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from bootpath.block import Linear
+from bootpath.core import Device, FormatError, Identity
+from bootpath.formats import Gpt, Partition, probe_gpt, read_gpt
+from bootpath.fs import RING_BYTES, RedoxFS, Ring, scan_ring
+from bootpath.image.redox.layout import BARE_FIXED_OFFSET, BIOS_FIXED_OFFSET, MIB, REDOX_NAME
+
+FIXED_OFFSETS = (BIOS_FIXED_OFFSET, BARE_FIXED_OFFSET)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A RedoxFS at ``offset_bytes`` of a disk, with room for ``size_bytes``, and the ring that was read there."""
+
+    offset_bytes: int
+    size_bytes: int
+    partition: Partition | None
+    ring: Ring
+
+    @property
+    def found_by(self) -> str:
+        """How a loader comes to this place, in words."""
+        if self.partition is not None:
+            return f"partition {self.partition.number} ({self.partition.name or 'no name'})"
+        return f"fixed offset {self.offset_bytes // MIB} MiB" if self.offset_bytes else "start of the image"
+
+    @property
+    def fault(self) -> FormatError | None:
+        """Why the crate's open would refuse this place before it reads any further, or None."""
+        newest = self.ring.newest
+        if newest is None:
+            return FormatError(
+                "no valid RedoxFS header in the ring",
+                where=self.found_by,
+                found=f"{self.ring.invalid_slots} damaged and {self.ring.zero_slots} empty slots",
+                hint="the image is damaged or was never formatted",
+            )
+        if self.ring.first is None:
+            return FormatError(
+                "ring slot 0 has no valid header, and a boot loader starts there",
+                where=self.found_by,
+                found=f"valid headers in {len(self.ring.valid)} other slots, newest generation {newest.generation}",
+                hint="repair it by mounting and unmounting the file system, which rewrites the ring",
+            )
+        if newest.uuid != self.ring.first.uuid:
+            return FormatError(
+                "a stale header of an earlier file system outranks this one",
+                where=self.found_by,
+                expected=f"uuid {self.ring.first.uuid} as in slot 0",
+                found=f"uuid {newest.uuid}, generation {newest.generation} in slot {newest.slot}",
+                hint="zero the 1 MiB ring before mkfs",
+            )
+        if newest.size_bytes > self.size_bytes:
+            return FormatError(
+                "truncated image: the file system is larger than what holds it",
+                where=self.found_by,
+                found=f"{newest.size_bytes} bytes by its header",
+                expected=f"at most {self.size_bytes}",
+            )
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """Everything found on one disk. `gpt` is None when there is no table; `gpt_fault` when there is an unusable one."""
+
+    gpt: Gpt | None
+    gpt_fault: FormatError | None
+    places: tuple[Place, ...]
+
+
+def _place(disk: Device, offset_bytes: int, size_bytes: int, partition: Partition | None) -> Place | None:
+    """A place if there is any RedoxFS header in the ring at `offset_bytes`, or a partition that claims to be one."""
+    size_bytes = min(size_bytes, disk.size_bytes - offset_bytes)
+    if size_bytes < RING_BYTES:
+        return None
+    ring = scan_ring(disk, offset_bytes)
+    claims = partition is not None and partition.name == REDOX_NAME
+    return Place(offset_bytes, size_bytes, partition, ring) if ring.valid or claims else None
+
+
+def find_redoxfs(disk: Device) -> Discovery:
+    """Read the partition table and every place a RedoxFS may start at. Raises DeviceError only."""
+    gpt: Gpt | None = None
+    gpt_fault: FormatError | None = None
+    if probe_gpt(disk):
+        try:
+            gpt = read_gpt(disk)
+        except FormatError as fault:
+            gpt_fault = fault
+    places: list[Place] = []
+    for partition in gpt.partitions if gpt is not None else ():
+        place = _place(disk, partition.offset_bytes, partition.size_bytes, partition)
+        if place is not None:
+            places.append(place)
+    taken = {place.offset_bytes for place in places}
+    for offset_bytes in FIXED_OFFSETS:
+        if offset_bytes not in taken:
+            place = _place(disk, offset_bytes, disk.size_bytes - offset_bytes, None)
+            if place is not None:
+                places.append(place)
+    return Discovery(gpt, gpt_fault, tuple(places))
+
+
+def choose_place(discovery: Discovery, *, where: str, file_system_uuid: UUID | None = None) -> Place:
+    """The one place that would boot.
+
+    Raises FormatError when there is none, when the first one is unusable (with its fault), or when two usable ones with
+    different uuids compete and `file_system_uuid` does not decide: an ambiguity is reported, never resolved silently.
+    """
+    places = [
+        place
+        for place in discovery.places
+        if file_system_uuid is None or (place.ring.newest is not None and place.ring.newest.uuid == file_system_uuid)
+    ]
+    if not places:
+        if discovery.gpt_fault is not None:
+            raise discovery.gpt_fault.at(where)
+        raise FormatError(
+            "no RedoxFS found",
+            where=where,
+            expected="one in a GPT partition, at 2 MiB, or at 0",
+            found="a partition table without one"
+            if discovery.gpt is not None
+            else "neither header nor partition table",
+            hint="is this a disk image that bootpath build live or Redox's installer made?",
+        )
+    usable = [place for place in places if place.fault is None]
+    if not usable:
+        fault = places[0].fault
+        assert fault is not None
+        raise fault.at(where)
+    if len(usable) > 1:
+        names = ", ".join(place.found_by for place in usable)
+        raise FormatError(
+            "more than one RedoxFS could be the root",
+            where=where,
+            found=names,
+            expected="one",
+            hint="remove all but one, or look at one partition alone",
+        )
+    return usable[0]
+
+
+def place_device(disk: Device, discovery: Discovery, place: Place, *, owns: bool = False) -> Linear:
+    """The file system's own device (byte 0 is ring slot 0), with the identity its disk and partition give it.
+
+    It closes the disk when it `owns` it.
+    """
+    newest = place.ring.newest
+    assert newest is not None
+    identity = Identity(
+        name=f"{disk.identity.name}: {place.found_by}",
+        uuid=newest.uuid,
+        disk_guid=discovery.gpt.disk_guid if discovery.gpt is not None else None,
+        partition_guid=place.partition.guid if place.partition is not None else None,
+    )
+    return Linear(disk, place.offset_bytes, newest.size_bytes, identity=identity, owns=owns)
+
+
+def open_root(disk: Device, *, password: bytes | None = None) -> RedoxFS:
+    """The RedoxFS a loader would open on `disk`, without cleanup (so nothing is written).
+
+    Raises FormatError, FileSystemError (password) and DeviceError.
+    """
+    discovery = find_redoxfs(disk)
+    place = choose_place(discovery, where=disk.identity.name)
+    return RedoxFS.open(place_device(disk, discovery, place), password=password)

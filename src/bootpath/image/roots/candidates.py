@@ -1,0 +1,222 @@
+"""What could be the root, and /usr: each candidate, how it is protected, and why it is out.
+
+Source: UAPI.2 (which partitions, the flag no-auto, names of unfinished updates), systemd.image-policy(7). A candidate
+is excluded with a reason, never dropped. What is left is for `image.roots.choice` to choose from.
+
+Where the table has no partition for root or /usr of any architecture, generic ones count, and the volumes of LVM2 and
+UBI, and the disk itself: those with a file system of the kind a root is on; when any are named root or rootfs, only
+these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+
+from bootpath.core.errors import SignatureError
+from bootpath.formats.entries.vercmp import split_version
+from bootpath.formats.partitions.dps import FLAG_NO_AUTO, Architecture, Designator, data_uuid, is_partial
+from bootpath.formats.partitions.imagepolicy import ImagePolicy, PolicyFlag, Protection
+from bootpath.image.contents.nodes import Contents, Node, NodeKind, is_signature_volume
+from bootpath.image.roots.pairing import Pairing, RootHashSource, pair
+from bootpath.image.roots.volumepairing import pair_volume
+from bootpath.image.signatures.roothash import Signer, verify_root_hash
+
+ROOT_KINDS = frozenset({"ext2", "ext3", "ext4", "btrfs", "xfs", "erofs", "squashfs", "f2fs", "ubifs", "crypto_LUKS"})
+_ROOT_NAMES = frozenset({"root", "rootfs"})
+
+
+class SignatureCheck(Enum):
+    """What is known of a candidate's signature."""
+
+    NONE = "none"
+    UNCHECKED = "not checked"  # no certificate was given
+    VALID = "valid"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A place that could be `designator` (root or usr). `protection` is how it would be used.
+
+    `excluded` says why it is not to be used, None when it may be; `signer` is there when the signature was checked.
+    """
+
+    designator: Designator
+    data: Node
+    architecture: Architecture | None = None
+    hashes: Node | None = None
+    signature: Node | None = None
+    root_hash: bytes | None = None
+    root_hash_source: RootHashSource | None = None
+    protection: Protection = Protection.UNPROTECTED
+    signature_check: SignatureCheck = SignatureCheck.NONE
+    signer: Signer | None = None
+    excluded: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Name and version, as they are compared."""
+        return self.data.name
+
+    def out(self, reason: str) -> Candidate:
+        """The same, excluded."""
+        return replace(self, excluded=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is asked of a candidate."""
+
+    policy: ImagePolicy
+    certificates: tuple[bytes, ...] = ()
+    architecture: Architecture | None = None
+    root_hash: bytes | None = None
+    now: datetime | None = None
+
+
+def find_candidates(contents: Contents, terms: Terms) -> tuple[Candidate, ...]:
+    """Every candidate for root and /usr, in the order of the tree. Raises Error when a library is missing."""
+    nodes = contents.nodes()
+    data = [node for node in nodes if node.designator in (Designator.ROOT, Designator.USR)]
+    if data:
+        # A root hash is for one of the two: for the one that has its UUID, or, when neither has, for both.
+        meant = {node.designator for node in data if terms.root_hash is not None and _has_uuid(node, terms.root_hash)}
+        other = replace(terms, root_hash=None) if meant else terms
+        return tuple(_typed(node, nodes, terms if node.designator in meant else other) for node in data)
+    generic = [node for node in nodes if _is_generic(node)]
+    named = [node for node in generic if split_version(node.name)[0].lower() in _ROOT_NAMES]
+    protected = bool(terms.policy.flags(Designator.ROOT) & (PolicyFlag.VERITY | PolicyFlag.SIGNED))
+    return tuple(
+        _judged(
+            Candidate(Designator.ROOT, node),
+            pair_volume(node, nodes, root_hash=terms.root_hash) if protected else Pairing(),
+            terms,
+        )
+        for node in named or generic
+    )
+
+
+def is_set_aside(node: Node) -> str | None:
+    """Why discovery is to pass over a partition, or None."""
+    if node.partition is not None and node.partition.flags & FLAG_NO_AUTO:
+        return "it has the flag no-auto"
+    if node.partition is not None and is_partial(node.name):
+        return f"its name {node.name} says that it is not whole"
+    return None
+
+
+def _typed(data: Node, nodes: Sequence[Node], terms: Terms) -> Candidate:
+    """A partition that its type says is root or /usr."""
+    assert data.type is not None
+    candidate = Candidate(data.type.designator, data, data.type.architecture)
+    if terms.architecture is not None and candidate.architecture is not terms.architecture:
+        assert candidate.architecture is not None
+        return candidate.out(f"it is for {candidate.architecture.value}")
+    aside = is_set_aside(data)
+    if aside is not None:
+        return candidate.out(aside)
+    siblings = [
+        node
+        for node in nodes
+        if node.partition is not None
+        and node.parent_path == data.parent_path
+        and node.type is not None
+        and node.type.architecture is data.type.architecture
+        and is_set_aside(node) is None
+    ]
+    # "the image will be set up with Verity, but the signature data will not be used", and likewise without either.
+    wanted = terms.policy.flags(candidate.designator)
+    if not wanted & (PolicyFlag.VERITY | PolicyFlag.SIGNED):
+        return _judged(candidate, Pairing(), terms)
+    if not wanted & PolicyFlag.SIGNED:
+        siblings = [node for node in siblings if node.designator is not candidate.designator.signature]
+    return _judged(candidate, pair(data, siblings, root_hash=terms.root_hash), terms)
+
+
+def _has_uuid(node: Node, root_hash: bytes) -> bool:
+    return node.partition is not None and node.partition.guid == data_uuid(root_hash)
+
+
+def _judged(candidate: Candidate, pairing: Pairing, terms: Terms) -> Candidate:
+    """The candidate with what protects it, and with the first reason against it."""
+    data = candidate.data
+    candidate = replace(
+        candidate,
+        hashes=pairing.hashes,
+        signature=pairing.signature,
+        root_hash=pairing.root_hash,
+        root_hash_source=pairing.source,
+        notes=pairing.notes,
+    )
+    if data.refusal is not None:
+        return candidate.out(str(data.refusal))
+    if pairing.problem is not None:
+        return candidate.out(pairing.problem)
+    if terms.root_hash is not None and pairing.root_hash != terms.root_hash:
+        return candidate.out("it cannot be compared with the root hash that was given")
+    if pairing.hashes is not None:
+        candidate = _signed(replace(candidate, protection=Protection.VERITY), terms)
+    elif data.content is not None and data.content.kind == "crypto_LUKS":
+        candidate = replace(candidate, protection=Protection.ENCRYPTED)
+    if candidate.excluded is None:
+        candidate = _by_policy(candidate, terms.policy)
+    if candidate.excluded is None and data.fault is not None:
+        candidate = candidate.out(data.fault)
+    if candidate.excluded is None and (data.content is None or data.content.kind not in ROOT_KINDS):
+        found = "no file system is in it" if data.content is None else f"{data.content.kind} is in it"
+        candidate = candidate.out(found)
+    return candidate
+
+
+def _signed(candidate: Candidate, terms: Terms) -> Candidate:
+    """The candidate with what its signature is worth."""
+    if candidate.signature is None:
+        return candidate
+    assert candidate.signature.signature is not None
+    assert candidate.root_hash is not None
+    if not terms.certificates:
+        return replace(candidate, signature_check=SignatureCheck.UNCHECKED)
+    try:
+        signer = verify_root_hash(
+            candidate.signature.signature.signature, candidate.root_hash, terms.certificates, now=terms.now
+        )
+    except SignatureError as fault:
+        return candidate.out(str(fault))
+    return replace(candidate, protection=Protection.SIGNED, signature_check=SignatureCheck.VALID, signer=signer)
+
+
+def _by_policy(candidate: Candidate, policy: ImagePolicy) -> Candidate:
+    data = candidate.data
+    judgement = policy.judge(
+        candidate.designator,
+        candidate.protection,
+        gpt_flags=0 if data.partition is None else data.partition.flags,
+        file_system=None if data.content is None else data.content.kind,
+    )
+    if judgement.refused is not None:
+        unchecked = candidate.signature_check is SignatureCheck.UNCHECKED
+        hint = "; its signature was not checked: no certificate was given" if unchecked else ""
+        return candidate.out(judgement.refused + hint)
+    if judgement.protection is None:
+        return candidate.out("the policy leaves it unused")
+    return replace(candidate, protection=judgement.protection)
+
+
+def _is_generic(node: Node) -> bool:
+    """A place that may be the root of an image which does not say."""
+    if node.kind is NodeKind.PARTITION and node.designator is not Designator.LINUX_GENERIC:
+        return False
+    if node.gpt is not None or node.children or is_set_aside(node) is not None or is_signature_volume(node):
+        return False
+    if node.kind is NodeKind.DISK and not node.superblocks and not node.faults:
+        return False
+    kinds = {each.kind for each in node.superblocks}
+    return not kinds or bool(kinds & ROOT_KINDS)
+
+
+def locations(candidates: Iterable[Candidate]) -> str:
+    """Where the candidates are, in one line."""
+    return " and ".join(str(candidate.data.location) for candidate in candidates)

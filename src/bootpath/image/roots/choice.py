@@ -1,0 +1,274 @@
+"""Choosing the root, and /usr, among the candidates; the verdict a boot loader acts on.
+
+Rules, in this order:
+
+1. Slots are places. Two candidates with one partition UUID are copies of one slot in two places: nothing but a slot
+   named by the caller decides between them.
+2. "mount the partition whose label compares the highest ... when in doubt earlier partitions (by their index) should
+   always win over later partitions if the label comparison is inconclusive" (UAPI.2).
+3. /usr must be for the architecture of the root. Candidates for several architectures are an ambiguity, unless the
+   caller names one: this library does not ask on which machine it runs.
+4. A policy that refuses any partition refuses the image.
+
+Without partitions that say they are root or /usr, all that is left must be one (`image.roots.candidates`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+
+from bootpath.core.device import Device
+from bootpath.formats.entries.vercmp import compare_versions, split_version, version_key
+from bootpath.formats.partitions.dps import Architecture, Designator
+from bootpath.formats.partitions.imagepolicy import ImagePolicy, Protection, parse_image_policy
+from bootpath.image.contents.nodes import Contents, NodeKind
+from bootpath.image.contents.read import open_node
+from bootpath.image.roots.candidates import Candidate, Terms, find_candidates, is_set_aside, locations
+from bootpath.image.verity.tree import Mismatch, Progress, check_tree
+
+DEFAULT_POLICY = "*"
+SIGNED_POLICY = "root=signed+absent:usr=signed+absent:=open"
+"""The policy of a caller who gives certificates and no policy: nothing unsigned is the system."""
+
+_POLICY_DESIGNATORS = tuple(d for d in Designator if d not in (Designator.USER_HOME, Designator.LINUX_GENERIC))
+
+
+class Verdict(Enum):
+    """How sure it is that what would be mounted is what was made, the weakest of root and /usr."""
+
+    SIGNED = "signed"
+    VERITY = "verity"
+    ENCRYPTED = "encrypted"
+    UNPROTECTED = "unprotected"
+    AMBIGUOUS = "ambiguous"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class RootChoice:
+    """What would be the root, and /usr. `candidates` are all, each with the reason why it is out.
+
+    `ambiguous` are those between which only a slot decides; `problems` why there is no root.
+    """
+
+    root: Candidate | None
+    usr: Candidate | None
+    candidates: tuple[Candidate, ...]
+    ambiguous: tuple[Candidate, ...] = ()
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def chosen(self) -> tuple[Candidate, ...]:
+        """Root and /usr, those that there are."""
+        return tuple(candidate for candidate in (self.root, self.usr) if candidate is not None)
+
+    @property
+    def verdict(self) -> Verdict:
+        """How sure, in one word."""
+        if self.ambiguous:
+            return Verdict.AMBIGUOUS
+        if self.problems or not self.chosen:
+            return Verdict.NONE
+        order = list(Protection)
+        return Verdict[max((candidate.protection for candidate in self.chosen), key=order.index).name]
+
+    @property
+    def boots(self) -> bool:
+        """True when there is a root, and only one."""
+        return self.verdict not in (Verdict.AMBIGUOUS, Verdict.NONE)
+
+
+def effective_policy(policy: ImagePolicy | None, certificates: Sequence[bytes]) -> ImagePolicy:
+    """The policy that counts when a caller gives this one, or none, and these certificates."""
+    if policy is not None:
+        return policy
+    return parse_image_policy(SIGNED_POLICY if certificates else DEFAULT_POLICY)
+
+
+def choose_root(
+    contents: Contents,
+    policy: ImagePolicy | None = None,
+    certificates: Iterable[bytes] = (),
+    slot: str | None = None,
+    *,
+    architecture: Architecture | None = None,
+    root_hash: bytes | None = None,
+    now: datetime | None = None,
+) -> RootChoice:
+    """The root of what is on a disk, and /usr, with the reasons for each candidate that is out.
+
+    `policy` None is "*", or `SIGNED_POLICY` when there are `certificates` (PEM or DER, each trusted for itself); `slot`
+    names a place (`Location.is_named`); `root_hash` is trusted. Raises Error when a library is missing.
+    """
+    trusted = tuple(certificates)
+    policy = effective_policy(policy, trusted)
+    candidates = find_candidates(contents, Terms(policy, trusted, architecture, root_hash, now))
+    if slot is not None:
+        candidates = _in_slot(candidates, slot)
+    problems = _refusals(contents, policy)
+    if contents.incomplete is not None:
+        problems.insert(0, str(contents.incomplete))
+    root = _best(candidates, Designator.ROOT)
+    usr = _best(candidates, Designator.USR, architecture=root.chosen[0].architecture if root.chosen else None)
+    out = {**root.out, **usr.out}
+    candidates = tuple(replace(each, excluded=out.get(each.data.path, each.excluded)) for each in candidates)
+    if not root.chosen and not (usr.chosen and not root.considered):
+        problems += _why_none(candidates, root.considered)
+    elif not root.chosen and not policy.may_be_absent(Designator.ROOT):
+        problems.append("the policy wants a root partition, and there is none")
+    if usr.considered and not usr.chosen and root.chosen:
+        problems += [f"/usr: {candidate.data.location}: {candidate.excluded}" for candidate in usr.considered]
+    ambiguous = tuple(each for found in (root, usr) for each in found.chosen if len(found.chosen) > 1)
+    return RootChoice(
+        root.only,
+        usr.only,
+        candidates,
+        ambiguous,
+        (*problems, *_ambiguities(root.chosen), *_ambiguities(usr.chosen)),
+        (*root.warnings, *usr.warnings, *_notes(root.chosen), *_notes(usr.chosen)),
+    )
+
+
+def check_candidate(
+    disk: Device, contents: Contents, candidate: Candidate, *, progress: Progress | None = None
+) -> list[Mismatch]:
+    """Read all of the data of a candidate and its whole hash tree; the first mismatches. Raises DeviceError.
+
+    Without a hash tree there is nothing to compare with, and nothing is read.
+    """
+    if candidate.hashes is None or candidate.hashes.tree is None or candidate.root_hash is None:
+        return []
+    superblock = candidate.hashes.tree.superblock
+    return check_tree(
+        open_node(disk, contents, candidate.data.path),
+        open_node(disk, contents, candidate.hashes.path),
+        superblock.parameters,
+        candidate.root_hash,
+        start_block=superblock.tree_start(0),
+        progress=progress,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Best:
+    """The best of one designator: none, one, or several that only a slot tells apart; `out` by path, with reasons."""
+
+    considered: tuple[Candidate, ...]
+    chosen: tuple[Candidate, ...]
+    out: dict[str, str]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def only(self) -> Candidate | None:
+        return self.chosen[0] if len(self.chosen) == 1 else None
+
+
+def _in_slot(candidates: Sequence[Candidate], slot: str) -> tuple[Candidate, ...]:
+    """Those of the slot's designator that are elsewhere are out; a slot that names nothing puts all out."""
+    named = {candidate.designator for candidate in candidates if candidate.data.location.is_named(slot)}
+    reason = f"the slot {slot} was asked for" + ("" if named else ", which is the place of no candidate")
+    return tuple(
+        candidate
+        if candidate.excluded is not None
+        or candidate.data.location.is_named(slot)
+        or (named and candidate.designator not in named)
+        else candidate.out(reason)
+        for candidate in candidates
+    )
+
+
+def _best(
+    candidates: Sequence[Candidate], designator: Designator, *, architecture: Architecture | None = None
+) -> _Best:
+    considered = tuple(candidate for candidate in candidates if candidate.designator is designator)
+    out: dict[str, str] = {}
+    usable = [candidate for candidate in considered if candidate.excluded is None]
+    if architecture is not None:
+        for candidate in usable:
+            if candidate.architecture is not architecture:
+                out[candidate.data.path] = f"the root is for {architecture.value}"
+        usable = [candidate for candidate in usable if candidate.data.path not in out]
+    if not usable:
+        return _Best(considered, (), out)
+    if usable[0].data.partition is None or usable[0].architecture is None:
+        return _Best(considered, tuple(usable), out)  # generic: nothing says which one is meant
+    chosen: list[Candidate] = []
+    warnings: list[str] = []
+    for each in dict.fromkeys(candidate.architecture for candidate in usable):
+        group = [candidate for candidate in usable if candidate.architecture is each]
+        best = max(group, key=lambda candidate: version_key(candidate.label))  # the first of equals
+        copies = [other for other in group if _uuid(other) == _uuid(best)]
+        chosen += copies
+        for other in group:
+            if other in copies:
+                continue
+            if compare_versions(other.label, best.label) < 0:
+                out[other.data.path] = f"{other.label or 'no name'} is older than {best.label}"
+            else:
+                out[other.data.path] = f"partition {best.data.path} has the same version and comes first"
+        if len({split_version(candidate.label)[0] for candidate in group}) > 1:
+            names = ", ".join(candidate.label or "no name" for candidate in group)
+            warnings.append(f"the labels are not versions of one image: {names}")
+    return _Best(considered, tuple(chosen), out, tuple(warnings))
+
+
+def _uuid(candidate: Candidate) -> object:
+    return None if candidate.data.partition is None else candidate.data.partition.guid
+
+
+def _ambiguities(chosen: Sequence[Candidate]) -> list[str]:
+    if len(chosen) < 2:
+        return []
+    kind = chosen[0].designator.value
+    architectures = [each.architecture.value for each in chosen if each.architecture is not None]
+    if len(set(architectures)) > 1:
+        return [f"ambiguous: {kind} for {' and '.join(dict.fromkeys(architectures))}; name the architecture"]
+    what = f"identical {kind} partitions" if chosen[0].data.partition is not None else f"{kind} could be any of these"
+    if chosen[0].architecture is None:
+        what = f"more than one place could be the {kind}"
+    return [f"ambiguous: {what}: {locations(chosen)}; name the slot"]
+
+
+def _notes(chosen: Sequence[Candidate]) -> list[str]:
+    return [f"{candidate.data.path}: {note}" for candidate in chosen for note in candidate.notes]
+
+
+def _why_none(candidates: Sequence[Candidate], considered: Sequence[Candidate]) -> list[str]:
+    shown = considered or candidates
+    if not shown:
+        return ["nothing on it could be the root"]
+    return [f"{candidate.data.location}: {candidate.excluded}" for candidate in shown]
+
+
+def _refusals(contents: Contents, policy: ImagePolicy) -> list[str]:
+    """What the policy says of all the other partitions, and of those that are not there."""
+    present: dict[Designator, list[str]] = {}
+    problems: list[str] = []
+    for node in contents.nodes():
+        designator = node.designator
+        if node.kind is not NodeKind.PARTITION or designator is None or is_set_aside(node) is not None:
+            continue
+        present.setdefault(designator, []).append(node.path)
+        if designator in (Designator.ROOT, Designator.USR) or designator not in _POLICY_DESIGNATORS:
+            continue
+        locked = node.content is not None and node.content.kind == "crypto_LUKS"
+        judgement = policy.judge(
+            designator,
+            Protection.ENCRYPTED if locked else Protection.UNPROTECTED,
+            gpt_flags=0 if node.partition is None else node.partition.flags,
+            file_system=None if node.content is None else node.content.kind,
+        )
+        if judgement.refused is not None:
+            problems.append(f"{node.location}: {judgement.refused}")
+    for designator in _POLICY_DESIGNATORS:
+        # What protects root and /usr is missed there, unless the policy names it; a root may also be a volume.
+        implied = designator is Designator.ROOT or (
+            designator.data is not designator and designator not in policy.rules
+        )
+        if designator not in present and not policy.may_be_absent(designator) and not implied:
+            problems.append(f"the policy wants a {designator.value} partition, and there is none")
+    return problems

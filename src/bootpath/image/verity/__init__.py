@@ -1,0 +1,1 @@
+"""dm-verity volumes: computing their hash tree and parity, and formatting and opening them."""

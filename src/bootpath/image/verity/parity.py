@@ -1,0 +1,123 @@
+"""Making the parity of a verity volume (forward error correction), on all processors.
+
+Each thread takes a run of codewords that lie side by side, reads the piece of every region that they are made of, and
+writes their parity. A piece is long enough to be read at a go and short enough for all of them to fit into the cache:
+memory is `_MESSAGE_BYTES` for each thread.
+
+Source: as `formats.verity.fec`.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+
+from bootpath.core.device import Device, read_into
+from bootpath.core.errors import DeviceError, FormatError
+from bootpath.formats.dm.verity import check_fec
+from bootpath.formats.verity.fec import FecParameters, fastest_encoder
+from bootpath.formats.verity.tree import SUPERBLOCK_BYTES, VerityParameters
+from bootpath.image.inorder import in_order
+from bootpath.image.verity.tree import Progress
+
+_MESSAGE_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FecArea:
+    """Where the parity of a volume is: on its device from byte `offset`."""
+
+    shape: FecParameters
+    offset: int = 0
+
+
+def fec_area(
+    parameters: VerityParameters,
+    *,
+    start_block: int,
+    hash_bytes: int,
+    on_hash_device: bool,
+    offset: int = 0,
+    roots: int = 2,
+) -> FecArea:
+    """The parity of a volume as veritysetup lays it out. Raises FormatError when it would not go with the tree.
+
+    It covers the data and all that follows the tree's beginning on its device, foreign metadata too: `hash_bytes` is
+    the size of that device. When the parity is on the same device, it covers what lies before it.
+    """
+    if offset % SUPERBLOCK_BYTES:
+        raise FormatError("fec offset is", where="verity", found=offset, expected=f"a multiple of {SUPERBLOCK_BYTES}")
+    size = parameters.data_block_size
+    end = offset if on_hash_device else hash_bytes
+    blocks = parameters.data_blocks + max(end // size - start_block, 0)
+    shape = FecParameters(blocks, size, roots)
+    check_fec(parameters, shape)
+    return FecArea(shape, offset)
+
+
+def build_parity(
+    data: Device,
+    hashes: Device,
+    target: Device,
+    shape: FecParameters,
+    *,
+    data_blocks: int,
+    start_block: int,
+    offset_bytes: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write the parity of `data_blocks` blocks of `data`, and behind them of `hashes` from block `start_block` on.
+
+    It goes to `target` from byte `offset_bytes`; `progress` is called with the bytes of the message done so far. Raises
+    DeviceError (EINVAL) when a device is too short, else what reading and writing raise.
+    """
+    size, symbols = shape.block_size, shape.symbols
+    covered = (start_block + shape.blocks - data_blocks) * size if shape.blocks > data_blocks else 0
+    for device, end, what in (
+        (data, data_blocks * size, "data"),
+        (hashes, covered, "what parity covers"),
+        (target, offset_bytes + shape.parity_bytes, "parity"),
+    ):
+        if end > device.size_bytes:
+            raise DeviceError(
+                f"the {what} ends at byte",
+                errno=errno.EINVAL,
+                where=device.identity.name,
+                found=end,
+                expected=f"at most {device.size_bytes}",
+            )
+    run = max(_MESSAGE_BYTES // symbols // size, 1)
+    buffers: list[memoryview] = []  # as in `veritytree`
+    encode = fastest_encoder()
+
+    def read(block: int, piece: memoryview) -> None:
+        """The message from `block` on: data, hashes, and zeros behind them."""
+        while piece:
+            if block < data_blocks:
+                device, number, left = data, block, data_blocks - block
+            elif block < shape.blocks:
+                device, number, left = hashes, block - data_blocks + start_block, shape.blocks - block
+            else:
+                piece[:] = bytes(len(piece))
+                return
+            part = piece[: left * size]
+            read_into(device, number * size, part)
+            block += len(part) // size
+            piece = piece[len(part) :]
+
+    def work(first: int) -> int:
+        width = min(run, shape.rounds - first) * size
+        buffer = buffers.pop() if buffers else memoryview(bytearray(run * size * symbols))
+        message = buffer[: width * symbols]
+        for symbol in range(symbols):
+            read(symbol * shape.rounds + first, message[symbol * width : (symbol + 1) * width])
+        target.write(offset_bytes + first * size * shape.roots, encode(message, shape.roots))
+        buffers.append(buffer)
+        return len(message)
+
+    done = 0
+    for length in in_order(work, range(0, shape.rounds, run), threads=threads):
+        done = min(done + length, shape.blocks * size)
+        if progress is not None:
+            progress(done)

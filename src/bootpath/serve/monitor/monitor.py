@@ -1,0 +1,228 @@
+"""What a live service is doing, as a frozen snapshot: the source of the status page, its JSON and its metrics.
+
+Everything in a snapshot is read from counters and states that exist anyway; the serving loop does nothing for it, and
+nobody looks while nobody asks. Looking never waits for a disk: the late disk is asked whether it is there
+(`LateDisk.get_nowait`), not for anything that it holds. `Monitor` keeps what one snapshot needs of the one before, and
+hands out the same one for `FRESH_SECONDS`, so that many watchers cost as much as one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bootpath.block import Overlay, OverlayFile
+from bootpath.block.live.hydration import Progress
+from bootpath.serve.live.diskmap import CellState, DiskMap, Surveyor
+from bootpath.serve.live.diskstate import DiskStatus, best_known, disk_status
+from bootpath.serve.live.histogram import levels
+from bootpath.serve.live.service import LiveService
+from bootpath.serve.server.server import Server
+from bootpath.serve.statistics import Statistics
+
+FRESH_SECONDS = 0.5
+_REST_SECONDS = 0.0005  # between two looks at the disk the serving thread may run
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """What was done a second, on average since the snapshot before."""
+
+    read_bytes: float = 0.0
+    written_bytes: float = 0.0
+    requests: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A live service at one moment.
+
+    `at_seconds` is the clock's, `up_seconds` since the first snapshot. `overlay_bytes` is what the shared overlay
+    holds of written blocks; None when there is no overlay or every client has its own. `touches` counts requests by
+    cell of the map, and `heat` says where most of them went since the snapshot before (`heat.levels`).
+    """
+
+    at_seconds: float
+    up_seconds: float
+    title: str
+    uri: str
+    read_only: bool
+    size_bytes: int
+    disk: DiskStatus
+    hydration: Progress | None
+    overlay_bytes: int | None
+    statistics: Statistics
+    throughput: Throughput
+    map: DiskMap
+    touches: tuple[int, ...]
+    heat: tuple[int, ...]
+
+
+def observe(
+    server: Server,
+    service: LiveService,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    uri: str = "",
+    before: Snapshot | None = None,
+    disk_map: DiskMap | None = None,
+) -> Snapshot:
+    """Look at a service. `before` is the last snapshot; without a `disk_map` one step of looking is done here."""
+    if disk_map is None:
+        surveyor = survey(service)
+        surveyor.step()
+        disk_map = surveyor.map()
+    now = clock()
+    statistics = server.statistics()
+    touches = service.heat.counts()
+    return Snapshot(
+        at_seconds=now,
+        up_seconds=0.0 if before is None else before.up_seconds + now - before.at_seconds,
+        title=service.base.identity.name,
+        uri=uri,
+        read_only=service.shape.read_only,
+        size_bytes=service.base.size_bytes,
+        disk=best_known([disk_status(service.base.late), *map(DiskStatus.unpack, server.told())]),
+        hydration=None if service.hydration is None else service.hydration.progress,
+        overlay_bytes=_overlay_bytes(service),
+        statistics=statistics,
+        throughput=Throughput() if before is None else _throughput(before, statistics, now),
+        map=disk_map,
+        touches=touches,
+        heat=levels(touches, () if before is None else before.touches),
+    )
+
+
+def survey(service: LiveService) -> Surveyor:
+    """Who looks at the disk of a service, as its clients see it; of overlays for each client nothing is seen."""
+    hydration = service.hydration
+    wanted = () if hydration is None else hydration.extents
+    return Surveyor(service.base if service.overlay is None else service.overlay, wanted)
+
+
+def _throughput(before: Snapshot, statistics: Statistics, now: float) -> Throughput:
+    seconds = now - before.at_seconds
+    if seconds <= 0:
+        return before.throughput
+    was = before.statistics
+    return Throughput(
+        (statistics.bytes["read"] - was.bytes["read"]) / seconds,
+        (statistics.bytes["write"] - was.bytes["write"]) / seconds,
+        (sum(statistics.requests.values()) - sum(was.requests.values())) / seconds,
+    )
+
+
+def _overlay_bytes(service: LiveService) -> int | None:
+    overlay = service.overlay
+    if isinstance(overlay, Overlay):
+        return overlay.held_bytes  # counted as it changes, where dirty_bytes would count a large disk's blocks
+    return overlay.dirty_bytes if isinstance(overlay, OverlayFile) else None
+
+
+class Monitor:
+    """Snapshots of one service, for any number of threads."""
+
+    def __init__(
+        self,
+        server: Server,
+        service: LiveService,
+        *,
+        uri: str = "",
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._server = server
+        self._service = service
+        self._uri = uri
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._surveying = threading.Lock()
+        self._surveyor = survey(service)
+        self._surveyed_seconds = float("-inf")
+        self._map = self._surveyor.map()
+        self._last = self._observe(None)
+
+    def snapshot(self, *, look: bool = True) -> Snapshot:
+        """How it stands. Without `look` the map is the last one."""
+        if look:
+            self._survey()
+        with self._lock:
+            last = self._last
+            if self._clock() - last.at_seconds >= FRESH_SECONDS:
+                self._last = self._observe(last)
+            elif last.map is not self._map:
+                self._last = replace(last, map=self._map)
+            return self._last
+
+    def _observe(self, before: Snapshot | None) -> Snapshot:
+        return observe(self._server, self._service, clock=self._clock, uri=self._uri, before=before, disk_map=self._map)
+
+    def _survey(self) -> None:
+        """Renew the map, unless somebody does, or did just now."""
+        if not self._surveying.acquire(blocking=False):
+            return
+        try:
+            now = self._clock()
+            if now - self._surveyed_seconds >= FRESH_SECONDS:
+                self._surveyor.step(lambda: self._sleep(_REST_SECONDS))
+                self._surveyed_seconds = now
+                self._map = self._surveyor.map()
+        finally:
+            self._surveying.release()
+
+
+def as_json(snapshot: Snapshot) -> dict[str, Any]:
+    """A snapshot as docs/schemas/status.json describes it."""
+    statistics, throughput, hydration, cells = (
+        snapshot.statistics,
+        snapshot.throughput,
+        snapshot.hydration,
+        snapshot.map,
+    )
+    return {
+        "title": snapshot.title,
+        "uri": snapshot.uri,
+        "read_only": snapshot.read_only,
+        "size_bytes": snapshot.size_bytes,
+        "up_seconds": round(snapshot.up_seconds, 3),
+        "disk": {"name": snapshot.disk.name, "state": snapshot.disk.state.value, "reason": snapshot.disk.reason},
+        "hydration": None
+        if hydration is None
+        else {
+            "done_bytes": hydration.done_bytes,
+            "total_bytes": hydration.total_bytes,
+            "complete": hydration.complete,
+            "failure": hydration.failure,
+        },
+        "overlay_bytes": snapshot.overlay_bytes,
+        "clients": {
+            "connected": statistics.connections,
+            "total": statistics.connections_total,
+            "refused": statistics.connections_refused,
+        },
+        "requests": dict(statistics.requests),
+        "bytes": dict(statistics.bytes),
+        "errors": statistics.errors,
+        "protocol_errors": statistics.protocol_errors,
+        "queue_depth": statistics.queue_depth,
+        "waiting_workers": statistics.waiting_workers,
+        "throughput": {
+            "read_bytes_per_second": round(throughput.read_bytes),
+            "written_bytes_per_second": round(throughput.written_bytes),
+            "requests_per_second": round(throughput.requests, 1),
+        },
+        "map": {
+            "cell_bytes": cells.cell_bytes,
+            "letters": {state.letter: state.value for state in CellState},
+            "states": "".join(state.letter for state in cells.states),
+            "percents": list(cells.percents),
+            "grounds": "".join(state.letter for state in cells.grounds),
+            "bytes": {state.value: cells.bytes[state] for state in CellState},
+            "complete": cells.complete,
+            "heat": "".join(map(str, snapshot.heat)),
+        },
+    }

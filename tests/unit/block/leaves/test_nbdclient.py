@@ -1,0 +1,380 @@
+"""The client against a scripted server: whatever breaks the protocol ends the connection with EIO and hangs nobody."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from threading import Thread
+
+import pytest
+
+from bootpath.block.leaves.nbdclient import NbdDevice, open_nbd
+from bootpath.core import DeviceError, Segment, read_bytes
+from bootpath.formats.nbd.options import (
+    CLIENT_FLAGS,
+    OPTION,
+    InfoBlockSize,
+    InfoExport,
+    Option,
+    OptionReply,
+    Rep,
+    pack_greeting,
+    pack_info,
+    pack_meta_context,
+    pack_option_reply,
+    parse_option,
+)
+from bootpath.formats.nbd.transmission import (
+    COMPACT_REQUEST,
+    OFFSET,
+    BlockStatus,
+    Chunk,
+    ChunkType,
+    Command,
+    ErrorPayload,
+    Request,
+    SimpleReply,
+    TransmissionFlag,
+    pack_block_status,
+    pack_error,
+    pack_hole,
+    pack_reply,
+    parse_request,
+)
+from tests.support.patterns import assert_pattern, pattern
+
+SIZE = 1 << 20
+FLAGS = TransmissionFlag.HAS_FLAGS | TransmissionFlag.SEND_FLUSH | TransmissionFlag.SEND_FUA
+
+
+class Server:
+    """The other end: a handshake as configured, then whatever `answer` returns for each request."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = socket.socketpair()
+        self.greeting = pack_greeting(3)
+        self.structured: list[tuple[int, bytes]] = [(Rep.ACK, b"")]
+        self.meta: list[tuple[int, bytes]] = [
+            (Rep.META_CONTEXT, pack_meta_context(7, "base:allocation")),
+            (Rep.ACK, b""),
+        ]
+        self.go: list[tuple[int, bytes]] = [
+            (Rep.INFO, pack_info(InfoExport(SIZE, FLAGS))),
+            (Rep.INFO, b"\x12\x34unknown"),
+            (Rep.ACK, b""),
+        ]
+        self.requests: list[Request] = []
+        self.answer: Callable[[Request], bytes | None] = lambda request: None
+        self._thread = Thread(target=self._run)
+
+    def start(self) -> socket.socket:
+        self._thread.start()
+        return self.ours
+
+    def stop(self) -> None:
+        if self._thread.ident is not None:
+            with contextlib.suppress(OSError):
+                self.theirs.shutdown(socket.SHUT_RDWR)
+            self._thread.join()
+        self.theirs.close()
+
+    def _receive(self, length: int) -> bytes:
+        data = b""
+        while len(data) < length:
+            part = self.theirs.recv(length - len(data))
+            if not part:
+                raise EOFError
+            data += part
+        return data
+
+    def _run(self) -> None:
+        try:
+            self.theirs.sendall(self.greeting)
+            self._receive(CLIENT_FLAGS.size)
+            option = 0
+            while option != Option.GO:
+                option, length = parse_option(self._receive(OPTION.size))
+                self._receive(length)
+                replies = {
+                    Option.STRUCTURED_REPLY: self.structured,
+                    Option.SET_META_CONTEXT: self.meta,
+                    Option.GO: self.go,
+                }[Option(option)]
+                for kind, data in replies:
+                    self.theirs.sendall(pack_option_reply(OptionReply(option, kind, data)))
+            while True:
+                request = parse_request(self._receive(COMPACT_REQUEST.size))
+                if request.command == Command.WRITE:
+                    self._receive(request.length)
+                self.requests.append(request)
+                reply = None if request.command == Command.DISC else self.answer(request)
+                if reply is None:
+                    return
+                self.theirs.sendall(reply)
+        except (EOFError, OSError):
+            pass
+        finally:
+            with contextlib.suppress(OSError):
+                self.theirs.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def opened() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def connect(server: Server, opened: ExitStack, *, writable: bool = False, timeout_seconds: float = 20) -> NbdDevice:
+    device = open_nbd("nbd://localhost/disk", connect=server.start, writable=writable, timeout_seconds=timeout_seconds)
+    opened.callback(device.close)
+    return device
+
+
+def chunk(request: Request, kind: int, data: bytes = b"", *, done: bool = True) -> bytes:
+    return pack_reply(Chunk(kind, request.cookie, len(data), int(done))) + data
+
+
+def data_chunk(request: Request, offset: int, data: bytes, *, done: bool = True) -> bytes:
+    return chunk(request, ChunkType.OFFSET_DATA, OFFSET.pack(offset) + data, done=done)
+
+
+def whole(request: Request) -> bytes:
+    return data_chunk(request, request.offset, pattern(request.offset, request.length))
+
+
+# What is agreed on
+
+
+def test_defaults(server: Server, opened: ExitStack) -> None:
+    server.answer = whole
+    device = connect(server, opened)
+    assert (device.size_bytes, device.block_bytes, device.read_only) == (SIZE, 512, True)
+    assert device.identity.name == "nbd://localhost/disk"
+    assert_pattern(read_bytes(device, 512, 4096), 512)
+    device.close()
+    with pytest.raises(DeviceError, match="connection lost: closed"):
+        device.read(0, 512)
+
+
+def test_a_server_without_structured_replies(server: Server, opened: ExitStack) -> None:
+    server.structured = [(Rep.ERR_UNSUP, b"what?")]
+    server.answer = lambda request: pack_reply(SimpleReply(request.cookie)) + pattern(request.offset, request.length)
+    device = connect(server, opened)
+    assert_pattern(read_bytes(device, 512, 4096), 512)
+    assert list(device.extents(0, 4096)) == [Segment(0, 4096, "nbd")]
+
+
+def test_block_sizes(server: Server, opened: ExitStack) -> None:
+    server.go[0:0] = [(Rep.INFO, pack_info(InfoBlockSize(4096, 65536, 65536)))]
+    server.answer = whole
+    device = connect(server, opened)
+    assert device.block_bytes == 4096
+    assert_pattern(read_bytes(device, 4096, 196608), 4096)
+    assert [request.length for request in server.requests] == [65536, 65536, 65536]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "what"),
+    [
+        ("greeting", b"NBDMAGIC" + bytes(10), "newstyle"),
+        ("greeting", pack_greeting(0), "does not speak fixed newstyle"),
+        ("greeting", b"220 smtp.example.org ESMTP", "newstyle"),
+        ("go", [(Rep.ERR_UNKNOWN, b"no such disk")], "there is no export 'disk': 'no such disk'"),
+        ("go", [(Rep.ERR_TLS_REQD, b"")], "the server wants TLS"),
+        ("go", [((1 << 31) + 99, b"")], "the server refuses"),
+        ("go", [(Rep.ACK, b"")], "without NBD_INFO_EXPORT"),
+        ("go", [(Rep.INFO, b"\0\0" + bytes(3)), (Rep.ACK, b"")], "export info has 3 bytes"),
+        ("go", [(Rep.INFO, bytes(20000))], "replies to GO are 0 and 20000 bytes"),
+        ("go", [(Rep.INFO, b"\x99\x99")] * 70, "replies to GO are 64"),
+        (
+            "go",
+            [
+                (Rep.INFO, pack_info(InfoBlockSize(3, 4096, 65536))),
+                (Rep.INFO, pack_info(InfoExport(SIZE, 1))),
+                (Rep.ACK, b""),
+            ],
+            "block sizes are",
+        ),
+        (
+            "go",
+            [
+                (Rep.INFO, pack_info(InfoBlockSize(8192, 8192, 65536))),
+                (Rep.INFO, pack_info(InfoExport(SIZE, 1))),
+                (Rep.ACK, b""),
+            ],
+            "smallest block is 8192",
+        ),
+    ],
+)
+def test_a_handshake_that_fails(server: Server, field: str, value: object, what: str) -> None:
+    setattr(server, field, value)
+    with pytest.raises(DeviceError, match=what):
+        open_nbd("nbd://localhost/disk", connect=server.start, timeout_seconds=20)
+
+
+# Answers
+
+
+def test_answers_in_parts_and_out_of_order(server: Server, opened: ExitStack) -> None:
+    server.answer = lambda request: (
+        data_chunk(request, 3072, pattern(3072, 1024), done=False)
+        + chunk(request, ChunkType.OFFSET_HOLE, pack_hole(1024, 2048), done=False)
+        + data_chunk(request, 512, pattern(512, 512), done=False)
+        + chunk(request, ChunkType.NONE)
+    )
+    data = read_bytes(connect(server, opened), 512, 3584)
+    assert data == pattern(512, 512) + bytes(2048) + pattern(3072, 1024)
+
+
+def test_block_status(server: Server, opened: ExitStack) -> None:
+    rows = [((4096, 0), (4096, 3)), ((8192, 3),), ((1 << 20, 2),)]
+
+    def answer(request: Request) -> bytes:
+        status = BlockStatus(7, rows[len(server.requests) - 1])
+        other = BlockStatus(8, ((512, 1),))
+        return chunk(request, ChunkType.BLOCK_STATUS, pack_block_status(other), done=False) + chunk(
+            request, ChunkType.BLOCK_STATUS, pack_block_status(status)
+        )
+
+    server.answer = answer
+    assert list(connect(server, opened).extents(0, 24576)) == [
+        Segment(0, 4096, "nbd"),
+        Segment(4096, 12288, "nbd", allocated=False, zero=True),
+        Segment(16384, 8192, "nbd", allocated=True, zero=True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(1, "EPERM"), (5, "EIO"), (22, "EINVAL"), (28, "ENOSPC"), (108, "EIO"), (4711, "EIO")]
+)
+def test_errors(server: Server, opened: ExitStack, error: int, code: str) -> None:
+    server.answer = lambda request: (
+        whole(request)
+        if request.offset
+        else data_chunk(request, 0, bytes(512), done=False)
+        + chunk(request, ChunkType.ERROR_OFFSET, pack_error(ErrorPayload(error, "bad sector", 512)))
+    )
+    device = connect(server, opened)
+    with pytest.raises(
+        DeviceError, match=f"read of 1024 bytes at 0: the server answers error {error}( \\(E[A-Z]+\\))?: 'bad sector'"
+    ) as fault:
+        device.read(0, 1024)
+    assert fault.value.errno_name == code
+    assert_pattern(read_bytes(device, 512, 512), 512)
+
+
+def test_what_is_not_offered_is_done_without(server: Server, opened: ExitStack) -> None:
+    server.go[0] = (Rep.INFO, pack_info(InfoExport(SIZE, TransmissionFlag.HAS_FLAGS | TransmissionFlag.SEND_FLUSH)))
+    server.answer = lambda request: chunk(request, ChunkType.NONE)
+    device = connect(server, opened, writable=True)
+    device.write(0, bytes(512), fua=True)
+    device.discard(0, 512)
+    device.zero(0, 3 << 19)
+    assert [(request.command, request.length, request.flags) for request in server.requests] == [
+        (Command.WRITE, 512, 0),
+        (Command.FLUSH, 0, 0),
+        (Command.WRITE, 1 << 20, 0),
+        (Command.WRITE, 1 << 19, 0),
+    ]
+
+
+def test_simple_replies_to_what_is_no_read_are_fine(server: Server, opened: ExitStack) -> None:
+    server.answer = lambda request: pack_reply(SimpleReply(request.cookie, 5 if request.length else 0))
+    device = connect(server, opened, writable=True)
+    device.flush()
+    with pytest.raises(DeviceError, match="the server answers error 5"):
+        device.write(0, bytes(512))
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        (lambda request: None, "closed the connection"),
+        (lambda request: b"\0" * 64, "reply magic is 00000000"),
+        (lambda request: pack_reply(SimpleReply(b"whatever")), "unknown cookie"),
+        (lambda request: pack_reply(SimpleReply(request.cookie)) + bytes(1024), "answered by a simple reply"),
+        (lambda request: chunk(request, ChunkType.NONE), "answered in part: 0 bytes, expected 1024"),
+        (lambda request: data_chunk(request, 0, bytes(512)), "answered in part: 512 bytes"),
+        (lambda request: data_chunk(request, 512, bytes(1024)), "was not asked for"),
+        (lambda request: data_chunk(request, 0, bytes(2048)), "was not asked for"),
+        (lambda request: data_chunk(request, 2**64 - 512, bytes(512)), "was not asked for"),
+        (lambda request: data_chunk(request, 0, bytes(512), done=False) * 2, "was not asked for"),
+        (lambda request: chunk(request, ChunkType.OFFSET_HOLE, pack_hole(0, 4096)), "was not asked for"),
+        (lambda request: chunk(request, ChunkType.OFFSET_DATA, OFFSET.pack(0)), "a data chunk is empty"),
+        (lambda request: chunk(request, ChunkType.OFFSET_HOLE, b"x"), "hole chunk has 1 bytes"),
+        (lambda request: chunk(request, ChunkType.ERROR, b"x"), "error chunk has 1 bytes"),
+        (lambda request: chunk(request, ChunkType.BLOCK_STATUS, b"x"), "block status has"),
+        (lambda request: chunk(request, 99), "chunk type is 99"),
+        (lambda request: chunk(request, ChunkType.NONE, b"x"), "chunk type is 0"),
+        (lambda request: pack_reply(Chunk(ChunkType.NONE, request.cookie, 1 << 31)), "a chunk is 2147483648 bytes"),
+    ],
+)
+def test_nonsense_ends_the_connection(
+    server: Server, opened: ExitStack, answer: Callable[[Request], bytes | None], what: str
+) -> None:
+    server.answer = answer
+    device = connect(server, opened)
+    for _ in range(2):
+        with pytest.raises(DeviceError, match=f"nbd://localhost/disk: connection lost: .*{what}") as fault:
+            device.read(0, 1024)
+        assert fault.value.errno_name == "EIO"
+
+
+def test_a_chunk_that_was_not_agreed_on(server: Server, opened: ExitStack) -> None:
+    server.structured = [(Rep.ERR_UNSUP, b"")]
+    server.answer = whole
+    with pytest.raises(DeviceError, match="not agreed on"):
+        connect(server, opened).read(0, 512)
+
+
+def test_an_answer_that_does_not_come(server: Server, opened: ExitStack) -> None:
+    server.answer = lambda request: b""
+    device = connect(server, opened, timeout_seconds=0.1)
+    with pytest.raises(DeviceError, match=r"no answer in 0\.1 s"):
+        device.read(0, 512)
+
+
+@pytest.mark.parametrize(
+    ("uri", "code", "what"),
+    [
+        ("nbds://localhost/disk", "ENOTSUP", "TLS is not supported"),
+        ("nbd://", "EINVAL", "host is missing"),
+        ("nbd+unix:///?socket=/nonexistent", "EIO", "connect: No such file"),
+    ],
+)
+def test_uris(uri: str, code: str, what: str) -> None:
+    with pytest.raises(DeviceError, match=what) as fault:
+        open_nbd(uri)
+    assert fault.value.errno_name == code
+
+
+def test_sources_that_a_server_of_ours_tells(server: Server, opened: ExitStack) -> None:
+    server.meta.insert(1, (Rep.META_CONTEXT, pack_meta_context(9, "bootpath:source")))
+
+    def answer(request: Request) -> bytes | None:
+        if request.command != Command.BLOCK_STATUS:
+            return None
+        # The states reach further than the sources: what is told of both counts, and the rest is asked for again.
+        states = BlockStatus(7, ((4096, 0), (8192, 3))) if request.offset == 0 else BlockStatus(7, ((SIZE, 0),))
+        sources = BlockStatus(9, ((2048, 1), (6144, 2))) if request.offset == 0 else BlockStatus(9, ((SIZE, 77),))
+        first = chunk(request, ChunkType.BLOCK_STATUS, pack_block_status(sources), done=False)
+        return first + chunk(request, ChunkType.BLOCK_STATUS, pack_block_status(states))
+
+    server.answer = answer
+    device = open_nbd("nbd://localhost/disk", connect=server.start, timeout_seconds=20, sources=True)
+    opened.callback(device.close)
+    assert list(device.extents(0, 12288)) == [
+        Segment(0, 2048, "preload"),
+        Segment(2048, 2048, "overlay"),
+        Segment(4096, 4096, "overlay", allocated=False, zero=True),
+        Segment(8192, 4096, "nbd"),
+    ]

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from bootpath.boot.linux.menu import choose_entry, offered
+from bootpath.core import BootError
+from bootpath.formats.entries.entry import BootEntry, EntryKind
+from bootpath.fs.readers import Files
+from bootpath.image.contents.nodes import Location
+from bootpath.image.entries.files import Piece
+from bootpath.image.entries.menu import BootMenu, EntryFiles, EntrySource, Excluded, FoundEntry, PlaceRole
+
+
+def found(name: str) -> FoundEntry:
+    source = EntrySource(PlaceRole.ROOT, Location("2"), path=f"/loader/entries/{name}.conf")
+    entry = BootEntry(EntryKind.TYPE_1, name, linux="/k")
+    files: Files = None  # type: ignore[assignment]  # nothing is read
+    return FoundEntry(entry, source, EntryFiles(Piece("/k", size_bytes=1)), None, files)
+
+
+def test_the_first_entry_or_the_one_that_is_named() -> None:
+    menu = BootMenu("disk", (found("b"), found("a")))
+    assert choose_entry(menu, None).entry.id == "b"
+    assert choose_entry(menu, "a").entry.id == "a"
+    with pytest.raises(BootError, match=r"there is no entry 'c'; there is b, a"):
+        choose_entry(menu, "c")
+
+
+def test_an_entry_that_is_out_is_refused_with_its_reason() -> None:
+    out = found("a")
+    menu = BootMenu("disk", (), (Excluded(out.source, "the kernel /k is missing", out.entry),))
+    with pytest.raises(BootError, match="the entry 'a' is out: the kernel /k is missing"):
+        choose_entry(menu, "a")
+    with pytest.raises(BootError, match=r"there is no boot entry; /loader/entries/a\.conf: the kernel /k is missing"):
+        choose_entry(menu, None)
+
+
+def test_only_what_may_be_signed_is_offered_to_who_is_strict() -> None:
+    menu = BootMenu("disk", (found("b"), found("a")))
+    assert offered(menu) == menu
+    strict = offered(menu, strict=True)
+    assert (strict.entries, len(strict.excluded)) == ((), 2)

@@ -1,0 +1,136 @@
+"""The other reader of the parameters, in the guest's own shell: it takes what the Python packs, and refuses alike."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from bootpath.boot.tinyinit import data_file
+from bootpath.formats.cmdline.root import LogicalVolume, OnFail, RootWords, Slot, UbiVolume, pack_root_words
+from tests.support.tools import guest_program
+
+GUID = UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
+HASH = bytes(range(32))
+VG, LV = "PBcCoW-3nMh-bxAi-F2Sl-As4J-0Shv-rL03fk", "dCjLNb-92cp-wDlj-obHQ-RPgV-ZrvR-rRWr8d"
+NAMES = (
+    "data hash root_hash slot hash_slot on_fail mode file_system mount_options init_path wait_seconds verity_options"
+)
+STUBS = """
+set -f
+on_fail=reboot
+has() { true; }
+fail() { echo "FAIL $on_fail $1: $2"; exit 1; }
+"""
+
+
+def shell(script: str) -> str:
+    """What busybox's shell prints; it may end with 1."""
+    text = f"{STUBS}\n{data_file('words.sh').decode()}\n{data_file('devices.sh').decode()}\n{script}"
+    done = subprocess.run([guest_program("busybox"), "sh"], input=text, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    return done.stdout
+
+
+def read(line: str) -> dict[str, str]:
+    """The variables that the words set."""
+    show = "".join(f'echo "{name}=${name}"\n' for name in NAMES.split())
+    said = shell(f"read_words '{line}'\n{show}")
+    assert not said.startswith("FAIL"), said
+    return dict(line.split("=", 1) for line in said.splitlines())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        RootWords(root="LABEL=my root", others=("quiet", "a.b=c d", "--", "root=/dev/no")),
+        RootWords(root=f"PARTUUID={GUID}", slot=Slot(GUID, 2, 2**40), read_only=False, wait_seconds=3),
+        RootWords(root_hash=HASH, verity_options=("hash-offset=4096", "panic-on-corruption"), on_fail=OnFail.SHELL),
+        RootWords(root_hash=HASH, root="/dev/mapper/root", logical_volume=LogicalVolume(VG, LV), read_only=True),
+        RootWords(root_hash=HASH, verity_data="/dev/vda1", verity_hash="/dev/vda2", hash_slot=Slot(GUID, 1, 34)),
+        RootWords(ubi_volume=UbiVolume("nand 0", "root"), file_system="ubifs", init="/bin/sh", mount_options="sync"),
+    ],
+)
+def test_both_readers_agree(words: RootWords) -> None:
+    said = read(pack_root_words(words))
+    assert said["data"] == words.data_device
+    assert said["hash"] == (words.hash_device or "")
+    assert said["root_hash"] == (words.root_hash.hex() if words.root_hash else "")
+    assert said["slot"] == str(words.slot or "")
+    assert said["hash_slot"] == str(words.hash_slot or "")
+    assert said["on_fail"] == words.on_fail.value
+    assert said["mode"] == {None: "", True: "ro", False: "rw"}[words.read_only]
+    assert said["file_system"] == (words.file_system or "")
+    assert said["mount_options"] == (words.mount_options or "")
+    assert said["init_path"] == (words.init or "")
+    assert said["wait_seconds"] == str(10 if words.wait_seconds is None else words.wait_seconds)
+    assert said["verity_options"] == ",".join(words.verity_options)
+
+
+def test_capitals_and_the_last_of_linux_words() -> None:
+    said = read(f"root=/dev/a ro root=/dev/b rw roothash={HASH.hex().upper()} bootpath.slot={str(GUID).upper()}:1:2")
+    assert (said["data"], said["mode"]) == ("/dev/b", "rw")
+    assert said["root_hash"] == HASH.hex()
+    assert said["slot"] == f"{GUID}:1:2"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("quiet", "nothing says where the root is"),
+        (f"roothash={HASH.hex()} roothash={HASH[::-1].hex()}", "roothash comes twice"),
+        ("roothash=12", "roothash has 2 digits"),
+        (f"roothash={HASH.hex()[:-1]}x", "not hexadecimal"),
+        ("root=vda1", "the data device is vda1"),
+        ("root=/dev/a rootdelay=soon", "rootdelay is soon"),
+        ("root=/dev/a bootpath.onfail=panic", "bootpath.onfail is panic"),
+        ("root=/dev/a bootpath.sloot=1", "bootpath.sloot=1 is not known"),
+        ("root=/dev/a bootpath.slot=1:2:3", "the slot is 1:2:3"),
+        ("root=/dev/a systemd.verity_root_data=/dev/b", "without roothash="),
+        (f"root=/dev/a bootpath.lv={VG}/{LV}", "the data is said to be on LV="),
+        (f"bootpath.lv={VG}/{LV} bootpath.slot={GUID}:1:1", "which is no partition"),
+    ],
+)
+def test_what_is_refused(line: str, message: str) -> None:
+    said = shell(f"read_words '{line} bootpath.onfail=halt'" if "onfail" not in line else f"read_words '{line}'")
+    assert said.startswith("FAIL ")
+    assert message in said
+    assert said.count("\n") == 1
+    assert "onfail" in line or said.startswith("FAIL halt")  # whatever the order of the words
+
+
+@pytest.mark.parametrize(("uptime", "now"), [("0.05", 5), ("0.98", 98), ("9.08", 908), ("123.40", 12340)])
+def test_the_clock_has_no_octal_numbers(uptime: str, now: int) -> None:
+    assert shell(f"centiseconds {uptime}; echo $now") == f"{now}\n"
+
+
+@pytest.mark.parametrize(("word", "seconds"), [("rootdelay=08", 8), ("rootwait=0", 0), ("rootwait", 999999999)])
+def test_how_long_is_waited(word: str, seconds: int) -> None:
+    assert read(f"root=/dev/a {word}")["wait_seconds"] == str(seconds)
+
+
+def gpt(*entries: bytes) -> bytes:
+    """The header and entries of a GPT at the places where `list_gpt` looks, with 512 bytes a block."""
+    header = bytearray(92)
+    header[:8] = b"EFI PART"
+    header[56:72] = GUID.bytes_le
+    header[72:88] = (2).to_bytes(8, "little") + (8).to_bytes(4, "little") + (128).to_bytes(4, "little")
+    return bytes(512) + bytes(header).ljust(512, b"\0") + b"".join(entries).ljust(1024, b"\0")
+
+
+def test_rows_of_a_gpt(tmp_path: Path) -> None:
+    """Entries with a hole between them; the kernel has made no node yet."""
+    entry = bytes(range(1, 17)) + GUID.bytes_le + (2048).to_bytes(8, "little") + (4095).to_bytes(8, "little")
+    disk = tmp_path / "disk"
+    disk.write_bytes(gpt(entry.ljust(128, b"\0"), bytes(128), entry.ljust(128, b"\0")))
+    header = disk.read_bytes()[512:604].hex()
+    rows = shell(f"list_gpt ../{disk} 512 {header}")
+    assert rows == f"- {GUID} {GUID}:1:2048\n- {GUID} {GUID}:3:2048\n"
+
+
+def test_numbers_and_guids_of_a_gpt() -> None:
+    assert shell(f"mixed_guid {GUID.bytes_le.hex()}; echo $guid") == f"{GUID}\n"
+    number = (123456789012).to_bytes(8, "little").hex()
+    assert shell(f"number_at 00{number} 1 8; echo $number_read") == "123456789012\n"

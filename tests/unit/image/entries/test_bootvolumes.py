@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from bootpath.block import FileDevice, Log
+from bootpath.core import checked
+from bootpath.core.iolog import Read
+from bootpath.formats.cmdline.appendroot import DiskSpot, LogicalVolumeSpot, RootPlace
+from bootpath.formats.dm.table import Row, Table
+from bootpath.formats.entries.uki import EfiArchitecture
+from bootpath.formats.partitions.dps import Designator
+from bootpath.formats.partitions.imagepolicy import parse_image_policy
+from bootpath.formats.superblocks import scan_superblocks
+from bootpath.image.contents.nodes import Contents, Location, Node, NodeKind
+from bootpath.image.contents.read import read_contents
+from bootpath.image.entries.bootvolumes import BootPlace, find_places
+from bootpath.image.entries.find import find_entries
+from bootpath.image.entries.menu import BootMenu, PlaceRole
+from bootpath.image.roots.candidates import Terms
+from tests.support.ddi import Disk, Part, make_disk
+from tests.support.filetrees import as_device, golden_image, golden_names
+from tests.support.linuximage import RootTree, make_volume
+
+EXT4 = next(name for name in golden_names() if name.startswith("ext4"))
+
+
+def volume(path: str, below: str, size_bytes: int, **fields: object) -> Node:
+    table = Table((Row(0, size_bytes // 512, "linear", (below, "0")),))
+    name = path.rpartition("/")[2]
+    return Node(path, NodeKind.LOGICAL_VOLUME, name, size_bytes, Location(path), table=table, **fields)  # type: ignore[arg-type]
+
+
+def test_a_volume_on_a_volume_has_no_table_for_the_kernel() -> None:
+    """A physical volume inside a logical one: its own carrier is a volume again, however deep that goes."""
+    disk = as_device(golden_image(EXT4))
+    found = scan_superblocks(disk).found
+    carrier = volume("vg0/a", ".", disk.size_bytes)
+    upper = volume("vg1/b", "vg0/a", disk.size_bytes, superblocks=found)
+    contents = Contents(
+        "disk", Node("", NodeKind.DISK, "disk", disk.size_bytes, Location(""), children=(carrier, upper))
+    )
+    (place,) = [
+        each
+        for each in find_places(disk, contents, [PlaceRole.ROOT], Terms(parse_image_policy("*")))
+        if isinstance(each, BootPlace)
+    ]
+    assert place.source.layers == ("lvm vg1/b",)
+    assert place.root == RootPlace(LogicalVolumeSpot("vg1", "b"))
+
+
+def test_the_disk_itself() -> None:
+    disk = as_device(golden_image(EXT4))
+    found = scan_superblocks(disk).found
+    contents = Contents("disk", Node("", NodeKind.DISK, "disk", disk.size_bytes, Location(""), superblocks=found))
+    (place,) = find_places(disk, contents, list(PlaceRole), Terms(parse_image_policy("*")))
+    assert isinstance(place, BootPlace)
+    assert (place.root, place.follows_links) == (RootPlace(DiskSpot()), True)
+
+
+ROOT = Terms(parse_image_policy("root=signed+verity"))
+
+
+@pytest.fixture(scope="module")
+def slots(tmp_path_factory: pytest.TempPathFactory) -> Disk:
+    """Three versions of a root, of which the second has no hash tree."""
+    directory = tmp_path_factory.mktemp("slots")
+    volumes = [
+        (f"demo_{number}", make_volume(directory / str(number), RootTree.demo(number), None)) for number in (1, 3, 2)
+    ]
+    plain = Part(Designator.ROOT, volumes[2][1].data, UUID(int=9), "demo_2")
+    parts = [part for name, volume in volumes[:2] for part in volume.parts(name)]
+    return make_disk(directory / "disk.img", [*parts, plain])
+
+
+def reads_of(slots: Disk, terms: Terms, **options: Any) -> tuple[BootMenu, dict[int, int]]:
+    """The menu, and the bytes that were read of the partitions for it, beyond a look at all of them; by number."""
+    with closing(FileDevice.open(slots.path)) as disk:
+        contents = read_contents(disk)
+        reads: list[Read] = []
+        log = checked(Log(disk, lambda record: reads.append(record) if isinstance(record, Read) else None))
+        menu = find_entries(log, contents, roles=[PlaceRole.ROOT], terms=terms, **options)
+    found: dict[int, int] = {}
+    for read in reads:
+        number = max(number for number, offset in slots.offsets.items() if offset <= read.offset)
+        found[number] = found.get(number, 0) + read.length
+    return menu, found
+
+
+def test_the_newest_root_comes_first_where_entries_are_called_the_same(slots: Disk) -> None:
+    menu, read = reads_of(slots, Terms(parse_image_policy("*")))
+    assert [found.source.location.number for found in menu.entries] == [3, 5, 1]
+    assert set(read) == {1, 2, 3, 4, 5}
+
+
+def test_a_root_that_the_policy_excludes_is_not_opened(slots: Disk) -> None:
+    menu, read = reads_of(slots, ROOT)
+    assert [found.source.location.number for found in menu.entries] == [3, 1]
+    assert [each.source.location.number for each in menu.excluded] == [5]
+    assert set(read) == {1, 2, 3, 4}
+    nothing, read = reads_of(slots, Terms(parse_image_policy("root=signed")))
+    assert (nothing.entries, read) == ((), {})
+
+
+def test_a_root_for_another_machine_is_not_opened(slots: Disk) -> None:
+    menu, read = reads_of(slots, Terms(parse_image_policy("*")), architecture=EfiArchitecture.AA64)
+    assert {each.reason for each in menu.excluded} == {"it is for x86-64"}
+    assert (menu.entries, read) == ((), {})

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from bootpath.core.errors import DeviceError, FileSystemError, FormatError
+from bootpath.image.entries.files import MAX_NAMES, Piece, file_piece, list_files, read_piece, real_path
+from tests.support.bootfiles import memory_files
+
+TREE: dict[str, bytes | str] = {
+    "/boot/vmlinuz-1": b"kernel",
+    "/boot/vmlinuz": "vmlinuz-1",
+    "/vmlinuz": "boot/vmlinuz",
+    "/up/a/link": "../../boot/vmlinuz-1",
+    "/absolute": "/boot/vmlinuz-1",
+    "/out": "../../boot/vmlinuz-1",
+    "/back": "boot\\vmlinuz-1",
+    "/loop": "loop",
+    "/dangling": "nowhere",
+    "/dir": "boot",
+    "/climb": "boot/../../boot/vmlinuz-1",
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "real"),
+    [
+        ("/boot/vmlinuz-1", "/boot/vmlinuz-1"),
+        ("/vmlinuz", "/boot/vmlinuz-1"),
+        ("/up/a/link", "/boot/vmlinuz-1"),
+        ("/dir/vmlinuz", "/boot/vmlinuz-1"),
+    ],
+)
+def test_relative_links_are_followed_in_a_root(path: str, real: str) -> None:
+    assert real_path(memory_files(TREE), path, follow=True) == real
+
+
+@pytest.mark.parametrize("path", ["/vmlinuz", "/dir/vmlinuz-1", "/absolute"])
+def test_no_link_is_followed_on_a_boot_partition(path: str) -> None:
+    with pytest.raises(FormatError, match="must not have"):
+        real_path(memory_files(TREE), path, follow=False)
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [("/absolute", "not relative"), ("/out", "out of"), ("/climb", "out of"), ("/back", "not relative")],
+)
+def test_links_that_lead_out_are_refused(path: str, what: str) -> None:
+    with pytest.raises(FormatError, match=what):
+        real_path(memory_files(TREE), path, follow=True)
+    assert what in file_piece(memory_files(TREE), path, follow=True).fault
+
+
+def test_a_loop_ends() -> None:
+    with pytest.raises(FileSystemError) as caught:
+        real_path(memory_files(TREE), "/loop", follow=True)
+    assert caught.value.errno == errno.ELOOP
+
+
+def test_pieces() -> None:
+    files = memory_files(TREE)
+    assert file_piece(files, "/vmlinuz", follow=True) == Piece("/boot/vmlinuz-1", size_bytes=6)
+    assert file_piece(files, "/nothing", follow=True).fault == "is missing"
+    assert file_piece(files, "/boot/vmlinuz-1/x", follow=True).fault == "is missing"
+    assert file_piece(files, "/dangling", follow=True).fault == "is missing"
+    assert file_piece(files, "/boot", follow=True).fault == "is a directory"
+
+
+def test_reading_pieces() -> None:
+    files = memory_files(TREE)
+    assert read_piece(files, Piece("/boot/vmlinuz-1", 2, 3, ".linux"), 100) == b"rne"
+    with pytest.raises(FileSystemError) as caught:
+        read_piece(files, Piece("/boot/vmlinuz-1", size_bytes=6), 5)
+    assert caught.value.errno == errno.EFBIG
+    with pytest.raises(FileSystemError, match="is missing"):
+        read_piece(files, Piece("/x", fault="is missing"), 5)
+    with pytest.raises(DeviceError, match="returned 4"):
+        read_piece(files, Piece("/boot/vmlinuz-1", 2, 30), 100)
+
+
+def test_directories_are_listed_up_to_a_limit() -> None:
+    files = memory_files({f"/d/{number:04}.conf": b"" for number in range(MAX_NAMES + 5)} | {"/d/x.txt": b""})
+    listed = list_files(files, "/d", ".conf", follow=False)
+    assert [next(listed).name for _ in range(MAX_NAMES)][-1] == f"{MAX_NAMES - 1:04}.conf"
+    with pytest.raises(FormatError, match=f"at most {MAX_NAMES}"):
+        next(listed)
+    assert list(list_files(files, "/none", ".conf", follow=False)) == []
+    assert list(list_files(files, "/d/x.txt", ".conf", follow=False)) == []

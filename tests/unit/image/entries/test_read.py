@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from bootpath.core.errors import BootError, FileSystemError
+from bootpath.formats.cmdline.appendroot import PartitionSpot, RootPlace, RootStyle
+from bootpath.image.contents.nodes import Location
+from bootpath.image.entries.bootvolumes import BootPlace
+from bootpath.image.entries.menu import EntrySource, Excluded, FoundEntry, PlaceRole
+from bootpath.image.entries.read import read_place
+from tests.support.bootfiles import AA64, memory_files, pe_image
+from tests.unit.formats.entries.test_uki import OS_RELEASE, PROFILES
+
+ENTRIES = "/loader/entries"
+KERNEL = {"/k": b"kernel", "/i": b"initrd", "/j": b"more"}
+SPOT = PartitionSpot("11111111-2222-3333-4444-555555555555", 2)
+
+
+def place(content: Mapping[str, bytes | str], role: PlaceRole = PlaceRole.ESP, root: bool = True) -> BootPlace:
+    source = EntrySource(role, Location("2"), format="memory")
+    fold_case = role is not PlaceRole.ROOT
+    return BootPlace(source, memory_files(content, fold_case=fold_case), RootPlace(SPOT) if root else None)
+
+
+def read(
+    content: Mapping[str, bytes | str], role: PlaceRole = PlaceRole.ESP
+) -> tuple[dict[str, FoundEntry], dict[str, str]]:
+    """Entries by id, and reasons by path."""
+    found: dict[str, FoundEntry] = {}
+    reasons: dict[str, str] = {}
+    for each in read_place(place(content, role)):
+        if isinstance(each, Excluded):
+            reasons[each.source.path] = each.reason
+        else:
+            assert each.entry.id not in found
+            found[each.entry.id] = each
+    return found, reasons
+
+
+def conf(text: str, name: str = "a.conf") -> dict[str, bytes | str]:
+    return {**KERNEL, f"{ENTRIES}/{name}": text.encode()}
+
+
+def test_an_entry_with_its_files() -> None:
+    found, reasons = read(conf("title A\nlinux /k\ninitrd /i\ninitrd J\noptions quiet\n"))
+    assert not reasons
+    entry = found["a"]
+    assert (entry.read_kernel(), entry.read_initrds(), entry.command_line()) == (
+        b"kernel",
+        (b"initrd", b"more"),
+        "quiet",
+    )
+    assert (entry.kernel_bytes, entry.initrd_bytes, entry.read_devicetree()) == (6, 10, None)
+    assert entry.source == EntrySource(PlaceRole.ESP, Location("2"), (), "memory", f"{ENTRIES}/a.conf")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("linux /none\n", "the kernel /none is missing"),
+        ("linux /loader\n", "the kernel /loader is a directory"),
+        ("linux /k\ninitrd /none\n", "the initrd /none is missing"),
+        ("linux /k\ndevicetree /none\n", "the file /none is missing"),
+        ("linux /k\nextra /none.cred\n", "the file /none.cred is missing"),
+        ("linux /../k\n", "path"),
+        ("linux a\\k\n", "path"),
+        ("title x\n", "none of them"),
+        ("linux /empty\n", "is empty"),
+        ("linux /k\nprofile x\n", "profile"),
+        ("uki /k\n", "pe: its headers end"),
+        ("uki /none\n", "is missing"),
+        ("uki-url http://x/y.efi\n", "network"),
+        ("linux /link\n", "symbolic link"),
+        ("title \0\n", "line 1"),
+    ],
+)
+def test_entries_are_left_out_with_the_reason(text: str, reason: str) -> None:
+    content: dict[str, bytes | str] = {"/empty": b"", "/link": "k", f"{ENTRIES}/good.conf": b"linux /k\n"}
+    found, reasons = read({**content, **conf(text)})
+    assert list(found) == ["good"]
+    assert reason in reasons[f"{ENTRIES}/a.conf"]
+
+
+def test_names() -> None:
+    names = ["b c.conf", "x.txt", ".conf", "good+2-1.CONF", "ä.conf", "sub.conf/x"]
+    found, reasons = read({**KERNEL, **{f"{ENTRIES}/{name}": b"linux /k\n" for name in names}})
+    assert list(found) == ["good"]
+    assert set(reasons) == {f"{ENTRIES}/{name}" for name in ("b c.conf", ".conf", "ä.conf")}
+
+
+def test_a_link_is_no_entry() -> None:
+    found, reasons = read({**KERNEL, f"{ENTRIES}/a.conf": "b.conf", f"{ENTRIES}/b.conf": b"linux /k\n"})
+    assert list(found) == ["b"]
+    assert reasons == {f"{ENTRIES}/a.conf": "it is a symlink, not a file"}
+
+
+def test_the_marker() -> None:
+    found, reasons = read({**conf("linux /k\n"), "/loader/entries.srel": b"type1\n"})
+    assert (list(found), reasons) == (["a"], {})
+    found, reasons = read({**conf("linux /k\n"), "/loader/entries.srel": b"grub\n"})
+    assert not found
+    assert "grub" in reasons["/loader/entries.srel"]
+
+
+def test_thousands_of_entries() -> None:
+    many = {f"{ENTRIES}/e{number}.conf": b"linux /k\n" for number in range(1200)}
+    found, reasons = read({**KERNEL, **many})
+    assert len(found) == 1000
+    assert "at most 1000" in reasons[ENTRIES]
+
+
+def test_only_a_root_has_entries_below_boot_and_links() -> None:
+    content: dict[str, bytes | str] = {
+        "/boot/k": b"kernel",
+        "/vmlinuz": "boot/k",
+        "/out": "/boot/k",
+        f"/boot{ENTRIES}/a.conf": b"linux /vmlinuz\nlinux-appendroot yes\noptions quiet\n",
+        f"/boot{ENTRIES}/b.conf": b"linux /out\n",
+        "/boot/extlinux/extlinux.conf": b"label l\nkernel ../k\n",
+        "/extlinux/extlinux.conf": b"label m\nkernel /vmlinuz\n",
+    }
+    found, reasons = read(content, PlaceRole.ROOT)
+    assert list(found) == ["a", "l", "m"]
+    assert found["a"].command_line() == f"quiet root=PARTUUID={SPOT.partuuid}"
+    assert found["a"].command_line(RootStyle("/dev/sda")) == "quiet root=/dev/sda2"
+    assert found["a"].command_line(appendroot=False) == "quiet"
+    assert found["l"].command_line(appendroot=True) == f"root=PARTUUID={SPOT.partuuid}"
+    assert "not relative" in reasons[f"/boot{ENTRIES}/b.conf"]
+    found, _ = read(content, PlaceRole.ESP)
+    assert not found
+
+
+def test_a_place_without_a_name() -> None:
+    (entry,) = read_place(place(conf("linux /k\nlinux-appendroot yes\n"), root=False))
+    assert isinstance(entry, FoundEntry)
+    with pytest.raises(BootError, match="nothing names"):
+        entry.command_line()
+
+
+def test_labels() -> None:
+    menu = b"default b\ninclude more.conf\nlabel a\nkernel /k\ninitrd /i,/j\nlabel a\nkernel /j\nlabel c\nlocalboot 1\n"
+    more = b"label b\nkernel /none\n"
+    path = "/extlinux/extlinux.conf"
+    content = {**KERNEL, path: menu, "/extlinux/more.conf": more}
+    got = list(read_place(place(content)))
+    reasons = [each.reason for each in got if isinstance(each, Excluded)]
+    assert ["is missing" in reasons[0], "twice" in reasons[1], "next disk" in reasons[2]] == [True] * 3
+    (entry,) = [each for each in got if isinstance(each, FoundEntry)]
+    assert (entry.entry.id, entry.read_initrds()) == ("a", (b"initrd", b"more"))
+    _, why = read({path: b"include none.conf\n"})
+    assert "none.conf" in why[path]
+    _, why = read({path: b"include ../../x\n"})
+    assert "path" in why[path]
+
+
+def test_a_uki() -> None:
+    sections = [
+        (".linux", b"kernel"),
+        (".osrel", OS_RELEASE),
+        (".cmdline", b"quiet"),
+        (".initrd", b"i"),
+        (".ucode", b"u"),
+    ]
+    found, reasons = read({"/EFI/Linux/a+3.efi": pe_image([*sections, (".dtb", b"tree")]), "/EFI/Linux/b.efi": b"MZ"})
+    entry = found["a"]
+    assert (entry.read_kernel(), entry.read_initrds(), entry.command_line()) == (b"kernel", (b"u", b"i"), "quiet")
+    assert (entry.entry.title, entry.read_devicetree(), entry.entry.counter) == ("Foo 1", b"tree", entry.entry.counter)
+    assert "headers end" in reasons["/EFI/Linux/b.efi"]
+
+
+def test_addons_in_their_order() -> None:
+    image = pe_image([(".linux", b"kernel"), (".cmdline", b"quiet"), (".initrd", b"i"), (".ucode", b"u")])
+    one = pe_image([(".cmdline", b"one"), (".initrd", b"i1"), (".ucode", b"u1")])
+    two = pe_image([(".cmdline", b"two"), (".initrd", b"i2"), (".ucode", b"u2"), (".dtb", b"d2")])
+    content = {
+        "/EFI/Linux/a+3-0.efi": image,
+        "/EFI/Linux/a.efi.extra.d/2.addon.efi": two,
+        "/EFI/Linux/a.efi.extra.d/1.addon.efi": one,
+        "/EFI/Linux/a.efi.extra.d/3.addon.efi": pe_image([(".cmdline", b"arm")], machine=AA64),
+        "/EFI/Linux/a.efi.extra.d/x.cred": b"secret",
+        "/loader/addons/z.addon.efi": pe_image([(".cmdline", b"all")]),
+    }
+    found, reasons = read(content)
+    assert not reasons
+    entry = found["a"]
+    assert entry.command_line() == "quiet all one two"
+    assert entry.read_initrds() == (b"u2", b"u1", b"u", b"i", b"i1", b"i2")
+    assert [piece.path for piece in entry.parts.devicetree_overlays] == ["/EFI/Linux/a.efi.extra.d/2.addon.efi"]
+    assert entry.parts.addons[0] == "/loader/addons/z.addon.efi"
+    _, reasons = read({**content, "/EFI/Linux/a.efi.extra.d/0.addon.efi": image})
+    assert "it has a kernel" in reasons["/EFI/Linux/a+3-0.efi"]
+
+
+def test_profiles_of_a_uki_and_of_an_entry_that_names_one() -> None:
+    image = pe_image(PROFILES)
+    content = {
+        "/EFI/Linux/a.efi": image,
+        "/os/b.efi": image,
+        f"{ENTRIES}/one.conf": b"uki /os/b.efi\nprofile 1\n",
+        f"{ENTRIES}/own.conf": b"uki /os/b.efi\noptions own\n",
+        f"{ENTRIES}/nine.conf": b"uki /os/b.efi\nprofile 9\n",
+    }
+    found, reasons = read(content)
+    assert set(found) == {"a", "a@1", "a@2", "one", "own"}
+    assert found["a@1"].command_line() == found["one"].command_line() == "quiet systemd.unit=factory-reset.target"
+    assert found["own"].command_line() == "own"
+    assert found["one"].read_kernel() == b"kernel"
+    assert "@9" in reasons[f"{ENTRIES}/nine.conf"]
+
+
+def test_an_efi_program_is_no_kernel() -> None:
+    found, _ = read(conf("efi /k\n"))
+    with pytest.raises(BootError):
+        found["a"].read_kernel()
+
+
+def test_limits_of_what_is_read() -> None:
+    found, _ = read(conf("linux /k\ninitrd /i\n"))
+    with pytest.raises(FileSystemError):
+        found["a"].read_kernel(5)
+    with pytest.raises(FileSystemError):
+        found["a"].read_initrds(5)
