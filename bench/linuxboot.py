@@ -21,12 +21,13 @@ from tests.support.linuximage import make_linux_disk
 from tests.support.linuxsystem import LinuxSystem, make_esp, make_flash, make_initrd, make_logical_volumes, make_system
 
 from bench.page import put_section
-from bootpath.boot import Firmware, FirmwareMachine, FirmwareSetup
 from bootpath.boot.linux.choice import LinuxRequest
 from bootpath.boot.linux.machine import PIVOT_PATTERN, LinuxMachine, LinuxRun, LinuxSetup, boot_linux
+from bootpath.boot.machine.firmware import Firmware, FirmwareMachine, FirmwareSetup
 from bootpath.formats.partitions.imagepolicy import parse_image_policy
-from bootpath.report import format_bytes
-from bootpath.vm import Accelerator, choose_accelerator
+from bootpath.report.units import format_bytes
+from bootpath.vm.accelerator import choose_accelerator
+from bootpath.vm.config import Accelerator
 
 MIB = 1 << 20
 MEMORY_BYTES = 384 * MIB

@@ -20,9 +20,13 @@ from contextlib import closing
 from pathlib import Path
 
 from bench.fio import Job, Running, measure, running
-from bootpath.block import FileDevice, MemoryDevice, ZeroDevice, open_device
-from bootpath.core import Buffer, Device, checked, read_bytes
-from bootpath.serve import Export, Server
+from bootpath.block.leaves.constant import ZeroDevice
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.leaves.open import open_device
+from bootpath.core.device import Buffer, Device, checked, read_bytes
+from bootpath.serve.export import Export
+from bootpath.serve.server.server import Server
 
 _MIB = 1 << 20
 _READ = Job("read", ("rw=randread", "bs=4k", "iodepth=16"))

@@ -17,10 +17,14 @@ from contextlib import closing
 from pathlib import Path
 
 from bench.page import put_section
-from bootpath.block import FileDevice
-from bootpath.boot import LiveMachine, MachineRun, MachineSetup, Preload, PreloadKind, plan_boot
-from bootpath.report import format_bytes
-from bootpath.vm import Accelerator, choose_accelerator
+from bootpath.block.leaves.file import FileDevice
+from bootpath.boot.redox.loader import Preload, PreloadKind
+from bootpath.boot.redox.machine import LiveMachine, MachineSetup
+from bootpath.boot.redox.machinerun import MachineRun
+from bootpath.boot.redox.planning import plan_boot
+from bootpath.report.units import format_bytes
+from bootpath.vm.accelerator import choose_accelerator
+from bootpath.vm.config import Accelerator
 
 MIB = 1 << 20
 HEADING = "## In a machine"

@@ -23,9 +23,10 @@ from pathlib import Path
 
 from bench.page import put_section
 from bench.sides import boot_seconds, fuse_cat, read_all
-from bootpath.block import FileDevice
-from bootpath.boot import Preload, PreloadKind, plan_boot
-from bootpath.report import format_bytes, format_seconds
+from bootpath.block.leaves.file import FileDevice
+from bootpath.boot.redox.loader import Preload, PreloadKind
+from bootpath.boot.redox.planning import plan_boot
+from bootpath.report.units import format_bytes, format_seconds
 
 HEADING = "# Benchmarks"
 EXPLANATION = (

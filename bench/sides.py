@@ -7,19 +7,21 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from bootpath.block import FileDevice, Log
-from bootpath.boot import Preload, Setup, rehearse
-from bootpath.core import Device, checked
-from bootpath.fs import RedoxFS
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.targets.log import Log
+from bootpath.boot.redox.loader import Preload
+from bootpath.boot.redox.simulation import Setup, simulate
+from bootpath.core.device import Device, checked
+from bootpath.fs.redox.redoxfs import RedoxFS
 
 
 def boot_seconds(image: Path, preload: Preload) -> float:
     """From the loader's start to the mounted root."""
     with closing(FileDevice.open(image)) as disk:
-        rehearsal = rehearse(disk, Setup(preload, [disk]), clock=time.monotonic, pause=time.sleep)
-        assert rehearsal.failure is None, rehearsal.failure
-        assert rehearsal.seconds_to_root is not None
-        return rehearsal.seconds_to_root
+        simulation = simulate(disk, Setup(preload, [disk]), clock=time.monotonic, pause=time.sleep)
+        assert simulation.failure is None, simulation.failure
+        assert simulation.seconds_to_root is not None
+        return simulation.seconds_to_root
 
 
 def read_all(partition: Path, *, direct: bool = True) -> float:

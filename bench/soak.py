@@ -22,8 +22,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from bootpath.block import open_device
-from bootpath.core import DeviceError, read_bytes
+from bootpath.block.leaves.open import open_device
+from bootpath.core.device import read_bytes
+from bootpath.core.errors import DeviceError
 
 MIB = 1 << 20
 BLOCK = 4096

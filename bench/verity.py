@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.page import put_section
-from bootpath.block import FileDevice
+from bootpath.block.leaves.file import FileDevice
 from bootpath.block.targets.verity import Verity
 from bootpath.cli.arguments import size
-from bootpath.core import Device
+from bootpath.core.device import Device
 from bootpath.formats.verity.fec import FecParameters
 from bootpath.formats.verity.tree import VerityParameters
 from bootpath.image.verity.parity import build_parity

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from os import PathLike
 from typing import TypeAlias, final
 
-from bootpath.core import Buffer, Device
+from bootpath.core.device import Buffer, Device
 
 Time: TypeAlias = tuple[int, int]
 # id, mode, uid, gid, links, size in bytes, blocks, ctime, mtime, atime

@@ -15,7 +15,8 @@ from itertools import islice
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.device import Buffer, Device
 from bootpath.core.errors import FileSystemError, FormatError
-from bootpath.fs.readers import Files, Kind, open_files
+from bootpath.fs.readers.files import Files, Kind
+from bootpath.fs.readers.open import open_files
 from tests.fuzz.entry import Entry
 from tests.support.filetrees import golden_image, golden_names
 

@@ -9,39 +9,12 @@ from functools import partial
 from hashlib import blake2b
 
 from bootpath.core.errors import FormatError
-from bootpath.formats import (
-    device_names,
-    pack_cpio,
-    pack_dm_create,
-    pack_handoff,
-    pack_listing,
-    pack_nbd_uri,
-    pack_plan,
-    pack_row,
-    pack_table,
-    pack_target,
-    pack_trace,
-    pack_verity_signature,
-    pack_verity_superblock,
-    parse_cpio,
-    parse_dm_create,
-    parse_handoff,
-    parse_listing,
-    parse_nbd_uri,
-    parse_pkcs7,
-    parse_plan,
-    parse_row,
-    parse_table,
-    parse_target,
-    parse_trace,
-    parse_verity_signature,
-    parse_verity_superblock,
-    probe_gpt,
-    read_gpt,
-    repair_gpt,
-)
 from bootpath.formats.bzimage import find_pvh_entry, parse_bzimage
-from bootpath.formats.dm.listing import ListedTable
+from bootpath.formats.cpio import pack_cpio, parse_cpio
+from bootpath.formats.dm.create import pack_dm_create, parse_dm_create
+from bootpath.formats.dm.listing import ListedTable, pack_listing, parse_listing
+from bootpath.formats.dm.table import pack_row, pack_table, parse_row, parse_table
+from bootpath.formats.dm.targets import device_names, pack_target, parse_target
 from bootpath.formats.dm.verity import pack_verity_args, parse_verity_args
 from bootpath.formats.entries.authenticode import hash_pe, parse_signed_pe
 from bootpath.formats.exceptionstore import (
@@ -51,6 +24,8 @@ from bootpath.formats.exceptionstore import (
     pack_snapshot_header,
     parse_snapshot_header,
 )
+from bootpath.formats.handoff import pack_handoff, parse_handoff
+from bootpath.formats.nbd.uri import pack_nbd_uri, parse_nbd_uri
 from bootpath.formats.overlayfile import (
     DIGEST_BYTES,
     ENTRY,
@@ -63,7 +38,14 @@ from bootpath.formats.overlayfile import (
     parse_log,
     record_bytes,
 )
+from bootpath.formats.partitions.gpt import probe_gpt, read_gpt
+from bootpath.formats.partitions.gptwrite import repair_gpt
 from bootpath.formats.partitions.imagepolicy import pack_image_policy, parse_image_policy
+from bootpath.formats.pkcs7 import parse_pkcs7
+from bootpath.formats.plan import pack_plan, parse_plan
+from bootpath.formats.trace import pack_trace, parse_trace
+from bootpath.formats.verity.signature import pack_verity_signature, parse_verity_signature
+from bootpath.formats.verity.tree import pack_verity_superblock, parse_verity_superblock
 from tests.fuzz.entry import Entry, comes_back
 from tests.support.gptdisk import as_device
 from tests.support.kernels import make_bzimage, make_vmlinux

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from bootpath.block import MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.leaves.nbdhandshake import negotiate
 from bootpath.core.errors import FormatError, RemoteProtocolError
 from bootpath.formats.nbd import options as wire

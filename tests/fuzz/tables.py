@@ -7,9 +7,12 @@ import re
 from collections.abc import Sequence
 from contextlib import closing
 
-from bootpath.block import TARGETS, MemoryDevice, open_table
-from bootpath.core import Device, DeviceError, FormatError, Identity, TableError
-from bootpath.formats import Row, Table, parse_listing
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.table.stack import TARGETS, open_table
+from bootpath.core.device import Device, Identity
+from bootpath.core.errors import DeviceError, FormatError, TableError
+from bootpath.formats.dm.listing import parse_listing
+from bootpath.formats.dm.table import Row, Table
 from bootpath.formats.exceptionstore import SnapshotHeader, pack_exceptions, pack_snapshot_header
 from tests.fuzz.entry import CORPUS, Entry
 from tests.support.patterns import pattern

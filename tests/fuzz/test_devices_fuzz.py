@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
-from bootpath.block import MemoryDevice
-from bootpath.core import FormatError
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.core.errors import FormatError
 from bootpath.formats import superblocks
 from bootpath.formats.lvm2 import group as lvmgroup
 from bootpath.formats.lvm2 import label as lvm2

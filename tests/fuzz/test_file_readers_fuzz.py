@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from bootpath.block.leaves.memory import MemoryDevice
-from bootpath.fs.readers import READERS, open_files
+from bootpath.fs.readers.open import READERS, open_files
 from tests.fuzz.filesystems import ERRORS, FAMILIES, Counted, Sound, exercise, images_of, kind_of, pack_edit, sound
 from tests.fuzz.targets import TARGETS
 from tests.support.filetrees import golden_image, golden_names

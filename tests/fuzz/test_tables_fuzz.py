@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bootpath.core import DeviceError, Error, FormatError, TableError
+from bootpath.core.errors import DeviceError, Error, FormatError, TableError
 from tests.fuzz.mutation import mutations
 from tests.fuzz.targets import TARGETS
 

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from bootpath.block import MemoryDevice
-from bootpath.core import FormatError, TableError
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.core.errors import FormatError, TableError
 from bootpath.formats.lvm2.group import parse_volume_group
 from bootpath.formats.lvm2.label import lvm_crc, read_lvm2
 from bootpath.formats.lvm2.volumes import VolumeGroup
-from bootpath.formats.superblocks import parse_luks_metadata, scan_superblocks
+from bootpath.formats.superblocks.lukssegments import parse_luks_metadata
+from bootpath.formats.superblocks.registry import scan_superblocks
 from bootpath.formats.ubi.attach import check_ubi_volume, read_ubi
 from bootpath.formats.ubi.headers import RECORD_BYTES, ubi_crc
 from bootpath.formats.ubi.table import ubi_table

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.fs.readers import find_kind, open_files
+from bootpath.fs.readers.open import find_kind, open_files
 from tests.support.filetrees import as_device, assert_same_tree, contents, golden_image, golden_names, make_tree
 
 NAMES = golden_names()

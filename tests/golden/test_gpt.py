@@ -12,7 +12,9 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.formats import BIOS_BOOT, EFI_SYSTEM, LINUX_FS, GptVerdict, Partition, pack_gpt, read_gpt, repair_gpt
+from bootpath.formats.partitions.gpt import GptVerdict, read_gpt
+from bootpath.formats.partitions.gptheader import BIOS_BOOT, EFI_SYSTEM, LINUX_FS, Partition
+from bootpath.formats.partitions.gptwrite import pack_gpt, repair_gpt
 from tests.support.gptdisk import apply, as_device, gpt_image, sample_gpt
 from tests.support.tools import tool
 

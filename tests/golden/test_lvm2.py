@@ -11,8 +11,8 @@ import struct
 from collections import defaultdict
 from pathlib import Path
 
-from bootpath.block import MemoryDevice
-from bootpath.core import Identity, read_bytes
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.core.device import Identity, read_bytes
 from bootpath.formats.lvm2.group import parse_volume_group
 from bootpath.formats.lvm2.label import read_lvm2
 from bootpath.image.contents.lvm import find_volume_groups, open_volume

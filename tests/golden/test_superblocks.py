@@ -10,17 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.block import FileDevice
-from bootpath.formats.superblocks import (
-    BtrfsSuperblock,
-    Checksum,
-    ExtSuperblock,
-    FatSuperblock,
-    Luks2Header,
-    Superblock,
-    probe_superblocks,
-    scan_superblocks,
-)
+from bootpath.block.leaves.file import FileDevice
+from bootpath.formats.superblocks.btrfs import BtrfsSuperblock
+from bootpath.formats.superblocks.ext import ExtSuperblock
+from bootpath.formats.superblocks.fat import FatSuperblock
+from bootpath.formats.superblocks.luks import Luks2Header
+from bootpath.formats.superblocks.registry import probe_superblocks, scan_superblocks
+from bootpath.formats.superblocks.value import Checksum, Superblock
 from tests.support.superblocks import NAMES, blkid_says, device
 from tests.support.tools import tool
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.block import MemoryDevice
-from bootpath.core import Device, DeviceError, FormatError, read_bytes
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.core.device import Device, read_bytes
+from bootpath.core.errors import DeviceError, FormatError
 from bootpath.formats.region import Region
 from bootpath.formats.ubi.attach import Ubi, check_ubi_volume, read_leb, read_ubi
 from bootpath.formats.ubi.headers import RecordFlag, VolumeType

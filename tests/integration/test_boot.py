@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.block import Fault, FileDevice, parse_rules
-from bootpath.boot import BootPlan, Mode, Preload, PreloadKind, Rehearsal, Setup, plan_boot, rehearse
-from bootpath.core import BootError, Device, FileSystemError
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.targets.fault import Fault, parse_rules
+from bootpath.boot.redox.loader import Preload, PreloadKind
+from bootpath.boot.redox.planning import BootPlan, plan_boot
+from bootpath.boot.redox.simulation import Mode, Setup, Simulation, simulate
+from bootpath.core.device import Device
+from bootpath.core.errors import BootError, FileSystemError
 from tests.support.images import FAR_FILE, MIB, PASSWORD, copy, digest, make_image, patch
 
 FULL = Preload(PreloadKind.FULL)
@@ -38,12 +42,12 @@ def boot(
     touches: tuple[str, ...] = (),
     password: bytes | None = None,
     block_bytes: int = 4096,
-) -> Rehearsal:
+) -> Simulation:
     before = digest(image)
     with closing(FileDevice.open(image)) as disk:
         disks = [disk] if others is None else others
         setup = Setup(preload, disks, mode, delay, deadline, password, touches, block_bytes)
-        result = rehearse(disk, setup, clock=time.monotonic, pause=time.sleep)
+        result = simulate(disk, setup, clock=time.monotonic, pause=time.sleep)
     assert digest(image) == before
     return result
 

@@ -15,7 +15,8 @@ import jsonschema
 import pytest
 
 from bootpath.cli.main import build_parser, main
-from bootpath.formats import pack_gpt, read_gpt
+from bootpath.formats.partitions.gpt import read_gpt
+from bootpath.formats.partitions.gptwrite import pack_gpt
 from tests.support.images import FAR_FILE, FS_UUID, MIB, PASSWORD, copy, digest, make_tree, patch
 from tests.support.tree import SCHEMAS
 
@@ -182,8 +183,9 @@ def stale_ring(path: Path) -> None:
     """A header of an earlier file system with a higher generation in the last slot."""
     from contextlib import closing
 
-    from bootpath.block import MemoryDevice
-    from bootpath.fs import RedoxFS, scan_ring
+    from bootpath.block.leaves.memory import MemoryDevice
+    from bootpath.fs.redox.redoxfs import RedoxFS
+    from bootpath.fs.redox.ring import scan_ring
 
     with closing(MemoryDevice(8 * MIB)) as other, RedoxFS.create(other, uuid=type(FS_UUID)(int=7), created_ns=0) as fs:
         for _ in range(600):
@@ -198,8 +200,8 @@ def stale_ring(path: Path) -> None:
 def damage_log(path: Path) -> None:
     from contextlib import closing
 
-    from bootpath.block import FileDevice
-    from bootpath.image import open_root
+    from bootpath.block.leaves.file import FileDevice
+    from bootpath.image.redox.discovery import open_root
 
     with closing(FileDevice.open(path)) as disk, open_root(disk) as fs:
         offset = fs.log_extents()[0].extent.offset
@@ -274,7 +276,7 @@ def test_one_damaged_gpt_is_said_and_survived(
 def test_pack_gpt_repairs_the_primary(image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from contextlib import closing
 
-    from bootpath.block import FileDevice
+    from bootpath.block.leaves.file import FileDevice
 
     broken = copy(image, tmp_path / "broken.img")
     patch(broken, 512 + 56, b"\xff\xff")
@@ -417,7 +419,7 @@ def test_a_killed_build_leaves_nothing_under_the_name(tmp_path: Path) -> None:
 
 
 def test_interrupt_ends_with_130_and_no_traces(capsys: pytest.CaptureFixture[str], tree: Path, tmp_path: Path) -> None:
-    from bootpath.fs import RedoxFS
+    from bootpath.fs.redox.redoxfs import RedoxFS
 
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

@@ -12,11 +12,12 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.block import FileDevice
-from bootpath.core import read_bytes
-from bootpath.formats import parse_verity_signature, read_gpt
+from bootpath.block.leaves.file import FileDevice
+from bootpath.core.device import read_bytes
 from bootpath.formats.partitions.dps import Architecture, data_uuid, hash_uuid
+from bootpath.formats.partitions.gpt import read_gpt
 from bootpath.formats.repart.definition import FileSystemFormat, pack_repart
+from bootpath.formats.verity.signature import parse_verity_signature
 from bootpath.image.ddi.build import BuiltDdi, build_ddi, plan_ddi
 from bootpath.image.ddi.definitions import read_definitions
 from bootpath.image.ddi.draft import DdiImage, SigningKey, SlotFill

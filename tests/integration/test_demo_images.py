@@ -8,19 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.block import FileDevice
-from bootpath.boot import Mode, Preload, PreloadKind, Rehearsal, Setup, plan_boot, rehearse
+from bootpath.block.leaves.file import FileDevice
+from bootpath.boot.redox.loader import Preload, PreloadKind
+from bootpath.boot.redox.planning import plan_boot
+from bootpath.boot.redox.simulation import Mode, Setup, Simulation, simulate
 
 pytestmark = pytest.mark.big
 GIB = 1 << 30
 MIB = 1 << 20
 
 
-def boot(image: Path, preload: Preload | None = None, **changes: object) -> Rehearsal:
+def boot(image: Path, preload: Preload | None = None, **changes: object) -> Simulation:
     with closing(FileDevice.open(image)) as disk:
         chosen = preload or Preload(PreloadKind.PLAN, plan=plan_boot(disk).plan)
         setup = Setup(chosen, changes.pop("disks", [disk]), **changes)  # type: ignore[arg-type]
-        return rehearse(disk, setup, clock=time.monotonic, pause=time.sleep)
+        return simulate(disk, setup, clock=time.monotonic, pause=time.sleep)
 
 
 def test_big_does_not_boot_classically(demo: Path) -> None:

@@ -10,11 +10,11 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.core import Error
+from bootpath.core.errors import Error
 from bootpath.formats.repart.definition import CopyFiles
-from bootpath.image import LiveImage, build_live
 from bootpath.image.filesystems.fatwriter import fat_geometry, fat_size, fat_stamp, write_fat
 from bootpath.image.filesystems.filetree import FileTree, collect_tree
+from bootpath.image.redox.build import LiveImage, build_live
 from tests.support.tools import tool
 
 EPOCH = 1_700_000_000

@@ -17,8 +17,9 @@ from random import Random
 
 import pytest
 
-from bootpath.block import FileDevice
-from bootpath.fs.readers import Files, open_files
+from bootpath.block.leaves.file import FileDevice
+from bootpath.fs.readers.files import Files
+from bootpath.fs.readers.open import open_files
 from tests.support.filetrees import assert_same_tree
 from tests.support.tools import tool
 

@@ -6,9 +6,9 @@ import re
 from contextlib import closing
 from pathlib import Path
 
-from bootpath.block import FileDevice
-from bootpath.boot import plan_boot
-from bootpath.core import Extent, ExtentSet
+from bootpath.block.leaves.file import FileDevice
+from bootpath.boot.redox.planning import plan_boot
+from bootpath.core.extents import Extent, ExtentSet
 from tests.support.images import MIB, copy
 from tests.support.mounts import mounted
 from tests.support.tools import tool

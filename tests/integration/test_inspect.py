@@ -14,12 +14,13 @@ from zlib import crc32
 
 import pytest
 
-from bootpath.block import FileDevice, open_table
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.table.stack import open_table
 from bootpath.cli.main import main
-from bootpath.core import DeviceError
-from bootpath.formats import parse_table
+from bootpath.core.errors import DeviceError
+from bootpath.formats.dm.table import parse_table
 from bootpath.formats.partitions.dps import Architecture, Designator, type_guid
-from bootpath.image import Request, inspect_disk
+from bootpath.image.inspection import Request, inspect_disk
 from tests.integration.test_cli import run, run_json
 from tests.support.ddi import (
     DATA_BYTES,

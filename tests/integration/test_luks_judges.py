@@ -10,9 +10,10 @@ from random import Random
 
 import pytest
 
-from bootpath.block import FileDevice, open_table
-from bootpath.core import read_bytes
-from bootpath.formats import parse_table
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.table.stack import open_table
+from bootpath.core.device import read_bytes
+from bootpath.formats.dm.table import parse_table
 from tests.support.tools import tool
 
 SIZE = 2 << 20

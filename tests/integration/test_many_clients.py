@@ -7,8 +7,11 @@ import resource
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from bootpath.block import FileDevice, Hydration, LateDisk
-from bootpath.serve import Limits, LiveService, Shape
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.live.hydration import Hydration
+from bootpath.block.live.late import LateDisk
+from bootpath.serve.limits import Limits
+from bootpath.serve.live.service import LiveService, Shape
 from tests.support.images import MIB, copy
 from tests.support.nbd import serving
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.block import FileDevice, MemoryDevice, Overlay
-from bootpath.core import DeviceError
-from bootpath.serve import Export
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.overlay.ram import Overlay
+from bootpath.core.errors import DeviceError
+from bootpath.serve.export import Export
 from tests.support.nbd import Running, serving
 from tests.support.patterns import pattern
 from tests.support.tools import tool

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.block import MemoryDevice, Overlay
-from bootpath.core import DeviceError
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.overlay.ram import Overlay
+from bootpath.core.errors import DeviceError
 from bootpath.formats.nbd import options as nbdoptions
 from bootpath.formats.nbd.options import Option, Rep
-from bootpath.serve import Limits, load_tls
+from bootpath.serve.limits import Limits
+from bootpath.serve.server.tls import load_tls
 from tests.support.nbd import RawClient, Running, serving
 from tests.support.patterns import pattern
 from tests.support.tools import tool

@@ -9,9 +9,12 @@ from random import Random
 
 import pytest
 
-from bootpath.block import LateDisk, Overlay, open_device
 from bootpath.block.leaves.nbdclient import open_nbd
-from bootpath.core import Device, DeviceError, Segment, checked, read_bytes
+from bootpath.block.leaves.open import open_device
+from bootpath.block.live.late import LateDisk
+from bootpath.block.overlay.ram import Overlay
+from bootpath.core.device import Device, Segment, checked, read_bytes
+from bootpath.core.errors import DeviceError
 from tests.support.nbdserver import nbd_server
 from tests.support.patterns import assert_pattern, pattern
 from tests.support.tools import tool

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from random import Random
 
-from bootpath.block import MemoryDevice, OverlayFile, overlay_info
-from bootpath.core import read_bytes
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.overlay.commit import overlay_info
+from bootpath.block.overlay.file import OverlayFile
+from bootpath.core.device import read_bytes
 from tests.support.patterns import pattern, sector
 from tests.support.tree import ROOT
 

@@ -16,16 +16,18 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.block import FileDevice, Log
-from bootpath.boot import Preload, PreloadKind, Rehearsal, Setup, plan_boot, rehearse
-from bootpath.boot.redox.loader import Handover
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.targets.log import Log
+from bootpath.boot.redox.loader import Handover, Preload, PreloadKind
+from bootpath.boot.redox.planning import plan_boot
 from bootpath.boot.redox.processes import LivePath, Programs
-from bootpath.boot.redox.simulation import Root
+from bootpath.boot.redox.simulation import Root, Setup, Simulation, simulate
 from bootpath.boot.timeline import Timeline
 from bootpath.cli.main import main
-from bootpath.core import BootError, DeviceError, checked
+from bootpath.core.device import checked
+from bootpath.core.errors import BootError, DeviceError
 from bootpath.core.iolog import Read, Record
-from bootpath.fs import RedoxFS
+from bootpath.fs.redox.redoxfs import RedoxFS
 from tests.support.images import FAR_FILE, MIB, digest, make_image
 from tests.support.tools import tool
 
@@ -41,18 +43,18 @@ def needs() -> None:
     tool("setpriv")
 
 
-def boot(image: Path, path: LivePath, *, start: Callable[..., Root] | None = None, **options: object) -> Rehearsal:
+def boot(image: Path, path: LivePath, *, start: Callable[..., Root] | None = None, **options: object) -> Simulation:
     before = digest(image)
     with closing(FileDevice.open(image)) as disk:
         plan = Preload(PreloadKind.PLAN, plan=plan_boot(disk).plan)
         setup = replace(Setup(plan, [], deadline_seconds=SECONDS), **options)  # type: ignore[arg-type]
-        result = rehearse(disk, setup, clock=time.monotonic, pause=time.sleep, start_live=start or path.start)
+        result = simulate(disk, setup, clock=time.monotonic, pause=time.sleep, start_live=start or path.start)
     assert digest(image) == before
     return result
 
 
 @contextmanager
-def root_of(result: Rehearsal) -> Iterator[RedoxFS]:
+def root_of(result: Simulation) -> Iterator[RedoxFS]:
     assert result.failure is None, result.failure
     assert result.root_device is not None
     with RedoxFS.open(result.root_device) as fs:
@@ -185,19 +187,19 @@ import sys, time
 from pathlib import Path
 from contextlib import closing
 from bootpath.block import FileDevice
-from bootpath.boot import Preload, PreloadKind, Setup, rehearse
+from bootpath.boot import Preload, PreloadKind, Setup, simulate
 from bootpath.boot.redox.processes import LivePath
 from tests.integration.test_processes import PROGRAMS
 with LivePath(PROGRAMS, Path(sys.argv[1])) as path, closing(FileDevice.open(sys.argv[1])) as disk:
     setup = Setup(Preload(PreloadKind.PREFIX, 1 << 20), [])
-    result = rehearse(disk, setup, clock=time.monotonic, pause=time.sleep, start_live=path.start)
+    result = simulate(disk, setup, clock=time.monotonic, pause=time.sleep, start_live=path.start)
     path.start_driver()
     print(path.lived.pid, path.driver.pid, flush=True)
     sys.stdin.read()
 """
 
 
-def test_no_orphans_after_kill_9_of_the_rehearsal(image: Path) -> None:
+def test_no_orphans_after_kill_9_of_the_simulation(image: Path) -> None:
     command = [sys.executable, "-c", PARENT, str(image)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.core import SignatureError
+from bootpath.core.errors import SignatureError
 from bootpath.image.signatures.roothash import sign_root_hash, verify_root_hash
 from tests.support.certificates import NOW, Identity, make_identity
 from tests.support.tools import tool

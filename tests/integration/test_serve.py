@@ -15,11 +15,14 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.block import FileDevice, open_device
-from bootpath.boot import Preload, PreloadKind, Timeline, load, plan_boot
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.open import open_device
+from bootpath.boot.redox.loader import Preload, PreloadKind, load
+from bootpath.boot.redox.planning import plan_boot
+from bootpath.boot.timeline import Timeline
 from bootpath.cli.main import main
-from bootpath.core import checked, read_bytes
-from bootpath.fs import RedoxFS
+from bootpath.core.device import checked, read_bytes
+from bootpath.fs.redox.redoxfs import RedoxFS
 from tests.support.images import FAR_FILE, MIB, copy, digest, make_image
 from tests.support.tools import tool
 

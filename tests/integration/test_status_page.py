@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bootpath.core import DeviceError
+from bootpath.core.errors import DeviceError
 from bootpath.serve.monitor.monitor import Monitor
 from bootpath.serve.monitor.web import StatusServer
 from tests.support.status import MIB, make_server, make_service

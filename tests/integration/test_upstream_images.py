@@ -7,11 +7,15 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from bootpath.block import FileDevice, Linear, Overlay
-from bootpath.boot import Mode, Preload, PreloadKind, Setup, plan_boot, rehearse
-from bootpath.core import checked
-from bootpath.fs import RedoxFS
-from bootpath.image import choose_place, find_redoxfs, place_device
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.overlay.ram import Overlay
+from bootpath.block.targets.linear import Linear
+from bootpath.boot.redox.loader import Preload, PreloadKind
+from bootpath.boot.redox.planning import plan_boot
+from bootpath.boot.redox.simulation import Mode, Setup, simulate
+from bootpath.core.device import checked
+from bootpath.fs.redox.redoxfs import RedoxFS
+from bootpath.image.redox.discovery import choose_place, find_redoxfs, place_device
 from tests.support.images import MIB, copy
 from tests.support.tools import tool
 from tests.support.upstream import upstream, upstream_mount
@@ -31,7 +35,7 @@ def archived(tree: Path, directory: Path) -> Path:
 def test_an_image_of_redoxfs_ar_boots_from_its_plan(tree: Path, tmp_path: Path) -> None:
     with closing(FileDevice.open(archived(tree, tmp_path))) as disk:
         plan = Preload(PreloadKind.PLAN, plan=plan_boot(disk).plan)
-        result = rehearse(disk, Setup(plan, []), clock=time.monotonic, pause=time.sleep)
+        result = simulate(disk, Setup(plan, []), clock=time.monotonic, pause=time.sleep)
     assert result.failure is None
 
 
@@ -40,7 +44,7 @@ def test_the_classic_daemon_misses_its_log_when_the_preload_ends_before_it(tree:
         planned = plan_boot(disk)
         log = next(part for part in planned.plan.extents if part.why == "allocator log")
         prefix = Preload(PreloadKind.PREFIX, prefix_bytes=log.offset)
-        result = rehearse(disk, Setup(prefix, [disk], Mode.CLASSIC), clock=time.monotonic, pause=time.sleep)
+        result = simulate(disk, Setup(prefix, [disk], Mode.CLASSIC), clock=time.monotonic, pause=time.sleep)
     miss = planned.classic_miss(log.offset)
     assert miss is not None
     assert result.failed_access is not None

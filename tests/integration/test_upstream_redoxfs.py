@@ -17,8 +17,9 @@ import pytest
 from bootpath.block.leaves.file import FileDevice
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import DeviceError, FileSystemError, FormatError
-from bootpath.fs import Mount, RedoxFS, scan_ring
-from bootpath.fs.redox.mounting import mounted_at
+from bootpath.fs.redox.mounting import Mount, mounted_at
+from bootpath.fs.redox.redoxfs import RedoxFS
+from bootpath.fs.redox.ring import scan_ring
 from tests.support.redoxfs import EPOCH_NS, MIB, Indirect, assert_sound, clock
 from tests.support.tools import tool
 from tests.support.upstream import need_fuse, upstream, upstream_mount

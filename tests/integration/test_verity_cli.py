@@ -12,12 +12,13 @@ from random import Random
 import jsonschema
 import pytest
 
-from bootpath.block import FileDevice
+from bootpath.block.leaves.file import FileDevice
 from bootpath.block.table.verityline import verity_of_row
 from bootpath.cli.main import main
-from bootpath.core import read_bytes
-from bootpath.formats import parse_row, parse_verity_signature
+from bootpath.core.device import read_bytes
+from bootpath.formats.dm.table import parse_row
 from bootpath.formats.dm.verity import parse_verity_args
+from bootpath.formats.verity.signature import parse_verity_signature
 from tests.integration.test_veritysetup import veritysetup
 from tests.support.certificates import NOW, make_identity
 from tests.support.tools import tool

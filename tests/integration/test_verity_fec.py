@@ -10,8 +10,8 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.block import FileDevice
-from bootpath.core import read_bytes
+from bootpath.block.leaves.file import FileDevice
+from bootpath.core.device import read_bytes
 from bootpath.formats.verity.tree import VerityParameters
 from bootpath.image.verity.format import Formatted, format_volume
 from bootpath.image.verity.volume import FecPlace, Volume, open_parity

@@ -11,9 +11,9 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.block import FileDevice
+from bootpath.block.leaves.file import FileDevice
 from bootpath.block.targets.verity import Verity
-from bootpath.core import read_bytes
+from bootpath.core.device import read_bytes
 from bootpath.formats.verity.tree import (
     ALGORITHMS,
     SUPERBLOCK_BYTES,

@@ -12,19 +12,15 @@ from hypothesis import strategies as st
 
 from bootpath.core.extents import Extent
 from bootpath.core.iolog import Discard, Flush, Mark, Read, Record, Write, Zero
-from bootpath.formats import (
-    CpioEntry,
-    Gpt,
-    Handoff,
-    MappedDevice,
-    Partition,
-    Plan,
-    PlanExtent,
-    Row,
-    Table,
-    Trace,
-    new_gpt,
-)
+from bootpath.formats.cpio import CpioEntry
+from bootpath.formats.dm.create import MappedDevice
+from bootpath.formats.dm.table import Row, Table
+from bootpath.formats.handoff import Handoff
+from bootpath.formats.partitions.gpt import Gpt
+from bootpath.formats.partitions.gptheader import Partition
+from bootpath.formats.partitions.gptwrite import new_gpt
+from bootpath.formats.plan import Plan, PlanExtent
+from bootpath.formats.trace import Trace
 from tests.support.gptdisk import DISK_BYTES
 
 U64 = 2**64 - 1

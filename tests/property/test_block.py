@@ -14,30 +14,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bootpath.block import (
-    Concat,
-    Crypt,
-    ExceptionStore,
-    Fault,
-    FileDevice,
-    Flakey,
-    Kind,
-    LateDisk,
-    Linear,
-    Live,
-    Log,
-    MemoryDevice,
-    Overlay,
-    Preload,
-    Rule,
-    Snapshot,
-    Striped,
-    live_disk,
-    open_cipher,
-    pack_rules,
-    parse_rules,
-)
-from bootpath.core import Device, DeviceError, Extent, ExtentSet, Segment, checked, read_bytes
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.live.disk import Live, live_disk
+from bootpath.block.live.late import LateDisk
+from bootpath.block.live.preload import Preload
+from bootpath.block.overlay.ram import Overlay
+from bootpath.block.targets.concat import Concat
+from bootpath.block.targets.crypt import Crypt
+from bootpath.block.targets.exceptionstore import ExceptionStore
+from bootpath.block.targets.fault import Fault, Kind, Rule, pack_rules, parse_rules
+from bootpath.block.targets.flakey import Flakey
+from bootpath.block.targets.linear import Linear
+from bootpath.block.targets.log import Log
+from bootpath.block.targets.sectorcipher import open_cipher
+from bootpath.block.targets.snapshot import Snapshot
+from bootpath.block.targets.striped import Striped
+from bootpath.core.device import Device, Segment, checked, read_bytes
+from bootpath.core.errors import DeviceError
+from bootpath.core.extents import Extent, ExtentSet
 from bootpath.core.iolog import Record, Write, Zero
 from bootpath.formats.dm.flakey import FlakeyRow
 from tests.support.patterns import pattern

@@ -9,31 +9,10 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from bootpath.core.errors import FormatError
-from bootpath.formats import (
-    CpioEntry,
-    Gpt,
-    GptVerdict,
-    Handoff,
-    MappedDevice,
-    Plan,
-    Table,
-    Trace,
-    arrange_cpio,
-    pack_cpio,
-    pack_dm_create,
-    pack_handoff,
-    pack_plan,
-    pack_table,
-    pack_trace,
-    parse_cpio,
-    parse_dm_create,
-    parse_handoff,
-    parse_plan,
-    parse_table,
-    parse_trace,
-    read_gpt,
-    repair_gpt,
-)
+from bootpath.formats.cpio import CpioEntry, arrange_cpio, pack_cpio, parse_cpio
+from bootpath.formats.dm.create import MappedDevice, pack_dm_create, parse_dm_create
+from bootpath.formats.dm.table import Table, pack_table, parse_table
+from bootpath.formats.handoff import Handoff, pack_handoff, parse_handoff
 from bootpath.formats.overlayfile import (
     FIRST_CLUSTER,
     BaseIdentity,
@@ -47,6 +26,10 @@ from bootpath.formats.overlayfile import (
     parse_header,
     parse_log,
 )
+from bootpath.formats.partitions.gpt import Gpt, GptVerdict, read_gpt
+from bootpath.formats.partitions.gptwrite import repair_gpt
+from bootpath.formats.plan import Plan, pack_plan, parse_plan
+from bootpath.formats.trace import Trace, pack_trace, parse_trace
 from tests.property import format_values as values
 from tests.support.gptdisk import apply, as_device, gpt_image, sample_gpt
 

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bootpath.block import MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import FormatError, RemoteProtocolError
 from bootpath.formats.nbd import options as wire
 from bootpath.formats.nbd.transmission import Command, CommandFlag, Request, pack_request
-from bootpath.serve import Export, Limits, Requests
+from bootpath.serve.export import Export
+from bootpath.serve.limits import Limits
 from bootpath.serve.nbd.negotiation import Close, Event, Negotiation, StartTls, State, Tls
-from bootpath.serve.nbd.requests import Payload, Piece
+from bootpath.serve.nbd.requests import Payload, Piece, Requests
 from bootpath.serve.nbd.requests import State as StreamState
 from tests.fuzz.network import PARSERS
 

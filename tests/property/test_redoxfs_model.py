@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bootpath.core.errors import FileSystemError
-from bootpath.fs import RedoxFS
+from bootpath.fs.redox.redoxfs import RedoxFS
 from tests.support.redoxfs import EPOCH_NS, assert_sound, clock, new_fs
 
 NAMES = st.sampled_from(["a", "b", "c", "d.txt", "ein ganz langer Name " * 8, "ä❄"])

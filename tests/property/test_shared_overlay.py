@@ -14,9 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bootpath.block import MemoryDevice, Overlay
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.overlay.layer import CLEAN, DIRTY, ZERO
-from bootpath.core import DeviceError, checked, read_bytes
+from bootpath.block.overlay.ram import Overlay
+from bootpath.core.device import checked, read_bytes
+from bootpath.core.errors import DeviceError
 from tests.support.patterns import pattern
 
 SECTOR, BLOCK = 512, 4096

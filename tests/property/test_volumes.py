@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bootpath.block import MemoryDevice
-from bootpath.core import Identity, read_bytes
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.core.device import Identity, read_bytes
 from bootpath.formats.lvm2.label import read_lvm2
 from bootpath.formats.lvm2.text import Section, parse_lvm_text
 from bootpath.formats.ubi.attach import read_ubi

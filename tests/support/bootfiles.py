@@ -11,9 +11,9 @@ from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.device import Identity
 from bootpath.core.extents import Extent
 from bootpath.formats.entries.pe import ReadAt
-from bootpath.fs.readers import FileNode, Kind, TreeFiles
+from bootpath.fs.readers.files import FileNode, Kind
 from bootpath.fs.readers.source import Source
-from bootpath.fs.readers.treefiles import Child
+from bootpath.fs.readers.treefiles import Child, TreeFiles
 
 X64, AA64 = 0x8664, 0xAA64
 

@@ -11,7 +11,8 @@ import errno
 from collections.abc import Sequence
 from random import Random
 
-from bootpath.core import Buffer, DeviceError, Identity
+from bootpath.core.device import Buffer, Identity
+from bootpath.core.errors import DeviceError
 
 SECTOR = 512
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
-from bootpath.block import FileDevice
+from bootpath.block.leaves.file import FileDevice
 from bootpath.formats.partitions.dps import Architecture, Designator, data_uuid, hash_uuid, type_guid
-from bootpath.image import open_node, read_contents
+from bootpath.image.contents.read import open_node, read_contents
 from tests.support.tools import tool
 
 MIB = 1 << 20

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.device import Device, Identity
 from bootpath.formats.repart.definition import CopyFiles
-from bootpath.fs.readers import Files, Kind
+from bootpath.fs.readers.files import Files, Kind
 from bootpath.image.filesystems.fatwriter import write_fat
 from bootpath.image.filesystems.filetree import collect_tree
 

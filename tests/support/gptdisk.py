@@ -9,7 +9,9 @@ from uuid import UUID
 from zlib import crc32
 
 from bootpath.block.leaves.memory import MemoryDevice
-from bootpath.formats import BIOS_BOOT, EFI_SYSTEM, LINUX_FS, Gpt, Partition, new_gpt, pack_gpt
+from bootpath.formats.partitions.gpt import Gpt
+from bootpath.formats.partitions.gptheader import BIOS_BOOT, EFI_SYSTEM, LINUX_FS, Partition
+from bootpath.formats.partitions.gptwrite import new_gpt, pack_gpt
 
 DISK_GUID = UUID("5a0c3b5e-90a1-4b1f-8c4b-0123456789ab")
 DISK_BYTES = {512: 256 * 512, 4096: 64 * 4096}

@@ -9,8 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
-from bootpath.block import FileDevice
-from bootpath.image import LiveImage, build_live
+from bootpath.block.leaves.file import FileDevice
+from bootpath.image.redox.build import LiveImage, build_live
 
 MIB = 1 << 20
 FS_UUID = UUID("6f3a2f8e-93a5-4b6e-8f43-0d9ef0b2c001")

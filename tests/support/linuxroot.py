@@ -11,7 +11,7 @@ from uuid import UUID
 import bootpath
 from bootpath.boot.initramfs.build import RECIPES, InitramfsSpec, PythonGuest, build_initramfs
 from bootpath.boot.initramfs.compression import Compression
-from bootpath.image import LiveImage, build_live
+from bootpath.image.redox.build import LiveImage, build_live
 from tests.support.tools import guest_files, guest_kernel, guest_program
 
 MIB = 1 << 20

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from bootpath.core import Device
+from bootpath.core.device import Device
 from bootpath.formats.nbd import options as nbdoptions
 from bootpath.formats.nbd import transmission as nbd
 from bootpath.formats.nbd.options import InfoReply, InfoRequest, Option, OptionReply, Rep
 from bootpath.formats.nbd.transmission import Chunk, Request, SimpleReply
-from bootpath.serve import Export, ExportSource, Server
+from bootpath.serve.export import Export, ExportSource
+from bootpath.serve.server.server import Server
 
 TIMEOUT_SECONDS = 20.0
 

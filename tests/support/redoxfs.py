@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.device import Buffer, Device, Identity, Segment
 from bootpath.core.extents import Extent, ExtentSet
-from bootpath.fs import BLOCK_BYTES, RING_BYTES, RedoxFS
+from bootpath.fs.redox.redoxfs import RedoxFS
+from bootpath.fs.redox.values import BLOCK_BYTES, RING_BYTES
 
 EPOCH_NS = 1_700_000_000_000_000_000
 MIB = 1 << 20

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 
-from bootpath.block import Hydration, LateDisk, MemoryDevice
-from bootpath.core import Extent, Identity
-from bootpath.serve import LiveService, Server, Shape
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.live.hydration import Hydration
+from bootpath.block.live.late import LateDisk
+from bootpath.core.device import Identity
+from bootpath.core.extents import Extent
+from bootpath.serve.live.service import LiveService, Shape
+from bootpath.serve.server.server import Server
 from tests.support.patterns import pattern
 
 MIB = 1 << 20

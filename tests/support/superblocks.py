@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-from bootpath.block import MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.formats.crc32c import crc32c, crc32c_update
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "superblocks"

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bootpath.block import MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.formats.ubi.headers import LAYOUT_VOLUME, RECORD_BYTES, ubi_crc
 
 PEB = 8192

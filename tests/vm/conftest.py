@@ -9,7 +9,8 @@ from typing import Protocol
 
 import pytest
 
-from bootpath.vm import QEMU, MachineConfig
+from bootpath.vm.config import MachineConfig
+from bootpath.vm.qemu import QEMU
 from tests.support.tools import tool
 
 

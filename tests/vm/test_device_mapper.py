@@ -10,25 +10,25 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from bootpath.block import DeviceNames, FileDevice, MemoryDevice, open_device, open_table
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.leaves.open import open_device
+from bootpath.block.table.devicenames import DeviceNames
+from bootpath.block.table.stack import open_table
 from bootpath.boot.initramfs.build import Added, InitramfsSpec, build_initramfs
 from bootpath.boot.initramfs.compression import Compression
-from bootpath.core import read_bytes
-from bootpath.formats import (
-    ExportFormat,
-    ListedTable,
-    Row,
-    Table,
-    VerityParameters,
-    export_listing,
-    parse_listing,
-    rename_devices,
-)
+from bootpath.core.device import read_bytes
+from bootpath.formats.dm.export import ExportFormat, export_listing
+from bootpath.formats.dm.listing import ListedTable, parse_listing
+from bootpath.formats.dm.table import Row, Table
+from bootpath.formats.dm.targets import rename_devices
 from bootpath.formats.dm.verity import VerityRow, pack_verity_args
+from bootpath.formats.verity.tree import VerityParameters
 from bootpath.image.verity.tree import build_tree
-from bootpath.report import normalised
-from bootpath.vm import QEMU, MachineConfig
+from bootpath.report.dmtable import normalised
+from bootpath.vm.config import MachineConfig
 from bootpath.vm.disks import Disk
+from bootpath.vm.qemu import QEMU
 from tests.support.images import MIB
 from tests.support.tools import guest_files, guest_kernel, tool
 from tests.vm.conftest import Start

@@ -11,15 +11,18 @@ import jsonschema
 import pytest
 
 import bootpath
-from bootpath.block import FileDevice
-from bootpath.boot import Firmware, FirmwareMachine, FirmwareSetup, plan_boot
+from bootpath.block.leaves.file import FileDevice
 from bootpath.boot.initramfs.build import RECIPES, InitramfsSpec, PythonGuest, build_initramfs
 from bootpath.boot.machine.diskreads import TABLE
+from bootpath.boot.machine.firmware import Firmware, FirmwareMachine, FirmwareSetup
+from bootpath.boot.redox.planning import plan_boot
 from bootpath.cli.main import main
-from bootpath.core import BootError
-from bootpath.formats import parse_trace
-from bootpath.image import LiveImage, build_live
-from bootpath.vm import Accelerator, AcceleratorChoice, serial_boot_sector
+from bootpath.core.errors import BootError
+from bootpath.formats.trace import parse_trace
+from bootpath.image.redox.build import LiveImage, build_live
+from bootpath.vm.accelerator import AcceleratorChoice
+from bootpath.vm.bootsector import serial_boot_sector
+from bootpath.vm.config import Accelerator
 from tests.support.images import digest
 from tests.support.linuxroot import CREATED_NS, FAR_BYTES, FAR_FILE, FS_UUID, MIB, make_root
 from tests.support.tools import guest_files, guest_kernel, stored, tool

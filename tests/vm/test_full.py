@@ -17,22 +17,17 @@ import jsonschema
 import pytest
 from PIL import Image, ImageStat
 
-from bootpath.block import FileDevice
-from bootpath.boot import (
-    Firmware,
-    FirmwareMachine,
-    FirmwareSetup,
-    LiveMachine,
-    MachineSetup,
-    Preload,
-    PreloadKind,
-    plan_boot,
-)
+from bootpath.block.leaves.file import FileDevice
+from bootpath.boot.machine.firmware import Firmware, FirmwareMachine, FirmwareSetup
 from bootpath.boot.machine.watched import LOGIN_PATTERN
-from bootpath.formats import pack_trace, parse_trace
-from bootpath.image import find_redoxfs
-from bootpath.report import firmware_json
-from bootpath.vm import QEMU, Display
+from bootpath.boot.redox.loader import Preload, PreloadKind
+from bootpath.boot.redox.machine import LiveMachine, MachineSetup
+from bootpath.boot.redox.planning import plan_boot
+from bootpath.formats.trace import pack_trace, parse_trace
+from bootpath.image.redox.discovery import find_redoxfs
+from bootpath.report.firmware import firmware_json
+from bootpath.vm.config import Display
+from bootpath.vm.qemu import QEMU
 from tests.support.tools import demo_image, tool
 from tests.support.tree import schema
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from bootpath.core.errors import MachineError
-from bootpath.vm import QEMU, Disk, Interface, MachineConfig
 from bootpath.vm.blocks import disk_of
+from bootpath.vm.config import MachineConfig
+from bootpath.vm.disks import Disk, Interface
+from bootpath.vm.qemu import QEMU
 from tests.support.tools import guest_kernel, guest_program
 from tests.vm.conftest import Start
 

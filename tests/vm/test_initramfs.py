@@ -10,7 +10,8 @@ import pytest
 import bootpath
 from bootpath.boot.initramfs.build import RECIPES, InitramfsSpec, PythonGuest, build_initramfs, python_init
 from bootpath.boot.initramfs.compression import Compression
-from bootpath.vm import QEMU, Accelerator, MachineConfig
+from bootpath.vm.config import Accelerator, MachineConfig
+from bootpath.vm.qemu import QEMU
 from tests.support.tools import guest_files, guest_kernel, tool
 
 COMMAND_LINE = "console=ttyS0 panic=-1 quiet"

@@ -12,8 +12,8 @@ import pytest
 
 from bootpath.boot.linux.choice import LinuxRequest, LinuxVerdict, NextCandidate
 from bootpath.boot.linux.machine import LinuxMachine, LinuxRun, LinuxSetup, boot_linux
-from bootpath.core import BootError
-from bootpath.report import linux_run_json, render_linux_run
+from bootpath.core.errors import BootError
+from bootpath.report.linuxboot import linux_run_json, render_linux_run
 from tests.support.ddi import Signer
 from tests.support.images import digest
 from tests.support.linuximage import find_in, flip, make_linux_disk

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.boot import Firmware, FirmwareMachine, FirmwareSetup
 from bootpath.boot.linux.choice import LinuxRequest, LinuxVerdict
 from bootpath.boot.linux.machine import LinuxMachine, LinuxSetup, boot_linux
-from bootpath.boot.machine.firmware import ServedImage
-from bootpath.vm import Disk, Interface, MachineConfig
+from bootpath.boot.machine.firmware import Firmware, FirmwareMachine, FirmwareSetup, ServedImage
+from bootpath.vm.config import MachineConfig
+from bootpath.vm.disks import Disk, Interface
 from tests.support.ddi import Signer
 from tests.support.linuximage import make_linux_disk
 from tests.support.linuxsystem import LinuxSystem, make_esp, make_initrd, make_system

@@ -13,16 +13,19 @@ import jsonschema
 import pytest
 from PIL import Image
 
-from bootpath.block import FileDevice
-from bootpath.boot import LiveMachine, MachineSetup, Mode, Preload, PreloadKind, Setup, plan_boot, rehearse
+from bootpath.block.leaves.file import FileDevice
 from bootpath.boot.machine.watched import LOGIN_PATTERN
 from bootpath.boot.protocol.events import parse_event
 from bootpath.boot.protocol.settings import Settings
-from bootpath.boot.redox.machine import DISK_NAME
+from bootpath.boot.redox.loader import Preload, PreloadKind
+from bootpath.boot.redox.machine import DISK_NAME, LiveMachine, MachineSetup
+from bootpath.boot.redox.planning import plan_boot
+from bootpath.boot.redox.simulation import Mode, Setup, simulate
 from bootpath.cli.main import main
-from bootpath.core import BootError, Extent
-from bootpath.fs import RedoxFS
-from bootpath.image import find_redoxfs, place_device
+from bootpath.core.errors import BootError
+from bootpath.core.extents import Extent
+from bootpath.fs.redox.redoxfs import RedoxFS
+from bootpath.image.redox.discovery import find_redoxfs, place_device
 from tests.support.images import PASSWORD, digest
 from tests.support.linuxroot import FAR_BYTES, FAR_FILE, MIB, LinuxImage, make_initramfs, make_linux_image
 from tests.support.tools import tool
@@ -176,21 +179,21 @@ def test_a_mount_that_waits_for_its_disk_and_an_encrypted_root(images: Images) -
         assert live.machine.wait_exit(SECONDS) == 0
 
 
-def test_the_classic_daemon_fails_in_the_guest_as_in_the_rehearsal(
+def test_the_classic_daemon_fails_in_the_guest_as_in_the_simulation(
     images: Images, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = images.plain.path
     with closing(FileDevice.open(path)) as disk:
-        rehearsal = rehearse(disk, Setup(RING_ONLY, [disk], Mode.CLASSIC), clock=lambda: 0.0, pause=lambda _: None)
-    assert isinstance(rehearsal.failure, BootError)
-    assert "failed with EINVAL" in rehearsal.failure.what
+        simulation = simulate(disk, Setup(RING_ONLY, [disk], Mode.CLASSIC), clock=lambda: 0.0, pause=lambda _: None)
+    assert isinstance(simulation.failure, BootError)
+    assert "failed with EINVAL" in simulation.failure.what
 
     assert main(["boot", str(path), "--vm", "--classic", "--preload", "1MiB", "--json"]) == 3
     value = json.loads(capsys.readouterr().out)
     jsonschema.validate(value, SCHEMA)
     assert not value["mounted"]
     assert not value["booted"]
-    assert value["failure"].startswith(f"50_rootfs: {rehearsal.failure.what}")
+    assert value["failure"].startswith(f"50_rootfs: {simulation.failure.what}")
 
 
 def lucky_prefix(image: LinuxImage) -> Preload:

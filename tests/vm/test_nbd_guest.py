@@ -11,7 +11,8 @@ from pathlib import Path
 
 from bootpath.boot.initramfs.build import Added, InitramfsSpec, PythonGuest, build_initramfs
 from bootpath.boot.initramfs.compression import Compression
-from bootpath.vm import QEMU, MachineConfig
+from bootpath.vm.config import MachineConfig
+from bootpath.vm.qemu import QEMU
 from tests.support import fileload
 from tests.support.daemons import serving
 from tests.support.images import MIB, digest

@@ -12,24 +12,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bootpath.block import MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import MachineError
-from bootpath.vm import (
-    QEMU,
-    Accelerator,
-    AcceleratorChooser,
-    Blob,
-    Disk,
-    Display,
-    FirmwareSetting,
-    Interface,
-    MachineConfig,
-    Smbios,
-    choose_accelerator,
-    private_uefi,
-    serial_boot_sector,
-)
-from bootpath.vm.bootsector import DEBUG_EXIT_PORT, MIN_DISK_BYTES
+from bootpath.vm.accelerator import AcceleratorChooser, choose_accelerator
+from bootpath.vm.bootsector import DEBUG_EXIT_PORT, MIN_DISK_BYTES, serial_boot_sector
+from bootpath.vm.config import Accelerator, Blob, Display, FirmwareSetting, MachineConfig, Smbios
+from bootpath.vm.disks import Disk, Interface
+from bootpath.vm.firmware import private_uefi
+from bootpath.vm.qemu import QEMU
 from tests.support.nbd import serving
 from tests.support.tools import tool
 from tests.vm.conftest import Start

@@ -16,7 +16,9 @@ from bootpath.boot.initramfs.build import combine_recipes
 from bootpath.boot.initramfs.compression import Compression
 from bootpath.boot.protocol.events import parse_event
 from bootpath.formats.cmdline.root import LogicalVolume, OnFail, RootWords, UbiVolume, pack_root_words, parse_slot
-from bootpath.vm import QEMU, Disk, MachineConfig, Uefi
+from bootpath.vm.config import MachineConfig, Uefi
+from bootpath.vm.disks import Disk
+from bootpath.vm.qemu import QEMU
 from tests.support.linuxsystem import make_initrd
 from tests.support.tinyroot import (
     MIB,

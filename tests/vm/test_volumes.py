@@ -10,15 +10,17 @@ import re
 from hashlib import sha256
 from pathlib import Path
 
-from bootpath.block import FileDevice
+from bootpath.block.leaves.file import FileDevice
 from bootpath.boot.initramfs.build import Added, InitramfsSpec, build_initramfs
 from bootpath.boot.initramfs.compression import Compression
-from bootpath.core import Identity, read_bytes
+from bootpath.core.device import Identity, read_bytes
 from bootpath.formats.dm.table import parse_table
 from bootpath.formats.ubi.attach import check_ubi_volume, read_ubi
 from bootpath.image.contents.lvm import find_volume_groups, open_volume
 from bootpath.image.contents.ubi import open_ubi_volume
-from bootpath.vm import QEMU, Disk, MachineConfig
+from bootpath.vm.config import MachineConfig
+from bootpath.vm.disks import Disk
+from bootpath.vm.qemu import QEMU
 from tests.golden import test_lvm2 as lvm2_golden
 from tests.golden import test_ubi as ubi_golden
 from tests.support.tools import guest_files, guest_kernel, tool

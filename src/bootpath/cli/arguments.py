@@ -86,7 +86,7 @@ def read_password(path: str | None) -> bytes | None:
 
 def image_policy(text: str) -> ImagePolicy:
     """An image policy, as systemd.image-policy(7)."""
-    from bootpath.core import FormatError
+    from bootpath.core.errors import FormatError
     from bootpath.formats.partitions.imagepolicy import parse_image_policy
 
     try:
@@ -121,7 +121,7 @@ def root_hash(text: str) -> bytes:
 
 def source_date_epoch(environment: Mapping[str, str]) -> int | None:
     """SOURCE_DATE_EPOCH in seconds, or None where it is not set. Raises Error when it is no number."""
-    from bootpath.core import Error
+    from bootpath.core.errors import Error
 
     epoch = environment.get("SOURCE_DATE_EPOCH")
     if epoch is None:

@@ -59,8 +59,9 @@ def run_live(options: argparse.Namespace) -> int:
     from uuid import uuid4
 
     from bootpath.cli.console import emit, emit_json, progress_bar
-    from bootpath.image import LiveImage, build_live
-    from bootpath.report import built_json, render_built
+    from bootpath.image.redox.build import LiveImage, build_live
+    from bootpath.report.asjson import built_json
+    from bootpath.report.text import render_built
 
     epoch = source_date_epoch(os.environ)
     image = LiveImage(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bootpath.core import Device
+    from bootpath.core.device import Device
     from bootpath.core.iolog import Record
 
 
@@ -63,8 +63,10 @@ class Disks:
 
     def open(self, name: str, *, writable: bool = False) -> Device:
         """The device of that name, which is closed with the others. Raises DeviceError."""
-        from bootpath.block import FileDevice, Log, open_device
+        from bootpath.block.leaves.file import FileDevice
+        from bootpath.block.leaves.open import open_device
         from bootpath.block.leaves.remote import LOOKUP_CHUNK_BYTES
+        from bootpath.block.targets.log import Log
         from bootpath.cli.console import note
 
         chunk_bytes = LOOKUP_CHUNK_BYTES if self._lookup else None

@@ -100,8 +100,8 @@ def configure(kinds: Any, name: str) -> None:
 def run(options: argparse.Namespace) -> int:
     """Build, or only list."""
     from bootpath.cli.console import emit, emit_json, note
-    from bootpath.core import Error
-    from bootpath.report import initramfs_json, render_initramfs
+    from bootpath.core.errors import Error
+    from bootpath.report.initramfs import initramfs_json, render_initramfs
 
     try:
         from bootpath.boot.initramfs.build import build_initramfs, plan_initramfs

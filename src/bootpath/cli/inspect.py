@@ -18,7 +18,7 @@ from bootpath.cli.disks import Disks, add_verbose
 from bootpath.cli.pictures import add_picture, write_picture
 
 if TYPE_CHECKING:
-    from bootpath.image import Inspection, Request
+    from bootpath.image.inspection import Inspection, Request
 
 HELP = "show what is on a disk, what would be its root, and how sure that is"
 EPILOG = """\
@@ -71,7 +71,7 @@ def configure(commands: Any, name: str) -> None:
 def run(options: argparse.Namespace) -> int:
     """Inspect; 0 when it would boot, 3 when not."""
     from bootpath.cli.console import note, progress_bar
-    from bootpath.image import inspect_disk
+    from bootpath.image.inspection import inspect_disk
 
     request = _request(options)
     if isinstance(request, str):
@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
 def _request(options: argparse.Namespace) -> Request | str:
     """What was asked for, or what is wrong with it. Raises OSError for a certificate that cannot be read."""
     from bootpath.formats.partitions.dps import Architecture
-    from bootpath.image import Request
+    from bootpath.image.inspection import Request
 
     architecture = None
     if options.architecture is not None:
@@ -115,7 +115,10 @@ def _request(options: argparse.Namespace) -> Request | str:
 
 def _show(options: argparse.Namespace, inspection: Inspection) -> None:
     from bootpath.cli.console import emit, emit_json
-    from bootpath.report import draw_contents, inspection_json, render_contents, render_inspection
+    from bootpath.report.asjson import inspection_json
+    from bootpath.report.contents import render_contents
+    from bootpath.report.contentsmap import draw_contents
+    from bootpath.report.text import render_inspection
 
     if options.picture is not None:
         write_picture(options.picture, draw_contents(inspection))

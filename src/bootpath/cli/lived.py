@@ -23,9 +23,9 @@ from bootpath.cli.main import run_command
 from bootpath.cli.serve.serving import Listening, add_listening, serve
 
 if TYPE_CHECKING:
-    from bootpath.core import Buffer
-    from bootpath.formats import Handoff
-    from bootpath.serve import LiveService
+    from bootpath.core.device import Buffer
+    from bootpath.formats.handoff import Handoff
+    from bootpath.serve.live.service import LiveService
 
 HELP = "serve the live disk that a boot loader's handoff describes"
 EPILOG = """\
@@ -86,10 +86,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
-    from bootpath.block import LateDisk, open_device
-    from bootpath.boot import live_base, locate, no_disk, read_environment, same_disk
-    from bootpath.core import Device, FormatError
-    from bootpath.serve import LiveService, Shape
+    from bootpath.block.leaves.open import open_device
+    from bootpath.block.live.late import LateDisk
+    from bootpath.boot.redox.lived import live_base, locate, no_disk, read_environment, same_disk
+    from bootpath.core.device import Device
+    from bootpath.core.errors import FormatError
+    from bootpath.serve.live.service import LiveService, Shape
 
     handoff = read_environment(_environment(options.env))
     preload = _memory(options.memory, handoff)
@@ -121,7 +123,7 @@ def _environment(name: str) -> bytes:
 def _memory(path: Path, handoff: Handoff) -> Buffer:
     """The preload. A device (pmem) is RAM and is mapped, and so is memory that is sealed against shrinking (memfd); any
     other file could be truncated under a mapping and is read."""
-    from bootpath.core import FormatError
+    from bootpath.core.errors import FormatError
 
     length = handoff.live_size_bytes or 0
     with path.open("rb") as file:

@@ -56,7 +56,7 @@ def _named(words: Sequence[str]) -> Iterable[str]:
 
 def _report(fault: BaseException) -> int:
     """One line a fault on stderr; the exit code it deserves."""
-    from bootpath.core import BootError, Error, IntegrityError, SignatureError
+    from bootpath.core.errors import BootError, Error, IntegrityError, SignatureError
 
     if isinstance(fault, BaseExceptionGroup):
         return max(_report(part) for part in fault.exceptions)

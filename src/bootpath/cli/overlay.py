@@ -46,9 +46,9 @@ def run(options: argparse.Namespace) -> int:
     """Show, commit or discard."""
     from dataclasses import asdict
 
-    from bootpath.block import commit_overlay, discard_overlay, overlay_info
+    from bootpath.block.overlay.commit import commit_overlay, discard_overlay, overlay_info
     from bootpath.cli.console import emit, emit_json
-    from bootpath.report import format_bytes
+    from bootpath.report.units import format_bytes
 
     info = overlay_info(options.overlay)
     held = format_bytes(info.dirty_bytes)

@@ -26,7 +26,7 @@ def _picture(text: str) -> Path:
 
 def write_picture(path: Path, canvas: Canvas) -> None:
     """Write it whole, or not at all. Raises Error."""
-    from bootpath.image import write_whole
+    from bootpath.image.output import write_whole
 
     svg = path.suffix.lower() == ".svg"
     write_whole([(path, canvas.to_svg().encode() if svg else canvas.to_png())])

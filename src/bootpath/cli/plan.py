@@ -47,12 +47,15 @@ def configure(commands: Any, name: str) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan; 3 when a given prefix would not do."""
-    from bootpath.block import FileDevice
-    from bootpath.boot import plan_boot
+    from bootpath.block.leaves.file import FileDevice
+    from bootpath.boot.redox.planning import plan_boot
     from bootpath.cli.console import emit, emit_json
-    from bootpath.formats import pack_plan, parse_trace
-    from bootpath.image import atomic_output
-    from bootpath.report import draw_plan, plan_json, render_plan
+    from bootpath.formats.plan import pack_plan
+    from bootpath.formats.trace import parse_trace
+    from bootpath.image.output import atomic_output
+    from bootpath.report.asjson import plan_json
+    from bootpath.report.diskmap import draw_plan
+    from bootpath.report.text import render_plan
 
     recorded = None if options.recorded is None else parse_trace(options.recorded.read_bytes())
     with closing(FileDevice.open(options.disk)) as disk:

@@ -12,10 +12,13 @@ import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from bootpath.core import Device, Extent, ExtentSet, FileSystemError, FormatError
+from bootpath.core.device import Device
+from bootpath.core.errors import FileSystemError, FormatError
+from bootpath.core.extents import Extent, ExtentSet
 from bootpath.formats.partitions.dps import Architecture, Designator
 from bootpath.formats.partitions.imagepolicy import ImagePolicy, Protection
-from bootpath.fs import RING_BYTES, Header, Piece, RedoxFS
+from bootpath.fs.redox.redoxfs import RedoxFS
+from bootpath.fs.redox.values import RING_BYTES, Header, Piece
 from bootpath.image.contents.nodes import Contents, NodeKind
 from bootpath.image.contents.read import open_node, read_contents
 from bootpath.image.contents.volumes import check_static_volume

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from bootpath.core import Error
+from bootpath.core.errors import Error
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What only a write meets, so that it is the output's even when the system call does not say which file it was."""

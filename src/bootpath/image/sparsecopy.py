@@ -10,7 +10,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 
-from bootpath.core import Error
+from bootpath.core.errors import Error
 
 _READ_BYTES = 1 << 20
 _PIECE_BYTES = 64 << 10

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from bootpath.boot import BootPlan, FailedAccess, Miss, Rehearsal
-from bootpath.formats import Gpt
-from bootpath.fs import Header
-from bootpath.image import Built, Inspection, Place
+from bootpath.boot.redox.planning import BootPlan, Miss
+from bootpath.boot.redox.simulation import FailedAccess, Simulation
+from bootpath.formats.partitions.gpt import Gpt
+from bootpath.fs.redox.values import Header
+from bootpath.image.inspection import Inspection
+from bootpath.image.redox.build import Built
+from bootpath.image.redox.discovery import Place
 from bootpath.report.contentsjson import choice_json, node_json
 from bootpath.report.timeline import timeline_json
 
@@ -148,25 +151,25 @@ def plan_json(name: str, planned: BootPlan, preload_bytes: int | None) -> Json:
     return result
 
 
-def rehearsal_json(name: str, rehearsal: Rehearsal, *, mode: str, preload: str | None) -> Json:
+def simulation_json(name: str, simulation: Simulation, *, mode: str, preload: str | None) -> Json:
     """``bootpath boot --json``."""
-    handover = rehearsal.handover
+    handover = simulation.handover
     return {
         "disk": name,
         "mode": mode,
         "preload": preload,
-        "mounted": rehearsal.mounted,
-        "booted": rehearsal.failure is None,
-        "seconds_to_root": rehearsal.seconds_to_root,
+        "mounted": simulation.mounted,
+        "booted": simulation.failure is None,
+        "seconds_to_root": simulation.seconds_to_root,
         "preload_bytes": 0 if handover is None else handover.preload_bytes,
         "kernel_bytes": 0 if handover is None else handover.kernel_bytes,
         "initfs_bytes": 0 if handover is None else handover.initfs_bytes,
-        "overlay_bytes": rehearsal.overlay_bytes,
-        "reads": {source: {"count": count.reads, "bytes": count.bytes} for source, count in rehearsal.reads.items()},
-        "timeline": timeline_json(rehearsal.steps, digits=6),
+        "overlay_bytes": simulation.overlay_bytes,
+        "reads": {source: {"count": count.reads, "bytes": count.bytes} for source, count in simulation.reads.items()},
+        "timeline": timeline_json(simulation.steps, digits=6),
         "environment": None if handover is None else handover.environment.decode().splitlines(),
-        "failure": None if rehearsal.failure is None else str(rehearsal.failure),
-        "first_miss": _miss(rehearsal.failed_access),
+        "failure": None if simulation.failure is None else str(simulation.failure),
+        "first_miss": _miss(simulation.failed_access),
     }
 
 

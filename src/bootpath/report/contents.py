@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bootpath.formats.partitions.imagepolicy import Protection
-from bootpath.image import Candidate, Inspection, RootChoice, Verdict
 from bootpath.image.contents.nodes import Node, NodeKind
-from bootpath.image.roots.candidates import SignatureCheck
+from bootpath.image.inspection import Inspection
+from bootpath.image.roots.candidates import Candidate, SignatureCheck
+from bootpath.image.roots.choice import RootChoice, Verdict
 from bootpath.report.text import columns, gpt_heading
 from bootpath.report.units import format_bytes, format_offset
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from bootpath.formats.dm.table import pack_row
-from bootpath.formats.superblocks import Superblock
-from bootpath.image import Candidate, RootChoice
+from bootpath.formats.superblocks.value import Superblock
 from bootpath.image.contents.nodes import HashTree, Location, Node
+from bootpath.image.roots.candidates import Candidate
+from bootpath.image.roots.choice import RootChoice
 
 Json = dict[str, Any]
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from bootpath.formats.partitions.dps import Designator
-from bootpath.image import Inspection
 from bootpath.image.contents.nodes import Node, NodeKind
+from bootpath.image.inspection import Inspection
 from bootpath.report.canvas import Canvas
 from bootpath.report.contents import describe_content, describe_type, verdict_lines
 from bootpath.report.units import format_bytes, format_offset

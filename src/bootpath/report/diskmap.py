@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bootpath.boot import LOADER, BootPlan, Miss
-from bootpath.core import Extent, ExtentSet
+from bootpath.boot.redox.loader import LOADER
+from bootpath.boot.redox.planning import BootPlan, Miss
+from bootpath.core.extents import Extent, ExtentSet
 from bootpath.report.canvas import Canvas
 from bootpath.report.units import format_bytes, format_offset, plural
 

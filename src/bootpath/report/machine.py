@@ -8,7 +8,7 @@ from bootpath.report.timeline import outcome_json, outcome_lines, timeline_lines
 from bootpath.report.units import format_bytes, format_seconds, plural
 
 if TYPE_CHECKING:
-    from bootpath.boot import MachineRun
+    from bootpath.boot.redox.machinerun import MachineRun
 
 
 def machine_json(name: str, run: MachineRun, *, mode: str, preload: str) -> dict[str, Any]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bootpath.boot import LOADER, BootPlan, Rehearsal
-from bootpath.formats import Gpt
-from bootpath.image import Built, Inspection
+from bootpath.boot.redox.loader import LOADER
+from bootpath.boot.redox.planning import BootPlan
+from bootpath.boot.redox.simulation import Simulation
+from bootpath.formats.partitions.gpt import Gpt
+from bootpath.image.inspection import Inspection
+from bootpath.image.redox.build import Built
 from bootpath.report.units import format_bytes, format_offset, format_seconds, plural
 
 _MAX_EXTENTS = 24
@@ -150,7 +153,7 @@ def render_plan(name: str, planned: BootPlan, preload_bytes: int | None) -> str:
     return "\n".join(lines)
 
 
-def render_rehearsal(name: str, rehearsal: Rehearsal) -> str:
+def render_simulation(name: str, simulation: Simulation) -> str:
     """``bootpath boot``."""
     lines = [name]
     lines += columns(
@@ -163,24 +166,24 @@ def render_rehearsal(name: str, rehearsal: Rehearsal) -> str:
                 "FAILED" if step.failed else f"{step.seconds * 1000:.1f} ms" if step.seconds else "",
                 step.detail,
             )
-            for step in rehearsal.steps
+            for step in simulation.steps
         ],
         indent="",
         right=frozenset({3, 4}),
     )
-    if rehearsal.reads:
+    if simulation.reads:
         served = ", ".join(
             f"{plural(count.reads, 'read')} ({format_bytes(count.bytes)}) from {source}"
-            for source, count in rehearsal.reads.items()
+            for source, count in simulation.reads.items()
         )
-        lines.append(f"The root's reads: {served}; {format_bytes(rehearsal.overlay_bytes)} written, kept in RAM")
-    if rehearsal.mounted:
-        assert rehearsal.handover is not None
-        assert rehearsal.seconds_to_root is not None
-        preload = format_bytes(rehearsal.handover.preload_bytes)
-        lines.append(f"Root mounted after {format_seconds(rehearsal.seconds_to_root)}, {preload} preloaded")
-    if rehearsal.failure is not None:
-        lines.append(f"Verdict: {'mounted, but the boot fails' if rehearsal.mounted else 'does not boot'}")
+        lines.append(f"The root's reads: {served}; {format_bytes(simulation.overlay_bytes)} written, kept in RAM")
+    if simulation.mounted:
+        assert simulation.handover is not None
+        assert simulation.seconds_to_root is not None
+        preload = format_bytes(simulation.handover.preload_bytes)
+        lines.append(f"Root mounted after {format_seconds(simulation.seconds_to_root)}, {preload} preloaded")
+    if simulation.failure is not None:
+        lines.append(f"Verdict: {'mounted, but the boot fails' if simulation.mounted else 'does not boot'}")
     else:
         lines.append("Verdict: boots")
     return "\n".join(lines)

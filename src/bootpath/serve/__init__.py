@@ -5,32 +5,6 @@ processes. `Negotiation` and `Requests` are the protocol without I/O. Everything
 `Limits`; what was done is in `Statistics`.
 """
 
-from bootpath.serve.export import Export, Exports, ExportSource
-from bootpath.serve.limits import Limits
-from bootpath.serve.live.service import LiveService, Shape
-from bootpath.serve.nbd.negotiation import Negotiation, Style, Tls
-from bootpath.serve.nbd.requests import Requests
-from bootpath.serve.server.forking import ForkingServer
-from bootpath.serve.server.server import Server
-from bootpath.serve.server.systemd import notify
-from bootpath.serve.server.tls import TlsSettings, load_tls
-from bootpath.serve.statistics import Statistics
+from bootpath.core.lazyexports import lazy_exports
 
-__all__ = [
-    "Export",
-    "ExportSource",
-    "Exports",
-    "ForkingServer",
-    "Limits",
-    "LiveService",
-    "Negotiation",
-    "Requests",
-    "Server",
-    "Shape",
-    "Statistics",
-    "Style",
-    "Tls",
-    "TlsSettings",
-    "load_tls",
-    "notify",
-]
+__getattr__, __dir__ = lazy_exports(__name__, __file__)

@@ -11,7 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from bootpath.block import Linear, MemoryDevice, Overlay, ZeroDevice
+from bootpath.block.leaves.constant import ZeroDevice
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.overlay.ram import Overlay
+from bootpath.block.targets.linear import Linear
 from bootpath.core.device import Checked, Device, checked
 from bootpath.formats.nbd.transmission import BASE_ALLOCATION, SOURCE, SOURCES, TransmissionFlag
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from bootpath.block import MemoryDevice
-from bootpath.core import Buffer, Device, DeviceError, Identity, read_bytes
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.core.device import Buffer, Device, Identity, read_bytes
+from bootpath.core.errors import DeviceError
 from tests.support.patterns import pattern
 
 KIB = 1 << 10

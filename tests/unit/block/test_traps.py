@@ -17,19 +17,17 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.block import (
-    FileDevice,
-    LateDisk,
-    Linear,
-    Live,
-    Log,
-    MemoryDevice,
-    Overlay,
-    accept_same_disk,
-    live_disk,
-    open_table,
-)
-from bootpath.core import Device, DeviceError, Extent, Identity, checked, read_bytes
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.live.disk import Live, accept_same_disk, live_disk
+from bootpath.block.live.late import LateDisk
+from bootpath.block.overlay.ram import Overlay
+from bootpath.block.table.stack import open_table
+from bootpath.block.targets.linear import Linear
+from bootpath.block.targets.log import Log
+from bootpath.core.device import Device, Identity, checked, read_bytes
+from bootpath.core.errors import DeviceError
+from bootpath.core.extents import Extent
 from bootpath.core.iolog import Read, Record
 from bootpath.formats.dm.table import parse_table
 from tests.support.patterns import assert_pattern, pattern

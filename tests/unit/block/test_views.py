@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from bootpath.block.views import extents_wide, read_wide, read_wide_resident, slice_views, widened
-from bootpath.core import Buffer, DeviceError, Segment
+from bootpath.core.device import Buffer, Segment
+from bootpath.core.errors import DeviceError
 from tests.support.patterns import assert_pattern, pattern
 from tests.unit.block.support import KIB, Counting
 

@@ -16,14 +16,21 @@ from typing import NamedTuple
 
 import pytest
 
-from bootpath.block import Fault, FileDevice, MemoryDevice, parse_rules
-from bootpath.boot import Mode, Preload, PreloadKind, Rehearsal, Setup, Timeline, load, plan_boot, rehearse
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.targets.fault import Fault, parse_rules
 from bootpath.boot.redox.drivers import Drivers
 from bootpath.boot.redox.lived import Finder, start_lived
+from bootpath.boot.redox.loader import Preload, PreloadKind, load
 from bootpath.boot.redox.memory import Memory
-from bootpath.core import BootError, Device, DeviceError, Extent, FormatError, checked
-from bootpath.formats import parse_handoff
-from bootpath.fs import RedoxFS
+from bootpath.boot.redox.planning import plan_boot
+from bootpath.boot.redox.simulation import Mode, Setup, Simulation, simulate
+from bootpath.boot.timeline import Timeline
+from bootpath.core.device import Device, checked
+from bootpath.core.errors import BootError, DeviceError, FormatError
+from bootpath.core.extents import Extent
+from bootpath.formats.handoff import parse_handoff
+from bootpath.fs.redox.redoxfs import RedoxFS
 from tests.support.images import FAR_FILE, MIB, digest, make_image, make_tree
 
 FULL = Preload(PreloadKind.FULL)
@@ -42,10 +49,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
         return Shared(image, Preload(PreloadKind.PLAN, plan=plan_boot(disk).plan))
 
 
-def boot(image: Path, preload: Preload, **changes: object) -> Rehearsal:
+def boot(image: Path, preload: Preload, **changes: object) -> Simulation:
     with closing(FileDevice.open(image)) as disk:
         setup = Setup(preload, changes.pop("disks", [disk]), **changes)  # type: ignore[arg-type]
-        return rehearse(disk, setup, clock=time.monotonic, pause=time.sleep)
+        return simulate(disk, setup, clock=time.monotonic, pause=time.sleep)
 
 
 def start(environment: bytes, memory: Memory) -> None:

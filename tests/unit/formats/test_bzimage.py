@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from bootpath.core import FormatError
+from bootpath.core.errors import FormatError
 from bootpath.core.extents import Extent
 from bootpath.formats.bzimage import find_pvh_entry, parse_bzimage
 from tests.support.kernels import ENTRY, make_bzimage, make_vmlinux

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bootpath.core.errors import FormatError
-from bootpath.formats import CpioEntry, arrange_cpio, pack_cpio, parse_cpio
+from bootpath.formats.cpio import CpioEntry, arrange_cpio, pack_cpio, parse_cpio
 from tests.support.tools import guest_program, tool
 
 ENTRIES = arrange_cpio(

@@ -10,7 +10,7 @@ import pytest
 
 from bootpath.core.errors import FormatError
 from bootpath.core.extents import Extent
-from bootpath.formats import HANDOFF_MAX_BYTES, Handoff, pack_handoff, parse_handoff
+from bootpath.formats.handoff import HANDOFF_MAX_BYTES, Handoff, pack_handoff, parse_handoff
 
 # As redox-os/bootloader's main.rs writes it: a live boot from UEFI, one screen and a second.
 UPSTREAM_LIVE = b"""\

@@ -8,7 +8,7 @@ import pytest
 
 from bootpath.core.errors import FormatError
 from bootpath.core.extents import Extent, ExtentSet
-from bootpath.formats import PLAN_MAX_BYTES, Plan, PlanExtent, pack_plan, parse_plan
+from bootpath.formats.plan import PLAN_MAX_BYTES, Plan, PlanExtent, pack_plan, parse_plan
 
 PLAN = Plan(
     uuid=UUID("6d4b1f6e-5f1c-4f0e-9f57-8f0f3c1a2b3d"),

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from bootpath.block import Fault, MemoryDevice, parse_rules
-from bootpath.core import Buffer, DeviceError, FormatError
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.targets.fault import Fault, parse_rules
+from bootpath.core.device import Buffer
+from bootpath.core.errors import DeviceError, FormatError
 from bootpath.formats.region import Region
 
 CONTENT = bytes(range(256)) * 64

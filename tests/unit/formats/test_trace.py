@@ -6,7 +6,7 @@ import pytest
 
 from bootpath.core.errors import FormatError
 from bootpath.core.iolog import Discard, Flush, Mark, Read, Record, Write, Zero
-from bootpath.formats import TRACE_MAX_BYTES, Trace, pack_trace, parse_trace
+from bootpath.formats.trace import TRACE_MAX_BYTES, Trace, pack_trace, parse_trace
 
 TRACE = Trace(
     uuid=UUID("6d4b1f6e-5f1c-4f0e-9f57-8f0f3c1a2b3d"),

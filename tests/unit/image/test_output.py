@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.core import Error
-from bootpath.image import atomic_output, check_output, write_whole
-from bootpath.image.output import atomic_directory
+from bootpath.core.errors import Error
+from bootpath.image.output import atomic_directory, atomic_output, check_output, write_whole
 
 
 def test_it_takes_the_name_when_it_is_whole(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from bootpath.core import Error
+from bootpath.core.errors import Error
 from bootpath.image.sparsecopy import copy_sparse
 
 PIECE = 64 << 10

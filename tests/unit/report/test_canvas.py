@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 from PIL import Image
 
-from bootpath.report import Canvas
+from bootpath.report.canvas import Canvas
 
 
 def drawing() -> Canvas:

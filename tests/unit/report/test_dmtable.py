@@ -5,9 +5,11 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from bootpath.core import FormatError
-from bootpath.formats import ListedTable, pack_listing, parse_listing, parse_row
-from bootpath.report import draw_listing, explain_row, listing_json, normalised, render_listing
+from bootpath.core.errors import FormatError
+from bootpath.formats.dm.listing import ListedTable, pack_listing, parse_listing
+from bootpath.formats.dm.table import parse_row
+from bootpath.report.dmpicture import draw_listing
+from bootpath.report.dmtable import explain_row, listing_json, normalised, render_listing
 
 KEY = bytes(range(64)).hex()
 ROOT = "ab" * 32

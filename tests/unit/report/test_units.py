@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bootpath.report import format_bytes, format_offset, format_seconds, plural
+from bootpath.report.units import format_bytes, format_offset, format_seconds, plural
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.vm import Accelerator, AcceleratorChoice, AcceleratorChooser, choose_accelerator
+from bootpath.vm.accelerator import AcceleratorChoice, AcceleratorChooser, choose_accelerator
+from bootpath.vm.config import Accelerator
 from tests.support.tools import tool
 
 

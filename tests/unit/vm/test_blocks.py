@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bootpath.core.errors import FormatError
-from bootpath.vm import BlockStatistics, parse_block_statistics
+from bootpath.vm.blocks import BlockStatistics, parse_block_statistics
 
 STATS = {"rd_bytes": 1, "rd_operations": 2, "wr_bytes": 3, "wr_operations": 4, "flush_operations": 5, "unmap_bytes": 6}
 

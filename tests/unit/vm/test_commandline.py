@@ -5,18 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.vm import (
-    Accelerator,
-    Blob,
-    Disk,
-    Display,
-    FirmwareSetting,
-    Interface,
-    MachineConfig,
-    Smbios,
-    Uefi,
-    command_line,
-)
+from bootpath.vm.commandline import command_line
+from bootpath.vm.config import Accelerator, Blob, Display, FirmwareSetting, MachineConfig, Smbios, Uefi
+from bootpath.vm.disks import Disk, Interface
 
 
 def arguments(config: MachineConfig, accelerator: Accelerator = Accelerator.TCG) -> list[str]:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.vm import Disk, FirmwareSetting, Interface, MachineConfig
+from bootpath.vm.config import FirmwareSetting, MachineConfig
+from bootpath.vm.disks import Disk, Interface
 
 A, B = Disk("a", Path("a")), Disk("b", Path("b"))
 IMPOSSIBLE: list[tuple[Callable[[], object], str]] = [

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from bootpath.core.errors import MachineError
-from bootpath.vm import Console, ConsoleLine
-from bootpath.vm.console import SHOWN_LINES, Transcript
+from bootpath.vm.console import SHOWN_LINES, Console, ConsoleLine, Transcript
 from tests.unit.vm.support import Clock, fault
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from bootpath.core.errors import MachineError
-from bootpath.vm import Uefi, find_qemu, private_uefi
+from bootpath.vm.config import Uefi
+from bootpath.vm.firmware import find_qemu, private_uefi
 
 
 def test_qemu_is_found(tmp_path: Path) -> None:

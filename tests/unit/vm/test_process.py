@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from bootpath.core.errors import MachineError
-from bootpath.vm import TiedProcess
-from bootpath.vm.process import tied_command
+from bootpath.vm.process import TiedProcess, tied_command
 from tests.support.tools import tool
 
 PARENT = """

@@ -15,9 +15,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootpath.block import FileDevice
+from bootpath.block.leaves.file import FileDevice
 from bootpath.boot.guest.memory import DEVICES, SYS_BLOCK
-from bootpath.core import Device, DeviceError
+from bootpath.core.device import Device
+from bootpath.core.errors import DeviceError
 
 _NOT_PHYSICAL = re.compile(r"(pmem|nbd|loop|ram|zram|dm-|md|fd|sr)\d")
 _NETLINK_KOBJECT_UEVENT = 15

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 
-from bootpath.block import FileDevice
+from bootpath.block.leaves.file import FileDevice
 from bootpath.boot.guest import syscalls
 from bootpath.boot.guest.disks import News, SysBlock, Uevents
 from bootpath.boot.guest.init import COMMAND_LINE, load_modules
@@ -29,9 +29,10 @@ from bootpath.boot.guest.system import CONSOLE, check_init, ending, keep_system
 from bootpath.boot.protocol.settings import Settings, parse_settings
 from bootpath.boot.redox.drivers import DRIVERS
 from bootpath.boot.redox.rootfs import ROOTFS
-from bootpath.core import BootError, DeviceError, Error, checked
-from bootpath.fs import Mount
-from bootpath.image import choose_place, find_redoxfs, place_device
+from bootpath.core.device import checked
+from bootpath.core.errors import BootError, DeviceError, Error
+from bootpath.fs.redox.mounting import Mount
+from bootpath.image.redox.discovery import choose_place, find_redoxfs, place_device
 
 INIT, SYSTEM = "init", "system"
 ROOT = Path("/sysroot")

@@ -33,7 +33,7 @@ from bootpath.boot.protocol.settings import Settings, environment_block, parse_s
 from bootpath.boot.redox.drivers import DRIVERS
 from bootpath.boot.redox.lived import LIVED
 from bootpath.boot.redox.rootfs import ROOTFS
-from bootpath.core import BootError, Error
+from bootpath.core.errors import BootError, Error
 
 INIT = "init"
 SYSTEM = "system"

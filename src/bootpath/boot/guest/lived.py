@@ -13,7 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootpath.block import Classic, LateDisk, MemoryDevice, Overlay
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.live.disk import Classic
+from bootpath.block.live.late import LateDisk
+from bootpath.block.overlay.ram import Overlay
 from bootpath.boot.guest.disks import News, SysBlock, Uevents
 from bootpath.boot.guest.memory import PhysicalMemory
 from bootpath.boot.guest.processes import LAST, Orders
@@ -23,10 +26,13 @@ from bootpath.boot.guest.tally import Tally
 from bootpath.boot.protocol.settings import Settings
 from bootpath.boot.redox.drivers import DRIVERS
 from bootpath.boot.redox.lived import LIVE_NAME, LIVED, Finder, live_base, read_environment
-from bootpath.core import BootError, Buffer, Checked, DeviceError, Identity, checked
-from bootpath.formats import Handoff
-from bootpath.fs import Mount, scan_ring
-from bootpath.serve import Export, Server
+from bootpath.core.device import Buffer, Checked, Identity, checked
+from bootpath.core.errors import BootError, DeviceError
+from bootpath.formats.handoff import Handoff
+from bootpath.fs.redox.mounting import Mount
+from bootpath.fs.redox.ring import scan_ring
+from bootpath.serve.export import Export
+from bootpath.serve.server.server import Server
 
 SOCKET = Path("/run/bootpath/lived.sock")
 OOM_SCORE = Path("/proc/self/oom_score_adj")

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootpath.core import BootError
+from bootpath.core.errors import BootError
 
 SYS_BLOCK = Path("/sys/block")
 DEVICES = Path("/dev")

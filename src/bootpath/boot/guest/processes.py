@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
-from bootpath.core import BootError, Error
+from bootpath.core.errors import BootError, Error
 
 Orders: TypeAlias = Mapping[str, Callable[[], None]]
 

@@ -1,8 +1,8 @@
 """``50_rootfs`` in the guest: the root, mounted by FUSE through the redoxfs crate.
 
 It is mounted by lived's own process, straight from the live disk: over its socket, every block would go through two
-more processes, and a boot takes twice as long. What a failed boot says is what the rehearsal says: which access failed,
-and how.
+more processes, and a boot takes twice as long. A failed boot says what the simulation says: which access
+failed, and how.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from bootpath.block import Log
+from bootpath.block.targets.log import Log
 from bootpath.boot.redox.rootfs import ROOTFS
-from bootpath.core import BootError, Device, DeviceError, checked
+from bootpath.core.device import Device, checked
+from bootpath.core.errors import BootError, DeviceError
 from bootpath.core.iolog import Read, Record, Write
-from bootpath.fs import Mount
+from bootpath.fs.redox.mounting import Mount
 
 ROOT = Path("/sysroot")
 

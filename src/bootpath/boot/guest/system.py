@@ -22,7 +22,7 @@ from typing import NoReturn
 
 from bootpath.boot.guest import syscalls
 from bootpath.boot.guest.syscalls import Ending
-from bootpath.core import BootError
+from bootpath.core.errors import BootError
 
 CONSOLE = "/dev/console"
 _MOUNTS = (

@@ -34,9 +34,9 @@ from bootpath.boot.initramfs.modules import KernelModule, KernelModules
 from bootpath.boot.initramfs.pythonclosure import PYTHON_PATH, python_closure
 from bootpath.boot.initramfs.recipes import RECIPES, SHELL_INIT, Recipe, combine_recipes, python_init
 from bootpath.boot.initramfs.stub import Function, StandIn, build_stand_in, functions_from
-from bootpath.core import Error
-from bootpath.formats import CpioEntry, arrange_cpio, pack_cpio
-from bootpath.image import atomic_output
+from bootpath.core.errors import Error
+from bootpath.formats.cpio import CpioEntry, arrange_cpio, pack_cpio
+from bootpath.image.output import atomic_output
 
 __all__ = [
     "APPLETS",

@@ -10,7 +10,7 @@ import gzip
 import lzma
 from enum import Enum
 
-from bootpath.core import Error
+from bootpath.core.errors import Error
 
 GZIP_LEVEL = 6
 # On an archive of 23 MB, zstd 10 takes 0.8 s and leaves 8.1 MB; 19 takes 12 s for 7.0 MB.

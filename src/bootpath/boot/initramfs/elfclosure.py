@@ -26,7 +26,7 @@ from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from elftools.elf.segments import InterpSegment
 
-from bootpath.core import Error, FormatError
+from bootpath.core.errors import Error, FormatError
 
 ELF_MAGIC = b"\x7fELF"
 _TRIPLETS = {"EM_X86_64": "x86_64-linux-gnu", "EM_AARCH64": "aarch64-linux-gnu", "EM_RISCV": "riscv64-linux-gnu"}

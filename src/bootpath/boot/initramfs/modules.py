@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from elftools.elf.elffile import ELFFile
 
 from bootpath.boot.initramfs.elfclosure import BROKEN_ELF
-from bootpath.core import Error, FormatError
+from bootpath.core.errors import Error, FormatError
 
 SUFFIXES = ("", ".gz", ".xz", ".zst")
 MAX_MODULE_BYTES = 256 << 20

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bootpath.boot.initramfs.elfclosure import Library, shared_libraries
-from bootpath.core import Error
+from bootpath.core.errors import Error
 
 PYTHON_PATH = "usr/bin/python3"
 ALWAYS = ("encodings.ascii", "encodings.latin_1", "encodings.utf_8", "os")

@@ -15,7 +15,7 @@ from typing import TypeVar
 from bootpath.boot.initramfs.compression import Compression
 from bootpath.boot.initramfs.stub import StandIn
 from bootpath.boot.tinyinit import data_file
-from bootpath.core import Error
+from bootpath.core.errors import Error
 
 T = TypeVar("T")
 

@@ -26,7 +26,7 @@ from elftools.elf.gnuversions import GNUVerNeedSection, GNUVerSymSection
 from elftools.elf.sections import SymbolTableSection
 
 from bootpath.boot.initramfs.elfclosure import BROKEN_ELF
-from bootpath.core import Error, FormatError
+from bootpath.core.errors import Error, FormatError
 
 _PAGE_BYTES = 1 << 16  # the largest page of the three machines
 _MACHINES = {"EM_X86_64": 62, "EM_AARCH64": 183, "EM_RISCV": 243}

@@ -40,8 +40,8 @@ from bootpath.boot.linux.cmdline import Flash, RootNaming, Word, WordSource, dec
 from bootpath.boot.linux.menu import choose_entry, joined, offered
 from bootpath.boot.redox.loader import LOADER
 from bootpath.boot.timeline import Timeline
-from bootpath.core import BootError, Device, checked
-from bootpath.core.errors import Error, FormatError
+from bootpath.core.device import Device, checked
+from bootpath.core.errors import BootError, Error, FormatError
 from bootpath.formats.cmdline.appendroot import Assembly, RootSpot
 from bootpath.formats.entries.tries import counted_name
 from bootpath.formats.entries.uki import EfiArchitecture

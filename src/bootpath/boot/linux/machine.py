@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
-from bootpath.block import Log
+from bootpath.block.targets.log import Log
 from bootpath.boot.linux.choice import LinuxRequest, NextCandidate
 from bootpath.boot.linux.load import LinuxBoot, LoadedLinux, load_linux
 from bootpath.boot.machine.diskreads import AreaReads, count_reads, disk_areas
@@ -30,9 +30,11 @@ from bootpath.boot.machine.firmware import SERVER, ServedImage, served_disk
 from bootpath.boot.machine.watched import LOGIN_PATTERN, MIB, TIMEOUT_SECONDS, Remaining, WatchedMachine, WatchedRun
 from bootpath.boot.protocol.events import MARK, Event, parse_event
 from bootpath.boot.redox.loader import LOADER
-from bootpath.core import BootError, Device, checked
+from bootpath.core.device import Device, checked
+from bootpath.core.errors import BootError
 from bootpath.core.iolog import Read
-from bootpath.vm import Display, Interface, MachineConfig
+from bootpath.vm.config import Display, MachineConfig
+from bootpath.vm.disks import Interface
 
 GUEST = "guest"
 DISK_NAMES = {Interface.VIRTIO: "/dev/vda", Interface.AHCI: "/dev/sda", Interface.VIRTIO_SCSI: "/dev/sda"}

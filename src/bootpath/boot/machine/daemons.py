@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bootpath.core import BootError
+from bootpath.core.errors import BootError
 from bootpath.vm.process import TiedProcess
 
 READY_SECONDS = 30.0

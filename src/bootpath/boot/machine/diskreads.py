@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bootpath.core import Device, Extent, ExtentSet
+from bootpath.core.device import Device
+from bootpath.core.extents import Extent, ExtentSet
 from bootpath.core.iolog import Read
-from bootpath.formats import Gpt, Trace
-from bootpath.fs import BLOCK_BYTES
-from bootpath.image import Discovery, Place
+from bootpath.formats.partitions.gpt import Gpt
+from bootpath.formats.trace import Trace
+from bootpath.fs.redox.values import BLOCK_BYTES
+from bootpath.image.redox.discovery import Discovery, Place
 
 TABLE, OUTSIDE = "partition table", "outside partitions"
 _SECTOR_BYTES = 512

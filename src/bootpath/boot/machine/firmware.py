@@ -19,16 +19,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
-from bootpath.block import Log, Overlay, open_device
+from bootpath.block.leaves.open import open_device
+from bootpath.block.overlay.ram import Overlay
+from bootpath.block.targets.log import Log
 from bootpath.boot.machine.diskreads import AreaReads, count_reads, disk_areas, file_system_trace
 from bootpath.boot.machine.watched import MIB, WatchedMachine, WatchedRun
-from bootpath.core import BootError, Device, checked
-from bootpath.core.errors import MachineError
+from bootpath.core.device import Device, checked
+from bootpath.core.errors import BootError, MachineError
 from bootpath.core.iolog import Read, Record
-from bootpath.formats import Trace
-from bootpath.image import find_redoxfs
-from bootpath.serve import Export, Server
-from bootpath.vm import Disk, Display, Interface, MachineConfig, Uefi, private_uefi
+from bootpath.formats.trace import Trace
+from bootpath.image.redox.discovery import find_redoxfs
+from bootpath.serve.export import Export
+from bootpath.serve.server.server import Server
+from bootpath.vm.config import Display, MachineConfig, Uefi
+from bootpath.vm.disks import Disk, Interface
+from bootpath.vm.firmware import private_uefi
 
 FIRMWARE, SERVER = "firmware", "server"
 DISK_NAME = "served"

@@ -19,9 +19,9 @@ from types import TracebackType
 from typing import ClassVar, Generic, NoReturn, Self, TypeVar
 
 from bootpath.boot.timeline import Clock, Step, Timeline
-from bootpath.core import BootError, Error
-from bootpath.core.errors import MachineError
-from bootpath.vm import QEMU, Accelerator, MachineConfig
+from bootpath.core.errors import BootError, Error, MachineError
+from bootpath.vm.config import Accelerator, MachineConfig
+from bootpath.vm.qemu import QEMU
 
 MIB = 1 << 20
 LOGIN_PATTERN = r"login: $"

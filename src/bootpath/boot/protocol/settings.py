@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from bootpath.core import BootError
+from bootpath.core.errors import BootError
 
 PREFIX = "bootpath."
 MAP_ADDR, MAP_SIZE = "DISK_LIVE_MAP_ADDR", "DISK_LIVE_MAP_SIZE"

@@ -1,4 +1,4 @@
-"""``40_drivers``: the physical disks of a machine. Those of a rehearsal appear some time after their driver starts."""
+"""``40_drivers``: the physical disks of a machine. Those of a simulation appear some time after their driver starts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bootpath.boot.timeline import Clock
-from bootpath.core import Device
+from bootpath.core.device import Device
 
 DRIVERS = "40_drivers"
 

@@ -11,26 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bootpath.block import Classic, LateDisk, Linear, Live, Overlay, accept_same_disk
+from bootpath.block.live.disk import Classic, Live, accept_same_disk
+from bootpath.block.live.late import LateDisk
+from bootpath.block.overlay.ram import Overlay
+from bootpath.block.targets.linear import Linear
 from bootpath.boot.redox.drivers import Drivers, PhysicalDisks
 from bootpath.boot.redox.memory import Memory
 from bootpath.boot.timeline import Clock
-from bootpath.core import (
-    BootError,
-    Buffer,
-    Checked,
-    Device,
-    DeviceError,
-    Error,
-    Extent,
-    ExtentSet,
-    FormatError,
-    Identity,
-    checked,
-)
-from bootpath.formats import Handoff, parse_handoff
-from bootpath.fs import RING_BYTES
-from bootpath.image import find_redoxfs, place_device
+from bootpath.core.device import Buffer, Checked, Device, Identity, checked
+from bootpath.core.errors import BootError, DeviceError, Error, FormatError
+from bootpath.core.extents import Extent, ExtentSet
+from bootpath.formats.handoff import Handoff, parse_handoff
+from bootpath.fs.redox.values import RING_BYTES
+from bootpath.image.redox.discovery import find_redoxfs, place_device
 
 LIVED = "10_lived"
 LIVE_NAME = "disk.live"

@@ -14,19 +14,16 @@ from enum import Enum
 
 from bootpath.boot.redox.memory import Memory
 from bootpath.boot.timeline import Timeline
-from bootpath.core import BootError, Device, Extent, ExtentSet, FileSystemError, Identity, checked, read_into
-from bootpath.formats import Handoff, Plan, Trace, pack_handoff
-from bootpath.fs import Header, RedoxFS
-from bootpath.image import (
-    INITFS_MAGIC,
-    INITFS_PATH,
-    KERNEL_MAGIC,
-    KERNEL_PATH,
-    Place,
-    choose_place,
-    find_redoxfs,
-    place_device,
-)
+from bootpath.core.device import Device, Identity, checked, read_into
+from bootpath.core.errors import BootError, FileSystemError
+from bootpath.core.extents import Extent, ExtentSet
+from bootpath.formats.handoff import Handoff, pack_handoff
+from bootpath.formats.plan import Plan
+from bootpath.formats.trace import Trace
+from bootpath.fs.redox.redoxfs import RedoxFS
+from bootpath.fs.redox.values import Header
+from bootpath.image.redox.discovery import Place, choose_place, find_redoxfs, place_device
+from bootpath.image.redox.layout import INITFS_MAGIC, INITFS_PATH, KERNEL_MAGIC, KERNEL_PATH
 
 LOADER = "loader"
 BLOCK_BYTES = 4096

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from bootpath.block import FileDevice
+from bootpath.block.leaves.file import FileDevice
 from bootpath.boot.machine.watched import MIB, Remaining, WatchedMachine
 from bootpath.boot.protocol.events import MARK, Event, parse_event
 from bootpath.boot.protocol.settings import Settings
@@ -24,11 +24,11 @@ from bootpath.boot.redox.loader import LINUX, Handover, Preload, load
 from bootpath.boot.redox.machinerun import LOGIN, Heard, MachineRun, heard_events
 from bootpath.boot.redox.placement import Placement, make_blob, place
 from bootpath.boot.redox.rootfs import ROOTFS
-from bootpath.core import BootError
-from bootpath.core.errors import MachineError
-from bootpath.formats import parse_handoff
+from bootpath.core.errors import BootError, MachineError
 from bootpath.formats.cmdline.parameters import join_words
-from bootpath.vm import Blob, Disk, Display, Interface, MachineConfig
+from bootpath.formats.handoff import parse_handoff
+from bootpath.vm.config import Blob, Display, MachineConfig
+from bootpath.vm.disks import Disk, Interface
 
 MACHINE = "machine"
 DISK_NAME = "physical"

@@ -11,7 +11,8 @@ from bootpath.boot.redox.loader import Handover
 from bootpath.boot.redox.placement import Placement
 from bootpath.boot.redox.rootfs import ROOTFS
 from bootpath.boot.timeline import Step
-from bootpath.vm import BlockStatistics, ConsoleLine
+from bootpath.vm.blocks import BlockStatistics
+from bootpath.vm.console import ConsoleLine
 
 KERNEL = "kernel"
 LOGIN = "login"

@@ -1,11 +1,11 @@
-"""The physical memory of a rehearsed machine: where the loader puts things and the system finds them again."""
+"""The physical memory of a simulated machine: where the loader puts things and the system finds them again."""
 
 from __future__ import annotations
 
 import mmap
 from dataclasses import dataclass, field
 
-from bootpath.core import BootError
+from bootpath.core.errors import BootError
 
 PAGE_BYTES = 4096
 FIRST_ADDRESS = 1 << 32

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 
 from bootpath.boot.protocol.settings import MAP_ADDR, MAP_SIZE
 from bootpath.boot.redox.memory import PAGE_BYTES
-from bootpath.core import BootError
-from bootpath.formats import Handoff, pack_handoff
+from bootpath.core.errors import BootError
+from bootpath.formats.handoff import Handoff, pack_handoff
 
 MIB = 1 << 20
 LOW_LIMIT_BYTES = 0xB0000000

@@ -20,21 +20,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
-from bootpath.block import Linear, Log, Overlay
+from bootpath.block.overlay.ram import Overlay
+from bootpath.block.targets.linear import Linear
+from bootpath.block.targets.log import Log
 from bootpath.boot.redox.loader import LOADER, check_belongs, find_boot_files, load_boot_file
 from bootpath.boot.redox.rootfs import ROOTFS, boot_reads, look_at_root, touch
-from bootpath.core import BootError, Device, Extent, ExtentSet, FormatError, checked
+from bootpath.core.device import Device, checked
+from bootpath.core.errors import BootError, FormatError
+from bootpath.core.extents import Extent, ExtentSet
 from bootpath.core.iolog import Read, Record, Write
-from bootpath.formats import Plan, PlanExtent, Trace
-from bootpath.fs import RedoxFS
-from bootpath.image import (
-    FileSystemInfo,
-    Place,
-    choose_place,
-    describe_file_system,
-    find_redoxfs,
-    place_device,
-)
+from bootpath.formats.plan import Plan, PlanExtent
+from bootpath.formats.trace import Trace
+from bootpath.fs.redox.redoxfs import RedoxFS
+from bootpath.image.inspection import FileSystemInfo, describe_file_system
+from bootpath.image.redox.discovery import Place, choose_place, find_redoxfs, place_device
 
 RECORDED = "recorded"
 

@@ -1,10 +1,10 @@
-"""The live path of a rehearsal as real processes that talk over sockets, as on a machine::
+"""The live path of a simulation as real processes that talk over sockets, as on a machine::
 
     10_lived     lived --env - --memory (sealed memory) --disk nbd+unix:///?socket=RUN/driver
     40_drivers   bootpath serve DISK --read-only --socket RUN/driver, started when lived serves, after the disk's delay
     50_rootfs    this process: RedoxFS over an NBD connection to lived
 
-`LivePath.start` is a `StartLive` for `rehearse`. The preload is handed over in a memfd that is sealed, so lived maps it
+`LivePath.start` is a `StartLive` for `simulate`. The preload is handed over in a memfd that is sealed, so lived maps it
 instead of copying it, and nobody keeps a second one: what the loader had is let go. The processes end with the
 LivePath, and with this process however it ends; their sockets lie in a private directory, which only a kill -9 leaves.
 
@@ -30,8 +30,11 @@ from bootpath.boot.redox.lived import LIVE_NAME, LIVED
 from bootpath.boot.redox.loader import Handover
 from bootpath.boot.redox.simulation import Root, Setup
 from bootpath.boot.timeline import Timeline
-from bootpath.core import SECTOR_BYTES, BootError, Device, DeviceError, Error, checked
-from bootpath.formats import NbdUri, Row, Table, pack_nbd_uri, pack_table, parse_handoff
+from bootpath.core.device import SECTOR_BYTES, Device, checked
+from bootpath.core.errors import BootError, DeviceError, Error
+from bootpath.formats.dm.table import Row, Table, pack_table
+from bootpath.formats.handoff import parse_handoff
+from bootpath.formats.nbd.uri import NbdUri, pack_nbd_uri
 
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 _WRITE_BYTES = 64 << 20
@@ -49,7 +52,7 @@ class Programs:
 
 
 class LivePath:
-    """Runs the processes of one rehearsal. `disk` is what the driver serves (None: no driver starts, no disk comes).
+    """Runs the processes of one simulation. `disk` is what the driver serves (None: no driver starts, no disk comes).
 
     `rules` make it fail, in the grammar of `parse_rules`. Closed at the end of a ``with``, or by `close`.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bootpath.fs import RedoxFS
+from bootpath.fs.redox.redoxfs import RedoxFS
 
 ROOTFS = "50_rootfs"
 _CHUNK_BYTES = 1 << 20

@@ -13,17 +13,20 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from bootpath.block import Log, Overlay
+from bootpath.block.overlay.ram import Overlay
+from bootpath.block.targets.log import Log
 from bootpath.boot.redox.drivers import DRIVERS, Drivers
 from bootpath.boot.redox.lived import LIVE_NAME, LIVED, LiveDisk, start_classic, start_lived
 from bootpath.boot.redox.loader import Handover, Preload, load
 from bootpath.boot.redox.rootfs import ROOTFS, boot_reads, look_at_root, touch
 from bootpath.boot.timeline import Clock, Step, Timeline
-from bootpath.core import BootError, Checked, Device, DeviceError, Error, checked
+from bootpath.core.device import Checked, Device, checked
+from bootpath.core.errors import BootError, DeviceError, Error
 from bootpath.core.iolog import Mark, Read, Record, Write
-from bootpath.formats import Handoff, Trace, parse_handoff
-from bootpath.fs import RedoxFS
-from bootpath.image import choose_place, find_redoxfs, place_device
+from bootpath.formats.handoff import Handoff, parse_handoff
+from bootpath.formats.trace import Trace
+from bootpath.fs.redox.redoxfs import RedoxFS
+from bootpath.image.redox.discovery import choose_place, find_redoxfs, place_device
 
 BOOT = "boot"
 
@@ -38,7 +41,7 @@ class Mode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What to rehearse. `disks` are what the driver finds later (empty: nothing); `preload` None goes with
+    """What to simulate. `disks` are what the driver finds later (empty: nothing); `preload` None goes with
     FROM_DISK."""
 
     preload: Preload | None
@@ -109,8 +112,8 @@ def _source(source: str) -> str:
 
 
 @dataclass(slots=True)
-class Rehearsal:
-    """What a rehearsal found out. `failure` is None when everything a boot reads was read."""
+class Simulation:
+    """What a simulation found out. `failure` is None when everything a boot reads was read."""
 
     handover: Handover | None = None
     handoff: Handoff | None = None
@@ -139,7 +142,7 @@ class Root:
 
 
 class StartLive(Protocol):
-    """Makes the live disk of a rehearsal some other way than in this process."""
+    """Makes the live disk of a simulation some other way than in this process."""
 
     def __call__(self, setup: Setup, handover: Handover, timeline: Timeline) -> Root:
         """Start `lived` and then the driver, which finds the disks later. Raises Error."""
@@ -228,14 +231,14 @@ def _read_boot_files(fs: RedoxFS, setup: Setup, recorder: _Recorder, timeline: T
             step.bytes = sum(count.bytes for count in recorder.counts.values()) - before
 
 
-def rehearse(
+def simulate(
     disk: Device,
     setup: Setup,
     *,
     clock: Clock,
     pause: Callable[[float], None],
     start_live: StartLive | None = None,
-) -> Rehearsal:
+) -> Simulation:
     """Boot `disk` as `setup` says. A boot that fails is a result; a password that is wrong, a plan of another image, or
     an environment nobody can read is one as well. `root_device` keeps working while the disks stay open.
 
@@ -243,7 +246,7 @@ def rehearse(
     setup are then not looked at.
     """
     timeline = Timeline(clock)
-    result = Rehearsal()
+    result = Simulation()
     recorder = _Recorder()
     try:
         _run(disk, setup, timeline, recorder, result, clock=clock, pause=pause, start_live=start_live)
@@ -263,7 +266,7 @@ def _run(
     setup: Setup,
     timeline: Timeline,
     recorder: _Recorder,
-    result: Rehearsal,
+    result: Simulation,
     *,
     clock: Clock,
     pause: Callable[[float], None],

@@ -1,4 +1,4 @@
-"""``bootpath boot``: rehearse a boot, from the loader to a mounted root, or do it in a machine."""
+"""``bootpath boot``: simulate a boot, from the loader to a mounted root, or do it in a machine."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from bootpath.cli.boot.linux import (
 from bootpath.cli.boot.machine import add_machine_options, contradiction, live_contradiction, run_machine
 
 if TYPE_CHECKING:
-    from bootpath.boot import Preload, Rehearsal
-    from bootpath.boot.redox.simulation import StartLive
-    from bootpath.core import Device
+    from bootpath.boot.redox.loader import Preload
+    from bootpath.boot.redox.simulation import Simulation, StartLive
+    from bootpath.core.device import Device
 
-HELP = "rehearse a boot: loader, live disk, late physical disk, mounted root; with --vm in a machine"
+HELP = "simulate a boot: loader, live disk, late physical disk, mounted root; with --vm in a machine"
 CLASSIC_PRELOAD_BYTES = 1 << 30
 EPILOG = """\
 The image is never written to: what the system writes is kept in RAM.
@@ -105,8 +105,9 @@ def configure(commands: Any, name: str) -> None:
 
 
 def _choose_preload(options: argparse.Namespace, disk: Device, password: bytes | None) -> Preload:
-    from bootpath.boot import Preload, PreloadKind, plan_boot
-    from bootpath.formats import parse_plan
+    from bootpath.boot.redox.loader import Preload, PreloadKind
+    from bootpath.boot.redox.planning import plan_boot
+    from bootpath.formats.plan import parse_plan
 
     if options.plan is not None:
         return Preload(PreloadKind.PLAN, plan=parse_plan(options.plan.read_bytes()))
@@ -121,7 +122,8 @@ def _choose_preload(options: argparse.Namespace, disk: Device, password: bytes |
 
 
 def _physical_disks(options: argparse.Namespace, disk: Device, stack: ExitStack) -> list[Device]:
-    from bootpath.block import Fault, FileDevice, parse_rules
+    from bootpath.block.leaves.file import FileDevice
+    from bootpath.block.targets.fault import Fault, parse_rules
 
     if options.no_disk:
         return []
@@ -150,11 +152,11 @@ def _usage(options: argparse.Namespace) -> str | None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Rehearse, or boot in a machine; 3 when it does not boot."""
+    """Simulate, or boot in a machine; 3 when it does not boot."""
     import time
 
-    from bootpath.block import open_device
-    from bootpath.boot import Mode, Setup, rehearse
+    from bootpath.block.leaves.open import open_device
+    from bootpath.boot.redox.simulation import Mode, Setup, simulate
     from bootpath.cli.console import note
 
     wrong = _usage(options)
@@ -192,10 +194,10 @@ def run(options: argparse.Namespace) -> int:
             touches=tuple(options.touch),
         )
         start_live = _processes(options, stack) if options.processes else None
-        rehearsal = rehearse(disk, setup, clock=time.monotonic, pause=time.sleep, start_live=start_live)
-        code = _finish(options, rehearsal, mode.value, None if preload is None else preload.kind.value)
+        simulation = simulate(disk, setup, clock=time.monotonic, pause=time.sleep, start_live=start_live)
+        code = _finish(options, simulation, mode.value, None if preload is None else preload.kind.value)
         if options.mount is not None:
-            _leave_mounted(rehearsal, options.mount, password)
+            _leave_mounted(simulation, options.mount, password)
         return code
 
 
@@ -212,32 +214,33 @@ def _processes(options: argparse.Namespace, stack: ExitStack) -> StartLive:
     return stack.enter_context(LivePath(programs, disk, rules=",".join(options.fault or ()))).start
 
 
-def _finish(options: argparse.Namespace, rehearsal: Rehearsal, mode: str, preload: str | None) -> int:
+def _finish(options: argparse.Namespace, simulation: Simulation, mode: str, preload: str | None) -> int:
     """Print what happened, write the trace, mount; the exit code."""
     from bootpath.cli.console import emit, emit_json
-    from bootpath.formats import pack_trace
-    from bootpath.image import atomic_output
-    from bootpath.report import rehearsal_json, render_rehearsal
+    from bootpath.formats.trace import pack_trace
+    from bootpath.image.output import atomic_output
+    from bootpath.report.asjson import simulation_json
+    from bootpath.report.text import render_simulation
 
-    if options.record is not None and rehearsal.trace is not None:
+    if options.record is not None and simulation.trace is not None:
         with atomic_output(options.record) as temporary:
-            temporary.write_bytes(pack_trace(rehearsal.trace))
+            temporary.write_bytes(pack_trace(simulation.trace))
     if options.json:
-        emit_json(rehearsal_json(options.disk, rehearsal, mode=mode, preload=preload))
+        emit_json(simulation_json(options.disk, simulation, mode=mode, preload=preload))
     else:
-        emit(render_rehearsal(options.disk, rehearsal))
-        if options.show_env and rehearsal.handover is not None:
-            emit(rehearsal.handover.environment.decode().rstrip())
-    if rehearsal.failure is not None:
-        raise rehearsal.failure
+        emit(render_simulation(options.disk, simulation))
+        if options.show_env and simulation.handover is not None:
+            emit(simulation.handover.environment.decode().rstrip())
+    if simulation.failure is not None:
+        raise simulation.failure
     return 0
 
 
-def _leave_mounted(rehearsal: Rehearsal, mountpoint: Path, password: bytes | None) -> None:
+def _leave_mounted(simulation: Simulation, mountpoint: Path, password: bytes | None) -> None:
     from bootpath.cli.console import note
-    from bootpath.fs import Mount
+    from bootpath.fs.redox.mounting import Mount
 
-    assert rehearsal.root_device is not None
-    with Mount(rehearsal.root_device, mountpoint, password=password) as mount, mount.unmounted_by():
+    assert simulation.root_device is not None
+    with Mount(simulation.root_device, mountpoint, password=password) as mount, mount.unmounted_by():
         note(f"the root is mounted at {mountpoint}; unmount it or press Ctrl-C to end")
         mount.wait()

@@ -45,7 +45,7 @@ def run_firmware(options: argparse.Namespace) -> int:
     """Boot, say what was read, write the trace; raises what failed."""
     from bootpath.boot.machine.firmware import Firmware, FirmwareMachine, FirmwareSetup
     from bootpath.cli.boot.running import boot_arguments, display, interface, machine_arguments, told
-    from bootpath.report import firmware_json, render_firmware
+    from bootpath.report.firmware import firmware_json, render_firmware
 
     setup = FirmwareSetup(
         Firmware(options.firmware),
@@ -67,9 +67,9 @@ def run_firmware(options: argparse.Namespace) -> int:
 
 
 def _record(path: Path, disk: str, run: FirmwareRun) -> None:
-    from bootpath.core import BootError
-    from bootpath.formats import pack_trace
-    from bootpath.image import atomic_output
+    from bootpath.core.errors import BootError
+    from bootpath.formats.trace import pack_trace
+    from bootpath.image.output import atomic_output
 
     if run.trace is None:
         raise BootError("nothing to record", where=disk, found="no RedoxFS, or several", expected="one")

@@ -13,7 +13,7 @@ from bootpath.cli.arguments import add_certificates, image_policy, read_certific
 
 if TYPE_CHECKING:
     from bootpath.boot.linux.choice import LinuxRequest
-    from bootpath.core import Device
+    from bootpath.core.device import Device
     from bootpath.formats.partitions.dps import Architecture
 
 UNVERIFIED = 4
@@ -112,7 +112,7 @@ def add_linux_options(parser: argparse.ArgumentParser) -> None:
 def is_linux(options: argparse.Namespace, disk: Device) -> bool:
     """True for a disk that is to be booted as an image-based Linux; what is neither is for the live path to refuse."""
     from bootpath.boot.linux.choice import LinuxRequest, order_roots
-    from bootpath.image import read_contents
+    from bootpath.image.contents.read import read_contents
 
     if any(getattr(options, name) for name, _ in _OWN):
         return True
@@ -150,7 +150,7 @@ def run_linux(options: argparse.Namespace) -> int:
     from bootpath.boot.linux.machine import LinuxMachine, LinuxSetup, boot_linux
     from bootpath.cli.boot.running import boot_arguments, display, interface, machine_arguments
     from bootpath.cli.console import emit, emit_json
-    from bootpath.report import linux_run_json, render_linux_run
+    from bootpath.report.linuxboot import linux_run_json, render_linux_run
 
     setup = LinuxSetup(
         _request(options), memory_bytes=options.memory, interface=interface(options), display=display(options)
@@ -171,13 +171,13 @@ def run_linux(options: argparse.Namespace) -> int:
 def _explain(options: argparse.Namespace) -> int:
     import time
 
-    from bootpath.block import open_device
+    from bootpath.block.leaves.open import open_device
     from bootpath.boot.linux.load import load_linux
     from bootpath.boot.linux.machine import DISK_NAMES, MACHINE_WORDS
     from bootpath.boot.timeline import Timeline
     from bootpath.cli.boot.running import interface
     from bootpath.cli.console import emit, emit_json, progress_bar
-    from bootpath.report import linux_boot_json, render_linux_boot
+    from bootpath.report.linuxboot import linux_boot_json, render_linux_boot
 
     request = _request(options, DISK_NAMES[interface(options)])
     with closing(open_device(options.disk)) as disk, progress_bar("verify") as progress:

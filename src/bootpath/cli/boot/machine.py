@@ -13,7 +13,7 @@ from bootpath.cli.boot.firmware import add_firmware_options, firmware_contradict
 from bootpath.cli.boot.running import boot_arguments, display, interface, machine_arguments, told
 
 if TYPE_CHECKING:
-    from bootpath.boot import Preload
+    from bootpath.boot.redox.loader import Preload
 
 DEFAULT_MEMORY = "512MiB"
 _MIB = 1 << 20
@@ -107,9 +107,9 @@ def live_contradiction(options: argparse.Namespace) -> str | None:
 
 def run_machine(options: argparse.Namespace, preload: Preload, password: bytes | None) -> int:
     """Boot, and say what happened; raises what failed."""
-    from bootpath.boot import LiveMachine, MachineSetup
     from bootpath.boot.protocol.settings import Settings
-    from bootpath.report import machine_json, render_machine
+    from bootpath.boot.redox.machine import LiveMachine, MachineSetup
+    from bootpath.report.machine import machine_json, render_machine
 
     setup = MachineSetup(
         preload=preload,

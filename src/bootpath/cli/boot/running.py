@@ -10,28 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bootpath.boot.machine.watched import WatchedMachine, WatchedRun
-    from bootpath.vm import Display, Interface
+    from bootpath.vm.config import Display
+    from bootpath.vm.disks import Interface
 
 _LEAVE = b"\x1d"  # Ctrl-]
 
 
 def interface(options: argparse.Namespace) -> Interface:
     """How the disk is attached."""
-    from bootpath.vm import Interface
+    from bootpath.vm.disks import Interface
 
     return Interface.AHCI if options.ahci else Interface.VIRTIO
 
 
 def display(options: argparse.Namespace) -> Display:
     """The graphics card, if one is wanted."""
-    from bootpath.vm import Display
+    from bootpath.vm.config import Display
 
     return Display.VIRTIO_GPU if options.display or options.screenshot else Display.NONE
 
 
 def machine_arguments(options: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     """What every `WatchedMachine` is made with; its console is shown until the stack unwinds."""
-    from bootpath.vm import choose_accelerator
+    from bootpath.vm.accelerator import choose_accelerator
 
     return {
         "accelerator": choose_accelerator().accelerator,

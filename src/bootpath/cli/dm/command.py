@@ -25,7 +25,7 @@ from bootpath.cli.pictures import add_picture, write_picture
 from bootpath.cli.serve.serving import add_listening
 
 if TYPE_CHECKING:
-    from bootpath.serve import LiveService
+    from bootpath.serve.live.service import LiveService
 
 HELP = "check, explain, read, serve and export device-mapper tables"
 EPILOG = """\
@@ -92,8 +92,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _table(options: argparse.Namespace) -> int:
     from bootpath.cli.console import emit, emit_json, note
-    from bootpath.formats import pack_listing
-    from bootpath.report import draw_listing, listing_json, normalised, render_listing
+    from bootpath.formats.dm.listing import pack_listing
+    from bootpath.report.dmpicture import draw_listing
+    from bootpath.report.dmtable import listing_json, normalised, render_listing
 
     listed = read_listing(options.table, check=True)
     normal = normalised(listed, show_keys=options.showkeys)
@@ -128,8 +129,8 @@ def _read(options: argparse.Namespace) -> int:
 def _output(path: Path) -> Iterator[IO[bytes]]:
     """A file that is replaced when all is there: the name may be that of a device of the table. Or, as with dd, a pipe,
     a terminal, a block device, which get what is read as it comes. Raises Error."""
-    from bootpath.core import Error
-    from bootpath.image import atomic_output
+    from bootpath.core.errors import Error
+    from bootpath.image.output import atomic_output
 
     if path.exists() and not path.is_file() and not path.is_dir():
         try:
@@ -148,7 +149,7 @@ def _hash(options: argparse.Namespace) -> int:
     import hashlib
 
     from bootpath.cli.console import emit, emit_json
-    from bootpath.core import Error
+    from bootpath.core.errors import Error
 
     if options.algorithm not in hashlib.algorithms_available or options.algorithm.startswith("shake"):
         raise Error(
@@ -200,8 +201,9 @@ def _export(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from bootpath.cli.console import emit
-    from bootpath.core import FormatError
-    from bootpath.formats import ExportFormat, export_listing, rename_devices
+    from bootpath.core.errors import FormatError
+    from bootpath.formats.dm.export import ExportFormat, export_listing
+    from bootpath.formats.dm.targets import rename_devices
 
     listed = read_listing(options.table, check=True)
     said = {"name": options.name, "uuid": options.uuid, "minor": options.minor, "read_only": options.ro or None}

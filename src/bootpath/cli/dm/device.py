@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from bootpath.cli.arguments import size
 
 if TYPE_CHECKING:
-    from bootpath.block import Stack
+    from bootpath.block.table.stack import Stack
     from bootpath.cli.disks import Disks
-    from bootpath.formats import ListedTable
+    from bootpath.formats.dm.listing import ListedTable
 
 _CHUNK_BYTES = 1 << 20
 _MAPPING = re.compile(r"(PART(?:UUID|LABEL)=[^=/]+(?:/PARTNROFF=-?[0-9]+)?|[^=]+)=(.+)")
@@ -57,8 +57,8 @@ def _mapping(text: str) -> tuple[str, str]:
 
 def read_listing(path: str, *, check: bool = False) -> tuple[ListedTable, ...]:
     """The tables in a file or on stdin; with `check`, their rows are parsed too. Raises FormatError, OSError."""
-    from bootpath.core import FormatError
-    from bootpath.formats import parse_listing
+    from bootpath.core.errors import FormatError
+    from bootpath.formats.dm.listing import parse_listing
     from bootpath.formats.dm.targets import check_rows
 
     try:
@@ -80,7 +80,7 @@ def shown(path: str) -> str:
 
 def check_mapping(options: argparse.Namespace, listed: tuple[ListedTable, ...]) -> None:
     """Refuse what --device says of a device that no row has: a slip of the pen would go unnoticed. Raises Error."""
-    from bootpath.core import Error, FormatError
+    from bootpath.core.errors import Error, FormatError
     from bootpath.formats.dm.targets import device_names
 
     try:
@@ -100,8 +100,10 @@ def check_mapping(options: argparse.Namespace, listed: tuple[ListedTable, ...]) 
 
 def open_dm(options: argparse.Namespace, stack: ExitStack, disks: Disks, *, writable: bool = False) -> Stack:
     """The device that is asked for, closed by `stack`; what it stands on is opened by `disks`. Raises Error."""
-    from bootpath.block import DeviceNames, open_table
-    from bootpath.core import Identity, TableError
+    from bootpath.block.table.devicenames import DeviceNames
+    from bootpath.block.table.stack import open_table
+    from bootpath.core.device import Identity
+    from bootpath.core.errors import TableError
 
     where = shown(options.table)
     listed = read_listing(options.table)
@@ -129,7 +131,7 @@ def open_dm(options: argparse.Namespace, stack: ExitStack, disks: Disks, *, writ
 
 def chosen_range(options: argparse.Namespace, device: Stack) -> tuple[int, int]:
     """(first byte, byte after the last) of --offset and --length, any bytes of the device. Raises Error."""
-    from bootpath.core import Error
+    from bootpath.core.errors import Error
 
     first = options.offset
     end = max(device.size_bytes, first) if options.length is None else first + options.length
@@ -143,7 +145,7 @@ def pieces(options: argparse.Namespace, device: Stack, title: str) -> Iterator[m
     """The bytes that are asked for, with progress. Raises DeviceError that names the table."""
     from bootpath.block.views import read_wide
     from bootpath.cli.console import progress_bar
-    from bootpath.core import DeviceError
+    from bootpath.core.errors import DeviceError
 
     first, end = chosen_range(options, device)
     with progress_bar(title) as progress:

@@ -12,8 +12,10 @@ from bootpath.cli.arguments import add_disk, add_password, duration, preload, re
 from bootpath.cli.serve.serving import Listening, add_listening, serve
 
 if TYPE_CHECKING:
-    from bootpath.core import Device, Extent
-    from bootpath.serve import Export, LiveService
+    from bootpath.core.device import Device
+    from bootpath.core.extents import Extent
+    from bootpath.serve.export import Export
+    from bootpath.serve.live.service import LiveService
 
 HELP = "serve a disk to NBD clients: from RAM first, from the disk behind it, writes in an overlay"
 EPILOG = """\
@@ -98,9 +100,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
     """The live disk that the options describe; what it opens is closed by `stack`."""
-    from bootpath.block import Hydration, LateDisk, open_device
-    from bootpath.core import Identity
-    from bootpath.serve import LiveService, Shape
+    from bootpath.block.leaves.open import open_device
+    from bootpath.block.live.hydration import Hydration
+    from bootpath.block.live.late import LateDisk
+    from bootpath.core.device import Identity
+    from bootpath.serve.live.service import LiveService, Shape
 
     disk = stack.enter_context(closing(open_device(options.disk)))
     file_system, extents = _what_to_preload(options, disk)
@@ -136,10 +140,11 @@ def _service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
 
 def _what_to_preload(options: argparse.Namespace, disk: Device) -> tuple[Extent | None, list[Extent]]:
     """Where the file system lies on the disk, and the extents to preload, both relative to the disk."""
-    from bootpath.boot import Preload, PreloadKind, plan_boot
-    from bootpath.core import Extent, ExtentSet
-    from bootpath.formats import parse_plan
-    from bootpath.image import choose_place, find_redoxfs
+    from bootpath.boot.redox.loader import Preload, PreloadKind
+    from bootpath.boot.redox.planning import plan_boot
+    from bootpath.core.extents import Extent, ExtentSet
+    from bootpath.formats.plan import parse_plan
+    from bootpath.image.redox.discovery import choose_place, find_redoxfs
 
     places = find_redoxfs(disk).places
     usable = [place for place in places if place.fault is None]
@@ -168,8 +173,9 @@ def _what_to_preload(options: argparse.Namespace, disk: Device) -> tuple[Extent 
 
 def _same_disk(late: str, disk: Device) -> Any:
     """Refuse what is behind the preload when it is not the disk that the preload is read from."""
-    from bootpath.block import accept_same_disk
-    from bootpath.core import Extent, Identity, read_bytes
+    from bootpath.block.live.disk import accept_same_disk
+    from bootpath.core.device import Identity, read_bytes
+    from bootpath.core.extents import Extent
 
     probe = Extent(0, min(4 << 20, disk.size_bytes))
     content = read_bytes(disk, probe.offset, probe.length)
@@ -180,7 +186,7 @@ def _persistent(options: argparse.Namespace) -> Any:
     """What makes the overlay that lasts, or None for one in RAM."""
     if options.overlay == "ram":
         return None
-    from bootpath.block import OverlayFile
+    from bootpath.block.overlay.file import OverlayFile
 
     def make(base: Device) -> Device:
         if Path(options.overlay).exists():
@@ -194,10 +200,11 @@ def _table(options: argparse.Namespace, stack: ExitStack) -> Mapping[str, Export
     """The export of --table."""
     if options.table is None:
         return {}
-    from bootpath.block import open_device, open_table
-    from bootpath.core import FormatError
-    from bootpath.formats import parse_table
-    from bootpath.serve import Export
+    from bootpath.block.leaves.open import open_device
+    from bootpath.block.table.stack import open_table
+    from bootpath.core.errors import FormatError
+    from bootpath.formats.dm.table import parse_table
+    from bootpath.serve.export import Export
 
     try:
         table = parse_table(options.table.read_text())

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bootpath.core import Device
-    from bootpath.serve import LiveService, Server
+    from bootpath.core.device import Device
+    from bootpath.serve.live.service import LiveService
+    from bootpath.serve.server.server import Server
 
 STATUS_SECONDS = 1.0
 
@@ -173,7 +174,11 @@ def run_server(options: argparse.Namespace, service: LiveService) -> int:
     import sys
 
     from bootpath.cli.console import note
-    from bootpath.serve import ForkingServer, Limits, Server, load_tls, notify
+    from bootpath.serve.limits import Limits
+    from bootpath.serve.server.forking import ForkingServer
+    from bootpath.serve.server.server import Server
+    from bootpath.serve.server.systemd import notify
+    from bootpath.serve.server.tls import load_tls
 
     _allow_descriptors()
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)
@@ -212,8 +217,9 @@ def run_server(options: argparse.Namespace, service: LiveService) -> int:
 
 def device_service(device: Device, *, name: str, device_name: str) -> LiveService:
     """One device as it is, exported as `name` and `device_name`: clients write to it. The service owns it."""
-    from bootpath.block import LateDisk, Live
-    from bootpath.serve import LiveService, Shape
+    from bootpath.block.live.disk import Live
+    from bootpath.block.live.late import LateDisk
+    from bootpath.serve.live.service import LiveService, Shape
 
     base = Live(b"", [], device.size_bytes, LateDisk.ready(device), block_bytes=device.block_bytes)
     return LiveService(base, Shape(name=name, device_name=device_name), make_overlay=lambda base: device)
@@ -244,8 +250,8 @@ class _Command:
 
 def _report(service: LiveService, ended: threading.Event) -> None:
     """Tell the service manager how far the preload is, until it is complete."""
-    from bootpath.report import format_bytes
-    from bootpath.serve import notify
+    from bootpath.report.units import format_bytes
+    from bootpath.serve.server.systemd import notify
 
     while service.hydration is not None and not ended.wait(STATUS_SECONDS):
         progress = service.hydration.progress

@@ -112,9 +112,9 @@ def _format(options: argparse.Namespace) -> int:
     from contextlib import closing
     from uuid import uuid4
 
-    from bootpath.block import open_device
+    from bootpath.block.leaves.open import open_device
     from bootpath.cli.console import progress_bar
-    from bootpath.image import check_output, write_whole
+    from bootpath.image.output import check_output, write_whole
     from bootpath.image.verity.format import format_volume
     from bootpath.image.verity.volume import data_blocks_of
 
@@ -141,7 +141,7 @@ def _format(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from bootpath.cli.console import emit, note, progress_bar
-    from bootpath.core import DeviceError, IntegrityError
+    from bootpath.core.errors import DeviceError, IntegrityError
 
     with Disks(verbose=options.verbose) as disks:
         volume = open_volume(options, root_hash_of(options), disks)

@@ -84,8 +84,8 @@ def _flags(options: argparse.Namespace) -> tuple[str, ...]:
 
 def _check_signature(options: argparse.Namespace, root_hash: bytes) -> Signer:
     """Who signed. Raises SignatureError."""
-    from bootpath.core import SignatureError
-    from bootpath.formats import parse_verity_signature
+    from bootpath.core.errors import SignatureError
+    from bootpath.formats.verity.signature import parse_verity_signature
     from bootpath.image.signatures.roothash import verify_root_hash
 
     with options.root_hash_signature.open("rb") as file:
@@ -105,8 +105,9 @@ def _check_signature(options: argparse.Namespace, root_hash: bytes) -> Signer:
 
 def _table(options: argparse.Namespace, volume: Volume) -> str:
     """The row that maps the volume, as dmsetup takes it."""
-    from bootpath.core import SECTOR_BYTES, FormatError
-    from bootpath.formats import Row, pack_row
+    from bootpath.core.device import SECTOR_BYTES
+    from bootpath.core.errors import FormatError
+    from bootpath.formats.dm.table import Row, pack_row
     from bootpath.formats.dm.verity import VerityFec, VerityRow, pack_verity_args
 
     parameters, fec = volume.area.parameters, None

@@ -28,9 +28,9 @@ def sign(options: argparse.Namespace) -> int:
 
     from bootpath.cli.arguments import read_password
     from bootpath.cli.console import emit, emit_json
-    from bootpath.core import Error, SignatureError
-    from bootpath.formats import VeritySignature, pack_verity_signature
-    from bootpath.image import write_whole
+    from bootpath.core.errors import Error, SignatureError
+    from bootpath.formats.verity.signature import VeritySignature, pack_verity_signature
+    from bootpath.image.output import write_whole
     from bootpath.image.signatures.roothash import certificate_fingerprint, sign_root_hash
 
     if options.output is None and options.json_partition is None and not options.json:
@@ -67,7 +67,7 @@ def sign(options: argparse.Namespace) -> int:
 
 def _parse_root_hash(text: str) -> bytes:
     """A root hash of any algorithm. Raises FormatError."""
-    from bootpath.core import FormatError
+    from bootpath.core.errors import FormatError
     from bootpath.formats.verity.tree import ALGORITHMS
 
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bootpath.cli.disks import Disks
-    from bootpath.formats import VerityParameters
+    from bootpath.formats.verity.tree import VerityParameters
     from bootpath.image.verity.volume import FecPlace, Volume
 
 
@@ -50,8 +50,8 @@ def same_device(path: object, other: str) -> bool:
 
 def parameters_of(options: argparse.Namespace, blocks: int, *, default_salt: bytes) -> VerityParameters:
     """What the options say of a volume of so many data blocks. Raises FormatError."""
-    from bootpath.core import FormatError
-    from bootpath.formats import VerityParameters
+    from bootpath.core.errors import FormatError
+    from bootpath.formats.verity.tree import VerityParameters
 
     try:
         salt = default_salt if options.salt is None else b"" if options.salt == "-" else bytes.fromhex(options.salt)

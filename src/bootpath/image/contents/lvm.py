@@ -14,8 +14,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bootpath.block import Linear, Stack, open_table
-from bootpath.core import Device, FormatError, Identity, TableError
+from bootpath.block.table.stack import Stack, open_table
+from bootpath.block.targets.linear import Linear
+from bootpath.core.device import Device, Identity
+from bootpath.core.errors import FormatError, TableError
 from bootpath.formats.dm.table import Table
 from bootpath.formats.lvm2.label import LvmMember, probe_lvm2, read_lvm2
 from bootpath.formats.lvm2.volumes import LogicalVolume, VolumeGroup

@@ -24,7 +24,7 @@ from bootpath.formats.dm.table import Table
 from bootpath.formats.partitions.dps import Designator, DiscoverableType, discoverable_type, flag_names
 from bootpath.formats.partitions.gpt import Gpt
 from bootpath.formats.partitions.gptheader import Partition
-from bootpath.formats.superblocks import Superblock
+from bootpath.formats.superblocks.value import Superblock
 from bootpath.formats.verity.signature import VeritySignature
 from bootpath.formats.verity.tree import VeritySuperblock
 

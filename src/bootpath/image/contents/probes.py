@@ -16,9 +16,10 @@ from zlib import crc32
 
 from bootpath.core.errors import FormatError
 from bootpath.formats.region import Region
-from bootpath.formats.superblocks import PROBERS, Checksum, Prober, Superblock
-from bootpath.fs import BLOCK_BYTES, Header
+from bootpath.formats.superblocks.registry import PROBERS, Prober
+from bootpath.formats.superblocks.value import Checksum, Superblock
 from bootpath.fs.redox.ring import MAGIC, parse_header
+from bootpath.fs.redox.values import BLOCK_BYTES, Header
 
 _UBIFS_MAGIC = 0x06101831
 _UBIFS_NODE = struct.Struct("<IIQIB7xIIII60x16s")

@@ -14,7 +14,8 @@ import errno
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from bootpath.block import Linear, open_table
+from bootpath.block.table.stack import open_table
+from bootpath.block.targets.linear import Linear
 from bootpath.block.targets.readonce import ReadOnce
 from bootpath.core.device import Device, Identity, checked, read_bytes
 from bootpath.core.errors import DeviceError, FormatError, TableError
@@ -22,7 +23,7 @@ from bootpath.formats.partitions.dps import Designator
 from bootpath.formats.partitions.gpt import Gpt, probe_gpt, read_gpt
 from bootpath.formats.partitions.gptheader import GPT_BLOCK_SIZES, GPT_SIGNATURE, Partition
 from bootpath.formats.region import Region
-from bootpath.formats.superblocks import scan_superblocks
+from bootpath.formats.superblocks.registry import scan_superblocks
 from bootpath.formats.verity.signature import VERITY_SIGNATURE_MAX_BYTES, VeritySignature, parse_verity_signature
 from bootpath.formats.verity.tree import BlockHasher, VeritySuperblock, parse_verity_superblock
 from bootpath.image.contents.nodes import Contents, HashTree, Location, Node, NodeKind, is_signature_volume

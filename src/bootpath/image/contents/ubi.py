@@ -5,8 +5,9 @@ Source: Linux drivers/mtd/ubi/block.c.
 
 from __future__ import annotations
 
-from bootpath.block import Linear, Stack, open_table
-from bootpath.core import Device, Identity
+from bootpath.block.table.stack import Stack, open_table
+from bootpath.block.targets.linear import Linear
+from bootpath.core.device import Device, Identity
 from bootpath.formats.ubi.attach import Ubi, UbiVolume
 from bootpath.formats.ubi.table import ubi_table
 

@@ -21,9 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from bootpath.core import Error
-from bootpath.formats import Gpt, Partition, new_gpt, pack_gpt
+from bootpath.core.errors import Error
 from bootpath.formats.partitions.dps import data_uuid, hash_uuid
+from bootpath.formats.partitions.gpt import Gpt
+from bootpath.formats.partitions.gptheader import Partition
+from bootpath.formats.partitions.gptwrite import new_gpt, pack_gpt
 from bootpath.formats.repart.definition import NO_SPLIT, Minimize, RepartDefinition, VerityRole
 from bootpath.formats.repart.values import GRAIN_BYTES, expand_specifiers
 from bootpath.image.ddi.draft import DdiImage, Draft, VerityGroup, definition_warnings, draft_partitions, verity_groups

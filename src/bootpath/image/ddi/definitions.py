@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from bootpath.core import Error
+from bootpath.core.errors import Error
 from bootpath.formats.partitions.dps import Architecture
 from bootpath.formats.repart.definition import RepartDefinition
 from bootpath.formats.repart.parse import parse_repart

@@ -20,7 +20,7 @@ from enum import Enum
 from pathlib import Path
 from uuid import UUID
 
-from bootpath.core import Error
+from bootpath.core.errors import Error
 from bootpath.formats.partitions.dps import FLAG_GROWFS, FLAG_NO_AUTO, FLAG_READ_ONLY, Architecture, Designator
 from bootpath.formats.repart.definition import RepartDefinition, VerityRole, check_label
 from bootpath.image.ddi.identity import partition_uuid

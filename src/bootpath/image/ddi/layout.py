@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bootpath.core import Error
+from bootpath.core.errors import Error
 from bootpath.formats.repart.values import GRAIN_BYTES
 
 MIB = 1 << 20

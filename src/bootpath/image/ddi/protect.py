@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
-from bootpath.core import Error, SignatureError
-from bootpath.formats import VerityParameters, VeritySignature, pack_verity_signature
+from bootpath.core.errors import Error, SignatureError
 from bootpath.formats.repart.definition import RepartDefinition
+from bootpath.formats.verity.signature import VeritySignature, pack_verity_signature
+from bootpath.formats.verity.tree import VerityParameters
 from bootpath.image.ddi.draft import SigningKey
 from bootpath.image.ddi.identity import verity_salt, verity_uuid
 from bootpath.image.signatures.roothash import certificate_fingerprint, sign_root_hash

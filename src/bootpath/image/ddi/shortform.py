@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bootpath.block import FileDevice
-from bootpath.core import Error, FormatError
-from bootpath.formats import probe_gpt
+from bootpath.block.leaves.file import FileDevice
+from bootpath.core.errors import Error, FormatError
 from bootpath.formats.entries.pe import read_pe
 from bootpath.formats.entries.uki import read_uki
 from bootpath.formats.partitions.dps import Architecture, Designator, type_guid
+from bootpath.formats.partitions.gpt import probe_gpt
 from bootpath.formats.repart.definition import (
     CopyFiles,
     FileSystemFormat,
@@ -28,7 +28,7 @@ from bootpath.formats.repart.definition import (
     VerityRole,
     check_label,
 )
-from bootpath.formats.superblocks import scan_superblocks
+from bootpath.formats.superblocks.registry import scan_superblocks
 
 DEFAULT_ESP_BYTES = 64 << 20
 LOADER_NAMES: Mapping[Architecture, str] = {

@@ -15,7 +15,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cmp_to_key
 
-from bootpath.block import Linear, open_table
+from bootpath.block.table.stack import open_table
+from bootpath.block.targets.linear import Linear
 from bootpath.core.device import SECTOR_BYTES, Device, Identity, checked, read_bytes
 from bootpath.core.errors import Error, FormatError
 from bootpath.formats.cmdline.appendroot import (
@@ -36,7 +37,8 @@ from bootpath.formats.partitions.dps import Designator
 from bootpath.formats.partitions.imagepolicy import ImagePolicy
 from bootpath.formats.partitions.mbr import BOOT_PARTITION_TYPE, MbrPartition, parse_mbr_partitions
 from bootpath.formats.ubi.attach import read_ubi
-from bootpath.fs.readers import Files, open_files
+from bootpath.fs.readers.files import Files
+from bootpath.fs.readers.open import open_files
 from bootpath.image.contents.nodes import Contents, Location, Node, NodeKind
 from bootpath.image.contents.read import open_node
 from bootpath.image.entries.menu import EntrySource, Excluded, PlaceRole

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from bootpath.core.errors import DeviceError, Error, FileSystemError, FormatError
 from bootpath.formats.entries.pe import PeSection, ReadAt
-from bootpath.fs.readers import MAX_LINKS_FOLLOWED, FileEntry, Files, Kind
+from bootpath.fs.readers.files import MAX_LINKS_FOLLOWED, FileEntry, Files, Kind
 
 MAX_NAMES = 1000
 _MISSING = (errno.ENOENT, errno.ENOTDIR)

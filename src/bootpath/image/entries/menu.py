@@ -13,7 +13,7 @@ from enum import Enum
 from bootpath.core.errors import BootError
 from bootpath.formats.cmdline.appendroot import PARTUUIDS, RootPlace, RootStyle, append_root, root_words
 from bootpath.formats.entries.entry import BootEntry
-from bootpath.fs.readers import Files
+from bootpath.fs.readers.files import Files
 from bootpath.image.contents.nodes import Location
 from bootpath.image.entries.files import Piece, read_piece
 

@@ -18,7 +18,7 @@ from bootpath.formats.entries.extlinux import EXTLINUX_MAX_BYTES, parse_extlinux
 from bootpath.formats.entries.paths import menu_path
 from bootpath.formats.entries.tries import parse_entry_name
 from bootpath.formats.entries.uki import Uki, UkiAddon, read_uki, read_uki_addon
-from bootpath.fs.readers import Kind
+from bootpath.fs.readers.files import Kind
 from bootpath.image.entries.bootvolumes import BootPlace
 from bootpath.image.entries.extras import EXTRA_SUFFIXES, is_extra
 from bootpath.image.entries.files import Piece, file_piece, list_files, reader_of, section_piece

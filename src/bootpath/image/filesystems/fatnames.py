@@ -14,7 +14,7 @@ import re
 import struct
 from collections.abc import Iterable
 
-from bootpath.core import Error
+from bootpath.core.errors import Error
 
 ENTRY_BYTES = 32
 ATTRIBUTE_VOLUME, ATTRIBUTE_DIRECTORY, ATTRIBUTE_ARCHIVE = 0x08, 0x10, 0x20

@@ -25,7 +25,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bootpath.core import SECTOR_BYTES, Error
+from bootpath.core.device import SECTOR_BYTES
+from bootpath.core.errors import Error
 from bootpath.image.filesystems.fatnames import (
     ATTRIBUTE_ARCHIVE,
     ATTRIBUTE_DIRECTORY,

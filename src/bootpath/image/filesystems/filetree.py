@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootpath.core import Error
+from bootpath.core.errors import Error
 from bootpath.formats.repart.definition import CopyFiles
 
 

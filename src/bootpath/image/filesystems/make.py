@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from bootpath.core import Error
+from bootpath.core.errors import Error
 from bootpath.formats.repart.definition import FileSystemFormat
 from bootpath.formats.repart.values import GRAIN_BYTES
 from bootpath.image.filesystems.fatwriter import fat_size, write_fat

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bootpath.core import Error
+from bootpath.core.errors import Error
 
 PACKAGES: Mapping[str, str] = {
     "mkfs.erofs": "erofs-utils",

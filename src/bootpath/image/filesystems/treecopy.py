@@ -15,7 +15,7 @@ import shutil
 import stat
 from pathlib import Path
 
-from bootpath.core import Error
+from bootpath.core.errors import Error
 from bootpath.image.filesystems.filetree import FileEntry, FileTree
 
 _DIRECTORY_MODE = 0o755

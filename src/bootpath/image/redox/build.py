@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from bootpath.block import FileDevice, Linear
-from bootpath.core import Error, checked
-from bootpath.formats import pack_gpt
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.targets.linear import Linear
+from bootpath.core.device import checked
+from bootpath.core.errors import Error
+from bootpath.formats.partitions.gptwrite import pack_gpt
 from bootpath.formats.repart.definition import CopyFiles
-from bootpath.fs import BLOCK_BYTES, HostTree, RedoxFS, measure
+from bootpath.fs.redox.redoxfs import RedoxFS, measure
+from bootpath.fs.redox.values import BLOCK_BYTES, HostTree
 from bootpath.image.filesystems.fatwriter import write_fat
 from bootpath.image.filesystems.filetree import collect_tree
 from bootpath.image.output import atomic_output

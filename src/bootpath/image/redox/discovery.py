@@ -10,10 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from bootpath.block import Linear
-from bootpath.core import Device, FormatError, Identity
-from bootpath.formats import Gpt, Partition, probe_gpt, read_gpt
-from bootpath.fs import RING_BYTES, RedoxFS, Ring, scan_ring
+from bootpath.block.targets.linear import Linear
+from bootpath.core.device import Device, Identity
+from bootpath.core.errors import FormatError
+from bootpath.formats.partitions.gpt import Gpt, probe_gpt, read_gpt
+from bootpath.formats.partitions.gptheader import Partition
+from bootpath.fs.redox.redoxfs import RedoxFS
+from bootpath.fs.redox.ring import Ring, scan_ring
+from bootpath.fs.redox.values import RING_BYTES
 from bootpath.image.redox.layout import BARE_FIXED_OFFSET, BIOS_FIXED_OFFSET, MIB, REDOX_NAME
 
 FIXED_OFFSETS = (BIOS_FIXED_OFFSET, BARE_FIXED_OFFSET)

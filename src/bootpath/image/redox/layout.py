@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import uuid
 
-from bootpath.core import Error
-from bootpath.formats import BIOS_BOOT, EFI_SYSTEM, LINUX_FS, Gpt, Partition, new_gpt
+from bootpath.core.errors import Error
+from bootpath.formats.partitions.gpt import Gpt
+from bootpath.formats.partitions.gptheader import BIOS_BOOT, EFI_SYSTEM, LINUX_FS, Partition
+from bootpath.formats.partitions.gptwrite import new_gpt
 
 MIB = 1 << 20
 SECTOR = 512

@@ -6,7 +6,8 @@ device reads through `block.targets.verity`: what is not what the root hash prom
 
 from __future__ import annotations
 
-from bootpath.block import Linear, Stack, open_table
+from bootpath.block.table.stack import Stack, open_table
+from bootpath.block.targets.linear import Linear
 from bootpath.core.device import Device, Identity
 from bootpath.formats.dm.table import SECTOR_BYTES, Row, Table
 from bootpath.formats.dm.verity import VerityRow, pack_verity_args

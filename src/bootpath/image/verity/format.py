@@ -16,8 +16,10 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from uuid import UUID
 
-from bootpath.block import FileDevice, open_device
-from bootpath.core import DeviceError, Identity
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.open import open_device
+from bootpath.core.device import Identity
+from bootpath.core.errors import DeviceError
 from bootpath.formats.verity.tree import SUPERBLOCK_BYTES, VerityParameters, VeritySuperblock, pack_verity_superblock
 from bootpath.image.verity.parity import FecArea, build_parity
 from bootpath.image.verity.tree import Progress, build_tree

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from bootpath.block.targets.verity import Verity, VerityOptions
 from bootpath.block.targets.verityrepair import ParityArea
-from bootpath.core import Device, FormatError, read_bytes
+from bootpath.core.device import Device, read_bytes
+from bootpath.core.errors import FormatError
 from bootpath.formats.verity.tree import (
     SUPERBLOCK_BYTES,
     VerityParameters,

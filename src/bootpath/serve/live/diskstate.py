@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from bootpath.block import LateDisk
+from bootpath.block.live.late import LateDisk
 
 
 class DiskState(Enum):

@@ -15,8 +15,12 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bootpath.block import Hydration, Linear, Live, Overlay
-from bootpath.core import Device, Extent, Identity, checked
+from bootpath.block.live.disk import Live
+from bootpath.block.live.hydration import Hydration
+from bootpath.block.overlay.ram import Overlay
+from bootpath.block.targets.linear import Linear
+from bootpath.core.device import Device, Identity, checked
+from bootpath.core.extents import Extent
 from bootpath.serve.export import Export, Exports, ExportSource
 from bootpath.serve.live.diskstate import disk_status
 from bootpath.serve.live.histogram import Heat

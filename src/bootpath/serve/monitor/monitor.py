@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bootpath.block import Overlay, OverlayFile
 from bootpath.block.live.hydration import Progress
+from bootpath.block.overlay.file import OverlayFile
+from bootpath.block.overlay.ram import Overlay
 from bootpath.serve.live.diskmap import CellState, DiskMap, Surveyor
 from bootpath.serve.live.diskstate import DiskStatus, best_known, disk_status
 from bootpath.serve.live.histogram import levels

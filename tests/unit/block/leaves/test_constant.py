@@ -4,9 +4,11 @@ import errno
 
 import pytest
 
-from bootpath.block import ErasedDevice, open_table
-from bootpath.core import DeviceError, TableError, checked, read_bytes
-from bootpath.formats import parse_table
+from bootpath.block.leaves.constant import ErasedDevice
+from bootpath.block.table.stack import open_table
+from bootpath.core.device import checked, read_bytes
+from bootpath.core.errors import DeviceError, TableError
+from bootpath.formats.dm.table import parse_table
 
 SIZE = 3 << 20
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.block import FileDevice
 from bootpath.block.leaves import holes
-from bootpath.core import DeviceError, Identity, Segment, checked, read_bytes
+from bootpath.block.leaves.file import FileDevice
+from bootpath.core.device import Identity, Segment, checked, read_bytes
+from bootpath.core.errors import DeviceError
 from tests.support.patterns import assert_pattern, pattern
 from tests.unit.block.support import KIB, MIB
 

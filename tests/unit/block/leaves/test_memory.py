@@ -5,9 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from bootpath.block import ErrorDevice, MemoryDevice, ZeroDevice
+from bootpath.block.leaves.constant import ErrorDevice, ZeroDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.leaves.pages import Pages
-from bootpath.core import DeviceError, Segment, read_bytes
+from bootpath.core.device import Segment, read_bytes
+from bootpath.core.errors import DeviceError
 from tests.support.patterns import pattern
 from tests.unit.block.support import KIB, MIB
 

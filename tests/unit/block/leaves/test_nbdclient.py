@@ -11,7 +11,8 @@ from threading import Thread
 import pytest
 
 from bootpath.block.leaves.nbdclient import NbdDevice, open_nbd
-from bootpath.core import DeviceError, Segment, read_bytes
+from bootpath.core.device import Segment, read_bytes
+from bootpath.core.errors import DeviceError
 from bootpath.formats.nbd.options import (
     CLIENT_FLAGS,
     OPTION,

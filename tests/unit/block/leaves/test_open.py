@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.block import SCHEMES, FileDevice, open_device
-from bootpath.core import DeviceError, read_bytes
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.open import SCHEMES, open_device
+from bootpath.core.device import read_bytes
+from bootpath.core.errors import DeviceError
 from tests.support.patterns import assert_pattern, pattern
 
 

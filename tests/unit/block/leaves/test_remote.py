@@ -11,7 +11,8 @@ import pytest
 
 from bootpath.block.leaves.remote import RemoteDevice, open_remote
 from bootpath.block.leaves.remoteobject import ObjectVersion, TransientError, open_object
-from bootpath.core import DeviceError, Identity, Segment, checked, read_bytes
+from bootpath.core.device import Identity, Segment, checked, read_bytes
+from bootpath.core.errors import DeviceError
 from tests.support.patterns import assert_pattern, pattern
 from tests.support.rangeserver import Object, RangeServer
 from tests.unit.block.support import KIB

@@ -6,8 +6,14 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.block import Classic, LateDisk, Live, Log, MemoryDevice, Preload, accept_same_disk, live_disk
-from bootpath.core import DeviceError, Extent, Identity, Segment, checked, read_bytes
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.live.disk import Classic, Live, accept_same_disk, live_disk
+from bootpath.block.live.late import LateDisk
+from bootpath.block.live.preload import Preload
+from bootpath.block.targets.log import Log
+from bootpath.core.device import Identity, Segment, checked, read_bytes
+from bootpath.core.errors import DeviceError
+from bootpath.core.extents import Extent
 from bootpath.core.iolog import Read, Record
 from tests.support.patterns import assert_pattern, pattern
 from tests.unit.block.support import KIB, Counting, disk, whole

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from bootpath.block import Hydration, LateDisk, MemoryDevice
-from bootpath.block.live.hydration import Progress
-from bootpath.core import DeviceError, Extent, checked
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.live.hydration import Hydration, Progress
+from bootpath.block.live.late import LateDisk
+from bootpath.core.device import checked
+from bootpath.core.errors import DeviceError
+from bootpath.core.extents import Extent
 from tests.support.patterns import pattern
 
 MIB = 1 << 20

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bootpath.block import LateDisk
-from bootpath.core import Device, DeviceError, FormatError, Identity
+from bootpath.block.live.late import LateDisk
+from bootpath.core.device import Device, Identity
+from bootpath.core.errors import DeviceError, FormatError
 from tests.support.patterns import assert_pattern, pattern
 from tests.unit.block.support import Counting, FakeTime, disk
 

@@ -11,13 +11,16 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.block import MemoryDevice, OverlayFile, ZeroDevice
+from bootpath.block.leaves.constant import ZeroDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.overlay import journal as overlayjournal
 from bootpath.block.overlay.commit import commit_overlay, discard_overlay, overlay_info
 from bootpath.block.overlay.contents import lay_out
-from bootpath.block.overlay.file import load_for
+from bootpath.block.overlay.file import OverlayFile, load_for
 from bootpath.block.overlay.storage import GrowingFile
-from bootpath.core import Buffer, DeviceError, Extent, ExtentSet, FormatError, Identity, Segment, checked, read_bytes
+from bootpath.core.device import Buffer, Identity, Segment, checked, read_bytes
+from bootpath.core.errors import DeviceError, FormatError
+from bootpath.core.extents import Extent, ExtentSet
 from bootpath.formats.overlayfile import State
 from tests.support.crashstorage import CrashStorage
 from tests.support.patterns import assert_pattern, pattern

@@ -7,9 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.block import Fault, FileDevice, Kind, MemoryDevice, Overlay, Rule, ZeroDevice
+from bootpath.block.leaves.constant import ZeroDevice
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.overlay.layer import OVERLAY_BLOCK_BYTES as BLOCK
-from bootpath.core import Buffer, DeviceError, Extent, ExtentSet, Segment, checked, read_bytes
+from bootpath.block.overlay.ram import Overlay
+from bootpath.block.targets.fault import Fault, Kind, Rule
+from bootpath.core.device import Buffer, Segment, checked, read_bytes
+from bootpath.core.errors import DeviceError
+from bootpath.core.extents import Extent, ExtentSet
 from tests.support.patterns import assert_pattern, pattern
 from tests.unit.block.support import KIB, MIB, Counting, Shortening, disk, whole
 

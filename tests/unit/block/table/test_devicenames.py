@@ -6,9 +6,13 @@ from contextlib import closing
 
 import pytest
 
-from bootpath.block import DeviceNames, MemoryDevice, Stack, open_table
-from bootpath.core import Device, DeviceError, Identity, TableError, read_bytes
-from bootpath.formats import parse_listing, parse_table
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.table.devicenames import DeviceNames
+from bootpath.block.table.stack import Stack, open_table
+from bootpath.core.device import Device, Identity, read_bytes
+from bootpath.core.errors import DeviceError, TableError
+from bootpath.formats.dm.listing import parse_listing
+from bootpath.formats.dm.table import parse_table
 from tests.support.gptdisk import as_device, gpt_image, sample_gpt
 from tests.support.patterns import assert_pattern, pattern
 from tests.unit.block.support import KIB, Counting, disk

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.block import TARGETS, MemoryDevice, Overlay, ZeroDevice, open_table
-from bootpath.core import Device, DeviceError, Identity, IntegrityError, TableError, read_bytes
+from bootpath.block.leaves.constant import ZeroDevice
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.overlay.ram import Overlay
+from bootpath.block.table.stack import TARGETS, open_table
+from bootpath.core.device import Device, Identity, read_bytes
+from bootpath.core.errors import DeviceError, IntegrityError, TableError
 from bootpath.formats.dm.table import Row, Table, parse_table
 from bootpath.formats.dm.targets import TARGET_FORMATS
 from bootpath.formats.dm.verity import VerityRow, pack_verity_args

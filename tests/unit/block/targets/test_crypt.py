@@ -7,8 +7,11 @@ import sys
 
 import pytest
 
-from bootpath.block import Crypt, MemoryDevice, open_cipher
-from bootpath.core import DeviceError, Identity, Segment, read_bytes
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.targets.crypt import Crypt
+from bootpath.block.targets.sectorcipher import open_cipher
+from bootpath.core.device import Identity, Segment, read_bytes
+from bootpath.core.errors import DeviceError
 from tests.support.patterns import pattern
 from tests.unit.block.support import KIB, Counting
 

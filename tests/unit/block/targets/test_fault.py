@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from bootpath.block import Fault, Kind, MemoryDevice, Rule, pack_rules, parse_rules
-from bootpath.block.targets.fault import Hit
-from bootpath.core import DeviceError, Extent, FormatError, read_bytes
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.targets.fault import Fault, Hit, Kind, Rule, pack_rules, parse_rules
+from bootpath.core.device import read_bytes
+from bootpath.core.errors import DeviceError, FormatError
+from bootpath.core.extents import Extent
 from tests.support.patterns import assert_pattern, pattern
 from tests.unit.block.support import KIB, Counting, disk, whole
 

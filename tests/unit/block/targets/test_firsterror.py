@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from bootpath.block import Fault, parse_rules
 from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.targets.fault import Fault, parse_rules
 from bootpath.block.targets.firsterror import Witness
-from bootpath.core import DeviceError, read_bytes
+from bootpath.core.device import read_bytes
+from bootpath.core.errors import DeviceError
 
 
 def test_it_passes_on_what_can_be_read() -> None:

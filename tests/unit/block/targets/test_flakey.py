@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from bootpath.block import Flakey, MemoryDevice
-from bootpath.core import DeviceError, Identity, read_bytes
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.targets.flakey import Flakey
+from bootpath.core.device import Identity, read_bytes
+from bootpath.core.errors import DeviceError
 from bootpath.formats.dm.flakey import FlakeyRow
 from tests.support.patterns import pattern
 from tests.unit.block.support import KIB

@@ -4,8 +4,12 @@ import errno
 
 import pytest
 
-from bootpath.block import Concat, ErrorDevice, Linear, MemoryDevice, ZeroDevice
-from bootpath.core import DeviceError, Identity, Segment, read_bytes
+from bootpath.block.leaves.constant import ErrorDevice, ZeroDevice
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.targets.concat import Concat
+from bootpath.block.targets.linear import Linear
+from bootpath.core.device import Identity, Segment, read_bytes
+from bootpath.core.errors import DeviceError
 from tests.support.patterns import assert_pattern, pattern
 from tests.unit.block.support import KIB, Counting, disk
 

@@ -5,8 +5,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bootpath.block import Fault, Kind, Log, MemoryDevice, Overlay, Rule
-from bootpath.core import DeviceError, Identity, Segment, SupportsDirect, checked
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.overlay.ram import Overlay
+from bootpath.block.targets.fault import Fault, Kind, Rule
+from bootpath.block.targets.log import Log
+from bootpath.core.device import Identity, Segment, SupportsDirect, checked
+from bootpath.core.errors import DeviceError
 from bootpath.core.iolog import Discard, Flush, Mark, Read, Record, Write, Zero
 from tests.support.patterns import assert_pattern, pattern
 from tests.unit.block.support import KIB, Counting, disk, whole

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootpath.block import Fault, Log, MemoryDevice, Rule
-from bootpath.block.targets.fault import Kind
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.targets.fault import Fault, Kind, Rule
+from bootpath.block.targets.log import Log
 from bootpath.block.targets.readonce import ReadOnce
-from bootpath.core import Buffer, DeviceError, read_bytes
+from bootpath.core.device import Buffer, read_bytes
+from bootpath.core.errors import DeviceError
 from bootpath.core.iolog import Read, Record
 from tests.support.patterns import pattern
 

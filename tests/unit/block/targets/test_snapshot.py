@@ -5,9 +5,12 @@ import struct
 
 import pytest
 
-from bootpath.block import ExceptionStore, Fault, MemoryDevice, Snapshot, parse_rules
-from bootpath.block.targets.snapshot import SnapshotOrigin
-from bootpath.core import Device, DeviceError, FormatError, Identity, read_bytes
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.targets.exceptionstore import ExceptionStore
+from bootpath.block.targets.fault import Fault, parse_rules
+from bootpath.block.targets.snapshot import Snapshot, SnapshotOrigin
+from bootpath.core.device import Device, Identity, read_bytes
+from bootpath.core.errors import DeviceError, FormatError
 from bootpath.formats.exceptionstore import (
     SnapshotHeader,
     iter_exceptions,

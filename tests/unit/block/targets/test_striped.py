@@ -4,8 +4,10 @@ import errno
 
 import pytest
 
-from bootpath.block import MemoryDevice, Striped
-from bootpath.core import DeviceError, Identity, checked, read_bytes
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.targets.striped import Striped
+from bootpath.core.device import Identity, checked, read_bytes
+from bootpath.core.errors import DeviceError
 from tests.support.patterns import pattern
 from tests.unit.block.support import KIB, Counting
 

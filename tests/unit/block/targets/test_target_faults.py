@@ -7,9 +7,12 @@ from contextlib import closing
 
 import pytest
 
-from bootpath.block import Fault, MemoryDevice, open_table, parse_rules
-from bootpath.core import Device, DeviceError, Error, Identity, read_bytes
-from bootpath.formats import Table, parse_table
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.table.stack import open_table
+from bootpath.block.targets.fault import Fault, parse_rules
+from bootpath.core.device import Device, Identity, read_bytes
+from bootpath.core.errors import DeviceError, Error
+from bootpath.formats.dm.table import Table, parse_table
 from tests.support.patterns import pattern
 from tests.unit.block.support import KIB
 

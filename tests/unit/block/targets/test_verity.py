@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from bootpath.block import MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.targets.verity import MAX_LOGGED, Corruption, Verity, VerityOptions
-from bootpath.core import Buffer, Device, DeviceError, IntegrityError, checked, read_bytes
+from bootpath.core.device import Buffer, Device, checked, read_bytes
+from bootpath.core.errors import DeviceError, IntegrityError
 from bootpath.formats.verity.tree import VerityParameters
 from bootpath.image.verity.tree import build_tree
 from tests.support.patterns import pattern

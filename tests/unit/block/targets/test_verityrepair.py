@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from bootpath.block import MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.table.verityline import verity_of_row, verity_options
 from bootpath.block.targets.verity import Corruption, Verity, VerityOptions
 from bootpath.block.targets.verityrepair import ParityArea
-from bootpath.core import Buffer, Device, DeviceError, FormatError, IntegrityError, SignatureError, read_bytes
+from bootpath.core.device import Buffer, Device, read_bytes
+from bootpath.core.errors import DeviceError, FormatError, IntegrityError, SignatureError
 from bootpath.formats.dm.verity import VerityFec, VerityRow
 from bootpath.formats.verity.fec import FecParameters
 from bootpath.formats.verity.tree import VerityParameters

@@ -36,12 +36,3 @@ def test_the_closure_is_what_is_listed() -> None:
     assert not tops & FOREIGN
     assert "bootpath.block.leaves.nbdclient" not in modules
     assert "encodings.utf_16_le" in modules, "a codec is looked up by name when it is used, and would not be there"
-
-
-def test_names_of_the_package_are_imported_when_they_are_asked_for() -> None:
-    import bootpath.boot
-
-    for name in bootpath.boot.__all__:
-        assert name.isupper() or getattr(bootpath.boot, name).__module__.startswith("bootpath.boot.")
-    assert set(bootpath.boot.__all__) <= set(dir(bootpath.boot))
-    assert not hasattr(bootpath.boot, "no_such_name")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bootpath.boot.guest.memory import PhysicalMemory, find_regions
-from bootpath.core import BootError
+from bootpath.core.errors import BootError
 
 ADDRESS = 0x100000000
 

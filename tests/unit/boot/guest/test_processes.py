@@ -9,7 +9,7 @@ from bootpath.boot.guest.processes import LAST, Worker
 from bootpath.boot.guest.syscalls import Ending
 from bootpath.boot.guest.system import ending
 from bootpath.boot.guest.tally import Counts, Tally
-from bootpath.core import BootError
+from bootpath.core.errors import BootError
 
 
 def nothing() -> None:

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import errno
 
-from bootpath.block import Log, MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.targets.log import Log
 from bootpath.boot.guest.rootfs import FirstFailure
-from bootpath.core import DeviceError
+from bootpath.core.errors import DeviceError
 from bootpath.core.iolog import Read, Write
 
 

@@ -26,8 +26,8 @@ from bootpath.boot.initramfs.recipes import TINY
 from bootpath.boot.initramfs.stub import StandIn
 from bootpath.cli.initramfs import COMPRESSIONS, KINDS, TOGETHER
 from bootpath.cli.main import main
-from bootpath.core import Error, FormatError
-from bootpath.formats import parse_cpio
+from bootpath.core.errors import Error, FormatError
+from bootpath.formats.cpio import parse_cpio
 from tests.support.elf import make_module, make_shared
 from tests.support.tree import schema
 

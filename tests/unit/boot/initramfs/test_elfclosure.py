@@ -9,7 +9,7 @@ import pytest
 
 from bootpath.boot.initramfs.elfclosure import read_needs, resolve_below, shared_libraries, without_sections
 from bootpath.boot.initramfs.pythonclosure import python_closure
-from bootpath.core import Error, FormatError
+from bootpath.core.errors import Error, FormatError
 from tests.fuzz.mutation import mutations
 from tests.support.elf import make_shared
 from tests.support.tools import tool

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bootpath.boot.initramfs.modules import KernelModules, module_name
-from bootpath.core import Error, FormatError
+from bootpath.core.errors import Error, FormatError
 from tests.support.elf import make_module
 
 

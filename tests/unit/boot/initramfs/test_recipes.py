@@ -6,7 +6,7 @@ import pytest
 
 from bootpath.boot.initramfs.compression import Compression
 from bootpath.boot.initramfs.recipes import RECIPES, TINY, combine_recipes
-from bootpath.core import Error
+from bootpath.core.errors import Error
 from tests.support.tools import guest_program
 
 

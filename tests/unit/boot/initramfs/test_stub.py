@@ -12,7 +12,7 @@ from elftools.elf.elffile import ELFFile
 
 from bootpath.boot.initramfs.elfclosure import read_needs, shared_libraries
 from bootpath.boot.initramfs.stub import Function, StandIn, build_stand_in, elf_hash, functions_from
-from bootpath.core import Error, FormatError
+from bootpath.core.errors import Error, FormatError
 from tests.support.tools import tool
 
 FUNCTIONS = {Function("one", "V_1"), Function("two", "V_1"), Function("three", "V_2")}

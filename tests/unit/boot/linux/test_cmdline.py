@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootpath.boot.linux.cmdline import Flash, RootNaming, WordSource, decide_words, line_of, read_words
-from bootpath.core import BootError, FormatError
+from bootpath.core.errors import BootError, FormatError
 from bootpath.formats.cmdline.appendroot import Assembly, DiskSpot, PartitionSpot, RootPlace, UbiSpot
 from bootpath.formats.cmdline.parameters import split_raw
 from bootpath.formats.ubi.attach import Ubi, read_ubi

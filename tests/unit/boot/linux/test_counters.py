@@ -11,12 +11,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from bootpath.block import FileDevice
+from bootpath.block.leaves.file import FileDevice
 from bootpath.boot.linux.choice import LinuxRequest, LinuxVerdict, NextCandidate
 from bootpath.boot.linux.load import LinuxBoot, load_linux
 from bootpath.boot.timeline import Timeline
 from bootpath.formats.cpio import parse_cpio
-from bootpath.report import linux_boot_json, render_linux_boot
+from bootpath.report.linuxboot import linux_boot_json, render_linux_boot
 from tests.support.images import digest
 from tests.support.linuximage import ENTRY, RootTree, fake_initrd, make_linux_disk, make_volume
 from tests.support.tree import schema

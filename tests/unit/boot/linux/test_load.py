@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.block import FileDevice
+from bootpath.block.leaves.file import FileDevice
 from bootpath.boot.linux.choice import Assurance, GivenInitrd, LinuxRequest, LinuxVerdict, NextCandidate
 from bootpath.boot.linux.load import LinuxBoot, join_initrds, load_linux
 from bootpath.boot.timeline import Timeline

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.block import FileDevice
+from bootpath.block.leaves.file import FileDevice
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.targets.readonly import ReadOnly
 from bootpath.boot.linux.choice import Assurance, LinuxRequest, LinuxVerdict, NextCandidate
 from bootpath.boot.linux.load import LinuxBoot, load_linux
 from bootpath.boot.timeline import Timeline
-from bootpath.core import Device
-from bootpath.core.device import Buffer, Segment
+from bootpath.core.device import Buffer, Device, Segment
 from bootpath.formats.partitions.imagepolicy import parse_image_policy
 from tests.support.bootdisk import fat
 from tests.support.bootfiles import pe_image

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.block import FileDevice
+from bootpath.block.leaves.file import FileDevice
 from bootpath.boot.linux.choice import LinuxRequest, NextCandidate
 from bootpath.boot.linux.load import LinuxBoot, load_linux
 from bootpath.boot.linux.machine import MACHINE_WORDS, LinuxMachine, LinuxRun, LinuxSetup, boot_linux, linux_config
 from bootpath.boot.timeline import Timeline
-from bootpath.core import BootError
-from bootpath.report import linux_run_json, render_linux_run
-from bootpath.vm import Interface
+from bootpath.core.errors import BootError
+from bootpath.report.linuxboot import linux_run_json, render_linux_run
+from bootpath.vm.disks import Interface
 from tests.support.linuximage import RootTree, fake_initrd, fake_kernel, make_linux_disk, make_volume
 
 MIB = 1 << 20

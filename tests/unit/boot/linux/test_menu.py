@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from bootpath.boot.linux.menu import choose_entry, offered
-from bootpath.core import BootError
+from bootpath.core.errors import BootError
 from bootpath.formats.entries.entry import BootEntry, EntryKind
-from bootpath.fs.readers import Files
+from bootpath.fs.readers.files import Files
 from bootpath.image.contents.nodes import Location
 from bootpath.image.entries.files import Piece
 from bootpath.image.entries.menu import BootMenu, EntryFiles, EntrySource, Excluded, FoundEntry, PlaceRole

@@ -8,11 +8,13 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.block import FileDevice, MemoryDevice
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.boot.machine.diskreads import OUTSIDE, TABLE, Area, AreaReads, count_reads, disk_areas, file_system_trace
-from bootpath.core import Extent, ExtentSet
+from bootpath.core.extents import Extent, ExtentSet
 from bootpath.core.iolog import Read
-from bootpath.image import LiveImage, build_live, find_redoxfs
+from bootpath.image.redox.build import LiveImage, build_live
+from bootpath.image.redox.discovery import find_redoxfs
 
 MIB = 1 << 20
 SIZE = 16 * MIB

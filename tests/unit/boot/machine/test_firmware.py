@@ -12,9 +12,9 @@ from bootpath.block.leaves.nbdclient import open_nbd
 from bootpath.boot.machine.firmware import Firmware, FirmwareMachine, FirmwareSetup, ServedImage, firmware_config
 from bootpath.cli.boot.firmware import FIRMWARES
 from bootpath.cli.main import main
-from bootpath.core import DeviceError
-from bootpath.core.errors import MachineError
-from bootpath.vm import Display, Interface, Uefi
+from bootpath.core.errors import DeviceError, MachineError
+from bootpath.vm.config import Display, Uefi
+from bootpath.vm.disks import Interface
 
 MIB = 1 << 20
 URI = "nbd+unix:///?socket=/run/disk.sock"

@@ -13,9 +13,9 @@ from typing import NoReturn, Self, cast
 import pytest
 
 from bootpath.boot.machine.watched import WatchedMachine, WatchedRun, _unlink_files
-from bootpath.core import BootError
-from bootpath.core.errors import MachineError
-from bootpath.vm import QEMU, MachineConfig
+from bootpath.core.errors import BootError, MachineError
+from bootpath.vm.config import MachineConfig
+from bootpath.vm.qemu import QEMU
 
 LINES = ["Loading", "", "it waits for the root  ", ""]
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootpath.boot.protocol.settings import Settings, environment_block, parse_settings
-from bootpath.core import BootError
+from bootpath.core.errors import BootError
 
 MEMORY = {0x1000: b"0+1000,200000+3000"}
 

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.block import FileDevice
-from bootpath.boot import LiveMachine, MachineSetup, Preload, PreloadKind, plan_boot
+from bootpath.block.leaves.file import FileDevice
 from bootpath.boot.protocol.settings import Settings, environment_block, parse_settings
-from bootpath.boot.redox.machine import DISK_NAME
-from bootpath.core import BootError, DeviceError
-from bootpath.formats import parse_handoff
-from bootpath.vm import Display, Interface
+from bootpath.boot.redox.loader import Preload, PreloadKind
+from bootpath.boot.redox.machine import DISK_NAME, LiveMachine, MachineSetup
+from bootpath.boot.redox.planning import plan_boot
+from bootpath.core.errors import BootError, DeviceError
+from bootpath.formats.handoff import parse_handoff
+from bootpath.vm.config import Display
+from bootpath.vm.disks import Interface
 from tests.support.images import MIB, PASSWORD, digest, make_image, make_tree, write
 
 KERNEL = bytes(0x202) + b"HdrS" + bytes(100_000)

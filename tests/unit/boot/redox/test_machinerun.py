@@ -4,9 +4,9 @@ import jsonschema
 
 from bootpath.boot.redox.machinerun import MachineRun, clock_offset, heard_events
 from bootpath.boot.timeline import Step
-from bootpath.core import BootError
-from bootpath.report import machine_json, render_machine
-from bootpath.vm import ConsoleLine
+from bootpath.core.errors import BootError
+from bootpath.report.machine import machine_json, render_machine
+from bootpath.vm.console import ConsoleLine
 from tests.support.tree import schema
 
 SCHEMA = schema("machine")

@@ -18,8 +18,9 @@ from bootpath.boot.redox.placement import (
     make_blob,
     place,
 )
-from bootpath.core import BootError, Extent
-from bootpath.formats import Handoff, parse_handoff
+from bootpath.core.errors import BootError
+from bootpath.core.extents import Extent
+from bootpath.formats.handoff import Handoff, parse_handoff
 
 UUID_ = UUID("6f3a2f8e-93a5-4b6e-8f43-0d9ef0b2c001")
 

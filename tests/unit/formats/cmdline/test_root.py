@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootpath.core import FormatError
+from bootpath.core.errors import FormatError
 from bootpath.formats.cmdline.root import (
     VERITY_ROOT,
     LogicalVolume,

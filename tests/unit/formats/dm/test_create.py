@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from bootpath.core.errors import FormatError
-from bootpath.formats import MappedDevice, Row, Table, pack_dm_create, parse_dm_create
+from bootpath.formats.dm.create import MappedDevice, pack_dm_create, parse_dm_create
+from bootpath.formats.dm.table import Row, Table
 
 LINEAR = MappedDevice("lroot", "", None, False, Table((Row(0, 4096, "linear", ("98:16", "0")),)))
 

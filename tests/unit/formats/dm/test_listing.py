@@ -5,15 +5,10 @@ from __future__ import annotations
 import pytest
 
 from bootpath.core.errors import FormatError
-from bootpath.formats import (
-    ExportFormat,
-    ListedTable,
-    export_listing,
-    pack_listing,
-    parse_dm_create,
-    parse_listing,
-    parse_table,
-)
+from bootpath.formats.dm.create import parse_dm_create
+from bootpath.formats.dm.export import ExportFormat, export_listing
+from bootpath.formats.dm.listing import ListedTable, pack_listing, parse_listing
+from bootpath.formats.dm.table import parse_table
 
 KERNEL = """\
 volumeGroup-base-real: 0 2097152 linear 8:19 384

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bootpath.core.errors import FormatError
-from bootpath.formats import Row, Table, pack_row, pack_table, parse_row, parse_table
+from bootpath.formats.dm.table import Row, Table, pack_row, pack_table, parse_row, parse_table
 
 TABLE = """\
 # data, then its hash tree

@@ -3,23 +3,21 @@ from __future__ import annotations
 import pytest
 
 from bootpath.core.errors import FormatError
-from bootpath.formats import (
-    KERNEL_TARGETS,
-    TARGET_FORMATS,
-    device_names,
-    pack_row,
-    pack_target,
-    parse_row,
-    parse_table,
-    parse_target,
-    rename_devices,
-)
 from bootpath.formats.dm.crypt import CryptRow
 from bootpath.formats.dm.flakey import CorruptByte, FlakeyRow
 from bootpath.formats.dm.mapping import Delay, DelayRow, ErrorRow, LinearRow, Place, StripedRow, ZeroRow
 from bootpath.formats.dm.own import ErasedRow, FaultRow, LiveRow, OverlayFileRow, OverlayRow
 from bootpath.formats.dm.snapshot import SnapshotOriginRow, SnapshotRow, Store
-from bootpath.formats.dm.targets import hide_key
+from bootpath.formats.dm.table import pack_row, parse_row, parse_table
+from bootpath.formats.dm.targets import (
+    KERNEL_TARGETS,
+    TARGET_FORMATS,
+    device_names,
+    hide_key,
+    pack_target,
+    parse_target,
+    rename_devices,
+)
 
 KEY = bytes(range(64))
 ROWS = {

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bootpath.core import FormatError, TableError
+from bootpath.core.errors import FormatError, TableError
 from bootpath.formats.dm.table import pack_table
 from bootpath.formats.lvm2.group import format_uuid, parse_volume_group
 from bootpath.formats.lvm2.volumes import VolumeGroup

@@ -4,10 +4,11 @@ import struct
 
 import pytest
 
-from bootpath.block import Fault, MemoryDevice, parse_rules
-from bootpath.core import DeviceError, FormatError
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.targets.fault import Fault, parse_rules
+from bootpath.core.errors import DeviceError, FormatError
 from bootpath.formats.lvm2.label import lvm_crc, probe_lvm2, read_lvm2
-from bootpath.formats.superblocks import probe_superblocks
+from bootpath.formats.superblocks.registry import probe_superblocks
 from tests.support.lvmdisk import (
     AREA_OFFSET,
     disk,

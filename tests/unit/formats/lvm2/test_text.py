@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bootpath.core import FormatError
+from bootpath.core.errors import FormatError
 from bootpath.formats.lvm2 import text as lvmtext
 from bootpath.formats.lvm2.text import MAX_DEPTH, MAX_TEXT_BYTES, Section, parse_lvm_text
 

@@ -7,7 +7,6 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.formats import EFI_SYSTEM, LINUX_FS, XBOOTLDR
 from bootpath.formats.partitions.dps import (
     DISCOVERABLE_TYPES,
     FLAG_GROWFS,
@@ -25,6 +24,7 @@ from bootpath.formats.partitions.dps import (
     var_uuid,
 )
 from bootpath.formats.partitions.dpstypes import DPS_ROWS
+from bootpath.formats.partitions.gptheader import EFI_SYSTEM, LINUX_FS, XBOOTLDR
 from tests.support.tools import tool
 
 

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from bootpath.core.errors import FormatError
-from bootpath.formats import EFI_SYSTEM, GptVerdict, Partition, probe_gpt, read_gpt
-from bootpath.formats.partitions.gptheader import parse_array, parse_header
+from bootpath.formats.partitions.gpt import GptVerdict, probe_gpt, read_gpt
+from bootpath.formats.partitions.gptheader import EFI_SYSTEM, Partition, parse_array, parse_header
 from tests.support.gptdisk import (
     DISK_BYTES,
     as_device,

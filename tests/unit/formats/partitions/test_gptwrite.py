@@ -8,7 +8,9 @@ from uuid import UUID
 import pytest
 
 from bootpath.core.errors import FormatError
-from bootpath.formats import GptVerdict, Partition, new_gpt, pack_gpt, read_gpt, repair_gpt
+from bootpath.formats.partitions.gpt import GptVerdict, read_gpt
+from bootpath.formats.partitions.gptheader import Partition
+from bootpath.formats.partitions.gptwrite import new_gpt, pack_gpt, repair_gpt
 from tests.support.gptdisk import (
     DISK_BYTES,
     DISK_GUID,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bootpath.core.errors import FormatError
-from bootpath.formats import read_gpt
+from bootpath.formats.partitions.gpt import read_gpt
 from bootpath.formats.partitions.protectivembr import (
     has_mbr,
     pack_protective_mbr,

@@ -6,9 +6,11 @@ import struct
 
 import pytest
 
-from bootpath.block import MemoryDevice
-from bootpath.core import FormatError
-from bootpath.formats.superblocks import ExtSuperblock, FatSuperblock, probe_superblocks, scan_superblocks
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.core.errors import FormatError
+from bootpath.formats.superblocks.ext import ExtSuperblock
+from bootpath.formats.superblocks.fat import FatSuperblock
+from bootpath.formats.superblocks.registry import probe_superblocks, scan_superblocks
 from tests.support.superblocks import SEALS, device, head
 
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from bootpath.block import MemoryDevice
-from bootpath.core import FormatError
-from bootpath.formats.superblocks import Luks1Header, Luks2Header, parse_luks_metadata, probe_superblocks
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.core.errors import FormatError
+from bootpath.formats.superblocks.luks import Luks1Header, Luks2Header
+from bootpath.formats.superblocks.lukssegments import parse_luks_metadata
+from bootpath.formats.superblocks.registry import probe_superblocks
 from tests.support.superblocks import device, head, seal_luks2
 
 COPY = 16384

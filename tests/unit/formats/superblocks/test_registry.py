@@ -5,10 +5,12 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.block import Fault, MemoryDevice, parse_rules
-from bootpath.core import DeviceError, FormatError
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.targets.fault import Fault, parse_rules
+from bootpath.core.errors import DeviceError, FormatError
 from bootpath.formats.region import Region
-from bootpath.formats.superblocks import PROBERS, Superblock, probe_superblocks, scan_superblocks
+from bootpath.formats.superblocks.registry import PROBERS, probe_superblocks, scan_superblocks
+from bootpath.formats.superblocks.value import Superblock
 from bootpath.formats.verity.tree import VerityParameters, VeritySuperblock, pack_verity_superblock
 from tests.support.superblocks import NAMES, SEALS, device, head
 

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from bootpath.block import Fault, MemoryDevice, parse_rules
-from bootpath.core import DeviceError, FormatError, TableError
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.targets.fault import Fault, parse_rules
+from bootpath.core.errors import DeviceError, FormatError, TableError
 from bootpath.formats.region import Region
-from bootpath.formats.superblocks import probe_superblocks
+from bootpath.formats.superblocks.registry import probe_superblocks
 from bootpath.formats.ubi.attach import Ubi, UbiVolume, check_ubi_volume, probe_ubi, read_leb, read_ubi
 from bootpath.formats.ubi.table import ubi_table
 from tests.support.ubiimage import (

@@ -8,7 +8,7 @@ import pytest
 import reedsolo  # type: ignore[import-untyped] # it has no annotations
 
 from bootpath import _native
-from bootpath.core import FormatError
+from bootpath.core.errors import FormatError
 from bootpath.formats.verity.fec import FecParameters, encode_parity, mend
 
 WIDTH = 40

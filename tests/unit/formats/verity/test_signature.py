@@ -7,9 +7,13 @@ from base64 import b64encode
 
 import pytest
 
-from bootpath.core import FormatError
-from bootpath.formats import VeritySignature, pack_verity_signature, parse_verity_signature
-from bootpath.formats.verity.signature import VERITY_SIGNATURE_MAX_BYTES
+from bootpath.core.errors import FormatError
+from bootpath.formats.verity.signature import (
+    VERITY_SIGNATURE_MAX_BYTES,
+    VeritySignature,
+    pack_verity_signature,
+    parse_verity_signature,
+)
 
 VALUE = VeritySignature(bytes(range(32)), b"\x30signature", bytes(32))
 MEMBERS = {

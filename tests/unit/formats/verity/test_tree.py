@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from bootpath import _native
-from bootpath.core import FormatError
+from bootpath.core.errors import FormatError
 from bootpath.formats.dm.verity import VerityFec, VerityRow, pack_verity_args, parse_verity_args
 from bootpath.formats.verity.fec import FecParameters
 from bootpath.formats.verity.tree import ALGORITHMS, BlockHasher, VerityParameters, parse_verity_superblock

@@ -10,9 +10,11 @@ from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.targets.fault import Fault, Kind, Rule
 from bootpath.core.device import Device, checked
 from bootpath.core.errors import DeviceError, FileSystemError, FormatError
-from bootpath.fs import RedoxFS
-from bootpath.fs.readers import READERS, Files, RedoxFiles, find_kind, open_files
-from bootpath.fs.readers import Kind as FileKind
+from bootpath.fs.readers.files import Files
+from bootpath.fs.readers.files import Kind as FileKind
+from bootpath.fs.readers.open import READERS, find_kind, open_files
+from bootpath.fs.readers.redoxfiles import RedoxFiles
+from bootpath.fs.redox.redoxfs import RedoxFS
 from tests.support.filetrees import as_device, contents, golden_image
 
 NAMES = ["fat12", "ext4-4k", "erofs-lz4hc-big", "squashfs-zstd"]

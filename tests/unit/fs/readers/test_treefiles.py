@@ -14,9 +14,9 @@ import pytest
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import FileSystemError, FormatError
 from bootpath.core.extents import Extent
-from bootpath.fs.readers import MAX_LINKS_FOLLOWED, FileEntry, FileNode, Kind, TreeFiles
+from bootpath.fs.readers.files import MAX_LINKS_FOLLOWED, FileEntry, FileNode, Kind
 from bootpath.fs.readers.source import Source
-from bootpath.fs.readers.treefiles import Child, check_directory_size
+from bootpath.fs.readers.treefiles import Child, TreeFiles, check_directory_size
 
 Content = bytes | str | dict[str, int]
 

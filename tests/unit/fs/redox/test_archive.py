@@ -14,7 +14,8 @@ import pytest
 
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import FileSystemError
-from bootpath.fs import HostTree, RedoxFS, measure
+from bootpath.fs.redox.redoxfs import RedoxFS, measure
+from bootpath.fs.redox.values import HostTree
 from tests.support.redoxfs import EPOCH_NS, MIB, assert_sound, clock, new_fs, tree_of
 
 CLAMP_NS = EPOCH_NS

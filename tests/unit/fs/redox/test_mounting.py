@@ -10,8 +10,7 @@ import pytest
 
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import FileSystemError, FormatError
-from bootpath.fs import Mount
-from bootpath.fs.redox.mounting import mounted_at
+from bootpath.fs.redox.mounting import Mount, mounted_at
 from tests.support.redoxfs import new_fs
 
 

@@ -19,7 +19,7 @@ from bootpath.block.targets.fault import Fault, Kind, Rule
 from bootpath.block.targets.linear import Linear
 from bootpath.core.device import Buffer, Device, Direct, checked
 from bootpath.core.errors import DeviceError, FileSystemError
-from bootpath.fs import RedoxFS
+from bootpath.fs.redox.redoxfs import RedoxFS
 from tests.support.redoxfs import EPOCH_NS, MIB, Indirect, assert_sound, clock, tree_of
 
 NOISE = random.Random(2).randbytes(400_000)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from bootpath.core.errors import FileSystemError
-from bootpath.fs import RedoxFS
+from bootpath.fs.redox.redoxfs import RedoxFS
 from tests.support.redoxfs import EPOCH_NS, MIB, assert_sound, new_fs
 
 NOISE = random.Random(1).randbytes(700_000)

@@ -11,7 +11,8 @@ import pytest
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.device import Device
 from bootpath.core.errors import DeviceError, FileSystemError, FormatError
-from bootpath.fs import BLOCK_BYTES, RedoxFS
+from bootpath.fs.redox.redoxfs import RedoxFS
+from bootpath.fs.redox.values import BLOCK_BYTES
 from tests.support.redoxfs import EPOCH_NS, MIB, assert_sound, clock, new_fs, tree_of
 from tests.support.surgeon import (
     DIRECTORY_COUNT,

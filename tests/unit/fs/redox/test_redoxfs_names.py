@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from bootpath.core.errors import FileSystemError
-from bootpath.fs import RedoxFS
+from bootpath.fs.redox.redoxfs import RedoxFS
 from tests.support.redoxfs import assert_sound, new_fs
 
 

@@ -10,7 +10,9 @@ from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.targets.linear import Linear
 from bootpath.core.errors import FileSystemError, FormatError
 from bootpath.core.extents import Extent
-from bootpath.fs import BLOCK_BYTES, RING_BYTES, RedoxFS, scan_ring
+from bootpath.fs.redox.redoxfs import RedoxFS
+from bootpath.fs.redox.ring import scan_ring
+from bootpath.fs.redox.values import BLOCK_BYTES, RING_BYTES
 from tests.support.redoxfs import EPOCH_NS, MIB, Indirect, assert_sound, clock, new_fs, tree_of
 
 UUID_A = UUID("aaaaaaaa-1111-4222-8333-444444444444")

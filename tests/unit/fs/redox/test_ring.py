@@ -3,7 +3,9 @@ from __future__ import annotations
 from uuid import UUID
 
 from bootpath.block.leaves.memory import MemoryDevice
-from bootpath.fs import BLOCK_BYTES, RING_BYTES, RedoxFS, probe_redoxfs, scan_ring
+from bootpath.fs.redox.redoxfs import RedoxFS
+from bootpath.fs.redox.ring import probe_redoxfs, scan_ring
+from bootpath.fs.redox.values import BLOCK_BYTES, RING_BYTES
 from tests.support.redoxfs import MIB, Indirect
 
 UUID_A = UUID("aaaaaaaa-1111-4222-8333-444444444444")

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from bootpath.block import Fault, MemoryDevice, parse_rules
-from bootpath.core import DeviceError, Identity, TableError, read_bytes
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.targets.fault import Fault, parse_rules
+from bootpath.core.device import Identity, read_bytes
+from bootpath.core.errors import DeviceError, TableError
 from bootpath.image.contents.lvm import FoundGroup, find_volume_groups, open_volume
 from tests.support.lvmdisk import disk, group, logical, physical, segment, uuid
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.block import MemoryDevice
-from bootpath.core import FormatError
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.core.errors import FormatError
 from bootpath.formats.region import Region
-from bootpath.formats.superblocks import Checksum
-from bootpath.fs import RedoxFS
-from bootpath.image import Verdict, choose_root, read_contents
+from bootpath.formats.superblocks.value import Checksum
+from bootpath.fs.redox.redoxfs import RedoxFS
 from bootpath.image.contents.probes import probe_redoxfs_header, probe_ubifs
+from bootpath.image.contents.read import read_contents
+from bootpath.image.roots.choice import Verdict, choose_root
 from tests.support.ddi import make_ubi_image
 from tests.support.images import CREATED_NS, FS_UUID
 from tests.support.tools import tool

@@ -13,23 +13,24 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.block import Fault, FileDevice, Linear, Log, MemoryDevice, Rule, open_table
-from bootpath.block.targets.fault import Kind
-from bootpath.core import Buffer, DeviceError, Extent, read_bytes
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.table.stack import open_table
+from bootpath.block.targets.fault import Fault, Kind, Rule
+from bootpath.block.targets.linear import Linear
+from bootpath.block.targets.log import Log
+from bootpath.core.device import Buffer, read_bytes
+from bootpath.core.errors import DeviceError
+from bootpath.core.extents import Extent
 from bootpath.core.iolog import Read, Record
-from bootpath.formats import LINUX_FS, Gpt, Partition, Row, Table, new_gpt, pack_gpt, read_gpt
+from bootpath.formats.dm.table import Row, Table
 from bootpath.formats.partitions.dps import Architecture, Designator, type_guid
-from bootpath.image import (
-    Contents,
-    Node,
-    NodeKind,
-    RootChoice,
-    Verdict,
-    check_candidate,
-    choose_root,
-    open_node,
-    read_contents,
-)
+from bootpath.formats.partitions.gpt import Gpt, read_gpt
+from bootpath.formats.partitions.gptheader import LINUX_FS, Partition
+from bootpath.formats.partitions.gptwrite import new_gpt, pack_gpt
+from bootpath.image.contents.nodes import Contents, Node, NodeKind
+from bootpath.image.contents.read import open_node, read_contents
+from bootpath.image.roots.choice import RootChoice, Verdict, check_candidate, choose_root
 from tests.fuzz.mutation import mutate
 from tests.support import lvmdisk
 from tests.support.ddi import (

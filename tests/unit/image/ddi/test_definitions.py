@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.core import Error
+from bootpath.core.errors import Error
 from bootpath.formats.partitions.dps import Architecture
 from bootpath.image.ddi.definitions import holds_definitions, read_definitions
 

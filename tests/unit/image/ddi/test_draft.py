@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.core import Error, FormatError
+from bootpath.core.errors import Error, FormatError
 from bootpath.formats.partitions.dps import FLAG_GROWFS, FLAG_NO_AUTO, FLAG_READ_ONLY, Architecture
 from bootpath.formats.repart.definition import RepartDefinition
 from bootpath.formats.repart.parse import parse_repart

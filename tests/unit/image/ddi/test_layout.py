@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootpath.core import Error
+from bootpath.core.errors import Error
 from bootpath.image.ddi.layout import FOOTER_BYTES, MIB, lay_out
 
 GRAINS = st.integers(1, 5000).map(lambda count: count * 4096)

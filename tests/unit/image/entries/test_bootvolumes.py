@@ -6,15 +6,16 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.block import FileDevice, Log
-from bootpath.core import checked
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.targets.log import Log
+from bootpath.core.device import checked
 from bootpath.core.iolog import Read
 from bootpath.formats.cmdline.appendroot import DiskSpot, LogicalVolumeSpot, RootPlace
 from bootpath.formats.dm.table import Row, Table
 from bootpath.formats.entries.uki import EfiArchitecture
 from bootpath.formats.partitions.dps import Designator
 from bootpath.formats.partitions.imagepolicy import parse_image_policy
-from bootpath.formats.superblocks import scan_superblocks
+from bootpath.formats.superblocks.registry import scan_superblocks
 from bootpath.image.contents.nodes import Contents, Location, Node, NodeKind
 from bootpath.image.contents.read import read_contents
 from bootpath.image.entries.bootvolumes import BootPlace, find_places

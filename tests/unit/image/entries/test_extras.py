@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from bootpath.core import FormatError
+from bootpath.core.errors import FormatError
 from bootpath.formats.cpio import parse_cpio
 from bootpath.image.entries.extras import is_extra, pack_extras
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootpath.core import Error
+from bootpath.core.errors import Error
 from bootpath.image.filesystems.fatnames import entry_count, pack_long, short_names
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.core import Error
+from bootpath.core.errors import Error
 from bootpath.formats.repart.definition import CopyFiles
 from bootpath.image.filesystems.filetree import FileTree, collect_tree
 from bootpath.image.filesystems.treecopy import copy_tree

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.core import Error
+from bootpath.core.errors import Error
 from bootpath.formats.repart.definition import FileSystemFormat
 from bootpath.image.filesystems.filetree import collect_tree
 from bootpath.image.filesystems.make import FileSystemRequest, make_file_system

@@ -4,9 +4,9 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.core import Error
-from bootpath.formats import BIOS_BOOT, EFI_SYSTEM, LINUX_FS
-from bootpath.image import redox_layout
+from bootpath.core.errors import Error
+from bootpath.formats.partitions.gptheader import BIOS_BOOT, EFI_SYSTEM, LINUX_FS
+from bootpath.image.redox.layout import redox_layout
 
 FS = UUID("6f3a2f8e-93a5-4b6e-8f43-0d9ef0b2c001")
 MIB = 1 << 20

@@ -8,8 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.core import FormatError
-from bootpath.formats import Gpt, Partition, VerityParameters, VeritySuperblock
+from bootpath.core.errors import FormatError
 from bootpath.formats.partitions.dps import (
     FLAG_NO_AUTO,
     FLAG_READ_ONLY,
@@ -19,11 +18,14 @@ from bootpath.formats.partitions.dps import (
     hash_uuid,
     type_guid,
 )
+from bootpath.formats.partitions.gpt import Gpt
+from bootpath.formats.partitions.gptheader import Partition
 from bootpath.formats.partitions.imagepolicy import parse_image_policy
-from bootpath.formats.superblocks import Superblock
+from bootpath.formats.superblocks.value import Superblock
 from bootpath.formats.verity.signature import VeritySignature
-from bootpath.image import Contents, Location, Node, NodeKind, RootChoice, Verdict, choose_root
-from bootpath.image.contents.nodes import HashTree
+from bootpath.formats.verity.tree import VerityParameters, VeritySuperblock
+from bootpath.image.contents.nodes import Contents, HashTree, Location, Node, NodeKind
+from bootpath.image.roots.choice import RootChoice, Verdict, choose_root
 
 DISK = UUID(int=99)
 ARM64, X86_64 = Architecture.ARM64, Architecture.X86_64

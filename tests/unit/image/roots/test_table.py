@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.block import MemoryDevice
-from bootpath.core import DeviceError, read_bytes
-from bootpath.formats import pack_row
-from bootpath.image import choose_root, open_root_device, read_contents, root_table
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.core.device import read_bytes
+from bootpath.core.errors import DeviceError
+from bootpath.formats.dm.table import pack_row
+from bootpath.image.contents.read import read_contents
+from bootpath.image.roots.choice import choose_root
+from bootpath.image.roots.table import open_root_device, root_table
 from tests.support.ddi import DATA_BYTES, SALT, make_disk, make_file_system, protect
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.core import SignatureError
+from bootpath.core.errors import SignatureError
 from bootpath.formats.entries.authenticode import hash_pe, parse_signed_pe
 from bootpath.image.signatures.pe import verify_pe
 from tests.support.ddi import Signer

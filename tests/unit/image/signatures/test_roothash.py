@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from cryptography.hazmat.primitives.serialization.pkcs7 import PKCS7Options, PKCS7SignatureBuilder
 from cryptography.x509 import load_pem_x509_certificate
 
-from bootpath.core import SignatureError
+from bootpath.core.errors import SignatureError
 from bootpath.image.signatures.roothash import certificate_fingerprint, sign_root_hash, signed_text, verify_root_hash
 from tests.support.certificates import NOW, Identity, key_usage, make_identity
 

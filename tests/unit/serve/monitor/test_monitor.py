@@ -7,12 +7,16 @@ from collections.abc import Iterator
 import jsonschema
 import pytest
 
-from bootpath.block import LateDisk, MemoryDevice, Overlay
-from bootpath.core import DeviceError, Extent, Segment, checked
-from bootpath.serve import Shape
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.live.late import LateDisk
+from bootpath.block.overlay.ram import Overlay
+from bootpath.core.device import Segment, checked
+from bootpath.core.errors import DeviceError
+from bootpath.core.extents import Extent
 from bootpath.serve.live.diskmap import LOOK_BYTES, SEGMENTS, CellState, Surveyor
 from bootpath.serve.live.diskstate import DiskState
 from bootpath.serve.live.histogram import HOTTEST, MAX_CELLS, Heat, levels
+from bootpath.serve.live.service import Shape
 from bootpath.serve.monitor.monitor import FRESH_SECONDS, Monitor, as_json, observe
 from tests.support.status import MIB, SIZE, Clock, disk, make_server, make_service
 from tests.support.tree import schema

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bootpath.block import LateDisk
-from bootpath.serve import Shape
+from bootpath.block.live.late import LateDisk
+from bootpath.serve.live.service import Shape
 from bootpath.serve.monitor.monitor import Snapshot, observe
 from bootpath.serve.monitor.prometheus import render
 from tests.support.status import MIB, SIZE, make_server, make_service

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bootpath.core import DeviceError
+from bootpath.core.errors import DeviceError
 from bootpath.serve.monitor import web
 from bootpath.serve.monitor.monitor import Monitor
 from bootpath.serve.monitor.web import MAX_CLIENTS, StatusServer

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from bootpath.block import MemoryDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.formats.nbd import options as wire
 from bootpath.formats.nbd.options import InfoExport, InfoRequest, MetaQuery, Option, Rep
 from bootpath.formats.nbd.transmission import TransmissionFlag
-from bootpath.serve import Export, Limits
+from bootpath.serve.export import Export
+from bootpath.serve.limits import Limits
 from bootpath.serve.nbd.negotiation import Close, Enter, Event, Negotiation, Send, StartTls, State, Style, Tls
 
 FLAGS = b"\0\0\0\x03"

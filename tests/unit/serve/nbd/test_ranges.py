@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.block import FileDevice, LateDisk, Linear, MemoryDevice, Overlay
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.live.hydration import Hydration
-from bootpath.core import Device, Extent, FileRange, read_bytes
-from bootpath.core.device import resident_ranges
+from bootpath.block.live.late import LateDisk
+from bootpath.block.overlay.ram import Overlay
+from bootpath.block.targets.linear import Linear
+from bootpath.core.device import Device, FileRange, read_bytes, resident_ranges
+from bootpath.core.extents import Extent
 from bootpath.formats.nbd.options import Option
 from bootpath.formats.nbd.transmission import Command, ErrorCode
 from tests.support.nbd import serving

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from bootpath.formats.nbd.transmission import Command, CommandFlag, Request, pack_request, request_head
-from bootpath.serve import Limits, Requests
-from bootpath.serve.nbd.requests import BATCH, LARGE_BYTES, PIECE_BYTES, Payload, Piece, State
+from bootpath.serve.limits import Limits
+from bootpath.serve.nbd.requests import BATCH, LARGE_BYTES, PIECE_BYTES, Payload, Piece, Requests, State
 from bootpath.serve.nbd.requests import Request as Parsed
 
 COOKIE = b"12345678"

@@ -7,12 +7,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from bootpath.block import Concat, Fault, Kind, Linear, MemoryDevice, Overlay, Rule, ZeroDevice
-from bootpath.core import Device, Extent, checked
+from bootpath.block.leaves.constant import ZeroDevice
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.overlay.ram import Overlay
+from bootpath.block.targets.concat import Concat
+from bootpath.block.targets.fault import Fault, Kind, Rule
+from bootpath.block.targets.linear import Linear
+from bootpath.core.device import Device, checked
+from bootpath.core.extents import Extent
 from bootpath.formats.nbd import transmission as nbd
 from bootpath.formats.nbd.options import Option
 from bootpath.formats.nbd.transmission import Chunk, ChunkType, Command, CommandFlag, ErrorCode, TransmissionFlag
-from bootpath.serve import Export, Limits
+from bootpath.serve.export import Export
+from bootpath.serve.limits import Limits
 from tests.support.nbd import RawClient, serving
 from tests.support.patterns import pattern
 

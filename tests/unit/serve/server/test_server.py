@@ -14,13 +14,22 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.block import Fault, FileDevice, Kind, LateDisk, Live, MemoryDevice, Overlay, Rule
-from bootpath.core import DeviceError, Extent, checked
+from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.live.disk import Live
+from bootpath.block.live.late import LateDisk
+from bootpath.block.overlay.ram import Overlay
+from bootpath.block.targets.fault import Fault, Kind, Rule
+from bootpath.core.device import checked
+from bootpath.core.errors import DeviceError
+from bootpath.core.extents import Extent
 from bootpath.formats.nbd import options as nbdoptions
 from bootpath.formats.nbd.options import Option, Rep
 from bootpath.formats.nbd.transmission import Command, CommandFlag, Request, TransmissionFlag, pack_request
-from bootpath.serve import Export, Limits, Server
+from bootpath.serve.export import Export
+from bootpath.serve.limits import Limits
 from bootpath.serve.nbd.requests import PIECE_BYTES
+from bootpath.serve.server.server import Server
 from tests.support.nbd import RawClient, Running, serving
 from tests.support.patterns import pattern
 

@@ -1,0 +1,15 @@
+from bootpath.block.leaves.file import FileDevice as FileDevice
+from bootpath.block.leaves.memory import MemoryDevice as MemoryDevice
+from bootpath.block.leaves.open import open_device as open_device
+from bootpath.block.live.disk import Live as Live
+from bootpath.block.live.late import LateDisk as LateDisk
+from bootpath.block.live.preload import Preload as Preload
+from bootpath.block.overlay.file import OverlayFile as OverlayFile
+from bootpath.block.overlay.ram import Overlay as Overlay
+from bootpath.block.table.devicenames import DeviceNames as DeviceNames
+from bootpath.block.table.stack import Stack as Stack
+from bootpath.block.table.stack import open_table as open_table
+from bootpath.block.targets.fault import Fault as Fault
+from bootpath.block.targets.linear import Linear as Linear
+from bootpath.block.targets.log import Log as Log
+from bootpath.block.targets.verity import Verity as Verity

@@ -1,0 +1,15 @@
+from bootpath.boot.linux.choice import LinuxRequest as LinuxRequest
+from bootpath.boot.linux.load import LinuxBoot as LinuxBoot
+from bootpath.boot.linux.load import load_linux as load_linux
+from bootpath.boot.linux.machine import LinuxMachine as LinuxMachine
+from bootpath.boot.linux.machine import boot_linux as boot_linux
+from bootpath.boot.machine.firmware import FirmwareMachine as FirmwareMachine
+from bootpath.boot.redox.loader import load as load
+from bootpath.boot.redox.machine import LiveMachine as LiveMachine
+from bootpath.boot.redox.machine import MachineSetup as MachineSetup
+from bootpath.boot.redox.planning import BootPlan as BootPlan
+from bootpath.boot.redox.planning import plan_boot as plan_boot
+from bootpath.boot.redox.simulation import Setup as Setup
+from bootpath.boot.redox.simulation import Simulation as Simulation
+from bootpath.boot.redox.simulation import simulate as simulate
+from bootpath.boot.timeline import Timeline as Timeline

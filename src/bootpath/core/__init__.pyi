@@ -1,0 +1,15 @@
+from bootpath.core.device import Device as Device
+from bootpath.core.device import checked as checked
+from bootpath.core.device import read_bytes as read_bytes
+from bootpath.core.errors import BootError as BootError
+from bootpath.core.errors import DeviceError as DeviceError
+from bootpath.core.errors import Error as Error
+from bootpath.core.errors import FileSystemError as FileSystemError
+from bootpath.core.errors import FormatError as FormatError
+from bootpath.core.errors import IntegrityError as IntegrityError
+from bootpath.core.errors import ProtocolError as ProtocolError
+from bootpath.core.errors import SignatureError as SignatureError
+from bootpath.core.errors import TableError as TableError
+from bootpath.core.errors import UpdateError as UpdateError
+from bootpath.core.extents import Extent as Extent
+from bootpath.core.extents import ExtentSet as ExtentSet

@@ -1,0 +1,15 @@
+from bootpath.formats.cpio import pack_cpio as pack_cpio
+from bootpath.formats.cpio import parse_cpio as parse_cpio
+from bootpath.formats.dm.table import Table as Table
+from bootpath.formats.dm.table import pack_table as pack_table
+from bootpath.formats.dm.table import parse_table as parse_table
+from bootpath.formats.handoff import Handoff as Handoff
+from bootpath.formats.handoff import pack_handoff as pack_handoff
+from bootpath.formats.handoff import parse_handoff as parse_handoff
+from bootpath.formats.partitions.gpt import Gpt as Gpt
+from bootpath.formats.partitions.gpt import read_gpt as read_gpt
+from bootpath.formats.partitions.gptwrite import pack_gpt as pack_gpt
+from bootpath.formats.plan import Plan as Plan
+from bootpath.formats.plan import pack_plan as pack_plan
+from bootpath.formats.plan import parse_plan as parse_plan
+from bootpath.formats.verity.tree import probe_verity as probe_verity

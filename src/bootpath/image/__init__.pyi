@@ -1,0 +1,13 @@
+from bootpath.image.contents.nodes import Contents as Contents
+from bootpath.image.contents.nodes import Node as Node
+from bootpath.image.contents.read import read_contents as read_contents
+from bootpath.image.ddi.build import build_ddi as build_ddi
+from bootpath.image.ddi.build import plan_ddi as plan_ddi
+from bootpath.image.entries.find import find_entries as find_entries
+from bootpath.image.inspection import inspect_disk as inspect_disk
+from bootpath.image.redox.build import LiveImage as LiveImage
+from bootpath.image.redox.build import build_live as build_live
+from bootpath.image.redox.discovery import find_redoxfs as find_redoxfs
+from bootpath.image.roots.choice import choose_root as choose_root
+from bootpath.image.roots.table import open_root_device as open_root_device
+from bootpath.image.verity.format import format_volume as format_volume

@@ -1,0 +1,9 @@
+from bootpath.serve.export import Export as Export
+from bootpath.serve.limits import Limits as Limits
+from bootpath.serve.live.service import LiveService as LiveService
+from bootpath.serve.nbd.negotiation import Negotiation as Negotiation
+from bootpath.serve.nbd.requests import Requests as Requests
+from bootpath.serve.server.forking import ForkingServer as ForkingServer
+from bootpath.serve.server.server import Server as Server
+from bootpath.serve.server.tls import load_tls as load_tls
+from bootpath.serve.statistics import Statistics as Statistics
