@@ -11,12 +11,6 @@ import pytest
 
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import FormatError
-from bootpath.formats import superblocks
-from bootpath.formats.lvm2 import group as lvmgroup
-from bootpath.formats.lvm2 import label as lvm2
-from bootpath.formats.lvm2 import text as lvmtext
-from bootpath.formats.ubi import attach as ubi
-from bootpath.formats.ubi import headers as ubiheaders
 from tests.fuzz.mutation import mutate, mutations
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.volumes import LVM_AREA, LVM_LABEL, UBI_PARTS, check_ubi, lvm_sample, superblock_samples, ubi_sample
@@ -76,19 +70,3 @@ def test_mutants_of_what_ubinize_wrote() -> None:
             check_ubi(MemoryDevice(bytes(image[:end])), random.choice((None, 16384)))
         except FormatError as error:
             str(error).encode()
-
-
-def test_every_parser_is_fuzzed() -> None:
-    """Those that take bytes are reached through these, which is what the entries call."""
-    modules = (lvm2, lvmgroup, lvmtext, ubi, ubiheaders, superblocks)
-    parsers = {name for module in modules for name in vars(module) if name.startswith(("parse_", "read_"))}
-    reached = {
-        "read_lvm2": {"read_label", "parse_volume_group", "parse_lvm_text"},
-        "read_ubi": {"parse_ec_header", "parse_vid_header", "parse_volume_table"},
-        "check_ubi_volume": {"read_leb"},
-        "scan_superblocks": {"parse_luks_metadata"},
-    }
-    assert parsers == {*reached, *(name for names in reached.values() for name in names)} - {
-        "check_ubi_volume",
-        "scan_superblocks",
-    }

@@ -187,7 +187,8 @@ import sys, time
 from pathlib import Path
 from contextlib import closing
 from bootpath.block import FileDevice
-from bootpath.boot import Preload, PreloadKind, Setup, simulate
+from bootpath.boot import Setup, simulate
+from bootpath.boot.redox.loader import Preload, PreloadKind
 from bootpath.boot.redox.processes import LivePath
 from tests.integration.test_processes import PROGRAMS
 with LivePath(PROGRAMS, Path(sys.argv[1])) as path, closing(FileDevice.open(sys.argv[1])) as disk:
