@@ -14,7 +14,7 @@ from uuid import UUID
 
 from bootpath import _native
 from bootpath.core.device import Device, read_bytes
-from bootpath.fs.redox.redoxfs import make_header
+from bootpath.fs.redox.native import make_header
 from bootpath.fs.redox.values import BLOCK_BYTES, RING_BYTES, RING_SLOTS, Header
 
 MAGIC = b"RedoxFS\0"

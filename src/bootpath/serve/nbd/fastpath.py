@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 REQUESTS = 256
 """At most so many in one go, so that other clients have their turn."""
 
-Express: TypeAlias = "Callable[[memoryview, int], tuple[int, int]]"
+Fastpath: TypeAlias = "Callable[[memoryview, int], tuple[int, int]]"
 
 
-def make_express(
+def make_fastpath(
     device: Device,
     out: list[Sendable],
     replies: Replies,
@@ -39,7 +39,7 @@ def make_express(
     largest_write: int,
     write_mask: int,
     touch: Callable[[int], None] | None = None,
-) -> Express:
+) -> Fastpath:
     """A function ``(received, budget) -> (bytes consumed, bytes of replies)`` that appends replies to `out`.
 
     `read_head` and `write_head` are what `unpack_from` gives for a plain read and write; `header_bytes` is its size.
@@ -53,7 +53,7 @@ def make_express(
     simple_ok, done, done_bytes = replies.simple_ok, replies.done, replies.done_bytes
     append = out.append
 
-    def express(received: memoryview, budget: int) -> tuple[int, int]:
+    def fastpath(received: memoryview, budget: int) -> tuple[int, int]:
         position, last = 0, len(received) - header_bytes
         reads = writes = read_bytes = write_bytes = 0
         room = REQUESTS
@@ -110,4 +110,4 @@ def make_express(
             counters.write_bytes += write_bytes
         return position, reads * data_bytes + read_bytes + writes * done_bytes
 
-    return express
+    return fastpath

@@ -22,7 +22,7 @@ from pathlib import Path
 from bootpath.core.errors import DeviceError
 from bootpath.serve.export import Export, Exports, ExportSource
 from bootpath.serve.limits import Limits
-from bootpath.serve.server.connection import Connection
+from bootpath.serve.server.connection import ClientConnection
 from bootpath.serve.server.loop import Loop, Wake
 from bootpath.serve.server.tls import TlsSettings
 from bootpath.serve.server.workers import Lane, Workers
@@ -187,7 +187,7 @@ class Server:
         self._counters.connections_total += 1
         made: list[Export] = []
         try:
-            connection = Connection(connected, partial(self._exports_for, made), loop.host)
+            connection = ClientConnection(connected, partial(self._exports_for, made), loop.host)
         except OSError as error:
             _log.debug("a client left at once: %s", error)
             connected.close()

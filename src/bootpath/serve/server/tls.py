@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootpath.core.errors import DeviceError
-from bootpath.serve.nbd.negotiation import Tls
+from bootpath.serve.nbd.handshake import Tls
 
 if TYPE_CHECKING:
     import ssl  # imported when certificates are loaded: a guest has no OpenSSL

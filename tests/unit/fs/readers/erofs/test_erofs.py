@@ -11,8 +11,8 @@ import pytest
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import FileSystemError, FormatError
 from bootpath.formats.crc32c import crc32c_update
-from bootpath.fs.readers.erofs import ErofsTree, open_erofs
-from bootpath.fs.readers.erofsindex import CompressedExtent, CompressedIndex, Storage, parse_index_header
+from bootpath.fs.readers.erofs.erofs import ErofsTree, open_erofs
+from bootpath.fs.readers.erofs.index import CompressedExtent, CompressedIndex, Storage, parse_index_header
 from bootpath.fs.readers.source import Source
 from bootpath.fs.readers.treefiles import TreeFiles
 from tests.support.filetrees import as_device, contents, golden_image

@@ -29,8 +29,8 @@ from bootpath.core.errors import FileSystemError
 from bootpath.core.extents import Extent
 from bootpath.formats.crc32c import crc32c_update
 from bootpath.formats.superblocks.ext import Incompat
-from bootpath.fs.readers.ext4blocks import BlockTree
-from bootpath.fs.readers.ext4super import ROOT_INODE, Ext4Super, check, inode_place, read_ext4_super
+from bootpath.fs.readers.ext.blocks import BlockTree
+from bootpath.fs.readers.ext.superblock import ROOT_INODE, Ext4Super, check, inode_place, read_ext4_super
 from bootpath.fs.readers.files import FILE_TYPES, FileNode, Kind
 from bootpath.fs.readers.recent import Recent
 from bootpath.fs.readers.source import Source

@@ -9,8 +9,8 @@ import pytest
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import FileSystemError, FormatError
 from bootpath.core.extents import Extent
-from bootpath.fs.readers.fat import open_fat
-from bootpath.fs.readers.fatvolume import parse_fat_boot_sector
+from bootpath.fs.readers.fat.fat import open_fat
+from bootpath.fs.readers.fat.volume import parse_fat_boot_sector
 from bootpath.fs.readers.files import FileEntry, Kind
 from bootpath.fs.readers.open import open_files
 from tests.support.filetrees import as_device, contents, fat_image, golden_image

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from bootpath.core.device import Device
 from bootpath.core.extents import Extent
-from bootpath.fs.readers.fatvolume import BOOT_SECTOR_BYTES, Chain, FatGeometry, parse_fat_boot_sector
+from bootpath.fs.readers.fat.volume import BOOT_SECTOR_BYTES, Chain, FatGeometry, parse_fat_boot_sector
 from bootpath.fs.readers.files import FileNode, Kind
 from bootpath.fs.readers.recent import Recent
 from bootpath.fs.readers.source import Source

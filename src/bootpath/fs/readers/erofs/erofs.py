@@ -30,7 +30,7 @@ from bootpath.core.extents import Extent
 from bootpath.formats.region import Region
 from bootpath.formats.superblocks.erofs import EROFS_BYTES, EROFS_OFFSET, ErofsSuperblock, probe_erofs
 from bootpath.fs.readers.codecs import Codec, decompress
-from bootpath.fs.readers.erofsindex import CompressedExtent, CompressedIndex, Storage
+from bootpath.fs.readers.erofs.index import CompressedExtent, CompressedIndex, Storage
 from bootpath.fs.readers.files import FILE_TYPES, FileNode, Kind
 from bootpath.fs.readers.recent import Recent
 from bootpath.fs.readers.source import Source

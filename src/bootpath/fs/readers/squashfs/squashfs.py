@@ -36,7 +36,7 @@ from bootpath.fs.readers.codecs import Codec
 from bootpath.fs.readers.files import FileNode, Kind
 from bootpath.fs.readers.recent import Recent
 from bootpath.fs.readers.source import Source
-from bootpath.fs.readers.squashfsmeta import Cursor, Metadata
+from bootpath.fs.readers.squashfs.metadata import Cursor, Metadata
 from bootpath.fs.readers.treefiles import Child, TreeFiles, check_directory, checked_name
 
 _CODECS = {"gzip": Codec.ZLIB, "xz": Codec.XZ, "lz4": Codec.LZ4, "zstd": Codec.ZSTD}
