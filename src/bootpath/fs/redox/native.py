@@ -6,21 +6,23 @@ from uuid import UUID
 
 from bootpath import _native
 from bootpath.core.extents import Extent
-from bootpath.fs.redox.values import BLOCK_BYTES, Header, Node, Piece
+from bootpath.fs.redox.values import BLOCK_BYTES, LabelledExtent, RedoxHeader, RedoxNode
 
 _NS = 1_000_000_000
 
 
-def make_header(fields: _native.Fields) -> Header:
+def make_header(fields: _native.Fields) -> RedoxHeader:
     """A header from its fields."""
     uuid, version, size, generation, slot, encrypted, keys, tree, log, release = fields
-    return Header(UUID(bytes=bytes(uuid)), version, size, generation, slot, encrypted, tuple(keys), tree, log, release)
+    return RedoxHeader(
+        UUID(bytes=bytes(uuid)), version, size, generation, slot, encrypted, tuple(keys), tree, log, release
+    )
 
 
-def make_node(fields: _native.Stat) -> Node:
+def make_node(fields: _native.Stat) -> RedoxNode:
     """A node from its fields."""
     node_id, mode, uid, gid, links, size, blocks, ctime, mtime, atime = fields
-    return Node(node_id, mode, uid, gid, links, size, blocks, _join(ctime), _join(mtime), _join(atime))
+    return RedoxNode(node_id, mode, uid, gid, links, size, blocks, _join(ctime), _join(mtime), _join(atime))
 
 
 def _join(parts: _native.Time) -> int:
@@ -44,6 +46,6 @@ def make_extent(first_block: int, blocks: int) -> Extent:
     return Extent(first_block * BLOCK_BYTES, blocks * BLOCK_BYTES)
 
 
-def make_pieces(runs: list[_native.Run]) -> list[Piece]:
+def make_pieces(runs: list[_native.Run]) -> list[LabelledExtent]:
     """Runs of blocks, each with what it is."""
-    return [Piece(what, make_extent(first, count)) for what, first, count in runs]
+    return [LabelledExtent(what, make_extent(first, count)) for what, first, count in runs]

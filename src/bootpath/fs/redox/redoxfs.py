@@ -35,7 +35,7 @@ from bootpath.fs.redox.native import (
     split_optional_time,
     split_time,
 )
-from bootpath.fs.redox.values import BLOCK_BYTES, Entry, Header, HostTree, Node, Piece
+from bootpath.fs.redox.values import BLOCK_BYTES, Entry, HostTree, LabelledExtent, RedoxHeader, RedoxNode
 
 Clock: TypeAlias = Callable[[], int]
 """Now, in nanoseconds since 1970."""
@@ -133,7 +133,7 @@ class RedoxFS:
     # The file system as a whole
 
     @property
-    def header(self) -> Header:
+    def header(self) -> RedoxHeader:
         """The header of the last transaction."""
         return make_header(self._lookup.call("", self._native.header)[0])
 
@@ -156,11 +156,11 @@ class RedoxFS:
         """What is free."""
         return ExtentSet(make_extent(first, count) for first, count in self._lookup.call("", self._native.free_runs))
 
-    def log_extents(self) -> list[Piece]:
+    def log_extents(self) -> list[LabelledExtent]:
         """The blocks of the "allocator log" and of the "release list"."""
         return make_pieces(self._lookup.call("", self._native.log_runs))
 
-    def node_extents(self, path: str, follow: bool = True) -> list[Piece]:
+    def node_extents(self, path: str, follow: bool = True) -> list[LabelledExtent]:
         """Everything the node at `path` occupies: "tree", "node", "data", "index" and "directory" blocks.
 
         The tree blocks are those that lead to it, shared with other nodes.
@@ -177,7 +177,7 @@ class RedoxFS:
 
     # Finding
 
-    def lookup(self, path: str, follow: bool = True) -> Node:
+    def lookup(self, path: str, follow: bool = True) -> RedoxNode:
         """The node at `path`; with `follow`, what a link at its end leads to."""
         return make_node(self._lookup.resolve(path, follow=follow)[1])
 
@@ -198,7 +198,7 @@ class RedoxFS:
             Entry(name, make_node(fields)) for name, fields in self._lookup.call(path, self._native.children, node_id)
         ]
 
-    def walk(self, path: str = "/") -> Iterator[tuple[str, Node]]:
+    def walk(self, path: str = "/") -> Iterator[tuple[str, RedoxNode]]:
         """`path` and everything below it as (path, node), depth first, sorted; links are not followed.
 
         Raises FormatError when a directory is reached twice, which no sound image has.
@@ -257,20 +257,20 @@ class RedoxFS:
 
     # Names
 
-    def _create(self, path: str, mode: int, content: bytes, ctime_ns: int | None) -> Node:
+    def _create(self, path: str, mode: int, content: bytes, ctime_ns: int | None) -> RedoxNode:
         _, parent, name = self._lookup.parent_of(path)
         ctime = split_time(self._clock() if ctime_ns is None else ctime_ns)
         return make_node(self._lookup.call(path, self._native.create_node, parent, name, mode, ctime, content))
 
-    def mkfile(self, path: str, mode: int = 0o644, *, ctime_ns: int | None = None) -> Node:
+    def mkfile(self, path: str, mode: int = 0o644, *, ctime_ns: int | None = None) -> RedoxNode:
         """Make an empty file. EEXIST."""
         return self._create(path, stat.S_IFREG | stat.S_IMODE(mode), b"", ctime_ns)
 
-    def mkdir(self, path: str, mode: int = 0o755, *, ctime_ns: int | None = None) -> Node:
+    def mkdir(self, path: str, mode: int = 0o755, *, ctime_ns: int | None = None) -> RedoxNode:
         """Make a directory. EEXIST."""
         return self._create(path, stat.S_IFDIR | stat.S_IMODE(mode), b"", ctime_ns)
 
-    def symlink(self, target: str, path: str, *, ctime_ns: int | None = None) -> Node:
+    def symlink(self, target: str, path: str, *, ctime_ns: int | None = None) -> RedoxNode:
         """Make a symbolic link at `path` that leads to `target`. EEXIST; EINVAL, ENAMETOOLONG for the target."""
         content = target.encode(errors="surrogateescape")
         if not content or b"\0" in content:

@@ -96,7 +96,7 @@ class Session:
         self._operations = Operations(self._device, self._replies)
         self._limits = limits
         self._counters = counters
-        self._touch = export.touch or _ignore
+        self._count_access = export.count_access or _ignore
         self._deliver = deliver
         self._sends_files = sends_files
         # Ranges are checked here, so `Checked` need not check them again.
@@ -117,7 +117,7 @@ class Session:
             largest_read=_RANGE_READ_BYTES - 1,
             largest_write=limits.payload_bytes,
             write_mask=self._write_mask,
-            touch=export.touch,
+            count_access=export.count_access,
         )
 
     # The loop's side
@@ -183,7 +183,7 @@ class Session:
         self._counters.writes += 1
         self._counters.write_bytes += length
         self._ranges.check_write(offset, length)
-        self._touch(offset)
+        self._count_access(offset)
         fua = bool(flags & CommandFlag.FUA)
         if (offset | length) & self._write_mask:
             self._submit(length, self._operations.write, cookie, offset, bytes(payload), fua)
@@ -194,7 +194,7 @@ class Session:
         self._counters.reads += 1
         self._counters.read_bytes += length
         self._ranges.check_read(offset, length)
-        self._touch(offset)
+        self._count_access(offset)
         if length > self._limits.payload_bytes:
             # "the server is also permitted to reject large read requests up front with NBD_EOVERFLOW"
             code = ErrorCode.EOVERFLOW if self._replies.chunked else ErrorCode.EINVAL
@@ -272,7 +272,7 @@ class Session:
                     raise Refused(ErrorCode.EINVAL, "a payload this long belongs to a write only")
                 check_flags(Command.WRITE, transfer.key >> 16)
                 self._ranges.check_write(transfer.offset, transfer.length)
-                self._touch(transfer.offset)
+                self._count_access(transfer.offset)
             except Refused as refusal:
                 transfer.error = (refusal.code, refusal.message)
         if transfer.error is None and (piece.offset | size) & self._write_mask:

@@ -142,7 +142,7 @@ class ClientConnection:
     def expired(self, now: float) -> bool:
         """Close the connection if it has used up its time: True when it was."""
         if self.phase in (Phase.NEGOTIATION, Phase.TLS) and now >= self._deadline:
-            self.close("the handshake took too long", violation=True)
+            self.close("the client did not finish the handshake in time", violation=True)
         elif self._stuck_since is not None and now >= self._stuck_since + self._limits.stuck_seconds:
             self.close("the client does not read its replies", violation=True)
         return self.phase is Phase.CLOSED
@@ -150,7 +150,7 @@ class ClientConnection:
     def finish(self) -> None:
         """Take no more requests; answer those that were taken, then close."""
         if self.phase is not Phase.TRANSMISSION:
-            self.close("the server stops")
+            self.close("the server is stopping")
             return
         self._finishing = True
         self.replied()
@@ -205,7 +205,7 @@ class ClientConnection:
                         return  # goes on when the client has read
                 case StartTls():
                     if self._out:
-                        self.close("the client does not read", violation=True)
+                        self.close("the client does not read its replies", violation=True)
                         return
                     assert self._host.tls is not None
                     self._transport = self._secure = Secure(self._socket, self._host.tls.context)
@@ -269,7 +269,7 @@ class ClientConnection:
                     self._go_on()
         if count == 0:
             if not requests.end():
-                _log.debug("connection %d: ended in the middle of a request", self.fd)
+                _log.debug("connection %d: the client left in the middle of a request", self.fd)
             self._finishing = True
         elif self._secure is not None and self._secure.readable and not self._finishing and not requests.blocked:
             self._receive()
@@ -352,7 +352,7 @@ class ClientConnection:
             return
         sent = not self._out and self._transport.flush()
         if self._finishing and sent and self.idle and not self._requests.blocked:
-            self.close("finished")
+            self.close("all requests are answered")
             return
         if sent:
             self._stuck_since = None

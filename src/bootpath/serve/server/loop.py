@@ -136,7 +136,7 @@ class Loop:
                 try:
                     handler(events)
                 except Exception:  # noqa: BLE001 - a fault with one client must not end the others
-                    _log.exception("serving descriptor %d failed", fd)
+                    _log.exception("descriptor %d: a connection failed", fd)
                     self._fail(fd)
             if replies:
                 self._take_replies()
@@ -154,7 +154,7 @@ class Loop:
     def close(self) -> None:
         """Drop all connections and let go of the descriptors."""
         for connection in tuple(self.connections.values()):
-            connection.close("the server stops")
+            connection.close("the server is stopping")
         self._epoll.close()
 
     def _timeout(self) -> float | None:
