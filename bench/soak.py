@@ -47,7 +47,7 @@ def serve(*arguments: str | Path) -> subprocess.Popen[str]:
     return process
 
 
-class Tally:
+class Counts:
     """What happened, from all threads."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Tally:
             self.counts[what] += 1
 
 
-def client(index: int, uri: str, tally: Tally, stop: threading.Event) -> None:
+def client(index: int, uri: str, counts: Counts, stop: threading.Event) -> None:
     """Write and verify in one eighth of the disk."""
     rng = random.Random(index)
     blocks = DISK_BYTES // BLOCK // CLIENTS
@@ -71,18 +71,18 @@ def client(index: int, uri: str, tally: Tally, stop: threading.Event) -> None:
                 if rng.random() < 0.3:
                     device.write(block * BLOCK, content(block, generations.get(block, 0) + 1), fua=rng.random() < 0.1)
                     generations[block] = generations.get(block, 0) + 1
-                    tally.add("writes")
+                    counts.add("writes")
                 else:
                     found = read_bytes(device, block * BLOCK, BLOCK)
-                    tally.add("reads")
+                    counts.add("reads")
                     if found != content(block, generations.get(block, 0)):
-                        tally.add("corruptions")
+                        counts.add("corruptions")
                         print(f"block {block}: found {found[:32]!r}, expected generation {generations.get(block, 0)}")
             except DeviceError:
-                tally.add("errors")
+                counts.add("errors")
 
 
-def hostile(path: Path, tally: Tally, stop: threading.Event) -> None:
+def hostile(path: Path, counts: Counts, stop: threading.Event) -> None:
     """Garbage, half a handshake, and connections that just stay."""
     rng = random.Random(99)
     held: list[socket.socket] = []
@@ -91,7 +91,7 @@ def hostile(path: Path, tally: Tally, stop: threading.Event) -> None:
         try:
             connected.connect(str(path))
             connected.sendall(rng.randbytes(rng.randrange(1, 5000)))
-            tally.add("hostile")
+            counts.add("hostile")
         except OSError:
             pass
         held.append(connected)
@@ -101,14 +101,14 @@ def hostile(path: Path, tally: Tally, stop: threading.Event) -> None:
         connected.close()
 
 
-def flap(start: Callable[[], subprocess.Popen[str]], tally: Tally, stop: threading.Event) -> None:
+def flap(start: Callable[[], subprocess.Popen[str]], counts: Counts, stop: threading.Event) -> None:
     """The disk's driver: killed, gone for a while, back."""
     while not stop.is_set():
         driver = start()
         stop.wait(4)
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-        tally.add("flaps")
+        counts.add("flaps")
         stop.wait(0.5)
 
 
@@ -121,7 +121,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     options = parser.parse_args()
-    tally, stop = Tally(), threading.Event()
+    counts, stop = Counts(), threading.Event()
     with tempfile.TemporaryDirectory(prefix="soak-") as name:
         directory = Path(name)
         disk, path, driver_path = directory / "disk.img", directory / "live", directory / "driver"
@@ -136,23 +136,23 @@ def main() -> int:
         late = f"nbd+unix:///?socket={driver_path}"
         server = serve(disk, "--preload", "64MiB", "--disk", late, "--deadline", "3s", "--socket", path)
         uri = f"nbd+unix:///?socket={path}"
-        threads = [threading.Thread(target=client, args=(index, uri, tally, stop)) for index in range(CLIENTS)]
-        threads.append(threading.Thread(target=hostile, args=(path, tally, stop)))
-        threads.append(threading.Thread(target=flap, args=(driver, tally, stop)))
+        threads = [threading.Thread(target=client, args=(index, uri, counts, stop)) for index in range(CLIENTS)]
+        threads.append(threading.Thread(target=hostile, args=(path, counts, stop)))
+        threads.append(threading.Thread(target=flap, args=(driver, counts, stop)))
         for thread in threads:
             thread.start()
         end = time.monotonic() + options.minutes * 60
         while time.monotonic() < end and server.poll() is None:
             time.sleep(min(30, max(end - time.monotonic(), 0)))
-            print(f"{resident_bytes(server.pid) / MIB:7.1f} MiB resident  {tally.counts}", flush=True)
+            print(f"{resident_bytes(server.pid) / MIB:7.1f} MiB resident  {counts.counts}", flush=True)
         survived = server.poll() is None
         stop.set()
         for thread in threads:
             thread.join()
         server.terminate()
         code = server.wait()
-    good = survived and code == 0 and tally.counts["corruptions"] == 0
-    print(f"{'good' if good else 'BAD'}: server ended with {code}, {tally.counts}")
+    good = survived and code == 0 and counts.counts["corruptions"] == 0
+    print(f"{'good' if good else 'BAD'}: server ended with {code}, {counts.counts}")
     return 0 if good else 1
 
 

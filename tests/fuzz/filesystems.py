@@ -15,7 +15,7 @@ from itertools import islice
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.device import Buffer, Device
 from bootpath.core.errors import FileSystemError, FormatError
-from bootpath.fs.readers.files import Files, Kind
+from bootpath.fs.readers.files import FileKind, Files
 from bootpath.fs.readers.open import open_files
 from tests.fuzz.entry import Entry
 from tests.support.filetrees import golden_image, golden_names
@@ -78,15 +78,15 @@ def kind_of(name: str) -> str:
     return "vfat" if name.startswith("fat") else name.partition("-")[0]
 
 
-def _look_at(files: Files, path: str, kind: Kind, size_bytes: int, turn: int) -> None:
-    if kind is Kind.FILE:
+def _look_at(files: Files, path: str, kind: FileKind, size_bytes: int, turn: int) -> None:
+    if kind is FileKind.FILE:
         offset = (0, max(size_bytes - 100, 0), size_bytes // 2)[turn % 3]
         assert len(files.read(path, offset, PIECE_BYTES)) == min(PIECE_BYTES, size_bytes - offset)
         if size_bytes <= MAX_FILE_BYTES:
             assert len(files.read_file(path, MAX_FILE_BYTES)) == size_bytes
         for _ in islice(files.extents(path), 1000) if size_bytes <= MAX_FILE_BYTES else ():
             pass
-    elif kind is Kind.SYMLINK:
+    elif kind is FileKind.SYMLINK:
         assert len(files.readlink(path).encode(errors="surrogateescape")) <= 4096
         files.exists(path)
 

@@ -16,7 +16,8 @@ from bootpath.formats.nbd import transmission as nbd
 from bootpath.formats.nbd.transmission import Command, CommandFlag, Request, pack_request
 from bootpath.serve.export import Export
 from bootpath.serve.limits import Limits
-from bootpath.serve.nbd.negotiation import Close, Enter, Negotiation, StartTls, Style, Tls
+from bootpath.serve.nbd.handshake import Close, Enter, StartTls, Style, Tls
+from bootpath.serve.nbd.negotiation import Negotiation
 from bootpath.serve.nbd.requests import Requests
 from bootpath.serve.nbd.session import Reply, Session
 from bootpath.serve.statistics import Counters
@@ -51,8 +52,11 @@ PARSERS: dict[str, Callable[[bytes], object]] = {
 }
 
 
+EXECUTOR_LOG = logging.getLogger("bootpath.serve.nbd.session")
+
+
 class Faults(logging.Handler):
-    """Errors that the executor survives, and logs."""
+    """Errors that the executor survives, and logs, while the block runs: other tests cause some on purpose."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -61,9 +65,12 @@ class Faults(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self.found.append(record.exc_info[1] if record.exc_info else None)
 
+    def __enter__(self) -> Faults:
+        EXECUTOR_LOG.addHandler(self)
+        return self
 
-FAULTS = Faults()
-logging.getLogger("bootpath.serve.nbd.session").addHandler(FAULTS)
+    def __exit__(self, *exception: object) -> None:
+        EXECUTOR_LOG.removeHandler(self)
 
 
 def _message(data: bytes) -> None:
@@ -86,6 +93,16 @@ def _server(data: bytes) -> None:
 
 
 def _transmission(entered: Enter, received: bytes) -> None:
+    with Faults() as faults:
+        failure = _execute(entered, received)
+    if faults.found:
+        raise AssertionError("the executor failed") from faults.found[0]
+    if failure is not None:
+        raise failure
+
+
+def _execute(entered: Enter, received: bytes) -> RemoteProtocolError | None:
+    """Serve the client to its end; what it did against the protocol, or None."""
     replies: list[Reply] = []
     requests = Requests(LIMITS, extended=entered.style is Style.EXTENDED)
     session = Session(
@@ -97,7 +114,7 @@ def _transmission(entered: Enter, received: bytes) -> None:
         deliver=replies.append,
     )
     session.spare = requests.spare
-    done, _ = session.express(memoryview(received), LIMITS.queued_bytes)
+    done, _ = session.fastpath(memoryview(received), LIMITS.queued_bytes)
     view = memoryview(received)[done:]
     while view or requests.blocked:
         session.execute(requests.parse(view, LIMITS.queued_bytes))
@@ -111,12 +128,7 @@ def _transmission(entered: Enter, received: bytes) -> None:
         rest = memoryview(bytearray(len(requests.held)))
         requests.load(rest)
         view = rest if requests.blocked else rest[:0]
-    if FAULTS.found:
-        fault = FAULTS.found.pop()
-        FAULTS.found.clear()
-        raise AssertionError("the executor failed") from fault
-    if requests.failure is not None:
-        raise requests.failure
+    return requests.failure
 
 
 def _client(data: bytes) -> None:

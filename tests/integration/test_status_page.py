@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bootpath.core.errors import DeviceError
-from bootpath.serve.monitor.monitor import Monitor
+from bootpath.serve.monitor.status import StatusSource
 from bootpath.serve.monitor.web import StatusServer
 from tests.support.status import MIB, make_server, make_service
 from tests.support.tools import tool
@@ -26,7 +26,7 @@ def page() -> Iterator[StatusServer]:
     server = make_server(service)
     server._counters.reads = 1234
     server._counters.read_bytes = 5 * MIB
-    page = StatusServer(Monitor(server, service, uri="nbd+unix:///?socket=/run/disk.sock"), "127.0.0.1", 0)
+    page = StatusServer(StatusSource(server, service, uri="nbd+unix:///?socket=/run/disk.sock"), "127.0.0.1", 0)
     page.start()
     yield page
     page.close()
@@ -88,7 +88,7 @@ def test_the_picture_is_not_blank(page: StatusServer, tmp_path: Path, size: str)
 
 def test_a_server_that_is_gone_is_said(tmp_path: Path) -> None:
     service = make_service()
-    page = StatusServer(Monitor(make_server(service), service), "127.0.0.1", 0)
+    page = StatusServer(StatusSource(make_server(service), service), "127.0.0.1", 0)
 
     def fail() -> str:
         raise DeviceError("nothing to see")

@@ -32,7 +32,7 @@ PRELOAD = 1  # of bootpath:source
 
 
 class Fleet:
-    """A server with its processes: the parent, and the nursery that the workers are forked from."""
+    """A server with its processes: the parent, and the forkserver that the workers are forked from."""
 
     def __init__(self, process: subprocess.Popen[str], path: Path, status: str) -> None:
         self.process = process
@@ -41,15 +41,15 @@ class Fleet:
         self.status_url = status
 
     @property
-    def nursery(self) -> int:
+    def forkserver(self) -> int:
         """The parent's only child."""
-        (nursery,) = _children(self.process.pid)
-        return nursery
+        (forkserver,) = _children(self.process.pid)
+        return forkserver
 
     @property
     def workers(self) -> list[int]:
         """The processes that serve, in the order of their birth."""
-        return _children(self.nursery)
+        return _children(self.forkserver)
 
     def connect(self) -> RawClient:
         client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -216,10 +216,10 @@ def test_the_parent_takes_all_with_it(image: Path, tmp_path: Path) -> None:
             assert client.closed()
 
 
-def test_without_the_nursery_the_others_go_on(image: Path, tmp_path: Path) -> None:
+def test_without_the_forkserver_the_others_go_on(image: Path, tmp_path: Path) -> None:
     with serving(image, tmp_path, silent=False) as fleet, ExitStack() as stack:
         clients = fleet.one_each(stack)
-        os.kill(fleet.nursery, signal.SIGKILL)
+        os.kill(fleet.forkserver, signal.SIGKILL)
         eventually(lambda: not _children(fleet.process.pid))
         for client in clients:
             assert client.read(0, BLOCK) == pattern(0, BLOCK)
@@ -231,7 +231,7 @@ def test_when_all_have_ended_the_server_fails(image: Path, tmp_path: Path) -> No
     with serving(image, tmp_path, silent=False, code=1) as fleet, ExitStack() as stack:
         fleet.one_each(stack)
         workers = fleet.workers
-        os.kill(fleet.nursery, signal.SIGKILL)
+        os.kill(fleet.forkserver, signal.SIGKILL)
         for pid in workers:
             os.kill(pid, signal.SIGKILL)
         fleet.process.wait(SECONDS)

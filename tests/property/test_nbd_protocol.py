@@ -15,9 +15,9 @@ from bootpath.formats.nbd import options as wire
 from bootpath.formats.nbd.transmission import Command, CommandFlag, Request, pack_request
 from bootpath.serve.export import Export
 from bootpath.serve.limits import Limits
-from bootpath.serve.nbd.negotiation import Close, Event, Negotiation, StartTls, State, Tls
-from bootpath.serve.nbd.requests import Payload, Piece, Requests
-from bootpath.serve.nbd.requests import State as StreamState
+from bootpath.serve.nbd.handshake import Close, Event, HandshakeState, StartTls, Tls
+from bootpath.serve.nbd.negotiation import Negotiation
+from bootpath.serve.nbd.requests import Payload, PayloadPiece, Requests, StreamState
 from tests.fuzz.network import PARSERS
 
 EXPORTS = {"disk": Export("disk", MemoryDevice(1 << 20)), "other": Export("other", MemoryDevice(512))}
@@ -64,7 +64,7 @@ def negotiate(parts: list[bytes], tls: Tls) -> tuple[list[Event], bytes]:
     for part in [b"", *parts]:
         negotiation.feed(part)
         events += iter(negotiation.next_event, None)
-    return events, negotiation.rest if negotiation.state is State.DONE else b""
+    return events, negotiation.rest if negotiation.state is HandshakeState.DONE else b""
 
 
 @given(handshakes, cuts)
@@ -132,7 +132,7 @@ def receive(parts: list[bytes], *, extended: bool, budget: int) -> tuple[list[tu
 
     def take(rows: object) -> None:
         for what, cookie, offset, length in rows:  # type: ignore[attr-defined]
-            if isinstance(what, Piece):
+            if isinstance(what, PayloadPiece):
                 assert what.offset == offset + len(payload)
                 payload.extend(what.view)
                 if len(payload) == length:

@@ -11,7 +11,7 @@ from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.device import Identity
 from bootpath.core.extents import Extent
 from bootpath.formats.entries.pe import ReadAt
-from bootpath.fs.readers.files import FileNode, Kind
+from bootpath.fs.readers.files import FileKind, FileNode
 from bootpath.fs.readers.source import Source
 from bootpath.fs.readers.treefiles import Child, TreeFiles
 
@@ -59,9 +59,9 @@ class MemoryTree:
 
 
 _KINDS = {
-    bytes: (Kind.FILE, stat.S_IFREG),
-    str: (Kind.SYMLINK, stat.S_IFLNK),
-    type(None): (Kind.DIRECTORY, stat.S_IFDIR),
+    bytes: (FileKind.FILE, stat.S_IFREG),
+    str: (FileKind.SYMLINK, stat.S_IFLNK),
+    type(None): (FileKind.DIRECTORY, stat.S_IFDIR),
 }
 
 

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.device import Device, Identity
 from bootpath.formats.repart.definition import CopyFiles
-from bootpath.fs.readers.files import Files, Kind
+from bootpath.fs.readers.files import FileKind, Files
 from bootpath.image.filesystems.fatwriter import write_fat
 from bootpath.image.filesystems.filetree import collect_tree
 
@@ -141,7 +141,7 @@ def assert_same_tree(files: Files, root: Path, *, unix: bool = True, seed: int =
         node = files.lookup(path, follow=False)
         count += 1
         if here.is_symlink():
-            assert (node.kind, files.readlink(path)) == (Kind.SYMLINK, os.readlink(here))
+            assert (node.kind, files.readlink(path)) == (FileKind.SYMLINK, os.readlink(here))
             continue
         status = here.stat()
         if unix:

@@ -16,7 +16,7 @@ from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import MachineError
 from bootpath.vm.accelerator import AcceleratorChooser, choose_accelerator
 from bootpath.vm.bootsector import DEBUG_EXIT_PORT, MIN_DISK_BYTES, serial_boot_sector
-from bootpath.vm.config import Accelerator, Blob, Display, FirmwareSetting, MachineConfig, Smbios
+from bootpath.vm.config import Accelerator, Display, FirmwareSetting, MachineConfig, MemoryFile, Smbios
 from bootpath.vm.disks import Disk, Interface
 from bootpath.vm.firmware import private_uefi
 from bootpath.vm.qemu import QEMU
@@ -136,7 +136,7 @@ def test_blobs_are_in_ram_and_the_rest_is_accepted(start: Start, tmp_path: Path)
     config = MachineConfig(
         memory_bytes=MEMORY_BYTES,
         paused=True,
-        blobs=(Blob(blob, 0x100_0000),),
+        blobs=(MemoryFile(blob, 0x100_0000),),
         fw_cfg=(FirmwareSetting("opt/org.example/a", text="x,y"), FirmwareSetting("opt/org.example/b", path=blob)),
         smbios=(Smbios(1, (("serial", "S,1"),)), Smbios(11, (("value", "one,two"), ("value", "three")))),
         rtc_base="2006-06-17T16:01:21",

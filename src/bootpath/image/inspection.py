@@ -18,7 +18,7 @@ from bootpath.core.extents import Extent, ExtentSet
 from bootpath.formats.partitions.dps import Architecture, Designator
 from bootpath.formats.partitions.imagepolicy import ImagePolicy, Protection
 from bootpath.fs.redox.redoxfs import RedoxFS
-from bootpath.fs.redox.values import RING_BYTES, Header, Piece
+from bootpath.fs.redox.values import RING_BYTES, LabelledExtent, RedoxHeader
 from bootpath.image.contents.nodes import Contents, NodeKind
 from bootpath.image.contents.read import open_node, read_contents
 from bootpath.image.contents.volumes import check_static_volume
@@ -48,11 +48,11 @@ class BootFile:
 class FileSystemInfo:
     """An opened RedoxFS. Pieces and extents are bytes relative to its start."""
 
-    header: Header
+    header: RedoxHeader
     used_bytes: int
     free_bytes: int
     used: ExtentSet
-    metadata: tuple[Piece, ...]
+    metadata: tuple[LabelledExtent, ...]
     boot_files: tuple[BootFile, ...]
     missing: tuple[str, ...]
 
@@ -115,7 +115,7 @@ def describe_file_system(fs: RedoxFS) -> FileSystemInfo:
         used_bytes=fs.used_bytes,
         free_bytes=fs.free_bytes,
         used=used,
-        metadata=(Piece("ring", Extent(0, RING_BYTES)), *fs.log_extents(), *fs.node_extents("/")),
+        metadata=(LabelledExtent("ring", Extent(0, RING_BYTES)), *fs.log_extents(), *fs.node_extents("/")),
         boot_files=tuple(boot_files),
         missing=tuple(missing),
     )

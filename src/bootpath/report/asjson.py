@@ -11,7 +11,7 @@ from typing import Any
 from bootpath.boot.redox.planning import BootPlan, Miss
 from bootpath.boot.redox.simulation import FailedAccess, Simulation
 from bootpath.formats.partitions.gpt import Gpt
-from bootpath.fs.redox.values import Header
+from bootpath.fs.redox.values import RedoxHeader
 from bootpath.image.inspection import Inspection
 from bootpath.image.redox.build import Built
 from bootpath.image.redox.discovery import Place
@@ -21,7 +21,7 @@ from bootpath.report.timeline import timeline_json
 Json = dict[str, Any]
 
 
-def _header(header: Header) -> Json:
+def _header(header: RedoxHeader) -> Json:
     return {
         "uuid": str(header.uuid),
         "version": header.version,

@@ -1,4 +1,4 @@
-"""Exports: a name, a device and what clients are told about them.
+"""Exports: a name, a device and the flags that clients see.
 
 A device says which reads it can answer without waiting (`read_resident`); for writing there is no such question in the
 contract, so `WRITES_AT_ONCE` lists the devices whose writes never wait, and at which granularity; a linear run of one
@@ -30,8 +30,8 @@ class Export:
     """One device under one name. The device stays its owner's, unless the exports are made per connection.
 
     `read_only` refuses writing to a device that could be written. `shared` says that every connection reaches this
-    same device object, so that a client may use several (NBD_FLAG_CAN_MULTI_CONN). `touch` is told an offset now and
-    then, to know where requests go.
+    same device object, so that a client may use several (NBD_FLAG_CAN_MULTI_CONN). `count_access` is called with the
+    offset of a request in every batch (`live.histogram`).
     """
 
     name: str
@@ -39,7 +39,7 @@ class Export:
     description: str = ""
     read_only: bool = False
     shared: bool = True
-    touch: Callable[[int], None] | None = None
+    count_access: Callable[[int], None] | None = None
 
     @property
     def refuses_writes(self) -> bool:

@@ -50,7 +50,7 @@ class Uefi:
 
 
 @dataclass(frozen=True, slots=True)
-class Blob:
+class MemoryFile:
     """A file's bytes in the guest's RAM from physical `address` on, before the first instruction.
 
     The guest is not told: reserve the range with ``memmap=`` on Linux's command line. The range must be RAM, free of
@@ -117,7 +117,7 @@ class MachineConfig:
     disks: tuple[Disk, ...] = ()
     hotplug_ports: int = 0
     scsi_controller: bool = False
-    blobs: tuple[Blob, ...] = ()
+    blobs: tuple[MemoryFile, ...] = ()
     user_network: bool = False
     display: Display = Display.NONE
     serial_ports: int = 1

@@ -37,7 +37,7 @@ class ConsoleLine:
     text: str
 
 
-class Fault(Protocol):
+class MakeError(Protocol):
     """Makes the error of a machine: the caller says what happened, the machine adds its circumstances."""
 
     def __call__(self, what: str, *, expected: object = None, found: object = None) -> MachineError:
@@ -126,7 +126,7 @@ class Console:
         connection: socket.socket,
         *,
         seconds: Callable[[], float],
-        fault: Fault,
+        fault: MakeError,
         transcript: Path | None = None,
         limit_bytes: int = LIMIT_BYTES,
     ) -> None:

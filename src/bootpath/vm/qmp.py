@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from qemu.qmp import EventListener, ExecuteError, Message, QMPClient, QMPError, Runstate
 
-from bootpath.vm.console import Fault
+from bootpath.vm.console import MakeError
 from bootpath.vm.events import MonitorEvent
 
 MAX_EVENTS = 1000
@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 class Monitor:
     """A connection to a QEMU that is there or is about to be. Any thread may use it."""
 
-    def __init__(self, connection: socket.socket, *, seconds: Callable[[], float], fault: Fault) -> None:
+    def __init__(self, connection: socket.socket, *, seconds: Callable[[], float], fault: MakeError) -> None:
         self._connection = connection
         self._seconds = seconds
         self._fault = fault

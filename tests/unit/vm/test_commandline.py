@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bootpath.vm.commandline import command_line
-from bootpath.vm.config import Accelerator, Blob, Display, FirmwareSetting, MachineConfig, Smbios, Uefi
+from bootpath.vm.config import Accelerator, Display, FirmwareSetting, MachineConfig, MemoryFile, Smbios, Uefi
 from bootpath.vm.disks import Disk, Interface
 
 
@@ -75,7 +75,7 @@ def test_what_the_firmware_hands_over() -> None:
 
 def test_devices() -> None:
     config = MachineConfig(
-        blobs=(Blob(Path("ram.img"), 0x1_2000_0000),),
+        blobs=(MemoryFile(Path("ram.img"), 0x1_2000_0000),),
         user_network=True,
         display=Display.VIRTIO_GPU,
         debug_exit_port=0x501,

@@ -21,6 +21,7 @@ import time
 from pathlib import Path, PurePosixPath
 
 from bootpath.boot.guest import syscalls
+from bootpath.boot.guest.counters import DiskCounters
 from bootpath.boot.guest.lived import Lived, plan_lived
 from bootpath.boot.guest.memory import PhysicalMemory, find_regions
 from bootpath.boot.guest.processes import LAST, Worker
@@ -28,7 +29,6 @@ from bootpath.boot.guest.reporter import Teller
 from bootpath.boot.guest.rootfs import ROOT
 from bootpath.boot.guest.syscalls import Ending
 from bootpath.boot.guest.system import CONSOLE, check_init, ending, keep_system
-from bootpath.boot.guest.tally import Tally
 from bootpath.boot.protocol.settings import Settings, environment_block, parse_settings
 from bootpath.boot.redox.drivers import DRIVERS
 from bootpath.boot.redox.lived import LIVED
@@ -51,7 +51,7 @@ class Boot:
     def __init__(self, settings: Settings, tell: Teller) -> None:
         self.settings = settings
         self.tell = tell
-        self.tally = Tally()
+        self.counters = DiskCounters()
         self.unit = LIVED
         self._lived: Worker | None = None
         self._mounted = False
@@ -61,7 +61,7 @@ class Boot:
         load_modules(early=True)
         memory = PhysicalMemory(find_regions())
         block = environment_block(os.environ, memory.read)
-        plan = plan_lived(block, memory, self.settings, self.tally, self.tell)
+        plan = plan_lived(block, memory, self.settings, self.counters, self.tell)
         self._lived = lived = Worker("lived", lambda: Lived(plan).orders)
 
         self.unit = DRIVERS_TARGET
@@ -72,7 +72,7 @@ class Boot:
         self.tell(ROOTFS, "mounting")
         lived.order("mount")
         self._mounted = True
-        self.tell(ROOTFS, "mounted", self.tally.counts().words())
+        self.tell(ROOTFS, "mounted", self.counters.counts().words())
 
         self.unit = SYSTEM
         check_init(ROOT, self.settings.init)

@@ -17,12 +17,12 @@ from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.live.disk import Classic
 from bootpath.block.live.late import LateDisk
 from bootpath.block.overlay.ram import Overlay
+from bootpath.boot.guest.counters import DiskCounters
 from bootpath.boot.guest.disks import News, SysBlock, Uevents
 from bootpath.boot.guest.memory import PhysicalMemory
 from bootpath.boot.guest.processes import LAST, Orders
 from bootpath.boot.guest.reporter import Teller
 from bootpath.boot.guest.rootfs import mount_root
-from bootpath.boot.guest.tally import Tally
 from bootpath.boot.protocol.settings import Settings
 from bootpath.boot.redox.drivers import DRIVERS
 from bootpath.boot.redox.lived import LIVE_NAME, LIVED, Finder, live_base, read_environment
@@ -49,11 +49,13 @@ class LivePlan:
     preload: memoryview
     password: bytes | None
     settings: Settings
-    tally: Tally
+    counters: DiskCounters
     tell: Teller
 
 
-def plan_lived(environment: bytes, memory: PhysicalMemory, settings: Settings, tally: Tally, tell: Teller) -> LivePlan:
+def plan_lived(
+    environment: bytes, memory: PhysicalMemory, settings: Settings, counters: DiskCounters, tell: Teller
+) -> LivePlan:
     """Read the handoff and find the preload. Raises FormatError, BootError."""
     handoff = read_environment(environment)
     assert handoff.live_addr is not None
@@ -61,7 +63,7 @@ def plan_lived(environment: bytes, memory: PhysicalMemory, settings: Settings, t
     password = None
     if handoff.password_addr is not None:
         password = memory.read(handoff.password_addr, handoff.password_size_bytes or 0, "REDOXFS_PASSWORD")
-    return LivePlan(handoff, preload, password, settings, tally, tell)
+    return LivePlan(handoff, preload, password, settings, counters, tell)
 
 
 class WatchedDisk(LateDisk):
@@ -75,19 +77,19 @@ class WatchedDisk(LateDisk):
             deadline_seconds=plan.settings.deadline,
             name="physical disk",
         )
-        self._tally = plan.tally
+        self._counters = plan.counters
         self._tell = plan.tell
 
     def read(self, offset: int, length: int) -> Sequence[Buffer]:
         """See `LateDisk.read`."""
         waits = self.get_nowait() is None
-        self._tally.add(reads=1, bytes_read=length, waits=int(waits))
+        self._counters.add(reads=1, bytes_read=length, waits=int(waits))
         if waits:
             self._tell(LIVED, "waits for the disk", f"{length} bytes at {offset}")
         try:
             return super().read(offset, length)
         except DeviceError as fault:
-            self._tally.add(failures=1)
+            self._counters.add(failures=1)
             self._tell(LIVED, "read failed", f"{length} bytes at {offset}: {fault}")
             raise
 
@@ -95,7 +97,7 @@ class WatchedDisk(LateDisk):
         """See `LateDisk.read_resident`."""
         views = super().read_resident(offset, length)
         if views is not None:
-            self._tally.add(reads=1, bytes_read=length)
+            self._counters.add(reads=1, bytes_read=length)
         return views
 
 
@@ -176,7 +178,7 @@ class Lived:
         """Stop serving."""
         self._server.stop(_GRACE_SECONDS)
         self._thread.join()
-        self._plan.tell(LIVED, "stopped", self._plan.tally.counts().words())
+        self._plan.tell(LIVED, "stopped", self._plan.counters.counts().words())
 
 
 def _live_disk(plan: LivePlan) -> Checked:

@@ -21,7 +21,7 @@ from bootpath.formats.handoff import Handoff, pack_handoff
 from bootpath.formats.plan import Plan
 from bootpath.formats.trace import Trace
 from bootpath.fs.redox.redoxfs import RedoxFS
-from bootpath.fs.redox.values import Header
+from bootpath.fs.redox.values import RedoxHeader
 from bootpath.image.redox.discovery import Place, choose_place, find_redoxfs, place_device
 from bootpath.image.redox.layout import INITFS_MAGIC, INITFS_PATH, KERNEL_MAGIC, KERNEL_PATH
 
@@ -48,7 +48,7 @@ class Preload:
     prefix_bytes: int = 0
     plan: Plan | None = None
 
-    def extents(self, header: Header) -> list[Extent]:
+    def extents(self, header: RedoxHeader) -> list[Extent]:
         """The extents to read, file-system-relative and disjoint.
 
         Raises BootError when the plan belongs to another image: it would preload the wrong blocks.
@@ -64,7 +64,7 @@ class Preload:
         return list(needed.coalesced(MAX_PRELOAD_EXTENTS))
 
 
-def check_belongs(made_for: Plan | Trace, header: Header, *, hint: str) -> None:
+def check_belongs(made_for: Plan | Trace, header: RedoxHeader, *, hint: str) -> None:
     """Refuse a plan or trace of another image, or of this one before it changed. Raises BootError with `hint`."""
     kind = "plan" if isinstance(made_for, Plan) else "trace"
     for what, expected, found in (
@@ -110,7 +110,7 @@ class Handover:
 
     environment: bytes
     memory: Memory
-    header: Header
+    header: RedoxHeader
     place: Place
     preload_extents: tuple[Extent, ...]
     boot_files: tuple[memoryview, ...]

@@ -27,7 +27,7 @@ from bootpath.boot.redox.rootfs import ROOTFS
 from bootpath.core.errors import BootError, MachineError
 from bootpath.formats.cmdline.parameters import join_words
 from bootpath.formats.handoff import parse_handoff
-from bootpath.vm.config import Blob, Display, MachineConfig
+from bootpath.vm.config import Display, MachineConfig, MemoryFile
 from bootpath.vm.disks import Disk, Interface
 
 MACHINE = "machine"
@@ -125,7 +125,7 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
 
     def _place(
         self, handover: Handover, initrd_bytes: int, directory: Path
-    ) -> tuple[Placement, tuple[Blob, ...], list[str]]:
+    ) -> tuple[Placement, tuple[MemoryFile, ...], list[str]]:
         handoff = parse_handoff(handover.environment)
         assert handoff.live_addr is not None
         blob = make_blob(handoff, self.setup.password)
@@ -134,7 +134,7 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
         contents = [(0, preload), *((offset, memoryview(content)) for offset, content in blob.parts())]
         size = max(blob.size_bytes, 1)
         blobs = tuple(
-            Blob(
+            MemoryFile(
                 _write_piece(directory / f"preload{start // PIECE_BYTES}", start, size, contents),
                 placement.address + start,
             )

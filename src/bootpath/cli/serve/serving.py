@@ -129,11 +129,11 @@ def _listen(server: Server, options: argparse.Namespace, stack: ExitStack) -> Li
 
 def _show_status(server: Server, service: LiveService, uri: str, options: argparse.Namespace, stack: ExitStack) -> str:
     """Start the status page of --status; where it is."""
-    from bootpath.serve.monitor.monitor import Monitor
+    from bootpath.serve.monitor.status import StatusSource
     from bootpath.serve.monitor.web import StatusServer
 
     host, _, port = options.status.rpartition(":")
-    page = StatusServer(Monitor(server, service, uri=uri), host.strip("[]") or "127.0.0.1", int(port))
+    page = StatusServer(StatusSource(server, service, uri=uri), host.strip("[]") or "127.0.0.1", int(port))
     stack.callback(page.close)
     page.start()
     return page.url

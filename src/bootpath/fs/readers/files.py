@@ -26,7 +26,7 @@ from bootpath.core.extents import Extent
 MAX_LINKS_FOLLOWED = 40
 
 
-class Kind(Enum):
+class FileKind(Enum):
     """What a name leads to."""
 
     FILE = "file"
@@ -38,29 +38,29 @@ class Kind(Enum):
     SOCKET = "socket"
 
     @classmethod
-    def of_mode(cls, mode: int) -> Kind | None:
+    def of_mode(cls, mode: int) -> FileKind | None:
         """The kind that a mode's type bits say (stat(2)), None when they say nothing known."""
         return _KINDS.get(stat.S_IFMT(mode))
 
 
 FILE_TYPES = {
-    1: Kind.FILE,
-    2: Kind.DIRECTORY,
-    3: Kind.CHARACTER_DEVICE,
-    4: Kind.BLOCK_DEVICE,
-    5: Kind.FIFO,
-    6: Kind.SOCKET,
-    7: Kind.SYMLINK,
+    1: FileKind.FILE,
+    2: FileKind.DIRECTORY,
+    3: FileKind.CHARACTER_DEVICE,
+    4: FileKind.BLOCK_DEVICE,
+    5: FileKind.FIFO,
+    6: FileKind.SOCKET,
+    7: FileKind.SYMLINK,
 }
 """What ext4 and erofs write beside a name in a directory (Linux fs_types.h, FT_*)."""
 _KINDS = {
-    stat.S_IFREG: Kind.FILE,
-    stat.S_IFDIR: Kind.DIRECTORY,
-    stat.S_IFLNK: Kind.SYMLINK,
-    stat.S_IFCHR: Kind.CHARACTER_DEVICE,
-    stat.S_IFBLK: Kind.BLOCK_DEVICE,
-    stat.S_IFIFO: Kind.FIFO,
-    stat.S_IFSOCK: Kind.SOCKET,
+    stat.S_IFREG: FileKind.FILE,
+    stat.S_IFDIR: FileKind.DIRECTORY,
+    stat.S_IFLNK: FileKind.SYMLINK,
+    stat.S_IFCHR: FileKind.CHARACTER_DEVICE,
+    stat.S_IFBLK: FileKind.BLOCK_DEVICE,
+    stat.S_IFIFO: FileKind.FIFO,
+    stat.S_IFSOCK: FileKind.SOCKET,
 }
 
 
@@ -72,7 +72,7 @@ class FileNode:
     """
 
     id: int
-    kind: Kind
+    kind: FileKind
     mode: int
     size_bytes: int
     uid: int = 0
@@ -87,11 +87,11 @@ class FileNode:
 
 
 @dataclass(frozen=True, slots=True)
-class FileEntry:
+class DirectoryEntry:
     """A name in a directory, and the kind of what it leads to; "." and ".." are never listed."""
 
     name: str
-    kind: Kind
+    kind: FileKind
 
 
 class Files(Protocol):
@@ -115,7 +115,7 @@ class Files(Protocol):
         """True when `path` leads to a node."""
         ...
 
-    def list(self, path: str = "/") -> Sequence[FileEntry]:
+    def list(self, path: str = "/") -> Sequence[DirectoryEntry]:
         """The entries of a directory, sorted by name."""
         ...
 

@@ -12,12 +12,12 @@ from typing import TypeAlias
 from bootpath.core.device import Device
 from bootpath.core.errors import FormatError
 from bootpath.formats.superblocks.registry import scan_superblocks
-from bootpath.fs.readers.erofs import open_erofs
-from bootpath.fs.readers.ext4 import open_ext4
-from bootpath.fs.readers.fat import open_fat
+from bootpath.fs.readers.erofs.erofs import open_erofs
+from bootpath.fs.readers.ext.ext4 import open_ext4
+from bootpath.fs.readers.fat.fat import open_fat
 from bootpath.fs.readers.files import Files
 from bootpath.fs.readers.redoxfiles import RedoxFiles
-from bootpath.fs.readers.squashfs import open_squashfs
+from bootpath.fs.readers.squashfs.squashfs import open_squashfs
 from bootpath.fs.redox.redoxfs import RedoxFS
 from bootpath.fs.redox.ring import probe_redoxfs
 

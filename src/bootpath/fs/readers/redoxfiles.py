@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 
 from bootpath.core.errors import FileSystemError, FormatError
 from bootpath.core.extents import Extent
-from bootpath.fs.readers.files import FileEntry, FileNode, Kind
+from bootpath.fs.readers.files import DirectoryEntry, FileKind, FileNode
 from bootpath.fs.redox.redoxfs import RedoxFS
-from bootpath.fs.redox.values import Node
+from bootpath.fs.redox.values import RedoxNode
 
 
 class RedoxFiles:
@@ -34,9 +34,9 @@ class RedoxFiles:
         """See `Files.exists`."""
         return self.fs.exists(path)
 
-    def list(self, path: str = "/") -> Sequence[FileEntry]:
+    def list(self, path: str = "/") -> Sequence[DirectoryEntry]:
         """See `Files.list`."""
-        return [FileEntry(entry.name, _file_node(entry.node).kind) for entry in self.fs.list(path)]
+        return [DirectoryEntry(entry.name, _file_node(entry.node).kind) for entry in self.fs.list(path)]
 
     def read(self, path: str, offset: int, length: int) -> bytes:
         """See `Files.read`."""
@@ -64,8 +64,8 @@ class RedoxFiles:
         return ((where, _file_node(node)) for where, node in self.fs.walk(path))
 
 
-def _file_node(node: Node) -> FileNode:
-    kind = Kind.of_mode(node.mode)
+def _file_node(node: RedoxNode) -> FileNode:
+    kind = FileKind.of_mode(node.mode)
     if kind is None:
         raise FormatError(f"corrupt: node {node.id} has mode", where="redoxfs", found=f"{node.mode:#o}")
     return FileNode(node.id, kind, node.mode, node.size_bytes, node.uid, node.gid, node.links, node.mtime_ns)

@@ -19,7 +19,7 @@ from typing import Generic, Protocol, TypeVar
 
 from bootpath.core.errors import FileSystemError
 from bootpath.core.extents import Extent
-from bootpath.fs.readers.files import MAX_LINKS_FOLLOWED, FileEntry, FileNode, Kind
+from bootpath.fs.readers.files import MAX_LINKS_FOLLOWED, DirectoryEntry, FileKind, FileNode
 from bootpath.fs.readers.recent import Recent
 from bootpath.fs.readers.source import Source
 
@@ -37,7 +37,7 @@ class Child(Generic[R]):
     """A name in a directory, what it leads to, and a second name that finds it too (a short name of FAT)."""
 
     name: str
-    kind: Kind
+    kind: FileKind
     ref: R
     alias: str | None = None
 
@@ -83,7 +83,7 @@ class Tree(Protocol[R]):
 
 def check_directory(source: Source, node: FileNode, ref: str) -> None:
     """Raise FormatError for a node, called `ref`, that is no directory, or is too large to be one."""
-    if node.kind is not Kind.DIRECTORY:
+    if node.kind is not FileKind.DIRECTORY:
         raise source.fault(f"corrupt: inode {ref} is a {node.kind.value}", expected="a directory")
     check_directory_size(source, node.size_bytes)
 
@@ -135,12 +135,12 @@ class TreeFiles(Generic[R]):
             raise
         return True
 
-    def list(self, path: str = "/") -> builtins.list[FileEntry]:
+    def list(self, path: str = "/") -> builtins.list[DirectoryEntry]:
         """See `Files.list`."""
         ref = self._resolve(path, follow=True)
-        if self.tree.node(ref).kind is not Kind.DIRECTORY:
+        if self.tree.node(ref).kind is not FileKind.DIRECTORY:
             raise self._refuse(errno.ENOTDIR, path)
-        found = (FileEntry(child.name, child.kind) for child in self._children(ref).values())
+        found = (DirectoryEntry(child.name, child.kind) for child in self._children(ref).values())
         return sorted(set(found), key=lambda entry: os.fsencode(entry.name))
 
     def read(self, path: str, offset: int, length: int) -> bytes:
@@ -162,7 +162,7 @@ class TreeFiles(Generic[R]):
         """See `Files.readlink`."""
         ref = self._resolve(path, follow=False)
         node = self.tree.node(ref)
-        if node.kind is not Kind.SYMLINK:
+        if node.kind is not FileKind.SYMLINK:
             raise self._refuse(errno.EINVAL, path, hint="not a symbolic link")
         return self._target(ref, node)
 
@@ -184,7 +184,7 @@ class TreeFiles(Generic[R]):
             where, ref = pending.pop()
             node = self.tree.node(ref)
             yield where, node
-            if node.kind is not Kind.DIRECTORY:
+            if node.kind is not FileKind.DIRECTORY:
                 continue
             if node.id in seen:
                 raise self.tree.source.fault(f"corrupt: directory {where!r} is reached twice")
@@ -199,9 +199,9 @@ class TreeFiles(Generic[R]):
     def _file(self, path: str) -> tuple[R, FileNode]:
         ref = self._resolve(path, follow=True)
         node = self.tree.node(ref)
-        if node.kind is Kind.DIRECTORY:
+        if node.kind is FileKind.DIRECTORY:
             raise self._refuse(errno.EISDIR, path)
-        if node.kind is not Kind.FILE:
+        if node.kind is not FileKind.FILE:
             raise self._refuse(errno.EINVAL, path, hint=f"it is a {node.kind.value}")
         return ref, node
 
@@ -211,10 +211,10 @@ class TreeFiles(Generic[R]):
         # The directories from the root to where we are; ".." of the root is the root.
         above: builtins.list[R] = [self.tree.root]
         current = self.tree.root
-        kind = Kind.DIRECTORY
+        kind = FileKind.DIRECTORY
         links = 0
         while pending:
-            if kind is not Kind.DIRECTORY:
+            if kind is not FileKind.DIRECTORY:
                 raise self._refuse(errno.ENOTDIR, path)
             name = pending.pop()
             if name == ".":
@@ -227,7 +227,7 @@ class TreeFiles(Generic[R]):
             child = self._children(current).get(self.tree.fold(name))
             if child is None:
                 raise self._refuse(errno.ENOENT, path)
-            if child.kind is Kind.SYMLINK and (follow or pending):
+            if child.kind is FileKind.SYMLINK and (follow or pending):
                 links += 1
                 if links > MAX_LINKS_FOLLOWED:
                     raise self._refuse(errno.ELOOP, path)
@@ -240,7 +240,7 @@ class TreeFiles(Generic[R]):
                 pending += self._split(target, path)
                 continue
             current, kind = child.ref, child.kind
-            if kind is Kind.DIRECTORY:
+            if kind is FileKind.DIRECTORY:
                 above.append(current)
         return current
 
@@ -254,7 +254,7 @@ class TreeFiles(Generic[R]):
         return names[::-1]
 
     def _target(self, ref: R, node: FileNode) -> str:
-        if node.kind is not Kind.SYMLINK:
+        if node.kind is not FileKind.SYMLINK:
             raise self.tree.source.fault(f"corrupt: a name says symbolic link, its node is a {node.kind.value}")
         if node.size_bytes > MAX_TARGET_BYTES:
             raise self.tree.source.fault("symbolic link has", found=f"{node.size_bytes} bytes", expected="at most 4096")

@@ -1,11 +1,9 @@
 """A RedoxFS by paths, through the redoxfs crate.
 
-Paths are str, with "/" between names; they start at the root whether they begin with "/" or not, and ".." is removed by
-its letters, before any link is followed. A symbolic link is followed inside the image, an absolute one from its root,
-at most 40 of them (ELOOP).
+Paths are those of `lookup`: links are followed inside the image.
 
 Every method that changes something is one transaction of the crate (`write` one for every 32 MiB, `archive` one for
-every batch): it is there wholly or not at all. Stable it is after `flush`. Nothing writes access times.
+every batch): it is there wholly or not at all, and stable after `flush`. Nothing writes access times.
 
 Errors, with the device and the path in `where`: FileSystemError (ENOENT, EEXIST, ENOTDIR, EISDIR, ENOTEMPTY, ENOSPC,
 EINVAL, ENAMETOOLONG, ELOOP, EFBIG, ENOKEY...); FormatError when the image is damaged; whatever the device raises,
@@ -20,36 +18,33 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import ParamSpec, TypeAlias, TypeVar
+from typing import TypeAlias
 from uuid import UUID
 
 from bootpath import _native
 from bootpath.core.device import Buffer, Device
 from bootpath.core.errors import FileSystemError, FormatError
-from bootpath.core.extents import Extent, ExtentSet
+from bootpath.core.extents import ExtentSet
 from bootpath.fs.redox.faults import NATIVE_FAULTS, translate, translate_open
-from bootpath.fs.redox.values import BLOCK_BYTES, Entry, Header, HostTree, Node, Piece
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
+from bootpath.fs.redox.lookup import Lookup
+from bootpath.fs.redox.native import (
+    make_extent,
+    make_header,
+    make_node,
+    make_pieces,
+    split_optional_time,
+    split_time,
+)
+from bootpath.fs.redox.values import BLOCK_BYTES, Entry, HostTree, LabelledExtent, RedoxHeader, RedoxNode
 
 Clock: TypeAlias = Callable[[], int]
 """Now, in nanoseconds since 1970."""
 Progress: TypeAlias = Callable[[int, int, str], object]
 """Called with the bytes and files done and the path being archived, relative to the host directory."""
 
-ROOT_ID = 1
-MAX_LINKS_FOLLOWED = 40
 READ_ALL_BYTES = 4 << 30
 """`read` without a length refuses larger files: a damaged size must not take all memory."""
 BATCH_BYTES = 16 << 20
-_NS = 1_000_000_000
-
-
-def make_header(fields: _native.Fields) -> Header:
-    """A header from the native module's fields."""
-    uuid, version, size, generation, slot, encrypted, keys, tree, log, release = fields
-    return Header(UUID(bytes=bytes(uuid)), version, size, generation, slot, encrypted, tuple(keys), tree, log, release)
 
 
 def measure(host_dir: str | os.PathLike[str]) -> HostTree:
@@ -61,51 +56,13 @@ def measure(host_dir: str | os.PathLike[str]) -> HostTree:
     return HostTree(*_native.measure(host_dir))
 
 
-def _node(fields: _native.Stat) -> Node:
-    node_id, mode, uid, gid, links, size, blocks, ctime, mtime, atime = fields
-    return Node(node_id, mode, uid, gid, links, size, blocks, _join(ctime), _join(mtime), _join(atime))
-
-
-def _join(parts: _native.Time) -> int:
-    return parts[0] * _NS + parts[1]
-
-
-def _time(nanoseconds: int) -> _native.Time:
-    if nanoseconds < 0:
-        raise ValueError(f"time {nanoseconds} ns is before 1970, which RedoxFS cannot hold")
-    return divmod(nanoseconds, _NS)
-
-
-def _optional_time(nanoseconds: int | None) -> _native.Time | None:
-    return None if nanoseconds is None else _time(nanoseconds)
-
-
-def _extent(first_block: int, blocks: int) -> Extent:
-    return Extent(first_block * BLOCK_BYTES, blocks * BLOCK_BYTES)
-
-
-def _pieces(runs: list[_native.Run]) -> list[Piece]:
-    return [Piece(what, _extent(first, count)) for what, first, count in runs]
-
-
-def _normal(parts: list[str]) -> list[str]:
-    """Names without empty ones, "." and "..", which removes the name before it."""
-    names: list[str] = []
-    for part in parts:
-        if part == "..":
-            del names[-1:]
-        elif part not in ("", "."):
-            names.append(part)
-    return names
-
-
 class RedoxFS:
     """An open RedoxFS. Made by `open` and `create`; usable from several threads, one call at a time."""
 
     def __init__(self, native: _native.FileSystem, device: Device, clock: Clock) -> None:
         self._native = native
         self._clock = clock
-        self._name = device.identity.name
+        self._lookup = Lookup(native, device.identity.name)
 
     @classmethod
     def open(
@@ -153,7 +110,7 @@ class RedoxFS:
 
         Raises FileSystemError (ENOSPC: it takes 265 blocks), DeviceError.
         """
-        ctime = _time(clock() if created_ns is None else created_ns)
+        ctime = split_time(clock() if created_ns is None else created_ns)
         chosen = None if uuid is None else uuid.bytes
         try:
             native = _native.FileSystem.create(device, password, reserved, ctime, chosen, pristine, durable)
@@ -173,34 +130,22 @@ class RedoxFS:
         """Let go of the device, which stays open. Does not flush. Closing twice is harmless."""
         self._native.close()
 
-    def _call(self, path: str, method: Callable[_P, _T], *args: _P.args, **keywords: _P.kwargs) -> _T:
-        try:
-            return method(*args, **keywords)
-        except NATIVE_FAULTS as fault:
-            raise translate(fault, self._where(path)) from fault
-
-    def _where(self, path: str) -> str:
-        return f"{self._name}: {path}" if path else self._name
-
-    def _refuse(self, code: int, path: str, hint: str | None = None) -> FileSystemError:
-        return FileSystemError(os.strerror(code).lower(), errno=code, where=self._where(path), hint=hint)
-
     # The file system as a whole
 
     @property
-    def header(self) -> Header:
+    def header(self) -> RedoxHeader:
         """The header of the last transaction."""
-        return make_header(self._call("", self._native.header)[0])
+        return make_header(self._lookup.call("", self._native.header)[0])
 
     @property
     def start_bytes(self) -> int:
         """Where the file system starts on its device; extents are relative to it."""
-        return self._call("", self._native.header)[1] * BLOCK_BYTES
+        return self._lookup.call("", self._native.header)[1] * BLOCK_BYTES
 
     @property
     def free_bytes(self) -> int:
         """Bytes that can be allocated."""
-        return self._call("", self._native.free_blocks) * BLOCK_BYTES
+        return self._lookup.call("", self._native.free_blocks) * BLOCK_BYTES
 
     @property
     def used_bytes(self) -> int:
@@ -209,84 +154,37 @@ class RedoxFS:
 
     def free_extents(self) -> ExtentSet:
         """What is free."""
-        return ExtentSet(_extent(first, count) for first, count in self._call("", self._native.free_runs))
+        return ExtentSet(make_extent(first, count) for first, count in self._lookup.call("", self._native.free_runs))
 
-    def log_extents(self) -> list[Piece]:
+    def log_extents(self) -> list[LabelledExtent]:
         """The blocks of the "allocator log" and of the "release list"."""
-        return _pieces(self._call("", self._native.log_runs))
+        return make_pieces(self._lookup.call("", self._native.log_runs))
 
-    def node_extents(self, path: str, follow: bool = True) -> list[Piece]:
+    def node_extents(self, path: str, follow: bool = True) -> list[LabelledExtent]:
         """Everything the node at `path` occupies: "tree", "node", "data", "index" and "directory" blocks.
 
         The tree blocks are those that lead to it, shared with other nodes.
         """
-        return _pieces(self._call(path, self._native.node_runs, self._id(path, follow=follow)))
+        return make_pieces(self._lookup.call(path, self._native.node_runs, self._lookup.id_of(path, follow=follow)))
 
     def cleanup(self) -> None:
         """Release nodes that were removed while in use, and squash the allocator log. Always writes."""
-        self._call("", self._native.cleanup)
+        self._lookup.call("", self._native.cleanup)
 
     def flush(self) -> None:
         """Make everything written stable: flushes the device. Raises DeviceError."""
-        self._call("", self._native.flush)
+        self._lookup.call("", self._native.flush)
 
     # Finding
 
-    def _resolve(self, path: str, *, follow: bool) -> tuple[list[str], _native.Stat]:
-        """The names that lead to a node without links, and its fields."""
-        names = self._names(path)
-        links = 0
-        while True:
-            fields = self._call("/", self._native.stat, ROOT_ID)
-            for index, name in enumerate(names):
-                fields = self._call(path, self._native.find, fields[0], name)
-                last = index == len(names) - 1
-                if not stat.S_ISLNK(fields[1]) or (last and not follow):
-                    continue
-                links += 1
-                if links > MAX_LINKS_FOLLOWED:
-                    raise self._refuse(errno.ELOOP, path)
-                target = self._target(path, fields).split("/")
-                before = [] if target[0] == "" else names[:index]
-                names = _normal([*before, *target, *names[index + 1 :]])
-                break
-            else:
-                return names, fields
-
-    def _names(self, path: str) -> list[str]:
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            raise self._refuse(errno.EILSEQ, ascii(path)) from None
-        return _normal(path.split("/"))
-
-    def _parent(self, path: str) -> tuple[list[str], int, str]:
-        """The directory a path is in, as names and id, and the last name."""
-        names = self._names(path)
-        if not names:
-            raise self._refuse(errno.EBUSY, path, hint="this is the root directory")
-        directory, fields = self._resolve("/".join(names[:-1]), follow=True)
-        if not stat.S_ISDIR(fields[1]):
-            raise self._refuse(errno.ENOTDIR, path)
-        return directory, fields[0], names[-1]
-
-    def _id(self, path: str, *, follow: bool = True) -> int:
-        return self._resolve(path, follow=follow)[1][0]
-
-    def _target(self, path: str, fields: _native.Stat) -> str:
-        """Where a link leads. Linux has no longer targets than 4095 bytes."""
-        if fields[5] > BLOCK_BYTES:
-            raise FormatError(f"symbolic link of {fields[5]} bytes", where=self._where(path))
-        return self._call(path, self._native.read, fields[0], 0, fields[5]).decode(errors="surrogateescape")
-
-    def lookup(self, path: str, follow: bool = True) -> Node:
+    def lookup(self, path: str, follow: bool = True) -> RedoxNode:
         """The node at `path`; with `follow`, what a link at its end leads to."""
-        return _node(self._resolve(path, follow=follow)[1])
+        return make_node(self._lookup.resolve(path, follow=follow)[1])
 
     def exists(self, path: str) -> bool:
         """True when `path` leads to a node."""
         try:
-            self._resolve(path, follow=True)
+            self._lookup.resolve(path, follow=True)
         except FileSystemError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
                 return False
@@ -295,28 +193,30 @@ class RedoxFS:
 
     def list(self, path: str = "/") -> list[Entry]:
         """The entries of a directory, sorted by name."""
-        node_id = self._id(path)
-        return [Entry(name, _node(fields)) for name, fields in self._call(path, self._native.children, node_id)]
+        node_id = self._lookup.id_of(path)
+        return [
+            Entry(name, make_node(fields)) for name, fields in self._lookup.call(path, self._native.children, node_id)
+        ]
 
-    def walk(self, path: str = "/") -> Iterator[tuple[str, Node]]:
+    def walk(self, path: str = "/") -> Iterator[tuple[str, RedoxNode]]:
         """`path` and everything below it as (path, node), depth first, sorted; links are not followed.
 
         Raises FormatError when a directory is reached twice, which no sound image has.
         """
-        names, fields = self._resolve(path, follow=False)
+        names, fields = self._lookup.resolve(path, follow=False)
         seen: set[int] = set()
-        pending = [("/" + "/".join(names), _node(fields))]
+        pending = [("/" + "/".join(names), make_node(fields))]
         while pending:
             where, node = pending.pop()
             yield where, node
             if not node.is_dir:
                 continue
             if node.id in seen:
-                raise FormatError("corrupt: a directory is reached twice", where=self._where(where))
+                raise FormatError("corrupt: a directory is reached twice", where=self._lookup.where(where))
             seen.add(node.id)
             prefix = where.rstrip("/")
-            children = self._call(where, self._native.children, node.id)
-            pending.extend((f"{prefix}/{name}", _node(child)) for name, child in reversed(children))
+            children = self._lookup.call(where, self._native.children, node.id)
+            pending.extend((f"{prefix}/{name}", make_node(child)) for name, child in reversed(children))
 
     # Reading and writing
 
@@ -325,87 +225,87 @@ class RedoxFS:
 
         Raises FileSystemError: EISDIR, EFBIG for more than 4 GiB without a length.
         """
-        fields = self._resolve(path, follow=True)[1]
+        fields = self._lookup.resolve(path, follow=True)[1]
         if stat.S_ISDIR(fields[1]):
-            raise self._refuse(errno.EISDIR, path)
+            raise self._lookup.refuse(errno.EISDIR, path)
         available = max(0, fields[5] - offset)
         if length is None and available > READ_ALL_BYTES:
-            raise self._refuse(errno.EFBIG, path, hint="read it in parts, with an offset and a length")
+            raise self._lookup.refuse(errno.EFBIG, path, hint="read it in parts, with an offset and a length")
         wanted = available if length is None else min(length, available)
-        return self._call(path, self._native.read, fields[0], offset, wanted)
+        return self._lookup.call(path, self._native.read, fields[0], offset, wanted)
 
     def read_into(self, path: str, buffer: Buffer, offset: int = 0) -> int:
         """Fill a writable buffer from `offset`; returns how many bytes were read, less at the end of the file."""
-        return self._call(path, self._native.read_into, self._id(path), offset, buffer)
+        return self._lookup.call(path, self._native.read_into, self._lookup.id_of(path), offset, buffer)
 
     def readlink(self, path: str) -> str:
         """Where a symbolic link leads. EINVAL when it is none."""
-        fields = self._resolve(path, follow=False)[1]
+        fields = self._lookup.resolve(path, follow=False)[1]
         if not stat.S_ISLNK(fields[1]):
-            raise self._refuse(errno.EINVAL, path, hint="not a symbolic link")
-        return self._target(path, fields)
+            raise self._lookup.refuse(errno.EINVAL, path, hint="not a symbolic link")
+        return self._lookup.target_of(path, fields)
 
     def write(self, path: str, data: Buffer, offset: int = 0, *, mtime_ns: int | None = None) -> None:
         """Write `data` into an existing file; a gap before it reads as zeros."""
-        mtime = _time(self._clock() if mtime_ns is None else mtime_ns)
-        self._call(path, self._native.write, self._id(path), offset, data, mtime)
+        mtime = split_time(self._clock() if mtime_ns is None else mtime_ns)
+        self._lookup.call(path, self._native.write, self._lookup.id_of(path), offset, data, mtime)
 
     def truncate(self, path: str, size_bytes: int, *, mtime_ns: int | None = None) -> None:
         """Set the size of a file; what is added reads as zeros, and what is cut off is freed."""
-        mtime = _time(self._clock() if mtime_ns is None else mtime_ns)
-        self._call(path, self._native.truncate, self._id(path), size_bytes, mtime)
+        mtime = split_time(self._clock() if mtime_ns is None else mtime_ns)
+        self._lookup.call(path, self._native.truncate, self._lookup.id_of(path), size_bytes, mtime)
 
     # Names
 
-    def _create(self, path: str, mode: int, content: bytes, ctime_ns: int | None) -> Node:
-        _, parent, name = self._parent(path)
-        ctime = _time(self._clock() if ctime_ns is None else ctime_ns)
-        return _node(self._call(path, self._native.create_node, parent, name, mode, ctime, content))
+    def _create(self, path: str, mode: int, content: bytes, ctime_ns: int | None) -> RedoxNode:
+        _, parent, name = self._lookup.parent_of(path)
+        ctime = split_time(self._clock() if ctime_ns is None else ctime_ns)
+        return make_node(self._lookup.call(path, self._native.create_node, parent, name, mode, ctime, content))
 
-    def mkfile(self, path: str, mode: int = 0o644, *, ctime_ns: int | None = None) -> Node:
+    def mkfile(self, path: str, mode: int = 0o644, *, ctime_ns: int | None = None) -> RedoxNode:
         """Make an empty file. EEXIST."""
         return self._create(path, stat.S_IFREG | stat.S_IMODE(mode), b"", ctime_ns)
 
-    def mkdir(self, path: str, mode: int = 0o755, *, ctime_ns: int | None = None) -> Node:
+    def mkdir(self, path: str, mode: int = 0o755, *, ctime_ns: int | None = None) -> RedoxNode:
         """Make a directory. EEXIST."""
         return self._create(path, stat.S_IFDIR | stat.S_IMODE(mode), b"", ctime_ns)
 
-    def symlink(self, target: str, path: str, *, ctime_ns: int | None = None) -> Node:
+    def symlink(self, target: str, path: str, *, ctime_ns: int | None = None) -> RedoxNode:
         """Make a symbolic link at `path` that leads to `target`. EEXIST; EINVAL, ENAMETOOLONG for the target."""
         content = target.encode(errors="surrogateescape")
         if not content or b"\0" in content:
-            raise self._refuse(errno.EINVAL, path, hint="the target is empty or has a NUL")
+            raise self._lookup.refuse(errno.EINVAL, path, hint="the target is empty or has a NUL")
         if len(content) >= BLOCK_BYTES:
-            raise self._refuse(errno.ENAMETOOLONG, path)
+            raise self._lookup.refuse(errno.ENAMETOOLONG, path)
         return self._create(path, stat.S_IFLNK | 0o777, content, ctime_ns)
 
     def link(self, path: str, new_path: str) -> None:
         """Give the node at `path` (a link itself, not what it leads to) one more name. EPERM for directories."""
-        node_id = self._id(path, follow=False)
-        _, parent, name = self._parent(new_path)
-        self._call(new_path, self._native.link, parent, name, node_id)
+        node_id = self._lookup.id_of(path, follow=False)
+        _, parent, name = self._lookup.parent_of(new_path)
+        self._lookup.call(new_path, self._native.link, parent, name, node_id)
 
     def rename(self, path: str, new_path: str) -> None:
         """Move a name, replacing what has the new one, as rename(2).
 
         EINVAL for a directory into itself, EISDIR, ENOTDIR, ENOTEMPTY for what cannot be replaced.
         """
-        directory, parent, name = self._parent(path)
-        new_directory, new_parent, new_name = self._parent(new_path)
+        directory, parent, name = self._lookup.parent_of(path)
+        new_directory, new_parent, new_name = self._lookup.parent_of(new_path)
         moved = [*directory, name]
         if new_directory[: len(moved)] == moved:
-            raise self._refuse(errno.EINVAL, new_path, hint="a directory cannot move into itself")
-        self._call(path, self._native.rename, parent, name, new_parent, new_name)
+            raise self._lookup.refuse(errno.EINVAL, new_path, hint="a directory cannot move into itself")
+        self._lookup.call(path, self._native.rename, parent, name, new_parent, new_name)
 
     def unlink(self, path: str) -> None:
         """Remove the name of a file or link, and the node with its last name. EISDIR."""
-        _, parent, name = self._parent(path)
-        self._call(path, self._native.remove, parent, name, stat.S_IFREG)
+        _, parent, name = self._lookup.parent_of(path)
+        self._lookup.call(path, self._native.remove, parent, name, stat.S_IFREG)
 
     def rmdir(self, path: str) -> None:
         """Remove an empty directory. ENOTEMPTY, ENOTDIR."""
-        _, parent, name = self._parent(path)
-        self._call(path, self._native.remove, parent, name, stat.S_IFDIR)
+        _, parent, name = self._lookup.parent_of(path)
+        self._lookup.call(path, self._native.remove, parent, name, stat.S_IFDIR)
 
     # Attributes
 
@@ -427,7 +327,7 @@ class RedoxFS:
         follow: bool = True,
     ) -> None:
         """Set the times of access, modification and creation; None leaves one as it is."""
-        times = (_optional_time(ctime_ns), _optional_time(mtime_ns), _optional_time(atime_ns))
+        times = (split_optional_time(ctime_ns), split_optional_time(mtime_ns), split_optional_time(atime_ns))
         self._change(path, follow=follow, times=times)
 
     def _change(
@@ -440,8 +340,8 @@ class RedoxFS:
         gid: int | None = None,
         times: tuple[_native.Time | None, _native.Time | None, _native.Time | None] = (None, None, None),
     ) -> None:
-        node_id = self._id(path, follow=follow)
-        self._call(path, self._native.set_attributes, node_id, mode, uid, gid, *times)
+        node_id = self._lookup.id_of(path, follow=follow)
+        self._lookup.call(path, self._native.set_attributes, node_id, mode, uid, gid, *times)
 
     # The host
 
@@ -466,9 +366,9 @@ class RedoxFS:
 
         Raises as `measure`, before anything is written; FileSystemError (EEXIST, ENOSPC) at the host path; OSError.
         """
-        parent = self._id(path)
-        clamp = _optional_time(clamp_mtime_ns)
-        counts = self._call(path, self._native.archive, parent, host_dir, progress, uid, gid, clamp, batch_bytes)
+        parent = self._lookup.id_of(path)
+        clamp = split_optional_time(clamp_mtime_ns)
+        counts = self._lookup.call(path, self._native.archive, parent, host_dir, progress, uid, gid, clamp, batch_bytes)
         return HostTree(*counts)
 
     def mount(self, mountpoint: str | os.PathLike[str], ready: Callable[[], object]) -> None:
@@ -477,4 +377,4 @@ class RedoxFS:
         `ready` is called when the mount is there, but before it answers: touching the mount in it never returns.
         Blocks; `mounting.Mount` does it in a thread. Raises FileSystemError, and what `ready` raises after unmounting.
         """
-        self._call(os.fspath(mountpoint), self._native.mount, mountpoint, ready)
+        self._lookup.call(os.fspath(mountpoint), self._native.mount, mountpoint, ready)

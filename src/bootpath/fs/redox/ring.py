@@ -14,8 +14,8 @@ from uuid import UUID
 
 from bootpath import _native
 from bootpath.core.device import Device, read_bytes
-from bootpath.fs.redox.redoxfs import make_header
-from bootpath.fs.redox.values import BLOCK_BYTES, RING_BYTES, RING_SLOTS, Header
+from bootpath.fs.redox.native import make_header
+from bootpath.fs.redox.values import BLOCK_BYTES, RING_BYTES, RING_SLOTS, RedoxHeader
 
 MAGIC = b"RedoxFS\0"
 _ZERO_BLOCK = bytes(BLOCK_BYTES)
@@ -28,17 +28,17 @@ class Ring:
     `invalid_slots` hold something that is no valid header (or are past the end of the device), `zero_slots` only zeros.
     """
 
-    valid: tuple[Header, ...]
+    valid: tuple[RedoxHeader, ...]
     zero_slots: int
     invalid_slots: int
 
     @property
-    def first(self) -> Header | None:
+    def first(self) -> RedoxHeader | None:
         """The header in slot 0, where every loader starts, or None."""
         return self.valid[0] if self.valid and self.valid[0].slot == 0 else None
 
     @property
-    def newest(self) -> Header | None:
+    def newest(self) -> RedoxHeader | None:
         """The header the crate elects: the highest generation, the lowest slot of equals."""
         return max(self.valid, key=lambda header: (header.generation, -header.slot), default=None)
 
@@ -54,7 +54,7 @@ class Ring:
         return None if reference is None else reference.uuid
 
     @property
-    def stale(self) -> tuple[Header, ...]:
+    def stale(self) -> tuple[RedoxHeader, ...]:
         """Valid headers of other file systems than `uuid`."""
         return tuple(header for header in self.valid if header.uuid != self.uuid)
 
@@ -64,7 +64,7 @@ class Ring:
         return self.newest is not None and self.newest.uuid != self.uuid
 
     @property
-    def misplaced(self) -> tuple[Header, ...]:
+    def misplaced(self) -> tuple[RedoxHeader, ...]:
         """Valid headers that are not in the slot of their generation."""
         return tuple(header for header in self.valid if header.generation % RING_SLOTS != header.slot)
 
@@ -76,7 +76,7 @@ def scan_ring(device: Device, offset_bytes: int = 0) -> Ring:
     """
     available = min(RING_BYTES, device.size_bytes - offset_bytes) // BLOCK_BYTES * BLOCK_BYTES
     data = read_bytes(device, offset_bytes, available) if available > 0 else b""
-    valid: list[Header] = []
+    valid: list[RedoxHeader] = []
     zero_slots = 0
     for slot in range(len(data) // BLOCK_BYTES):
         block = data[slot * BLOCK_BYTES : (slot + 1) * BLOCK_BYTES]
@@ -89,7 +89,7 @@ def scan_ring(device: Device, offset_bytes: int = 0) -> Ring:
     return Ring(tuple(valid), zero_slots, RING_SLOTS - zero_slots - len(valid))
 
 
-def parse_header(block: bytes, slot: int) -> Header | None:
+def parse_header(block: bytes, slot: int) -> RedoxHeader | None:
     """The header in a block of 4096 bytes found in `slot`, None when there is no valid one."""
     fields = _native.parse_header(block) if block.startswith(MAGIC) else None
     if fields is None:
@@ -97,7 +97,7 @@ def parse_header(block: bytes, slot: int) -> Header | None:
     return make_header((*fields[:4], slot, *fields[5:]))
 
 
-def probe_redoxfs(device: Device, offset_bytes: int = 0) -> Header | None:
+def probe_redoxfs(device: Device, offset_bytes: int = 0) -> RedoxHeader | None:
     """The header the crate would elect at this place, or None when no RedoxFS starts here. Raises DeviceError.
 
     Only the first block is read unless it has RedoxFS's magic.

@@ -18,7 +18,7 @@ RING_BYTES = RING_SLOTS * BLOCK_BYTES
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class RedoxHeader:
     """One header of the ring. A new one is written to the next slot with every transaction.
 
     The block numbers are where the node tree, the newest block of the allocator log and the release list begin; 0 is
@@ -38,7 +38,7 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class RedoxNode:
     """A file, directory or symbolic link. `blocks` are the 4096-byte blocks it occupies by its own account."""
 
     id: int
@@ -78,11 +78,11 @@ class Entry:
     """A name in a directory and the node it leads to."""
 
     name: str
-    node: Node
+    node: RedoxNode
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class LabelledExtent:
     """A run of bytes of the file system and what it is: node, tree, data, index, directory, allocator log..."""
 
     what: str

@@ -19,7 +19,7 @@ from bootpath.formats.region import Region
 from bootpath.formats.superblocks.registry import PROBERS, Prober
 from bootpath.formats.superblocks.value import Checksum, Superblock
 from bootpath.fs.redox.ring import MAGIC, parse_header
-from bootpath.fs.redox.values import BLOCK_BYTES, Header
+from bootpath.fs.redox.values import BLOCK_BYTES, RedoxHeader
 
 _UBIFS_MAGIC = 0x06101831
 _UBIFS_NODE = struct.Struct("<IIQIB7xIIII60x16s")
@@ -31,7 +31,7 @@ _UBIFS_SUPERBLOCK = 6
 class RedoxSuperblock(Superblock):
     """The header in ring slot 0, where every loader starts; the newest one is `fs.scan_ring`'s matter."""
 
-    header: Header
+    header: RedoxHeader
 
 
 def probe_redoxfs_header(region: Region) -> RedoxSuperblock | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from bootpath.core.errors import DeviceError, Error, FileSystemError, FormatError
 from bootpath.formats.entries.pe import PeSection, ReadAt
-from bootpath.fs.readers.files import MAX_LINKS_FOLLOWED, FileEntry, Files, Kind
+from bootpath.fs.readers.files import MAX_LINKS_FOLLOWED, DirectoryEntry, FileKind, Files
 
 MAX_NAMES = 1000
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
@@ -54,7 +54,7 @@ def real_path(files: Files, path: str, *, follow: bool) -> str:
             names.pop()
             continue
         current = "/" + "/".join((*names, name))
-        if files.lookup(current, follow=False).kind is not Kind.SYMLINK:
+        if files.lookup(current, follow=False).kind is not FileKind.SYMLINK:
             names.append(name)
             continue
         links += 1
@@ -78,7 +78,7 @@ def file_piece(files: Files, path: str, *, follow: bool) -> Piece:
         return Piece(path, fault="is missing" if error.errno in _MISSING else str(error))
     except Error as error:
         return Piece(path, fault=str(error))
-    if node.kind is not Kind.FILE:
+    if node.kind is not FileKind.FILE:
         return Piece(path, fault=f"is a {node.kind.value}")
     return Piece(real, size_bytes=node.size_bytes)
 
@@ -106,14 +106,14 @@ def reader_of(files: Files, path: str) -> ReadAt:
     return lambda offset, length: files.read(path, offset, length)
 
 
-def list_files(files: Files, directory: str, suffix: str, *, follow: bool) -> Iterator[FileEntry]:
+def list_files(files: Files, directory: str, suffix: str, *, follow: bool) -> Iterator[DirectoryEntry]:
     """What in a directory ends in `suffix`, in any case, sorted by name; nothing where there is no such directory.
 
     At most `MAX_NAMES`, then FormatError. Raises also what reading the directory does.
     """
     try:
         real = real_path(files, directory, follow=follow)
-        if files.lookup(real).kind is not Kind.DIRECTORY:
+        if files.lookup(real).kind is not FileKind.DIRECTORY:
             return
     except FileSystemError as error:
         if error.errno in _MISSING:

@@ -18,7 +18,7 @@ from bootpath.formats.entries.extlinux import EXTLINUX_MAX_BYTES, parse_extlinux
 from bootpath.formats.entries.paths import menu_path
 from bootpath.formats.entries.tries import parse_entry_name
 from bootpath.formats.entries.uki import Uki, UkiAddon, read_uki, read_uki_addon
-from bootpath.fs.readers.files import Kind
+from bootpath.fs.readers.files import FileKind
 from bootpath.image.entries.bootvolumes import BootPlace
 from bootpath.image.entries.extras import EXTRA_SUFFIXES, is_extra
 from bootpath.image.entries.files import Piece, file_piece, list_files, reader_of, section_piece
@@ -123,9 +123,9 @@ class _PlaceReader:
         try:
             for entry in list_files(self.files, directory, suffix, follow=self.follow):
                 path = f"{directory}/{entry.name}"
-                if entry.kind is Kind.FILE:
+                if entry.kind is FileKind.FILE:
                     yield path
-                elif entry.kind is not Kind.DIRECTORY:
+                elif entry.kind is not FileKind.DIRECTORY:
                     yield self.out(path, f"it is a {entry.kind.value}, not a file")
         except Error as error:
             yield self.out(directory, error)

@@ -91,7 +91,7 @@ class Surveyor:
             for start in range(0, self._size_bytes, self.cell_bytes)
         ]
         self._cursor = 0
-        self._tally = [0] * len(_STATES)  # of the cell that the cursor is in
+        self._counts = [0] * len(_STATES)  # of the cell that the cursor is in
         self._complete = False
 
     @staticmethod
@@ -160,12 +160,12 @@ class Surveyor:
             cell_end = min((index + 1) * self.cell_bytes, self._size_bytes)
             taken = min(length, cell_end - self._cursor)
             if inside == 0:
-                self._tally = [0] * len(_STATES)
-            self._tally[state] += taken
+                self._counts = [0] * len(_STATES)
+            self._counts[state] += taken
             self._cursor += taken
             length -= taken
             if self._cursor == cell_end:
-                self._cells[index] = tuple(self._tally)
+                self._cells[index] = tuple(self._counts)
 
     def map(self) -> DiskMap:
         """What is known now."""

@@ -1,7 +1,7 @@
-"""Where requests go: a count for each cell of a disk, which a busy server can afford since it counts once a batch.
+"""How often each part of a disk is accessed: a count for each cell, which costs little since it is taken once a batch.
 
-The last request of a batch stands for all of it, so this is a sample: enough for a map that shows what is hot, and no
-more than that. The counts are in shared memory, so that servers that are forked from one count together.
+The last request of a batch stands for all of it, so this is a sample: enough for a map that shows which parts are
+busy, and no more than that. The counts are in shared memory, so that servers that are forked from one count together.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import mmap
 from collections.abc import Callable, Sequence
 
 MAX_CELLS = 1024
-HOTTEST = 9
+BUSIEST = 9
 
 _GRANULE_BYTES = 4096
 
@@ -22,7 +22,7 @@ def cell_size(size_bytes: int) -> int:
     return max(-(-cells // _GRANULE_BYTES), 1) * _GRANULE_BYTES
 
 
-class Heat:
+class AccessHistogram:
     """The counts of one disk of `size_bytes`."""
 
     def __init__(self, size_bytes: int) -> None:
@@ -30,14 +30,14 @@ class Heat:
         cells = max(-(-size_bytes // self.cell_bytes), 1)
         self._counts = memoryview(mmap.mmap(-1, 8 * cells)).cast("Q")
 
-    def toucher(self, base_bytes: int = 0) -> Callable[[int], None]:
+    def counter(self, base_bytes: int = 0) -> Callable[[int], None]:
         """A function that counts a request at an offset of what lies at `base_bytes` of the disk."""
         counts, cell_bytes = self._counts, self.cell_bytes
 
-        def touch(offset: int) -> None:
+        def count_access(offset: int) -> None:
             counts[(base_bytes + offset) // cell_bytes] += 1
 
-        return touch
+        return count_access
 
     def counts(self) -> tuple[int, ...]:
         """The counts now."""
@@ -45,7 +45,7 @@ class Heat:
 
 
 def levels(now: Sequence[int], before: Sequence[int] = ()) -> tuple[int, ...]:
-    """0 (nothing) to `HOTTEST` for each cell, by the logarithm of what was counted since `before`."""
+    """0 (nothing) to `BUSIEST` for each cell, by the logarithm of what was counted since `before`."""
     new = [count - was for count, was in zip(now, before or [0] * len(now), strict=True)]
     top = math.log2(1 + max(new, default=0))
-    return tuple(math.ceil(HOTTEST * math.log2(1 + count) / top) if count > 0 else 0 for count in new)
+    return tuple(math.ceil(BUSIEST * math.log2(1 + count) / top) if count > 0 else 0 for count in new)

@@ -23,7 +23,7 @@ from bootpath.core.device import Device, Identity, checked
 from bootpath.core.extents import Extent
 from bootpath.serve.export import Export, Exports, ExportSource
 from bootpath.serve.live.diskstate import disk_status
-from bootpath.serve.live.histogram import Heat
+from bootpath.serve.live.histogram import AccessHistogram
 
 WHOLE_DISK, FILE_SYSTEM = "disk/0", "disk.live"
 
@@ -64,7 +64,7 @@ class LiveService:
         self.base = base
         self.hydration = hydration
         self._extra = dict(extra or {})
-        self.heat = Heat(base.size_bytes)
+        self.histogram = AccessHistogram(base.size_bytes)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.overlay: Device | None = None
@@ -86,14 +86,15 @@ class LiveService:
         whole = checked(device)
         read_only = self.shape.read_only
         exports = {
-            name: Export(name, whole, "the live disk", read_only, shared, self.heat.toucher())
+            name: Export(name, whole, "the live disk", read_only, shared, self.histogram.counter())
             for name in (self.shape.name, self.shape.device_name)
         }
         place = self.shape.file_system
         if place is not None:
             inner = Linear(device, place.offset, place.length, identity=Identity(FILE_SYSTEM))
-            touch = self.heat.toucher(place.offset)
-            exports[FILE_SYSTEM] = Export(FILE_SYSTEM, checked(inner), "its file system", read_only, shared, touch)
+            count_access = self.histogram.counter(place.offset)
+            about = "the file system on it"
+            exports[FILE_SYSTEM] = Export(FILE_SYSTEM, checked(inner), about, read_only, shared, count_access)
         return {**exports, **self._extra}
 
     def follow(self) -> str:

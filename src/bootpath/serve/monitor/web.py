@@ -2,7 +2,7 @@
 
 ============= ==========================================================
 /             the page, `status.html`, which asks for the next every second
-/status.json  a snapshot (docs/schemas/status.json)
+/status.json  the status (docs/schemas/status.json)
 /metrics      the same for Prometheus
 /healthz      "ok"
 ============= ==========================================================
@@ -43,7 +43,7 @@ from urllib.parse import urlsplit
 
 from bootpath.core.errors import DeviceError
 from bootpath.serve.monitor import prometheus
-from bootpath.serve.monitor.monitor import Monitor, Snapshot, as_json
+from bootpath.serve.monitor.status import ServiceStatus, StatusSource, as_json
 
 MAX_CLIENTS = 16
 CLIENT_SECONDS = 5.0
@@ -87,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             return HTTPStatus.OK, content_type, make().encode()
         except Exception:  # noqa: BLE001 - a worker's border: the page fails, the server does not
-            _log.exception("%s failed", self.path)
+            _log.exception("status page: %s failed", self.path)
             return _plain(HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _answer(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What `parse_request` says to a request that is none."""
+        """Called by `parse_request` for a request that it cannot parse."""
         self.command = self.command or "GET"
         self._answer(*_plain(HTTPStatus(code)))
 
@@ -116,23 +116,23 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class StatusServer(ThreadingHTTPServer):
-    """Shows what `monitor` sees, on an address; the port 0 takes any, see `url`. Raises DeviceError."""
+    """Shows the status that `source` gives, on an address; port 0 takes any, see `url`. Raises DeviceError."""
 
     allow_reuse_port = False
     daemon_threads = True
     request_queue_size = MAX_CLIENTS
 
-    def __init__(self, monitor: Monitor, host: str, port: int) -> None:
+    def __init__(self, source: StatusSource, host: str, port: int) -> None:
         page = resources.files("bootpath.serve").joinpath("status.html").read_text("utf-8")
         self.policy = _policy(page)
         self.pages: dict[str, tuple[str, Callable[[], str]]] = {
             "/": ("text/html; charset=utf-8", lambda: page),
-            "/status.json": ("application/json", lambda: self._json(monitor.snapshot())),
-            "/metrics": (prometheus.CONTENT_TYPE, lambda: prometheus.render(monitor.snapshot(look=False))),
+            "/status.json": ("application/json", lambda: self._json(source.current())),
+            "/metrics": (prometheus.CONTENT_TYPE, lambda: prometheus.render(source.current(look=False))),
             "/healthz": (_TEXT, lambda: "ok\n"),
         }
         self._host = host
-        self._packed: tuple[Snapshot, str] | None = None
+        self._packed: tuple[ServiceStatus, str] | None = None
         self._slots = threading.BoundedSemaphore(MAX_CLIENTS)
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -142,14 +142,16 @@ class StatusServer(ThreadingHTTPServer):
             super().__init__(found[4][:2], _Handler)  # type: ignore[arg-type]  # host and port of either family
         except OSError as error:
             raise DeviceError(
-                f"cannot listen: {error.strerror or error}", errno=error.errno or errno.EIO, where=f"{host}:{port}"
+                f"the status page cannot listen: {error.strerror or error}",
+                errno=error.errno or errno.EIO,
+                where=f"{host}:{port}",
             ) from error
 
-    def _json(self, snapshot: Snapshot) -> str:
-        """The snapshot as JSON; many watchers are shown the same one."""
+    def _json(self, status: ServiceStatus) -> str:
+        """The status as JSON; many watchers get the same one."""
         packed = self._packed
-        if packed is None or packed[0] is not snapshot:
-            self._packed = packed = (snapshot, json.dumps(as_json(snapshot)))
+        if packed is None or packed[0] is not status:
+            self._packed = packed = (status, json.dumps(as_json(status)))
         return packed[1]
 
     def server_bind(self) -> None:
@@ -189,7 +191,7 @@ class StatusServer(ThreadingHTTPServer):
                 request, address = self.get_request()
             except OSError as error:
                 if not self._closing.wait(_RETRY_SECONDS):  # no descriptors left: it stays in the backlog
-                    _log.warning("accept: %s", error)
+                    _log.warning("status page: cannot accept a connection: %s", error)
                 continue
             self.process_request(request, address)
 
@@ -201,7 +203,7 @@ class StatusServer(ThreadingHTTPServer):
         try:
             super().process_request(request, client_address)
         except RuntimeError as error:
-            _log.warning("no thread for a client: %s", error)
+            _log.warning("status page: cannot start a thread: %s", error)
             self._slots.release()
             self.shutdown_request(request)
 

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 REQUESTS = 256
 """At most so many in one go, so that other clients have their turn."""
 
-Express: TypeAlias = "Callable[[memoryview, int], tuple[int, int]]"
+Fastpath: TypeAlias = "Callable[[memoryview, int], tuple[int, int]]"
 
 
-def make_express(
+def make_fastpath(
     device: Device,
     out: list[Sendable],
     replies: Replies,
@@ -38,14 +38,14 @@ def make_express(
     largest_read: int,
     largest_write: int,
     write_mask: int,
-    touch: Callable[[int], None] | None = None,
-) -> Express:
+    count_access: Callable[[int], None] | None = None,
+) -> Fastpath:
     """A function ``(received, budget) -> (bytes consumed, bytes of replies)`` that appends replies to `out`.
 
     `read_head` and `write_head` are what `unpack_from` gives for a plain read and write; `header_bytes` is its size.
     Reads above `largest_read` and writes above `largest_write` bytes, and writes whose offset or length has a bit of
     `write_mask`, are not for here.
-    `budget` is how many bytes of payload may be asked for. `touch` is told the last offset of each batch.
+    `budget` is how many bytes of payload may be asked for. `count_access` is called with the last offset of each batch.
     """
     read_resident, write = device.read_resident, device.write
     size_bytes, read_mask = device.size_bytes, device.block_bytes - 1
@@ -53,11 +53,11 @@ def make_express(
     simple_ok, done, done_bytes = replies.simple_ok, replies.done, replies.done_bytes
     append = out.append
 
-    def express(received: memoryview, budget: int) -> tuple[int, int]:
+    def fastpath(received: memoryview, budget: int) -> tuple[int, int]:
         position, last = 0, len(received) - header_bytes
         reads = writes = read_bytes = write_bytes = 0
         room = REQUESTS
-        touched = -1
+        last_offset = -1
         try:
             while position <= last and room:
                 head, cookie, offset, length = unpack_from(received, position)
@@ -96,12 +96,12 @@ def make_express(
                     write_bytes += length
                 else:
                     break
-                touched = offset
+                last_offset = offset
                 room -= 1
         except Exception:  # noqa: BLE001, S110 - whatever it is, it is met again by those who answer it
             pass
-        if touch is not None and touched >= 0:
-            touch(touched)
+        if count_access is not None and last_offset >= 0:
+            count_access(last_offset)
         if reads:
             counters.reads += reads
             counters.read_bytes += read_bytes
@@ -110,4 +110,4 @@ def make_express(
             counters.write_bytes += write_bytes
         return position, reads * data_bytes + read_bytes + writes * done_bytes
 
-    return express
+    return fastpath

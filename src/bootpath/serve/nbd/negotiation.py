@@ -14,88 +14,34 @@ Rules:
 
 ::
 
-    FLAGS ──> HEADER ──> DATA ──> HEADER …          GO, EXPORT_NAME ──> DONE
-                │                                   STARTTLS ──> TLS ──> HEADER
-                └──> SKIP ──> HEADER                ABORT, violations ──> DONE
+    OPTIONS ──> OPTIONS …          GO, EXPORT_NAME ──> DONE
+       │                           ABORT, violations ──> DONE
+       └──> TLS ──> OPTIONS …
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum, auto
-from typing import TypeAlias
+from dataclasses import dataclass
 
 from bootpath.core.errors import FormatError
 from bootpath.formats.nbd import options as wire
 from bootpath.formats.nbd.options import HandshakeFlag, Info, InfoBlockSize, InfoExport, InfoName, Option, Rep
 from bootpath.serve.export import CONTEXTS, Export, Exports, find_export
 from bootpath.serve.limits import Limits
+from bootpath.serve.nbd.handshake import Close, Enter, Event, HandshakeState, Send, StartTls, Style, Tls
+from bootpath.serve.nbd.optionstream import (
+    OFFERED_FLAGS,
+    ClientFlags,
+    OptionStream,
+    OversizedOption,
+    ReceivedOption,
+    Violation,
+)
 
-_ALL_FLAGS = int(HandshakeFlag.FIXED_NEWSTYLE | HandshakeFlag.NO_ZEROES)
-_ABSURD_BYTES = 1 << 20
 _PREFERRED_BYTES = 4096
-
-
-class State(Enum):
-    """Where the handshake is."""
-
-    GREETING = auto()
-    FLAGS = auto()
-    HEADER = auto()
-    DATA = auto()
-    SKIP = auto()
-    TLS = auto()
-    DONE = auto()
-
-
-class Tls(Enum):
-    """What a server does about TLS: NOTLS, SELECTIVETLS (every export may be had without) and FORCEDTLS."""
-
-    OFF = auto()
-    OFFERED = auto()
-    FORCED = auto()
-
-
-class Style(Enum):
-    """The headers of the transmission phase."""
-
-    SIMPLE = auto()
-    STRUCTURED = auto()
-    EXTENDED = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """These bytes go to the client."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class StartTls:
-    """The handshake of TLS comes next; call `tls_started` when it has succeeded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Enter:
-    """The transmission phase begins. `contexts` are the ids of the metadata contexts that were chosen."""
-
-    export: Export
-    style: Style
-    contexts: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """The connection ends; `violation` when the client broke the protocol."""
-
-    reason: str
-    violation: bool = False
-
-
-Event: TypeAlias = Send | StartTls | Enter | Close
+_PLAIN_TEXT_REASON = "the client sent plain text between STARTTLS and the TLS handshake"
 
 
 @dataclass(slots=True)
@@ -107,39 +53,22 @@ class _Agreed:
     contexts_of: Export | None = None
 
 
-@dataclass(slots=True)
-class _Input:
-    data: bytearray = field(default_factory=bytearray)
-    option: int = 0
-    length: int = 0
-    options: int = 0
-
-
 class Negotiation:
     """One handshake. `exports` is asked once, when the first option needs it."""
 
     def __init__(self, exports: Callable[[], Exports], *, limits: Limits, tls: Tls = Tls.OFF) -> None:
-        self.state = State.GREETING
+        self.state = HandshakeState.OPTIONS
         self.shutting_down = False
         self._source = exports
         self._exports: Exports | None = None
         self._limits = limits
         self._tls = tls
         self._secure = False
-        self._fixed = False
-        self._zeroes = True
+        self._padded = True
         self._agreed = _Agreed()
-        self._input = _Input()
-        self._events: deque[Event] = deque()
-        self._steps: dict[State, Callable[[], bool]] = {
-            State.GREETING: self._greet,
-            State.FLAGS: self._take_flags,
-            State.HEADER: self._take_header,
-            State.DATA: self._take_data,
-            State.SKIP: self._skip,
-            State.TLS: lambda: False,
-            State.DONE: lambda: False,
-        }
+        self._stream = OptionStream(limits)
+        self._option = 0  # which one is being answered
+        self._events: deque[Event] = deque([Send(wire.pack_greeting(int(OFFERED_FLAGS)))])
         self._handlers: dict[int, Callable[[bytes], None]] = {
             Option.EXPORT_NAME: self._export_name,
             Option.ABORT: self._abort,
@@ -155,131 +84,80 @@ class Negotiation:
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Bytes from the client."""
-        self._input.data += data
-        if self.state is State.TLS and self._input.data:
-            self._close("plain text between STARTTLS and the handshake of TLS", violation=True)
+        self._stream.feed(data)
+        if self.state is HandshakeState.TLS and self._stream.rest:
+            self._close(_PLAIN_TEXT_REASON, violation=True)
 
     def next_event(self) -> Event | None:
         """The next event, or None when more bytes are needed, or the handshake is over."""
-        while not self._events and self._steps[self.state]():
-            pass
+        while not self._events and self.state is HandshakeState.OPTIONS:
+            match self._stream.next_item():
+                case None:
+                    break
+                case ClientFlags(flags):
+                    self._padded = not flags & HandshakeFlag.NO_ZEROES
+                case ReceivedOption(number, data):
+                    self._option = number
+                    self._answer(data)
+                case OversizedOption(number):
+                    self._option = number
+                    self._refuse_oversized()
+                case Violation(reason):
+                    self._close(reason, violation=True)
         return self._events.popleft() if self._events else None
 
     def tls_started(self) -> None:
         """The connection is encrypted now: what was negotiated in plain text is forgotten."""
-        assert self.state is State.TLS
+        assert self.state is HandshakeState.TLS
         self._secure = True
         self._agreed = _Agreed()
-        self.state = State.HEADER
+        self.state = HandshakeState.OPTIONS
 
     @property
     def rest(self) -> bytes:
         """What was fed beyond the end of the handshake."""
-        return bytes(self._input.data)
+        return self._stream.rest
 
-    # Taking bytes apart. Each step returns False when it needs more.
-
-    def _take(self, count: int) -> bytes | None:
-        data = self._input.data
-        if len(data) < count:
-            return None
-        taken = bytes(memoryview(data)[:count])
-        del data[:count]
-        return taken
-
-    def _greet(self) -> bool:
-        self._events.append(Send(wire.pack_greeting(_ALL_FLAGS)))
-        self.state = State.FLAGS
-        return True
-
-    def _take_flags(self) -> bool:
-        taken = self._take(wire.CLIENT_FLAGS.size)
-        if taken is None:
-            return False
-        (flags,) = wire.CLIENT_FLAGS.unpack(taken)
-        # "the server MUST drop the TCP connection if the client sets an unknown flag"
-        if flags & ~_ALL_FLAGS:
-            self._close(f"unknown client flags {flags:#x}", violation=True)
-            return True
-        self._fixed = bool(flags & HandshakeFlag.FIXED_NEWSTYLE)
-        self._zeroes = not flags & HandshakeFlag.NO_ZEROES
-        self.state = State.HEADER
-        return True
-
-    def _take_header(self) -> bool:
-        taken = self._take(wire.OPTION.size)
-        if taken is None:
-            return False
-        inputs = self._input
-        try:
-            inputs.option, inputs.length = wire.parse_option(taken)
-        except FormatError as error:
-            self._close(str(error), violation=True)
-            return True
-        inputs.options += 1
-        if inputs.options > self._limits.options:
-            self._close(f"more than {self._limits.options} options", violation=True)
-        elif inputs.length > _ABSURD_BYTES:
-            self._close(f"option of {inputs.length} bytes", violation=True)
-        elif not self._fixed and inputs.option != Option.EXPORT_NAME:
-            # "This is the only valid option in nonfixed newstyle negotiation."
-            self._close(f"option {inputs.option} without fixed newstyle", violation=True)
-        else:
-            self.state = State.SKIP if inputs.length > self._limits.option_bytes else State.DATA
-        return True
-
-    def _skip(self) -> bool:
-        inputs = self._input
-        dropped = min(inputs.length, len(inputs.data))
-        del inputs.data[:dropped]
-        inputs.length -= dropped
-        if inputs.length:
-            return False
-        if inputs.option == Option.EXPORT_NAME:
-            self._close("export name is too long", violation=True)
-            return True
-        self.state = State.HEADER
-        self._reply(Rep.ERR_TOO_BIG, f"at most {self._limits.option_bytes} bytes of data")
-        return True
-
-    def _take_data(self) -> bool:
-        taken = self._take(self._input.length)
-        if taken is None:
-            return False
-        self.state = State.HEADER
-        option = self._input.option
+    def _answer(self, data: bytes) -> None:
+        """Answer an option, if it may be answered now."""
+        option = self._option
         if self._tls is Tls.FORCED and not self._secure and option not in (Option.STARTTLS, Option.ABORT):
             # "If the server receives any other option, including NBD_OPT_INFO and unsupported options, it MUST reply
             # with NBD_REP_ERR_TLS_REQD"; EXPORT_NAME "cannot error, it MUST terminate the session".
             if option == Option.EXPORT_NAME:
-                self._close("EXPORT_NAME without TLS")
+                self._close("the client sent EXPORT_NAME without TLS")
             else:
-                self._reply(Rep.ERR_TLS_REQD, "this server insists on TLS")
-            return True
+                self._reply(Rep.ERR_TLS_REQD, "the server requires TLS")
+            return
         if self.shutting_down and option != Option.ABORT:
             self._reply(Rep.ERR_SHUTDOWN, "the server is shutting down")
-            return True
+            return
         handler = self._handlers.get(option)
         if handler is None:
-            self._reply(Rep.ERR_UNSUP, f"option {option} is not known")
-            return True
+            self._reply(Rep.ERR_UNSUP, f"the server does not support option {option}")
+            return
         try:
-            handler(taken)
+            handler(data)
         except FormatError as error:
             if option == Option.EXPORT_NAME:
                 self._close(str(error), violation=True)
             else:
                 self._reply(Rep.ERR_INVALID, error.what)
-        return True
+
+    def _refuse_oversized(self) -> None:
+        if self._option == Option.EXPORT_NAME:
+            self._close("the export name is too long", violation=True)
+        else:
+            self._reply(Rep.ERR_TOO_BIG, f"an option may have at most {self._limits.option_bytes} bytes of data")
 
     # Answers
 
     def _reply(self, kind: Rep, data: bytes | str = b"") -> None:
         content = data.encode() if isinstance(data, str) else data
-        self._events.append(Send(wire.pack_option_reply(wire.OptionReply(self._input.option, kind, content))))
+        self._events.append(Send(wire.pack_option_reply(wire.OptionReply(self._option, kind, content))))
 
     def _close(self, reason: str, *, violation: bool = False) -> None:
-        self.state = State.DONE
+        self.state = HandshakeState.DONE
         self._events.append(Close(reason, violation))
 
     def _find(self, name: str) -> Export | None:
@@ -290,7 +168,7 @@ class Negotiation:
     def _without_data(self, data: bytes) -> bool:
         """Reply ERR_INVALID, and return False, when an option that has no data came with some."""
         if data:
-            self._reply(Rep.ERR_INVALID, "this option has no data")
+            self._reply(Rep.ERR_INVALID, "this option takes no data")
         return not data
 
     # Options
@@ -298,18 +176,18 @@ class Negotiation:
     def _export_name(self, data: bytes) -> None:
         export = self._find(wire.parse_name(data))
         if export is None:
-            self._close("unknown export")
+            self._close("the client asked for an unknown export")
         elif self._agreed.style is Style.EXTENDED:
             # "Once extended headers are successfully requested, a client MUST NOT use NBD_OPT_EXPORT_NAME."
-            self._close("EXPORT_NAME after EXTENDED_HEADERS", violation=True)
+            self._close("the client sent EXPORT_NAME after EXTENDED_HEADERS", violation=True)
         else:
             size, flags = export.device.size_bytes, self._flags(export)
-            self._events.append(Send(wire.pack_export_reply(size, flags, padded=self._zeroes)))
+            self._events.append(Send(wire.pack_export_reply(size, flags, padded=self._padded)))
             self._enter(export)
 
     def _abort(self, data: bytes) -> None:
         self._reply(Rep.ACK)
-        self._close("the client aborted")
+        self._close("the client aborted the handshake")
 
     def _list(self, data: bytes) -> None:
         if not self._without_data(data):
@@ -324,22 +202,22 @@ class Negotiation:
         if not self._without_data(data):
             return
         if self._tls is Tls.OFF:
-            self._reply(Rep.ERR_POLICY, "this server has no TLS")
+            self._reply(Rep.ERR_POLICY, "the server does not support TLS")
         elif self._secure:
-            self._reply(Rep.ERR_INVALID, "TLS has been started already")
-        elif self._input.data:
+            self._reply(Rep.ERR_INVALID, "TLS is active already")
+        elif self._stream.rest:
             # What follows was sent before the answer, in plain text: somebody else may have put it there.
-            self._close("plain text between STARTTLS and the handshake of TLS", violation=True)
+            self._close(_PLAIN_TEXT_REASON, violation=True)
         else:
             self._reply(Rep.ACK)
             self._events.append(StartTls())
-            self.state = State.TLS
+            self.state = HandshakeState.TLS
 
     def _info(self, data: bytes) -> None:
         request = wire.parse_info_request(data)
         export = self._find(request.name)
         if export is None:
-            self._reply(Rep.ERR_UNKNOWN, "no such export")
+            self._reply(Rep.ERR_UNKNOWN, "the export does not exist")
             return
         minimum = export.device.block_bytes
         sizes = InfoBlockSize(minimum, max(_PREFERRED_BYTES, minimum), self._limits.payload_bytes)
@@ -350,7 +228,7 @@ class Negotiation:
         if Info.DESCRIPTION in request.infos and export.description:
             self._reply(Rep.INFO, wire.pack_info(wire.InfoDescription(export.description)))
         self._reply(Rep.ACK)
-        if self._input.option == Option.GO:
+        if self._option == Option.GO:
             self._enter(export)
 
     def _structured_reply(self, data: bytes) -> None:
@@ -360,21 +238,21 @@ class Negotiation:
             self._agreed.style = Style.STRUCTURED
             self._reply(Rep.ACK)
         elif self._agreed.style is Style.STRUCTURED:
-            self._reply(Rep.ERR_INVALID, "structured replies have been negotiated already")
+            self._reply(Rep.ERR_INVALID, "structured replies are negotiated already")
         else:
-            self._reply(Rep.ERR_EXT_HEADER_REQD, "extended headers take precedence")
+            self._reply(Rep.ERR_EXT_HEADER_REQD, "extended headers are negotiated already and take precedence")
 
     def _extended_headers(self, data: bytes) -> None:
         if not self._without_data(data):
             return
         if self._agreed.style is Style.EXTENDED:
-            self._reply(Rep.ERR_INVALID, "extended headers have been negotiated already")
+            self._reply(Rep.ERR_INVALID, "extended headers are negotiated already")
             return
         self._agreed.style = Style.EXTENDED
         self._reply(Rep.ACK)
 
     def _meta_context(self, data: bytes) -> None:
-        setting = self._input.option == Option.SET_META_CONTEXT
+        setting = self._option == Option.SET_META_CONTEXT
         if setting:
             # "Issuing this command replaces all previously-set metadata contexts (including when this command fails)"
             self._agreed.contexts, self._agreed.contexts_of = (), None
@@ -384,10 +262,10 @@ class Negotiation:
         query = wire.parse_meta_query(data)
         export = self._find(query.export)
         if export is None:
-            self._reply(Rep.ERR_UNKNOWN, "no such export")
+            self._reply(Rep.ERR_UNKNOWN, "the export does not exist")
             return
         if any(":" not in each for each in query.queries):
-            self._reply(Rep.ERR_INVALID, "a query starts with a namespace and a colon")
+            self._reply(Rep.ERR_INVALID, "a query must start with a namespace and a colon")
             return
         chosen = _choose(query.queries, setting=setting)
         for name in chosen:
@@ -405,7 +283,7 @@ class Negotiation:
         agreed = self._agreed
         # "where the final time that was sent, it referred to the same export name used to enter transmission phase"
         contexts = agreed.contexts if agreed.contexts_of is export else ()
-        self.state = State.DONE
+        self.state = HandshakeState.DONE
         self._events.append(Enter(export, agreed.style, contexts))
 
 

@@ -30,7 +30,7 @@ from bootpath.formats.nbd.transmission import (
     pack_hole,
     pack_reply,
 )
-from bootpath.serve.nbd.negotiation import Style
+from bootpath.serve.nbd.handshake import Style
 
 Sendable: TypeAlias = Buffer | FileRange
 """What goes out over a socket: bytes, or a piece of a file that the kernel sends."""

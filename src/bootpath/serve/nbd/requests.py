@@ -7,8 +7,8 @@ Rules:
 - The caller receives either into `direct`, when that is not None, and says so with `received`; or into a buffer of its
   own, behind what `load` put there, and hands all of it to `parse`. Both return requests.
 - A request is a plain tuple (what, cookie, offset, length), for speed. `what` is the number `request_head` gives; for a
-  plain write it is the payload itself, for everything else with a payload a `Payload` or a `Piece`. Views are valid
-  until the next call. Nothing is judged here but the framing: range, flags and command are the executor's.
+  plain write it is the payload itself, for everything else with a payload a `Payload` or a `PayloadPiece`. Views are
+  valid until the next call. Only the framing is judged here: range, flags and command are judged by `rules`.
 - A payload above `LARGE_BYTES` that is not complete comes in pieces, each with its own buffer; all pieces of a request
   share a `Transfer`. So no client can make the server hold more than one piece of a write.
 - A caller may answer requests at the front of what it received itself, when `state` is HEADER and on the boundary of a
@@ -43,7 +43,7 @@ _DISC = int(Command.DISC)
 _PAYLOAD_LEN = CommandFlag.PAYLOAD_LEN << 16
 
 
-class State(Enum):
+class StreamState(Enum):
     """Where the connection is in its stream of requests."""
 
     HEADER = auto()
@@ -75,7 +75,7 @@ class Payload:
         self.view = view
 
 
-class Piece:
+class PayloadPiece:
     """A part of a transfer: the bytes for `offset`. Whoever has executed it gives its view back to `Requests.spare`."""
 
     __slots__ = ("offset", "transfer", "view")
@@ -86,14 +86,14 @@ class Piece:
         self.view = view
 
 
-Request: TypeAlias = tuple[int | memoryview | Payload | Piece, bytes, int, int]
+RawRequest: TypeAlias = tuple[int | memoryview | Payload | PayloadPiece, bytes, int, int]
 
 
 class Requests:
     """The requests in one client's stream; `extended` when it negotiated extended headers."""
 
     def __init__(self, limits: Limits, *, extended: bool = False) -> None:
-        self.state = State.HEADER
+        self.state = StreamState.HEADER
         self.failure: RemoteProtocolError | None = None
         self.blocked = False
         self.direct: memoryview | None = None
@@ -121,15 +121,15 @@ class Requests:
         buffer[: len(held)] = held
         return len(held)
 
-    def parse(self, view: memoryview, budget: int) -> list[Request]:
+    def parse(self, view: memoryview, budget: int) -> list[RawRequest]:
         """The requests in `view`, which starts with what `load` put there. See the rules for `budget`."""
-        requests: list[Request] = []
+        requests: list[RawRequest] = []
         append = requests.append
         position = 0
         end = len(view)
-        if self.state is State.CLOSED:
+        if self.state is StreamState.CLOSED:
             return requests
-        if self.state is State.PAYLOAD:
+        if self.state is StreamState.PAYLOAD:
             position = self._fill(view, 0, requests)
         unpack_from, header_bytes = self._unpack_from, self._header_bytes
         read_head, write_head = self.read_head, self._write_head
@@ -182,7 +182,7 @@ class Requests:
                 break
         if self._ended:
             return requests
-        self.blocked = position <= last and self.state is State.HEADER and (budget <= 0 or room <= 0)
+        self.blocked = position <= last and self.state is StreamState.HEADER and (budget <= 0 or room <= 0)
         self.held = bytes(view[position:]) if position < end else b""
         return requests
 
@@ -191,9 +191,9 @@ class Requests:
         self.held = b""
         self.blocked = False
 
-    def received(self, count: int) -> list[Request]:
+    def received(self, count: int) -> list[RawRequest]:
         """`count` bytes were received into `direct`."""
-        requests: list[Request] = []
+        requests: list[RawRequest] = []
         self._filled += count
         if self._filled == len(self._buffer):
             self._emit(requests)
@@ -203,14 +203,14 @@ class Requests:
 
     def end(self) -> bool:
         """The client will send no more; True when that was between two requests."""
-        clean = self.state is State.CLOSED or (self.state is State.HEADER and not self.held)
+        clean = self.state is StreamState.CLOSED or (self.state is StreamState.HEADER and not self.held)
         self._close()
         return clean
 
     def _begin(self, key: int, cookie: bytes, offset: int, length: int) -> None:
         self._transfer = Transfer(key, cookie, offset, length)
         self._received = 0
-        self.state = State.PAYLOAD
+        self.state = StreamState.PAYLOAD
         self._next_buffer()
 
     def _next_buffer(self) -> None:
@@ -221,9 +221,9 @@ class Requests:
         self._filled = 0
         self.direct = self._buffer
 
-    def _fill(self, view: memoryview, position: int, requests: list[Request]) -> int:
+    def _fill(self, view: memoryview, position: int, requests: list[RawRequest]) -> int:
         """Take what the view has of the payload; returns where the view goes on."""
-        while self.state is State.PAYLOAD and position < len(view):
+        while self.state is StreamState.PAYLOAD and position < len(view):
             count = min(len(self._buffer) - self._filled, len(view) - position)
             self._buffer[self._filled : self._filled + count] = view[position : position + count]
             position += count
@@ -234,10 +234,10 @@ class Requests:
                 self.direct = self._buffer[self._filled :]
         return position
 
-    def _emit(self, requests: list[Request]) -> None:
+    def _emit(self, requests: list[RawRequest]) -> None:
         transfer = self._transfer
         assert transfer is not None
-        piece = Piece(transfer, transfer.offset + self._received, self._buffer)
+        piece = PayloadPiece(transfer, transfer.offset + self._received, self._buffer)
         requests.append((piece, transfer.cookie, transfer.offset, transfer.length))
         self._received += len(self._buffer)
         if self._received < transfer.length:
@@ -246,14 +246,14 @@ class Requests:
         self._transfer = None
         self._buffer = memoryview(b"")
         self.direct = None
-        self.state = State.HEADER
+        self.state = StreamState.HEADER
 
     def _fail(self, reason: str) -> None:
         self.failure = RemoteProtocolError(reason, where="nbd")
         self._close()
 
     def _close(self) -> None:
-        self.state = State.CLOSED
+        self.state = StreamState.CLOSED
         self._ended = True
         self.blocked = False
         self.direct = None

@@ -5,15 +5,13 @@ through `finish`, in any order ("the server MAY reply out of order"). A flush co
 before it: those are done, and the device is asked to flush only when the flush's turn comes.
 
 Replies are buffers in `out`, `out_bytes` long; views of the device's memory are not copied. `reserved_bytes` is what
-running jobs hold or will return. Ranges are judged here, once, by the device's own rules (`core.device`) in the
-protocol's errors: "SHOULD return NBD_ENOSPC if it receives a write request including one or more sectors beyond the
-size", EINVAL for reading, EPERM for writing to a read-only export, EINVAL for flags that do not belong to a command.
+running jobs hold or will return. `rules` says which requests are refused, `operations` what the others do.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -30,45 +28,19 @@ from bootpath.formats.nbd.transmission import (
 )
 from bootpath.serve.export import Export
 from bootpath.serve.limits import Limits
-from bootpath.serve.nbd.blockstatus import block_status
-from bootpath.serve.nbd.fastpath import make_express
-from bootpath.serve.nbd.negotiation import Style
+from bootpath.serve.nbd.fastpath import make_fastpath
+from bootpath.serve.nbd.handshake import Style
+from bootpath.serve.nbd.operations import Operations
 from bootpath.serve.nbd.replies import Replies, Sendable, error_code
-from bootpath.serve.nbd.requests import Payload, Piece, Request
+from bootpath.serve.nbd.requests import Payload, PayloadPiece, RawRequest
+from bootpath.serve.nbd.rules import COMMAND_NAMES, Ranges, Refused, check_flags
 from bootpath.serve.statistics import Counters
 
 _log = logging.getLogger(__name__)
 
-_CHUNK_BYTES = 1 << 20
-_ZEROS = memoryview(bytes(_CHUNK_BYTES))
-_RANGE_BYTES = 32 << 20  # zero and discard in pieces, so that no device needs a large scratch buffer
 _AT_ONCE_BYTES = 1 << 20  # zero and discard above this go to a worker
-_HOLE_BYTES = 128 << 10  # reads from this size on are answered with holes where there are some
-
 _RANGE_READ_BYTES = 64 << 10  # reads from this size on are left to the kernel to send, where it can
-
 _FUA = CommandFlag.FUA << 16
-# Which flags a command may have, as plain numbers: the complement of an IntFlag has only the flags that are known.
-# "existing clients are known to set this bit on other commands": FUA is allowed everywhere.
-_ALLOWED: Mapping[int, int] = {
-    Command.READ: int(CommandFlag.FUA | CommandFlag.DF),
-    Command.WRITE: int(CommandFlag.FUA),
-    Command.FLUSH: int(CommandFlag.FUA),
-    Command.TRIM: int(CommandFlag.FUA),
-    Command.CACHE: int(CommandFlag.FUA),
-    Command.WRITE_ZEROES: int(CommandFlag.FUA | CommandFlag.NO_HOLE | CommandFlag.FAST_ZERO),
-    Command.BLOCK_STATUS: int(CommandFlag.FUA | CommandFlag.REQ_ONE | CommandFlag.PAYLOAD_LEN),
-}
-_NAMES: Mapping[int, str] = {
-    Command.READ: "read",
-    Command.WRITE: "write",
-    Command.FLUSH: "flush",
-    Command.TRIM: "trim",
-    Command.CACHE: "cache",
-    Command.WRITE_ZEROES: "zero",
-    Command.BLOCK_STATUS: "status",
-}
-
 
 Job: TypeAlias = Callable[[], None]
 """A request that may have to wait, for a worker; it must not raise."""
@@ -76,15 +48,6 @@ Job: TypeAlias = Callable[[], None]
 
 def _ignore(offset: int) -> None:
     """Where a request went, when nobody wants to know."""
-
-
-class Refused(Exception):  # noqa: N818 - not an error of ours: the reply to a request that cannot be
-    """A request that is answered with an error."""
-
-    def __init__(self, code: ErrorCode, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 class Reply:
@@ -97,7 +60,7 @@ class Reply:
         self.reserved_bytes = reserved_bytes
         self.buffers: Sequence[Buffer] = ()
         self.failed = False
-        self.piece: Piece | None = None
+        self.piece: PayloadPiece | None = None
 
 
 class Session:
@@ -123,56 +86,54 @@ class Session:
         self.jobs: list[Job] = []
         self.spare: list[memoryview] = []
         self._device = export.checked()
-        self._size = self._device.size_bytes
-        self._mask = self._device.block_bytes - 1
-        self._read_only = export.refuses_writes
-        granularity = None if self._read_only else export.write_granularity()
+        read_only, block_bytes = export.refuses_writes, self._device.block_bytes
+        self._ranges = Ranges(self._device.size_bytes, block_bytes, read_only=read_only)
+        granularity = None if read_only else export.write_granularity()
         # Offset and length of a write that cannot wait have none of these bits.
-        self._write_mask = -1 if granularity is None else (granularity - 1) | self._mask
+        self._write_mask = -1 if granularity is None else (granularity - 1) | (block_bytes - 1)
         self._contexts = contexts
         self._replies = Replies(style)
-        self._extended = style is Style.EXTENDED
+        self._operations = Operations(self._device, self._replies)
         self._limits = limits
         self._counters = counters
-        self._touch = export.touch or _ignore
+        self._count_access = export.count_access or _ignore
         self._deliver = deliver
         self._sends_files = sends_files
         # Ranges are checked here, so `Checked` need not check them again.
         self._read_resident = self._device.lower.read_resident
         self._write_device = self._device.lower.write
-        layout = EXTENDED_REQUEST if self._extended else COMPACT_REQUEST
-        self.express = make_express(
+        extended = style is Style.EXTENDED
+        layout = EXTENDED_REQUEST if extended else COMPACT_REQUEST
+        self.fastpath = make_fastpath(
             self._device.lower,
             self.out,
             self._replies,
             counters,
             unpack_from=layout.unpack_from,
             header_bytes=layout.size,
-            read_head=request_head(Command.READ, extended=self._extended),
-            write_head=request_head(
-                Command.WRITE, CommandFlag.PAYLOAD_LEN if self._extended else 0, extended=self._extended
-            ),
+            read_head=request_head(Command.READ, extended=extended),
+            write_head=request_head(Command.WRITE, CommandFlag.PAYLOAD_LEN if extended else 0, extended=extended),
             # Larger reads are answered with holes, or by the kernel.
             largest_read=_RANGE_READ_BYTES - 1,
             largest_write=limits.payload_bytes,
             write_mask=self._write_mask,
-            touch=export.touch,
+            count_access=export.count_access,
         )
 
     # The loop's side
 
-    def execute(self, requests: Sequence[Request]) -> None:
+    def execute(self, requests: Sequence[RawRequest]) -> None:
         """Answer what can be answered now; what may wait is in `jobs` afterwards, for the caller to submit."""
         for what, cookie, offset, length in requests:
             try:
-                self._request(what, cookie, offset, length)
+                self._handle(what, cookie, offset, length)
             except DeviceError as error:
-                self._failed(what, cookie, offset, length, error_code(error.errno), error.what)
+                self._put_error(what, cookie, offset, length, error_code(error.errno), error.what)
             except Refused as refusal:
-                self._failed(what, cookie, offset, length, refusal.code, refusal.message)
+                self._put_error(what, cookie, offset, length, refusal.code, refusal.message)
             except Exception:  # noqa: BLE001 - a fault in a device must not lose the request, nor end the connection
-                _log.exception("%s failed", self.export.name)
-                self._failed(what, cookie, offset, length, ErrorCode.EIO, "internal error")
+                _log.exception("export %r: a request failed", self.export.name)
+                self._put_error(what, cookie, offset, length, ErrorCode.EIO, "internal error")
 
     def finish(self, reply: Reply) -> None:
         """A job has ended: its reply is ready to be sent."""
@@ -188,13 +149,13 @@ class Session:
         self.out += buffers
         self.out_bytes += sum(map(len, buffers))
 
-    def _failed(self, what: object, cookie: bytes, offset: int, length: int, code: ErrorCode, message: str) -> None:
+    def _put_error(self, what: object, cookie: bytes, offset: int, length: int, code: ErrorCode, message: str) -> None:
         self._counters.errors += 1
         # "which MUST lie within the original offset and length of the request"
         located = isinstance(what, int) and (what & 0xFFFF) == Command.READ and length > 0
         self._put(self._replies.error(cookie, offset, code, message, located=located))
 
-    def _request(self, what: int | memoryview | Payload | Piece, cookie: bytes, offset: int, length: int) -> None:
+    def _handle(self, what: int | memoryview | Payload | PayloadPiece, cookie: bytes, offset: int, length: int) -> None:
         """One request, whatever it is."""
         payload: memoryview | None = None
         if isinstance(what, int):
@@ -204,92 +165,85 @@ class Session:
         elif isinstance(what, Payload):
             key, payload = what.key, what.view
         else:
-            self._piece(what)
+            self._handle_piece(what)
             return
         number, flags = key & 0xFFFF, key >> 16
-        allowed = _ALLOWED.get(number)
-        if allowed is None:
-            if number != Command.DISC:
-                raise Refused(ErrorCode.EINVAL, f"command {number} is not known")
-        elif flags & ~allowed:
-            raise Refused(ErrorCode.EINVAL, f"flags {flags:#x} do not belong to {_NAMES[number]}")
-        elif number == Command.WRITE:
+        if number == Command.DISC:
+            return
+        check_flags(number, flags)
+        if number == Command.WRITE:
             assert payload is not None
-            self._written(flags, cookie, offset, length, payload)
+            self._handle_write(flags, cookie, offset, length, payload)
         elif number == Command.READ:
-            self._wanted(flags, cookie, offset, length)
+            self._handle_read(flags, cookie, offset, length)
         else:
-            self._slow(number, flags, cookie, offset, length, payload)
+            self._handle_other(number, flags, cookie, offset, length, payload)
 
-    def _written(self, flags: int, cookie: bytes, offset: int, length: int, payload: memoryview) -> None:
+    def _handle_write(self, flags: int, cookie: bytes, offset: int, length: int, payload: memoryview) -> None:
         self._counters.writes += 1
         self._counters.write_bytes += length
-        self._check_write(offset, length)
-        self._touch(offset)
+        self._ranges.check_write(offset, length)
+        self._count_access(offset)
         fua = bool(flags & CommandFlag.FUA)
         if (offset | length) & self._write_mask:
-            self._submit(length, self._write, cookie, offset, bytes(payload), fua)
+            self._submit(length, self._operations.write, cookie, offset, bytes(payload), fua)
         else:
-            self._put(*self._write(cookie, offset, payload, fua))
+            self._put(*self._operations.write(cookie, offset, payload, fua))
 
-    def _wanted(self, flags: int, cookie: bytes, offset: int, length: int) -> None:
+    def _handle_read(self, flags: int, cookie: bytes, offset: int, length: int) -> None:
         self._counters.reads += 1
         self._counters.read_bytes += length
-        self._check_read(offset, length)
-        self._touch(offset)
+        self._ranges.check_read(offset, length)
+        self._count_access(offset)
         if length > self._limits.payload_bytes:
             # "the server is also permitted to reject large read requests up front with NBD_EOVERFLOW"
             code = ErrorCode.EOVERFLOW if self._replies.chunked else ErrorCode.EINVAL
-            raise Refused(code, f"read of {length} bytes, at most {self._limits.payload_bytes}")
+            raise Refused(code, f"a read may have at most {self._limits.payload_bytes} bytes, not {length}")
         whole = bool(flags & CommandFlag.DF)
         if length >= _RANGE_READ_BYTES and self._sends_files:
             ranges = resident_ranges(self._device.lower, offset, length)
-            if ranges is not None and (whole or not self._has_holes(offset, length)):
+            if ranges is not None and (whole or not self._operations.has_holes(offset, length)):
                 self._put(self._replies.data(cookie, offset, length), *ranges)
                 self.ranges += len(ranges)
                 return
         views = self._read_resident(offset, length)
         if views is None:
-            self._submit(length, self._read, cookie, offset, length, whole)
+            self._submit(length, self._operations.read, cookie, offset, length, whole)
         else:
-            self._put(*self._answer(views, cookie, offset, length, whole))
+            self._put(*self._operations.data(views, cookie, offset, length, whole))
 
-    def _has_holes(self, offset: int, length: int) -> bool:
-        """True when a reply in chunks would say so."""
-        if not self._replies.chunked or length < _HOLE_BYTES:
-            return False
-        return any(segment.zero for segment in self._device.lower.extents(offset, length))
-
-    def _slow(
+    def _handle_other(
         self, number: int, flags: int, cookie: bytes, offset: int, length: int, payload: memoryview | None
     ) -> None:
-        name = _NAMES[number]
+        name = COMMAND_NAMES[number]
         self._counters.other[name] += 1
         if name in self._counters.other_bytes:
             self._counters.other_bytes[name] += length
         fua = bool(flags & CommandFlag.FUA)
         if number == Command.FLUSH:
             if offset or length:
-                raise Refused(ErrorCode.EINVAL, "a flush has no offset and no length")
-            self._run(self._write_mask < 0, self._flush, cookie)
+                raise Refused(ErrorCode.EINVAL, "a flush takes no offset and no length")
+            self._run(self._write_mask < 0, self._operations.flush, cookie)
         elif number == Command.TRIM:
-            self._check_write(offset, length, code=ErrorCode.EINVAL)
-            self._run(self._may_wait(offset, length), self._trim, cookie, offset, length, fua)
+            self._ranges.check_write(offset, length, past_end=ErrorCode.EINVAL)
+            self._run(self._may_wait(offset, length), self._operations.trim, cookie, offset, length, fua)
         elif number == Command.WRITE_ZEROES:
-            self._check_write(offset, length)
+            self._ranges.check_write(offset, length)
             filled = bool(flags & CommandFlag.NO_HOLE)
             slow = filled or self._write_mask < 0 or bool((offset | length) & self._write_mask)
             if flags & CommandFlag.FAST_ZERO and slow:
                 # "MUST fail quickly with NBD_ENOTSUP unless the request can be serviced in less time"
-                raise Refused(ErrorCode.ENOTSUP, "zeroing would be no faster than writing")
-            self._run(slow or length > _AT_ONCE_BYTES, self._zero, cookie, offset, length, fua, filled)
+                raise Refused(ErrorCode.ENOTSUP, "zeroing is not faster than writing here")
+            self._run(slow or length > _AT_ONCE_BYTES, self._operations.zero, cookie, offset, length, fua, filled)
         elif number == Command.CACHE:
-            self._check_read(offset, length)
-            self._submit(0, self._cache, cookie, offset, min(length, self._limits.payload_bytes))
+            self._ranges.check_read(offset, length)
+            self._submit(0, self._operations.cache, cookie, offset, min(length, self._limits.payload_bytes))
         else:
-            self._block_status(flags, cookie, offset, length, payload)
+            self._handle_block_status(flags, cookie, offset, length, payload)
 
-    def _block_status(self, flags: int, cookie: bytes, offset: int, length: int, payload: memoryview | None) -> None:
+    def _handle_block_status(
+        self, flags: int, cookie: bytes, offset: int, length: int, payload: memoryview | None
+    ) -> None:
         contexts = self._contexts
         if flags & CommandFlag.PAYLOAD_LEN:
             try:
@@ -298,42 +252,27 @@ class Session:
                 raise Refused(ErrorCode.EINVAL, error.what) from error
             # "or detects duplicate or unknown metacontext ids in the client's payload": EINVAL
             if len(set(wanted)) != len(wanted) or not set(wanted) <= set(contexts):
-                raise Refused(ErrorCode.EINVAL, "metadata context ids are repeated or unknown")
+                raise Refused(ErrorCode.EINVAL, "a metadata context id is repeated or unknown")
             contexts = wanted
         if not contexts:
-            raise Refused(ErrorCode.EINVAL, "no metadata context was negotiated")
-        self._check_read(offset, length)
-        self._submit(0, self._status, cookie, offset, length, contexts, bool(flags & CommandFlag.REQ_ONE))
-
-    def _check_read(self, offset: int, length: int) -> None:
-        if not length or (offset | length) & self._mask or offset + length > self._size:
-            raise Refused(ErrorCode.EINVAL, self._range_text(offset, length))
-
-    def _check_write(self, offset: int, length: int, *, code: ErrorCode = ErrorCode.ENOSPC) -> None:
-        """`code` is for a range past the end: ENOSPC to write, but EINVAL to trim."""
-        if self._read_only:
-            raise Refused(ErrorCode.EPERM, "the export is read-only")
-        if not length or (offset | length) & self._mask:
-            raise Refused(ErrorCode.EINVAL, self._range_text(offset, length))
-        if offset + length > self._size:
-            raise Refused(code, self._range_text(offset, length))
-
-    def _range_text(self, offset: int, length: int) -> str:
-        return f"{length} bytes at {offset}: expected multiples of {self._mask + 1} and at most {self._size}"
+            raise Refused(ErrorCode.EINVAL, "no metadata context is negotiated")
+        self._ranges.check_read(offset, length)
+        self._submit(0, self._operations.status, cookie, offset, length, contexts, bool(flags & CommandFlag.REQ_ONE))
 
     def _may_wait(self, offset: int, length: int) -> bool:
         return self._write_mask < 0 or bool((offset | length) & self._write_mask) or length > _AT_ONCE_BYTES
 
-    def _piece(self, piece: Piece) -> None:
+    def _handle_piece(self, piece: PayloadPiece) -> None:
         transfer, size = piece.transfer, len(piece.view)
         if transfer.todo_bytes == transfer.length:
             self._counters.writes += 1
             self._counters.write_bytes += transfer.length
             try:
-                if (transfer.key & 0xFFFF) != Command.WRITE or (transfer.key >> 16) & ~_ALLOWED[Command.WRITE]:
-                    raise Refused(ErrorCode.EINVAL, f"flags {transfer.key >> 16:#x} or payload do not belong here")
-                self._check_write(transfer.offset, transfer.length)
-                self._touch(transfer.offset)
+                if (transfer.key & 0xFFFF) != Command.WRITE:
+                    raise Refused(ErrorCode.EINVAL, "a payload this long belongs to a write only")
+                check_flags(Command.WRITE, transfer.key >> 16)
+                self._ranges.check_write(transfer.offset, transfer.length)
+                self._count_access(transfer.offset)
             except Refused as refusal:
                 transfer.error = (refusal.code, refusal.message)
         if transfer.error is None and (piece.offset | size) & self._write_mask:
@@ -345,7 +284,7 @@ class Session:
             self._write_piece(piece)
         self._piece_done(piece)
 
-    def _piece_done(self, piece: Piece) -> None:
+    def _piece_done(self, piece: PayloadPiece) -> None:
         """Give the buffer back, and reply when this was the last piece of its transfer."""
         transfer = piece.transfer
         self.spare.append(piece.view)
@@ -355,28 +294,7 @@ class Session:
         if transfer.error is None:
             self._put(self._replies.done(transfer.cookie, transfer.offset))
         else:
-            self._failed(piece, transfer.cookie, transfer.offset, transfer.length, *transfer.error)
-
-    def _answer(
-        self, views: Sequence[Buffer], cookie: bytes, offset: int, length: int, whole: bool
-    ) -> Sequence[Buffer]:
-        """The reply to a read; unless `whole`, a large one with holes where the device has some."""
-        replies = self._replies
-        if whole or length < _HOLE_BYTES or not replies.chunked:
-            return (replies.data(cookie, offset, length), *views)
-        segments = [(s.offset, s.length, s.zero) for s in self._device.lower.extents(offset, length)]
-        if not any(zero for _, _, zero in segments):
-            return (replies.data(cookie, offset, length), *views)
-        content = memoryview(views[0] if len(views) == 1 else b"".join(views))
-        buffers: list[Buffer] = []
-        for start, size, zero in segments:
-            if zero:
-                buffers.append(replies.hole(cookie, offset, start, size))
-            else:
-                buffers.append(replies.part(cookie, offset, start, size))
-                buffers.append(content[start - offset : start - offset + size])
-        buffers.append(replies.finish(cookie, offset))
-        return buffers
+            self._put_error(piece, transfer.cookie, transfer.offset, transfer.length, *transfer.error)
 
     # Jobs: what runs on a worker, or at once when it cannot wait
 
@@ -399,7 +317,7 @@ class Session:
             reply.failed = True
             reply.buffers = self._error(work, arguments, error_code(error.errno), error.what)
         except Exception:  # noqa: BLE001 - the border of the worker: a fault in a device must not end the server
-            _log.exception("%s failed", self.export.name)
+            _log.exception("export %r: a request failed", self.export.name)
             reply.failed = True
             reply.buffers = self._error(work, arguments, ErrorCode.EIO, "internal error")
         self._deliver(reply)
@@ -409,68 +327,20 @@ class Session:
         assert isinstance(cookie, bytes)
         offset = arguments[1] if len(arguments) > 1 else 0
         assert isinstance(offset, int)
-        return (self._replies.error(cookie, offset, code, message, located=work == self._read),)
+        return (self._replies.error(cookie, offset, code, message, located=work == self._operations.read),)
 
-    def _read(self, cookie: bytes, offset: int, length: int, whole: bool) -> Sequence[Buffer]:
-        return self._answer(self._device.lower.read(offset, length), cookie, offset, length, whole)
-
-    def _write(self, cookie: bytes, offset: int, data: Buffer, fua: bool) -> Sequence[Buffer]:
-        self._write_device(offset, data, fua=fua)
-        return (self._replies.done(cookie, offset),)
-
-    def _piece_job(self, reply: Reply, piece: Piece) -> None:
+    def _piece_job(self, reply: Reply, piece: PayloadPiece) -> None:
         """Run on a worker."""
         reply.piece = piece
         try:
             self._write_piece(piece)
         except Exception:  # noqa: BLE001 - the border of the worker: a fault in a device must not end the server
-            _log.exception("%s failed", self.export.name)
+            _log.exception("export %r: a request failed", self.export.name)
             piece.transfer.error = (ErrorCode.EIO, "internal error")
         self._deliver(reply)
 
-    def _write_piece(self, piece: Piece) -> None:
+    def _write_piece(self, piece: PayloadPiece) -> None:
         try:
             self._write_device(piece.offset, piece.view, fua=bool(piece.transfer.key & _FUA))
         except DeviceError as error:
             piece.transfer.error = (error_code(error.errno), error.what)
-
-    def _flush(self, cookie: bytes) -> Sequence[Buffer]:
-        self._device.flush()
-        return (self._replies.done(cookie, 0),)
-
-    def _trim(self, cookie: bytes, offset: int, length: int, fua: bool) -> Sequence[Buffer]:
-        for start in range(offset, offset + length, _RANGE_BYTES):
-            self._device.lower.discard(start, min(_RANGE_BYTES, offset + length - start))
-        return self._changed(cookie, offset, fua)
-
-    def _zero(self, cookie: bytes, offset: int, length: int, fua: bool, filled: bool) -> Sequence[Buffer]:
-        """`filled`: "the area MUST be fully provisioned", so the zeros are written."""
-        step = _CHUNK_BYTES if filled else _RANGE_BYTES
-        for start in range(offset, offset + length, step):
-            size = min(step, offset + length - start)
-            if filled:
-                self._device.lower.write(start, _ZEROS[:size])
-            else:
-                self._device.lower.zero(start, size)
-        return self._changed(cookie, offset, fua)
-
-    def _changed(self, cookie: bytes, offset: int, fua: bool) -> Sequence[Buffer]:
-        if fua:
-            self._device.flush()
-        return (self._replies.done(cookie, offset),)
-
-    def _cache(self, cookie: bytes, offset: int, length: int) -> Sequence[Buffer]:
-        for start in range(offset, offset + length, _CHUNK_BYTES):
-            size = min(_CHUNK_BYTES, offset + length - start)
-            if self._read_resident(start, size) is None:
-                self._device.lower.read(start, size)
-        return (self._replies.done(cookie, offset),)
-
-    def _status(
-        self, cookie: bytes, offset: int, length: int, contexts: tuple[int, ...], one: bool
-    ) -> Sequence[Buffer]:
-        statuses = block_status(self._device.lower, offset, length, contexts, one=one, extended=self._extended)
-        last = len(statuses) - 1
-        return [
-            self._replies.status(cookie, offset, status, last=index == last) for index, status in enumerate(statuses)
-        ]

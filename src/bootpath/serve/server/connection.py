@@ -14,21 +14,20 @@ import socket
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
-from bootpath.core.device import Buffer, FileRange
 from bootpath.serve.export import Export, Exports
 from bootpath.serve.limits import Limits
-from bootpath.serve.nbd.negotiation import Close, Enter, Negotiation, Send, StartTls, Style
+from bootpath.serve.nbd.handshake import Close, Enter, Send, StartTls, Style
+from bootpath.serve.nbd.negotiation import Negotiation
 from bootpath.serve.nbd.replies import Sendable
-from bootpath.serve.nbd.requests import Request, Requests
-from bootpath.serve.nbd.requests import State as StreamState
+from bootpath.serve.nbd.requests import RawRequest, Requests, StreamState
 from bootpath.serve.nbd.session import Job, Reply, Session
+from bootpath.serve.server.sending import drop_sent, send_buffers, send_mixed
 from bootpath.serve.server.tls import TlsSettings
 from bootpath.serve.server.transport import Plain, Secure, Transport
 from bootpath.serve.statistics import Counters
 
 _log = logging.getLogger(__name__)
 
-IOV_MAX = 1024
 _HANDSHAKE_BYTES = 4096
 _IN, _OUT = select.EPOLLIN, select.EPOLLOUT
 _GONE = select.EPOLLHUP | select.EPOLLERR
@@ -54,10 +53,10 @@ class Host:
         tls: TlsSettings | None,
         clock: Callable[[], float],
         buffer: memoryview,
-        submit: Callable[[Connection, Export, Sequence[Job]], None],
-        deliver: Callable[[Connection, Reply], None],
+        submit: Callable[[ClientConnection, Export, Sequence[Job]], None],
+        deliver: Callable[[ClientConnection, Reply], None],
         watch: Callable[[int, int], None],
-        closed: Callable[[Connection], None],
+        closed: Callable[[ClientConnection], None],
     ) -> None:
         self.limits = limits
         self.counters = counters
@@ -70,7 +69,7 @@ class Host:
         self.closed = closed
 
 
-class Connection:
+class ClientConnection:
     """`exports` gives what this client may see; it is asked at most once."""
 
     def __init__(self, connected: socket.socket, exports: Callable[[], Exports], host: Host) -> None:
@@ -143,7 +142,7 @@ class Connection:
     def expired(self, now: float) -> bool:
         """Close the connection if it has used up its time: True when it was."""
         if self.phase in (Phase.NEGOTIATION, Phase.TLS) and now >= self._deadline:
-            self.close("the handshake took too long", violation=True)
+            self.close("the client did not finish the handshake in time", violation=True)
         elif self._stuck_since is not None and now >= self._stuck_since + self._limits.stuck_seconds:
             self.close("the client does not read its replies", violation=True)
         return self.phase is Phase.CLOSED
@@ -151,7 +150,7 @@ class Connection:
     def finish(self) -> None:
         """Take no more requests; answer those that were taken, then close."""
         if self.phase is not Phase.TRANSMISSION:
-            self.close("the server stops")
+            self.close("the server is stopping")
             return
         self._finishing = True
         self.replied()
@@ -206,7 +205,7 @@ class Connection:
                         return  # goes on when the client has read
                 case StartTls():
                     if self._out:
-                        self.close("the client does not read", violation=True)
+                        self.close("the client does not read its replies", violation=True)
                         return
                     assert self._host.tls is not None
                     self._transport = self._secure = Secure(self._socket, self._host.tls.context)
@@ -270,7 +269,7 @@ class Connection:
                     self._go_on()
         if count == 0:
             if not requests.end():
-                _log.debug("connection %d: ended in the middle of a request", self.fd)
+                _log.debug("connection %d: the client left in the middle of a request", self.fd)
             self._finishing = True
         elif self._secure is not None and self._secure.readable and not self._finishing and not requests.blocked:
             self._receive()
@@ -281,7 +280,7 @@ class Connection:
         assert session is not None
         done = 0
         if requests.state is StreamState.HEADER:
-            done, reply_bytes = session.express(received, budget)
+            done, reply_bytes = session.fastpath(received, budget)
             session.out_bytes += reply_bytes
             budget -= reply_bytes
         if done < len(received):
@@ -290,7 +289,7 @@ class Connection:
             requests.consumed()
             self._send()
 
-    def _execute(self, found: Sequence[Request]) -> None:
+    def _execute(self, found: Sequence[RawRequest]) -> None:
         session = self._session
         assert session is not None
         session.execute(found)
@@ -333,10 +332,10 @@ class Connection:
         while out:
             try:
                 if session is not None and session.ranges:
-                    count = self._send_some(out, session)
+                    count, file_sent = send_mixed(self._transport, out)
+                    session.ranges -= file_sent
                 else:
-                    buffers = out if len(out) <= IOV_MAX else out[:IOV_MAX]
-                    count = self._transport.send(buffers)  # type: ignore[arg-type]  # there are no ranges in it
+                    count = send_buffers(self._transport, out)
             except BlockingIOError:
                 return
             self._stuck_since = None
@@ -345,21 +344,7 @@ class Connection:
                 if session.out_bytes == 0:
                     out.clear()
                     return
-            _drop(out, count)
-
-    def _send_some(self, out: list[Sendable], session: Session) -> int:
-        """Send from the front of a queue with parts of files in it: one such part, or the buffers before it."""
-        first = out[0]
-        if isinstance(first, FileRange):
-            count = self._transport.send_file(first)
-            session.ranges -= count == first.length
-            return count
-        buffers: list[Buffer] = []
-        for part in out[:IOV_MAX]:
-            if isinstance(part, FileRange):
-                break
-            buffers.append(part)
-        return self._transport.send(buffers)
+            drop_sent(out, count)
 
     def _settle(self) -> None:
         """After anything happened: what to wait for now, or whether it is over."""
@@ -367,7 +352,7 @@ class Connection:
             return
         sent = not self._out and self._transport.flush()
         if self._finishing and sent and self.idle and not self._requests.blocked:
-            self.close("finished")
+            self.close("all requests are answered")
             return
         if sent:
             self._stuck_since = None
@@ -383,15 +368,3 @@ class Connection:
         if interest != self.interest:
             self.interest = interest
             self._host.watch(self.fd, interest)
-
-
-def _drop(buffers: list[Sendable], count: int) -> None:
-    """Remove the first `count` bytes."""
-    index = 0
-    while index < len(buffers) and count >= len(buffers[index]):
-        count -= len(buffers[index])
-        index += 1
-    if count:
-        part = buffers[index]
-        buffers[index] = part.after(count) if isinstance(part, FileRange) else memoryview(part)[count:]
-    del buffers[:index]

@@ -37,12 +37,12 @@ MESSAGE_BYTES = 16 << 10
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a process tells its parent: who it is, how many of its clients are gone, what it has done, and `told`."""
+    """What a process reports to its parent: its id, how many of its clients are gone, what it has done, and a note."""
 
     pid: int
     closed: int
     statistics: Statistics
-    told: str = ""
+    note: str = ""
 
     def pack(self) -> bytes:
         """As JSON."""
@@ -52,13 +52,13 @@ class Report:
     def unpack(cls, data: bytes) -> Report:
         """The opposite of `pack`."""
         fields = json.loads(data)
-        return cls(fields["pid"], fields["closed"], Statistics(**fields["statistics"]), fields["told"])
+        return cls(fields["pid"], fields["closed"], Statistics(**fields["statistics"]), fields["note"])
 
 
 class ForkedServer(Server):
     """Serves the clients that come over `channel`.
 
-    `follow` is called now and then to see what others have done; what it returns is told to the parent.
+    `follow` is called now and then to see what others have done; what it returns is the note in the next report.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class ForkedServer(Server):
         self._follow = follow
         self._taken = 0
         self._orphaned = False
-        self._told = ""
+        self._note = ""
         self._reported: Report | None = None
         channel.setblocking(False)
 
@@ -87,12 +87,12 @@ class ForkedServer(Server):
         self._sweep(loop)
 
     def _sweep(self, loop: Loop) -> bool:
-        self._told = self._follow()
+        self._note = self._follow()
         return not self._report(loop)
 
     def _report(self, loop: Loop) -> bool:
-        """Tell how it stands; False when the parent does not listen at the moment."""
-        report = Report(os.getpid(), self._taken - len(loop.connections), self.statistics(), self._told)
+        """Send a report, if anything has changed; False when the parent cannot take it now."""
+        report = Report(os.getpid(), self._taken - len(loop.connections), self.statistics(), self._note)
         if report != self._reported:
             try:
                 self._channel.send(report.pack())

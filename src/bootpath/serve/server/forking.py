@@ -1,7 +1,7 @@
 """A server of several processes on one set of exports, so that several clients have several processors.
 
 The parent listens, accepts, and hands every client to the process with the fewest, in turn; it serves none itself. The
-others (`forked`) are forked by a `nursery`, so that the parent may have threads: the hydration runs in it, and the
+others (`forked`) are forked by the `forkserver`, so that the parent may have threads: the hydration runs in it, and the
 status page, which shows the sum of what all report. What the exports' devices hold must be shared memory, or files, or
 opened after the fork.
 
@@ -26,7 +26,7 @@ from bootpath.core.errors import DeviceError
 from bootpath.serve.export import ExportSource
 from bootpath.serve.limits import Limits
 from bootpath.serve.server.forked import CLIENT, MESSAGE_BYTES, STOP, ForkedServer, Report
-from bootpath.serve.server.forkserver import Nursery
+from bootpath.serve.server.forkserver import ForkServer
 from bootpath.serve.server.loop import Loop, Wake
 from bootpath.serve.server.server import Server
 from bootpath.serve.server.tls import TlsSettings
@@ -67,8 +67,8 @@ class _Process:
 class ForkingServer(Server):
     """As `Server`, with `processes` of them. Make it while the process has one thread: that is when it forks.
 
-    `follow` is called in each process now and then, to see what the parent has done, and what it returns is `told` in
-    the parent (see `LiveService.follow`).
+    `follow` is called in each process now and then, to see what the parent has done; what it returns is one of the
+    parent's `notes` (see `LiveService.follow`).
     """
 
     def __init__(
@@ -88,24 +88,24 @@ class ForkingServer(Server):
         self._gone = Statistics.nothing()
         self._turns = 0
         self._retry_seconds = 0.0
-        self._barren = False  # there can be no more processes
+        self._cannot_fork = False  # the fork server has ended
         self._failed = False
 
         def run(channel: socket.socket) -> None:
             ForkedServer(exports, channel, follow=follow, limits=limits, tls=tls, clock=clock).run()
 
-        self._nursery = Nursery(run)
+        self._forkserver = ForkServer(run)
 
     def run(self) -> None:
         """See `Server.run`. Raises DeviceError when all processes have ended and there can be no others."""
         try:
             super().run()
         finally:
-            self._nursery.close()
+            self._forkserver.close()
             for process in self._processes:
                 process.channel.close()
         if self._failed:
-            raise DeviceError("all processes of the server have ended", where="workers")
+            raise DeviceError("all server processes have ended", where="workers")
 
     def statistics(self) -> Statistics:
         """What all processes together have done, as they reported it."""
@@ -119,9 +119,9 @@ class ForkingServer(Server):
             connections_refused=total.connections_refused + counters.connections_refused,
         )
 
-    def told(self) -> Sequence[str]:
-        """What the processes said last."""
-        return [process.report.told for process in tuple(self._processes) if process.report.told]
+    def notes(self) -> Sequence[str]:
+        """The last note of each process."""
+        return [process.report.note for process in tuple(self._processes) if process.report.note]
 
     def pids(self) -> list[int]:
         """The processes that have reported."""
@@ -130,21 +130,21 @@ class ForkingServer(Server):
     # The loop's side
 
     def _begin(self, loop: Loop) -> None:
-        loop.add(self._nursery.channel.fileno(), partial(self._nursery_ended, loop))
+        loop.add(self._forkserver.channel.fileno(), partial(self._forkserver_ended, loop))
         loop.on_sweep = partial(self._refill, loop)
         self._refill(loop)
         super()._begin(loop)
 
     def _refill(self, loop: Loop) -> bool:
         """Have as many processes as are wanted; True when that must be tried again."""
-        while not self._barren and len(self._processes) < self._wanted:
+        while not self._cannot_fork and len(self._processes) < self._wanted:
             now = self._clock()
             if now < self._retry_seconds or self._grace_seconds is not None:
                 return True
             try:
-                process = _Process(self._nursery.fork(), now)
+                process = _Process(self._forkserver.fork(), now)
             except OSError as error:
-                _log.error("no new process: %s", error)
+                _log.error("cannot start a server process: %s", error)
                 self._retry_seconds = now + _REST_SECONDS
                 return True
             self._processes.append(process)
@@ -184,22 +184,22 @@ class ForkingServer(Server):
         self._gone += replace(done, connections=0, queue_depth=0, waiting_workers=0)
         if self._grace_seconds is not None:
             return
-        _log.error("process %d has ended, and with it %d connections", process.report.pid, clients)
+        _log.error("server process %d has ended, and its %d connections are lost", process.report.pid, clients)
         now = self._clock()
         if now - process.born_seconds < _REST_SECONDS:
             self._retry_seconds = now + _REST_SECONDS
         loop.restless = self._refill(loop)
-        self._give_up_if_barren()
+        self._give_up_if_all_ended()
 
-    def _nursery_ended(self, loop: Loop, events: int) -> None:
-        loop.remove(self._nursery.channel.fileno())
-        self._nursery.ended()
-        self._barren = True
-        _log.error("no more processes can be forked: a server process that ends will not be replaced")
-        self._give_up_if_barren()
+    def _forkserver_ended(self, loop: Loop, events: int) -> None:
+        loop.remove(self._forkserver.channel.fileno())
+        self._forkserver.ended()
+        self._cannot_fork = True
+        _log.error("the fork server has ended: a server process that ends will not be replaced")
+        self._give_up_if_all_ended()
 
-    def _give_up_if_barren(self) -> None:
-        if self._barren and not self._processes:
+    def _give_up_if_all_ended(self) -> None:
+        if self._cannot_fork and not self._processes:
             self._failed = True
             self.stop(0)
 
@@ -211,7 +211,7 @@ class ForkingServer(Server):
             try:
                 process.channel.send(STOP + str(grace_seconds).encode())
             except OSError as error:  # it ends with its channel, when that is closed
-                _log.warning("process %d was not told to stop: %s", process.report.pid, error)
+                _log.warning("server process %d cannot be asked to stop: %s", process.report.pid, error)
         loop.run(lambda: not self._processes or self._clock() >= deadline)
         if self._processes:
-            _log.error("%d processes did not stop within %g s", len(self._processes), grace_seconds)
+            _log.error("%d server processes did not stop within %g s", len(self._processes), grace_seconds)

@@ -1,11 +1,11 @@
 """Processes forked from a clean state at any time.
 
 A process that has threads must not fork: the child has one of them, and every lock that another held stays locked. So
-the nursery is forked once, while there is one thread, waits, and forks again when it is asked to; whatever has started
-threads meanwhile, what it forks is whole.
+the fork server is forked once, while there is one thread. It waits, and forks again when it is asked to: its children
+are whole, whoever has started threads meanwhile.
 
 Each child has a channel to the process that asked: a socket of messages whose end is the other side's end, however that
-came. The nursery ends with the channel to it, and does not see to its children, which have channels of their own.
+came. The fork server ends with its own channel, and does not wait for its children, which have theirs.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ def channel_pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
-class Nursery:
+class ForkServer:
     """Forks children that call `run` with their channel, and end when it returns.
 
     Make it while the process has one thread, and before it opens what children should not keep open. Signals that ask a
-    process to end are ignored by it and its children: they are for who asked.
+    process to end are ignored by it and its children: they are for the process that made it.
     """
 
     def __init__(self, run: Callable[[socket.socket], None]) -> None:
         self.channel, theirs = channel_pair()
         self._pid = os.fork()
         if self._pid == 0:
-            _end_after(_rear, self.channel, theirs, run)
+            _end_after(_serve_forks, self.channel, theirs, run)
         theirs.close()
 
     def fork(self) -> socket.socket:
@@ -54,7 +54,7 @@ class Nursery:
         self._wait(0)
 
     def close(self) -> None:
-        """Let the nursery end, some time."""
+        """Close its channel, so that it ends; does not wait for it."""
         self.channel.close()
         self._wait(os.WNOHANG)
 
@@ -63,8 +63,8 @@ class Nursery:
             os.waitpid(self._pid, options)
 
 
-def _rear(parents: socket.socket, channel: socket.socket, run: Callable[[socket.socket], None]) -> None:
-    """The nursery's life, and that of its children."""
+def _serve_forks(parents: socket.socket, channel: socket.socket, run: Callable[[socket.socket], None]) -> None:
+    """What the fork server runs, and in each child `run`."""
     parents.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -78,7 +78,7 @@ def _rear(parents: socket.socket, channel: socket.socket, run: Callable[[socket.
             try:
                 child = os.fork()
             except OSError as error:
-                _log.error("fork: %s", error)
+                _log.error("cannot fork a server process: %s", error)
                 child = -1
             if child == 0:
                 channel.close()
@@ -95,7 +95,7 @@ def _end_after(
     channel: socket.socket,
     run: Callable[[socket.socket], None],
 ) -> NoReturn:
-    """The life of a forked process, after which nothing of its parent's is run."""
+    """Run `life` in a forked process and end it, so that nothing of its parent's is run."""
     code = 1
     try:
         life(parents, channel, run)

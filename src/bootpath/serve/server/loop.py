@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from bootpath.serve.export import Export
 from bootpath.serve.limits import Limits
 from bootpath.serve.nbd.session import Job, Reply
-from bootpath.serve.server.connection import Connection, Host
+from bootpath.serve.server.connection import ClientConnection, Host
 from bootpath.serve.server.tls import TlsSettings
 from bootpath.serve.server.workers import Lane, Workers
 from bootpath.serve.statistics import Counters
@@ -67,7 +67,7 @@ class Loop:
         clock: Callable[[], float],
         workers: Workers,
     ) -> None:
-        self.connections: dict[int, Connection] = {}
+        self.connections: dict[int, ClientConnection] = {}
         self.deadline: float | None = None  # when to look around at the latest
         # Called now and then while there are connections, and after that for as long as it returns True.
         self.on_sweep: Callable[[], bool] = lambda: False
@@ -77,9 +77,9 @@ class Loop:
         self._workers = workers
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
-        self._replies: deque[tuple[Connection, Reply]] = deque()
+        self._replies: deque[tuple[ClientConnection, Reply]] = deque()
         self._lanes: dict[Export, Lane] = {}
-        self._on_closed: dict[Connection, Callable[[], None]] = {}
+        self._on_closed: dict[ClientConnection, Callable[[], None]] = {}
         self._next_sweep = 0.0
         # Room for what is held back of one batch behind a full receive is part of the buffer.
         self.host = Host(
@@ -105,7 +105,7 @@ class Loop:
         if self._handlers.pop(fd, None) is not None:
             self._epoll.unregister(fd)
 
-    def serve(self, connection: Connection, on_closed: Callable[[], None]) -> None:
+    def serve(self, connection: ClientConnection, on_closed: Callable[[], None]) -> None:
         """Take a connection; `on_closed` is called when it is closed and nothing runs for it any more."""
         self._on_closed[connection] = on_closed
         self.connections[connection.fd] = connection
@@ -136,7 +136,7 @@ class Loop:
                 try:
                     handler(events)
                 except Exception:  # noqa: BLE001 - a fault with one client must not end the others
-                    _log.exception("serving descriptor %d failed", fd)
+                    _log.exception("descriptor %d: a connection failed", fd)
                     self._fail(fd)
             if replies:
                 self._take_replies()
@@ -154,7 +154,7 @@ class Loop:
     def close(self) -> None:
         """Drop all connections and let go of the descriptors."""
         for connection in tuple(self.connections.values()):
-            connection.close("the server stops")
+            connection.close("the server is stopping")
         self._epoll.close()
 
     def _timeout(self) -> float | None:
@@ -179,12 +179,12 @@ class Loop:
         else:
             self._epoll.modify(fd, interest)
 
-    def _closed(self, connection: Connection) -> None:
+    def _closed(self, connection: ClientConnection) -> None:
         if self.connections.get(connection.fd) is connection:
             del self.connections[connection.fd]
         self._forget(connection)
 
-    def _forget(self, connection: Connection) -> None:
+    def _forget(self, connection: ClientConnection) -> None:
         """Once a connection is closed and its last job has ended, what belongs to it can go."""
         if connection.idle:
             on_closed = self._on_closed.pop(connection, None)
@@ -197,19 +197,19 @@ class Loop:
         """An export that was made for one connection is gone."""
         self._lanes.pop(export, None)
 
-    def _submit(self, connection: Connection, export: Export, jobs: Sequence[Job]) -> None:
+    def _submit(self, connection: ClientConnection, export: Export, jobs: Sequence[Job]) -> None:
         lane = self._lanes.get(export)
         if lane is None:
             lane = self._lanes[export] = Lane()
         self._workers.submit(lane, jobs)
 
-    def _deliver(self, connection: Connection, reply: Reply) -> None:
+    def _deliver(self, connection: ClientConnection, reply: Reply) -> None:
         """Called by workers."""
         self._replies.append((connection, reply))
         self._wake.set()
 
     def _take_replies(self) -> None:
-        touched: dict[Connection, None] = {}
+        touched: dict[ClientConnection, None] = {}
         replies = self._replies
         while replies:
             connection, reply = replies.popleft()

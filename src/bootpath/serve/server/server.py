@@ -22,7 +22,7 @@ from pathlib import Path
 from bootpath.core.errors import DeviceError
 from bootpath.serve.export import Export, Exports, ExportSource
 from bootpath.serve.limits import Limits
-from bootpath.serve.server.connection import Connection
+from bootpath.serve.server.connection import ClientConnection
 from bootpath.serve.server.loop import Loop, Wake
 from bootpath.serve.server.tls import TlsSettings
 from bootpath.serve.server.workers import Lane, Workers
@@ -159,8 +159,8 @@ class Server:
             waiting_workers=self._workers.waiting,
         )
 
-    def told(self) -> Sequence[str]:
-        """What other processes that serve with this one said last; see `ForkingServer`."""
+    def notes(self) -> Sequence[str]:
+        """The last notes of other processes that serve with this one; see `ForkingServer`."""
         return ()
 
     def _begin(self, loop: Loop) -> None:
@@ -174,7 +174,7 @@ class Server:
             return
         except OSError as error:
             # The client was faster (ECONNABORTED), or there are no descriptors left: it stays in the backlog.
-            _log.warning("accept: %s", error)
+            _log.warning("cannot accept a connection: %s", error)
             return
         self._take(loop, connected)
 
@@ -187,9 +187,9 @@ class Server:
         self._counters.connections_total += 1
         made: list[Export] = []
         try:
-            connection = Connection(connected, partial(self._exports_for, made), loop.host)
+            connection = ClientConnection(connected, partial(self._exports_for, made), loop.host)
         except OSError as error:
-            _log.debug("a client left at once: %s", error)
+            _log.debug("a client left before it was served: %s", error)
             connected.close()
             return
         loop.serve(connection, partial(self._release, loop, made))
@@ -229,7 +229,7 @@ class Server:
         loop.run(lambda: all(flush.done for flush in flushes) or self._clock() >= deadline)
         for flush in flushes:
             if not flush.done:
-                _log.error("%s was not flushed within %g s", flush.export.name or "default", self._grace_seconds or 0)
+                _log.error("export %r was not flushed within %g s", flush.export.name, self._grace_seconds or 0)
 
 
 class _Flush:
@@ -245,10 +245,12 @@ class _Flush:
         try:
             self.export.device.flush()
         except DeviceError as error:
-            _log.error("%s: %s", self.export.name or "default", error)
+            _log.error("export %r cannot be flushed: %s", self.export.name, error)
         self.done = True
         self._wake.set()
 
 
 def _not_listening(where: str, error: OSError) -> DeviceError:
-    return DeviceError(f"cannot listen: {error.strerror or error}", errno=error.errno or errno.EIO, where=where)
+    return DeviceError(
+        f"the server cannot listen: {error.strerror or error}", errno=error.errno or errno.EIO, where=where
+    )

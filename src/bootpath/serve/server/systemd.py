@@ -1,4 +1,4 @@
-"""Tell the service manager how the server is: sd_notify(3), without libsystemd.
+"""Notify the service manager: sd_notify(3), without libsystemd.
 
 One datagram of ``KEY=value`` lines to the socket that NOTIFY_SOCKET names; "@" at its start is the abstract namespace.
 """
@@ -13,7 +13,7 @@ READY, STOPPING = "READY=1", "STOPPING=1"
 
 
 def notify(environ: Mapping[str, str], *lines: str) -> bool:
-    """Send `lines`; False when nobody wants to know or nobody listens: a server runs on either way."""
+    """Send `lines`; False without a NOTIFY_SOCKET, and when nobody listens there: a server runs on either way."""
     address = environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return False

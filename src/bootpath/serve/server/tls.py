@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootpath.core.errors import DeviceError
-from bootpath.serve.nbd.negotiation import Tls
+from bootpath.serve.nbd.handshake import Tls
 
 if TYPE_CHECKING:
     import ssl  # imported when certificates are loaded: a guest has no OpenSSL
@@ -32,7 +32,7 @@ class TlsSettings:
 
     @property
     def mode(self) -> Tls:
-        """What the handshake is told."""
+        """What the handshake offers."""
         return Tls.FORCED if self.required else Tls.OFFERED
 
 
@@ -50,11 +50,13 @@ def load_tls(directory: Path, *, verify_clients: bool = False, required: bool = 
             context.verify_mode = ssl.CERT_REQUIRED
     except FileNotFoundError as error:
         raise DeviceError(
-            "certificate is missing",
+            "a certificate file is missing",
             errno=errno.ENOENT,
             where=str(directory),
             expected="server-cert.pem and server-key.pem" + (" and ca-cert.pem" if verify_clients else ""),
         ) from error
     except OSError as error:
-        raise DeviceError(f"certificate is not usable: {error}", errno=errno.EINVAL, where=str(directory)) from error
+        raise DeviceError(
+            f"the certificates cannot be used: {error}", errno=errno.EINVAL, where=str(directory)
+        ) from error
     return TlsSettings(context, required)

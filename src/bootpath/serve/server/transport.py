@@ -83,7 +83,7 @@ class Plain:
             data = os.pread(fd, min(part.length, _RAW_BYTES), part.offset)
             count = self.socket.send(data) if data else 0
         if count == 0:
-            raise ConnectionAbortedError(f"the disk was truncated: nothing to read at {part.offset}")
+            raise ConnectionAbortedError(f"the disk was truncated: there is nothing at offset {part.offset}")
         return count
 
     def flush(self) -> bool:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
+from bootpath.boot.guest.counters import Counts, DiskCounters
 from bootpath.boot.guest.processes import LAST, Worker
 from bootpath.boot.guest.syscalls import Ending
 from bootpath.boot.guest.system import ending
-from bootpath.boot.guest.tally import Counts, Tally
 from bootpath.core.errors import BootError
 
 
@@ -28,15 +28,17 @@ def status_of(worker: Worker) -> int:
 
 
 def test_orders_are_done_in_the_child_and_faults_come_back() -> None:
-    tally = Tally()
-    worker = Worker("w", lambda: {"count": lambda: tally.add(reads=1, bytes_read=7), "bad": fails("no"), LAST: nothing})
+    counters = DiskCounters()
+    worker = Worker(
+        "w", lambda: {"count": lambda: counters.add(reads=1, bytes_read=7), "bad": fails("no"), LAST: nothing}
+    )
     worker.order("count")
     worker.order("count")
     with pytest.raises(BootError, match="50_rootfs: no"):
         worker.order("bad")
     worker.order("count")
-    assert tally.counts() == Counts(3, 21, 0, 0)
-    assert tally.counts().words() == "disk_reads=3 disk_bytes=21 disk_waits=0 disk_failures=0"
+    assert counters.counts() == Counts(3, 21, 0, 0)
+    assert counters.counts().words() == "disk_reads=3 disk_bytes=21 disk_waits=0 disk_failures=0"
     worker.order(LAST)
     assert status_of(worker) == 0
     with pytest.raises(BootError, match="w is gone"):

@@ -10,8 +10,7 @@ from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.targets.fault import Fault, Kind, Rule
 from bootpath.core.device import Device, checked
 from bootpath.core.errors import DeviceError, FileSystemError, FormatError
-from bootpath.fs.readers.files import Files
-from bootpath.fs.readers.files import Kind as FileKind
+from bootpath.fs.readers.files import FileKind, Files
 from bootpath.fs.readers.open import READERS, find_kind, open_files
 from bootpath.fs.readers.redoxfiles import RedoxFiles
 from bootpath.fs.redox.redoxfs import RedoxFS

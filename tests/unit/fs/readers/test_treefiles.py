@@ -14,7 +14,7 @@ import pytest
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import FileSystemError, FormatError
 from bootpath.core.extents import Extent
-from bootpath.fs.readers.files import MAX_LINKS_FOLLOWED, FileEntry, FileNode, Kind
+from bootpath.fs.readers.files import MAX_LINKS_FOLLOWED, DirectoryEntry, FileKind, FileNode
 from bootpath.fs.readers.source import Source
 from bootpath.fs.readers.treefiles import Child, TreeFiles, check_directory_size
 
@@ -36,12 +36,12 @@ class Model:
     def node(self, ref: int) -> FileNode:
         content = self.nodes[ref]
         if isinstance(content, dict):
-            return FileNode(ref, Kind.DIRECTORY, stat.S_IFDIR | 0o755, 0)
+            return FileNode(ref, FileKind.DIRECTORY, stat.S_IFDIR | 0o755, 0)
         if isinstance(content, str):
-            return FileNode(ref, Kind.SYMLINK, stat.S_IFLNK | 0o777, len(os.fsencode(content)))
+            return FileNode(ref, FileKind.SYMLINK, stat.S_IFLNK | 0o777, len(os.fsencode(content)))
         if content == b"fifo":
-            return FileNode(ref, Kind.FIFO, stat.S_IFIFO | 0o600, 0)
-        return FileNode(ref, Kind.FILE, stat.S_IFREG | 0o644, len(content))
+            return FileNode(ref, FileKind.FIFO, stat.S_IFIFO | 0o600, 0)
+        return FileNode(ref, FileKind.FILE, stat.S_IFREG | 0o644, len(content))
 
     def children(self, ref: int) -> Iterator[Child[int]]:
         content = self.nodes[ref]
@@ -160,8 +160,8 @@ def test_refusals(path: str, code: int) -> None:
 def test_links() -> None:
     tree = files(NODES)
     assert tree.readlink("abs") == "/dir/file"
-    assert tree.lookup("loop", follow=False).kind is Kind.SYMLINK
-    assert tree.lookup("slash/", follow=False).kind is Kind.DIRECTORY, "a slash at the end follows, as in Linux"
+    assert tree.lookup("loop", follow=False).kind is FileKind.SYMLINK
+    assert tree.lookup("slash/", follow=False).kind is FileKind.DIRECTORY, "a slash at the end follows, as in Linux"
     refused(tree.readlink, "file", errno.EINVAL)
     refused(tree.exists, "loop", errno.ELOOP)
     empty = files({0: {"link": 1}, 1: ""})
@@ -200,9 +200,9 @@ def test_ranges_and_limits() -> None:
 def test_listing_and_walking() -> None:
     tree = files({0: {"b": 1, "a": 2, "é": 2}, 1: {"z": 2}, 2: b"x"})
     assert tree.list() == [
-        FileEntry("a", Kind.FILE),
-        FileEntry("b", Kind.DIRECTORY),
-        FileEntry("é", Kind.FILE),
+        DirectoryEntry("a", FileKind.FILE),
+        DirectoryEntry("b", FileKind.DIRECTORY),
+        DirectoryEntry("é", FileKind.FILE),
     ]
     assert [path for path, _ in tree.walk()] == ["/", "/a", "/b", "/b/z", "/é"]
     assert [path for path, _ in tree.walk("b")] == ["/b", "/b/z"]

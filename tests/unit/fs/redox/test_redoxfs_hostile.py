@@ -346,7 +346,7 @@ def test_a_link_of_many_bytes() -> None:
         if mode & 0xF000 == 0xA000:
             assert flags == 1, node_id
             patient.patch(patient.blocks[index], NODE_SIZE, struct.pack("<Q", 2**50))
-    corrupt(patient.image, lambda fs: fs.readlink("link"), "symbolic link of 1125899906842624 bytes")
+    corrupt(patient.image, lambda fs: fs.readlink("link"), "symbolic link is too long.*1125899906842624")
 
 
 def test_released_nodes_are_checked_before_cleanup() -> None:

@@ -7,12 +7,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bootpath.block.live.late import LateDisk
 from bootpath.serve.live.service import Shape
-from bootpath.serve.monitor.monitor import Snapshot, observe
 from bootpath.serve.monitor.prometheus import render
+from bootpath.serve.monitor.status import ServiceStatus, observe
 from tests.support.status import MIB, SIZE, make_server, make_service
 
 
-def snapshot(shape: Shape | None = None) -> Snapshot:
+def snapshot(shape: Shape | None = None) -> ServiceStatus:
     service = make_service(steps=2, shape=shape)
     server = make_server(service)
     server._counters.reads = 7

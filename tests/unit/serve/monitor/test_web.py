@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bootpath.core.errors import DeviceError
 from bootpath.serve.monitor import web
-from bootpath.serve.monitor.monitor import Monitor
+from bootpath.serve.monitor.status import StatusSource
 from bootpath.serve.monitor.web import MAX_CLIENTS, StatusServer
 from tests.support.status import make_server, make_service
 from tests.support.tree import schema
@@ -25,7 +25,7 @@ TIMEOUT_SECONDS = 20.0
 @contextmanager
 def showing(host: str = "127.0.0.1") -> Iterator[StatusServer]:
     service = make_service(steps=2)
-    page = StatusServer(Monitor(make_server(service), service, uri="nbd://localhost/"), host, 0)
+    page = StatusServer(StatusSource(make_server(service), service, uri="nbd://localhost/"), host, 0)
     page.start()
     try:
         yield page
@@ -228,9 +228,9 @@ def test_an_ipv6_address() -> None:
 def test_an_address_that_is_taken(page: StatusServer) -> None:
     service = make_service()
     with pytest.raises(DeviceError, match="cannot listen"):
-        StatusServer(Monitor(make_server(service), service), "127.0.0.1", page.server_port)
+        StatusServer(StatusSource(make_server(service), service), "127.0.0.1", page.server_port)
 
 
 def test_closing_before_starting() -> None:
     service = make_service()
-    StatusServer(Monitor(make_server(service), service), "127.0.0.1", 0).close()
+    StatusServer(StatusSource(make_server(service), service), "127.0.0.1", 0).close()

@@ -8,7 +8,8 @@ from bootpath.formats.nbd.options import InfoExport, InfoRequest, MetaQuery, Opt
 from bootpath.formats.nbd.transmission import TransmissionFlag
 from bootpath.serve.export import Export
 from bootpath.serve.limits import Limits
-from bootpath.serve.nbd.negotiation import Close, Enter, Event, Negotiation, Send, StartTls, State, Style, Tls
+from bootpath.serve.nbd.handshake import Close, Enter, Event, HandshakeState, Send, StartTls, Style, Tls
+from bootpath.serve.nbd.negotiation import Negotiation
 
 FLAGS = b"\0\0\0\x03"
 DISK = Export("disk", MemoryDevice(1 << 20), "a disk")
@@ -52,7 +53,7 @@ def test_go() -> None:
     assert entered == Enter(DISK, Style.STRUCTURED)
     assert [kind for kind, _ in replies(list(sent))] == [Rep.ACK, Rep.INFO, Rep.INFO, Rep.ACK]
     assert negotiation.rest == b"the first request"
-    assert negotiation.state is State.DONE
+    assert negotiation.state is HandshakeState.DONE
 
 
 def test_info_tells_and_stays() -> None:
@@ -66,7 +67,7 @@ def test_info_tells_and_stays() -> None:
     assert not export.flags & (TransmissionFlag.SEND_TRIM | TransmissionFlag.SEND_DF)
     assert sizes == wire.InfoBlockSize(512, 4096, 1 << 25)
     assert name == wire.InfoName("other")
-    assert negotiation.state is State.HEADER
+    assert negotiation.state is HandshakeState.OPTIONS
 
 
 @pytest.mark.parametrize(("flags", "padding"), [(b"\0\0\0\x01", 124), (b"\0\0\0\x03", 0), (b"\0\0\0\0", 124)])
@@ -100,7 +101,7 @@ def test_abort() -> None:
     negotiation = started(wire.pack_option(Option.ABORT, b"ignored"))
     found = events(negotiation)
     assert replies(found) == [(Rep.ACK, b"")]
-    assert found[-1] == Close("the client aborted")
+    assert found[-1] == Close("the client aborted the handshake", violation=False)
 
 
 def test_unknown_options_are_refused_one_by_one() -> None:
@@ -223,7 +224,7 @@ def test_forced_tls() -> None:
     found = kinds(started(*everything[1:], wire.pack_option(77), ABORT, tls=Tls.FORCED))
     assert found == [Rep.ERR_TLS_REQD] * len(everything) + [Rep.ACK]
     assert events(started(wire.pack_option(Option.EXPORT_NAME, b"disk"), tls=Tls.FORCED)) == [
-        Close("EXPORT_NAME without TLS")
+        Close("the client sent EXPORT_NAME without TLS", violation=False)
     ]
 
 
@@ -241,8 +242,8 @@ def test_tls_twice() -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"\0\0\0\x04", "unknown client flags"),
-        (b"\xff\xff\xff\xff", "unknown client flags"),
+        (b"\0\0\0\x04", "unknown flags"),
+        (b"\xff\xff\xff\xff", "unknown flags"),
         (FLAGS + b"GETOPTS?" + bytes(8), "magic"),
         (FLAGS + wire.pack_option(Option.LIST)[:12] + b"\xff\xff\xff\xff", "option of 4294967295 bytes"),
         (FLAGS + wire.pack_option(Option.EXPORT_NAME, b"absent"), "unknown export"),
@@ -284,7 +285,7 @@ def test_option_flood() -> None:
     negotiation = started(STRUCTURED * 9, limits=Limits(options=8))
     found = events(negotiation)
     assert len(replies(found)) == 8
-    assert found[-1] == Close("more than 8 options", violation=True)
+    assert found[-1] == Close("the client sent more than 8 options", violation=True)
 
 
 def test_shutdown() -> None:

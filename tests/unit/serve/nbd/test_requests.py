@@ -6,8 +6,16 @@ import pytest
 
 from bootpath.formats.nbd.transmission import Command, CommandFlag, Request, pack_request, request_head
 from bootpath.serve.limits import Limits
-from bootpath.serve.nbd.requests import BATCH, LARGE_BYTES, PIECE_BYTES, Payload, Piece, Requests, State
-from bootpath.serve.nbd.requests import Request as Parsed
+from bootpath.serve.nbd.requests import (
+    BATCH,
+    LARGE_BYTES,
+    PIECE_BYTES,
+    Payload,
+    PayloadPiece,
+    RawRequest,
+    Requests,
+    StreamState,
+)
 
 COOKIE = b"12345678"
 
@@ -16,14 +24,14 @@ def pack(command: int, offset: int = 0, length: int = 0, flags: int = 0, *, exte
     return pack_request(Request(command, COOKIE, offset, length, flags), extended=extended)
 
 
-def parse(requests: Requests, data: bytes, budget: int = 1 << 30) -> Sequence[Parsed]:
+def parse(requests: Requests, data: bytes, budget: int = 1 << 30) -> Sequence[RawRequest]:
     buffer = memoryview(bytearray(len(requests.held) + len(data)))
     held = requests.load(buffer)
     buffer[held:] = data
     return requests.parse(buffer, budget)
 
 
-def plain(found: Sequence[Parsed]) -> list[tuple[object, ...]]:
+def plain(found: Sequence[RawRequest]) -> list[tuple[object, ...]]:
     """Requests as values: payloads as bytes."""
     result: list[tuple[object, ...]] = []
     for what, cookie, offset, length in found:
@@ -32,7 +40,7 @@ def plain(found: Sequence[Parsed]) -> list[tuple[object, ...]]:
             result.append((bytes(what), offset, length))
         elif isinstance(what, Payload):
             result.append((what.key, bytes(what.view), offset, length))
-        elif isinstance(what, Piece):
+        elif isinstance(what, PayloadPiece):
             result.append((what.offset, bytes(what.view), offset, length))
         else:
             result.append((what, offset, length))
@@ -95,7 +103,7 @@ def test_a_large_payload_comes_in_pieces() -> None:
     length = 2 * PIECE_BYTES + 512
     assert parse(requests, pack(Command.WRITE, 4096, length) + b"a" * 100) == []
     assert requests.held == b""
-    pieces: list[Piece] = []
+    pieces: list[PayloadPiece] = []
     sent = 100
     while sent < length:
         assert requests.direct is not None
@@ -103,7 +111,7 @@ def test_a_large_payload_comes_in_pieces() -> None:
         requests.direct[:count] = b"a" * count
         sent += count
         for what, _, _, _ in requests.received(count):
-            assert isinstance(what, Piece)
+            assert isinstance(what, PayloadPiece)
             pieces.append(what)
     assert [(piece.offset, len(piece.view)) for piece in pieces] == [
         (4096, PIECE_BYTES),
@@ -143,7 +151,7 @@ def test_disconnect() -> None:
     requests = Requests(Limits())
     found = parse(requests, pack(Command.READ) + pack(Command.DISC) + pack(Command.READ))
     assert len(found) == 2
-    assert requests.state is State.CLOSED
+    assert requests.state is StreamState.CLOSED
     assert requests.failure is None
     assert parse(requests, pack(Command.READ)) == []
     assert requests.end()
@@ -156,7 +164,7 @@ def test_wrong_magic(extended: bool) -> None:
         requests, pack(Command.READ, extended=extended) + pack(Command.READ, extended=not extended) + bytes(8)
     )
     assert len(found) == 1
-    assert requests.state is State.CLOSED
+    assert requests.state is StreamState.CLOSED
     assert "magic" in str(requests.failure)
 
 

@@ -9,9 +9,9 @@ import pytest
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import FileSystemError, FormatError
 from bootpath.core.extents import Extent
-from bootpath.fs.readers.fat import open_fat
-from bootpath.fs.readers.fatvolume import parse_fat_boot_sector
-from bootpath.fs.readers.files import FileEntry, Kind
+from bootpath.fs.readers.fat.fat import open_fat
+from bootpath.fs.readers.fat.volume import parse_fat_boot_sector
+from bootpath.fs.readers.files import DirectoryEntry, FileKind
 from bootpath.fs.readers.open import open_files
 from tests.support.filetrees import as_device, contents, fat_image, golden_image
 
@@ -69,12 +69,12 @@ def long_entries(name: str, short: bytes) -> bytes:
 
 def test_our_own_writer() -> None:
     files = open_files(Volume().device())
-    assert files.list("/") == [FileEntry("A.TXT", Kind.FILE), FileEntry("EFI", Kind.DIRECTORY)]
+    assert files.list("/") == [DirectoryEntry("A.TXT", FileKind.FILE), DirectoryEntry("EFI", FileKind.DIRECTORY)]
     assert files.read_file("/efi/boot/bootx64.efi", 10_000) == CONTENT
     assert files.read("EFI/Boot/BOOTX64.EFI", 1000, 1000) == CONTENT[1000:2000]
     assert [extent.length for extent in files.extents("EFI/BOOT/BOOTX64.EFI")] == [len(CONTENT)]
     node = files.lookup("A.TXT")
-    assert (node.kind, node.mode, node.mtime_ns) == (Kind.FILE, 0o100644, 315532800 * 10**9)
+    assert (node.kind, node.mode, node.mtime_ns) == (FileKind.FILE, 0o100644, 315532800 * 10**9)
     assert files.warnings == ()
 
 
@@ -163,7 +163,7 @@ def test_a_directory_that_is_its_own_child() -> None:
     place = volume.entry(b"BOOT       ")
     struct.pack_into("<H", volume.image, place + 26, cluster)
     files = open_fat(volume.device())
-    assert files.lookup("EFI/BOOT/BOOT/BOOT").kind is Kind.DIRECTORY
+    assert files.lookup("EFI/BOOT/BOOT/BOOT").kind is FileKind.DIRECTORY
     with pytest.raises(FormatError, match="reached twice"):
         list(files.walk())
 

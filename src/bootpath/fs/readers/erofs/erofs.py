@@ -30,8 +30,8 @@ from bootpath.core.extents import Extent
 from bootpath.formats.region import Region
 from bootpath.formats.superblocks.erofs import EROFS_BYTES, EROFS_OFFSET, ErofsSuperblock, probe_erofs
 from bootpath.fs.readers.codecs import Codec, decompress
-from bootpath.fs.readers.erofsindex import CompressedExtent, CompressedIndex, Storage
-from bootpath.fs.readers.files import FILE_TYPES, FileNode, Kind
+from bootpath.fs.readers.erofs.index import CompressedExtent, CompressedIndex, ExtentStorage
+from bootpath.fs.readers.files import FILE_TYPES, FileKind, FileNode
 from bootpath.fs.readers.recent import Recent
 from bootpath.fs.readers.source import Source
 from bootpath.fs.readers.treefiles import Child, TreeFiles, check_directory, checked_name
@@ -130,7 +130,7 @@ class ErofsTree:
         offset = 0
         while offset < size:
             extent = self._index(ref, inode).extent_at(offset)
-            if extent.storage is not Storage.FRAGMENT:
+            if extent.storage is not ExtentStorage.FRAGMENT:
                 yield Extent(extent.place, extent.size)
             offset = extent.start + extent.length
 
@@ -147,7 +147,7 @@ class ErofsTree:
         else:
             links, size, mtime, start, _, uid, gid = struct.unpack_from("<HIIIIHH", data, 6)
             mtime, nanoseconds = mtime + self._epoch, self._epoch_ns
-        kind = Kind.of_mode(mode)
+        kind = FileKind.of_mode(mode)
         layout = form >> 1 & 7
         if form & ~0x1F or layout > _CHUNKS or kind is None or size >= 1 << 63:
             raise self.source.fault(
@@ -220,7 +220,7 @@ class ErofsTree:
             extent = index.extent_at(offset)
             skip = offset - extent.start
             count = min(extent.length - skip, end - offset)
-            if extent.storage is Storage.FRAGMENT:
+            if extent.storage is ExtentStorage.FRAGMENT:
                 if number == self._packed:
                     raise self.source.fault("corrupt: the packed inode has a fragment")
                 parts.append(self._read_packed(extent.place + skip, count))
@@ -231,7 +231,7 @@ class ErofsTree:
 
     def _read_packed(self, offset: int, length: int) -> bytes:
         node = self.node(self._packed)
-        if offset + length > node.size_bytes or node.kind is not Kind.FILE:
+        if offset + length > node.size_bytes or node.kind is not FileKind.FILE:
             raise self.source.fault(f"corrupt: a fragment ends at {offset + length} of the packed inode's", found=node)
         return self.read(self._packed, offset, length)
 

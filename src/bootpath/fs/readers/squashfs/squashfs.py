@@ -33,10 +33,10 @@ from bootpath.core.extents import Extent
 from bootpath.formats.region import Region
 from bootpath.formats.superblocks.squashfs import SQUASHFS_BYTES, SquashfsSuperblock, probe_squashfs
 from bootpath.fs.readers.codecs import Codec
-from bootpath.fs.readers.files import FileNode, Kind
+from bootpath.fs.readers.files import FileKind, FileNode
 from bootpath.fs.readers.recent import Recent
 from bootpath.fs.readers.source import Source
-from bootpath.fs.readers.squashfsmeta import Cursor, Metadata
+from bootpath.fs.readers.squashfs.metadata import Cursor, Metadata
 from bootpath.fs.readers.treefiles import Child, TreeFiles, check_directory, checked_name
 
 _CODECS = {"gzip": Codec.ZLIB, "xz": Codec.XZ, "lz4": Codec.LZ4, "zstd": Codec.ZSTD}
@@ -49,22 +49,22 @@ _CACHED_DATA_BLOCKS = 4
 _LIST_ENTRIES = 2048
 _MAX_BLOCKS = 1 << 22  # 512 GiB in blocks of 128 KiB
 _KINDS = {
-    1: Kind.DIRECTORY,
-    2: Kind.FILE,
-    3: Kind.SYMLINK,
-    4: Kind.BLOCK_DEVICE,
-    5: Kind.CHARACTER_DEVICE,
-    6: Kind.FIFO,
-    7: Kind.SOCKET,
+    1: FileKind.DIRECTORY,
+    2: FileKind.FILE,
+    3: FileKind.SYMLINK,
+    4: FileKind.BLOCK_DEVICE,
+    5: FileKind.CHARACTER_DEVICE,
+    6: FileKind.FIFO,
+    7: FileKind.SOCKET,
 }
 _TYPE_BITS = {
-    Kind.DIRECTORY: stat.S_IFDIR,
-    Kind.FILE: stat.S_IFREG,
-    Kind.SYMLINK: stat.S_IFLNK,
-    Kind.BLOCK_DEVICE: stat.S_IFBLK,
-    Kind.CHARACTER_DEVICE: stat.S_IFCHR,
-    Kind.FIFO: stat.S_IFIFO,
-    Kind.SOCKET: stat.S_IFSOCK,
+    FileKind.DIRECTORY: stat.S_IFDIR,
+    FileKind.FILE: stat.S_IFREG,
+    FileKind.SYMLINK: stat.S_IFLNK,
+    FileKind.BLOCK_DEVICE: stat.S_IFBLK,
+    FileKind.CHARACTER_DEVICE: stat.S_IFCHR,
+    FileKind.FIFO: stat.S_IFIFO,
+    FileKind.SOCKET: stat.S_IFSOCK,
 }
 
 
@@ -204,7 +204,7 @@ class SquashfsTree:
                 start, size, _, links, fragment, fragment_offset, _ = struct.unpack("<QQQIIII", read(cursor, 40))
             case 3 | 10:
                 links, size = struct.unpack("<II", read(cursor, 8))
-        if kind is Kind.FILE:
+        if kind is FileKind.FILE:
             count = size // self.block_bytes
             if fragment == _NO_FRAGMENT and size % self.block_bytes:
                 count += 1

@@ -33,7 +33,7 @@ _BPB = struct.Struct("<HBHBHHBHHHII")
 
 
 @dataclass(frozen=True, slots=True)
-class FatGeometry:
+class FatLayout:
     """Where things are. `root_cluster` is 0 for FAT12 and FAT16, whose root has a place of its own."""
 
     bits: int
@@ -49,7 +49,7 @@ class FatGeometry:
         return Extent(self.data_start + (first - 2) * self.cluster_bytes, count * self.cluster_bytes)
 
 
-def parse_fat_boot_sector(sector: bytes) -> FatGeometry:
+def parse_fat_boot_sector(sector: bytes) -> FatLayout:
     """The geometry in the first 512 bytes of a volume. Raises FormatError."""
     if len(sector) < BOOT_SECTOR_BYTES or sector[510:512] != b"\x55\xaa":
         raise _fault("no boot sector signature", sector[510:512].hex(), "55aa")
@@ -85,7 +85,7 @@ def parse_fat_boot_sector(sector: bytes) -> FatGeometry:
         raise _fault("clusters are", clusters, f"as many as the FAT has room for, and at most {most}")
     fat = Extent((reserved + active * fat_sectors) * size, fat_sectors * size)
     root = Extent((reserved + fats * fat_sectors) * size, entries * 32)
-    return FatGeometry(bits, cluster_sectors * size, clusters, fat, root, root_cluster, data_sector * size)
+    return FatLayout(bits, cluster_sectors * size, clusters, fat, root, root_cluster, data_sector * size)
 
 
 def _fault(what: str, found: object, expected: str) -> FormatError:
@@ -95,7 +95,7 @@ def _fault(what: str, found: object, expected: str) -> FormatError:
 class Chain:
     """The clusters from `first` on, as runs; read from the table when asked for."""
 
-    def __init__(self, source: Source, geometry: FatGeometry, first: int) -> None:
+    def __init__(self, source: Source, geometry: FatLayout, first: int) -> None:
         self._source = source
         self._geometry = geometry
         self._next = first

@@ -14,8 +14,8 @@ from bootpath.core.errors import DeviceError, FileSystemError, FormatError
 from bootpath.core.extents import Extent
 from bootpath.fs.readers.codecs import Codec
 from bootpath.fs.readers.source import Source
-from bootpath.fs.readers.squashfs import _BlockList, open_squashfs
-from bootpath.fs.readers.squashfsmeta import Cursor, Metadata
+from bootpath.fs.readers.squashfs.metadata import Cursor, Metadata
+from bootpath.fs.readers.squashfs.squashfs import _BlockList, open_squashfs
 from tests.support.filetrees import as_device, contents, golden_image
 
 STORED = "squashfs-stored"  # metadata stands there as it is, to be patched

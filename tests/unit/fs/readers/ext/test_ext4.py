@@ -11,9 +11,9 @@ import pytest
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import FileSystemError, FormatError
 from bootpath.formats.crc32c import crc32c_update
-from bootpath.fs.readers.ext4 import Ext4Tree, open_ext4
-from bootpath.fs.readers.ext4blocks import BlockTree, Run
-from bootpath.fs.readers.ext4super import inode_place, read_ext4_super
+from bootpath.fs.readers.ext.blocks import BlockTree, Run
+from bootpath.fs.readers.ext.ext4 import Ext4Tree, open_ext4
+from bootpath.fs.readers.ext.superblock import inode_place, read_ext4_super
 from bootpath.fs.readers.source import Source
 from bootpath.fs.readers.treefiles import TreeFiles
 from tests.support.filetrees import as_device, contents, golden_image

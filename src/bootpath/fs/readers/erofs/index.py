@@ -52,7 +52,7 @@ class Type(IntEnum):
     HEAD2 = 3
 
 
-class Storage(IntEnum):
+class ExtentStorage(IntEnum):
     """Where an extent's bytes are: in blocks, behind the index, or in the packed inode."""
 
     BLOCKS = 0
@@ -81,7 +81,7 @@ class CompressedExtent:
 
     start: int
     length: int
-    storage: Storage
+    storage: ExtentStorage
     place: int
     size: int
     algorithm: int | None
@@ -220,7 +220,7 @@ class CompressedIndex:
         """The extent with the file's byte `offset`, which is inside its size. Raises FormatError, DeviceError."""
         header = self.header
         if header.whole_file is not None:
-            return CompressedExtent(0, self._size, Storage.FRAGMENT, header.whole_file, self._size, None, False)
+            return CompressedExtent(0, self._size, ExtentStorage.FRAGMENT, header.whole_file, self._size, None, False)
         number, head = self._head(offset)
         start = (number << header.cluster_bits) + head.offset
         end = self._end(number)
@@ -232,17 +232,17 @@ class CompressedIndex:
             _, place, high = self._find_tail()
             if header.advise & Advise.FRAGMENT:
                 place = header.fragment_offset | high << 32
-                return CompressedExtent(start, length, Storage.FRAGMENT, place, length, None, False)
-            return self._stored(head, start, length, Storage.INLINE, place, header.inline_bytes)
+                return CompressedExtent(start, length, ExtentStorage.FRAGMENT, place, length, None, False)
+            return self._stored(head, start, length, ExtentStorage.INLINE, place, header.inline_bytes)
         if length > MAX_EXTENT_BYTES:
             raise self._source.fault(f"corrupt: extent at {start} has", found=f"{length} bytes")
         size = self._blocks(number, head) << self._block_bits
         if not 0 < size <= MAX_COMPRESSED_BYTES:
             raise self._source.fault(f"corrupt: extent at {start} is compressed to", found=f"{size} bytes")
-        return self._stored(head, start, length, Storage.BLOCKS, head.block << self._block_bits, size)
+        return self._stored(head, start, length, ExtentStorage.BLOCKS, head.block << self._block_bits, size)
 
     def _stored(
-        self, head: _Entry, start: int, length: int, storage: Storage, place: int, size: int
+        self, head: _Entry, start: int, length: int, storage: ExtentStorage, place: int, size: int
     ) -> CompressedExtent:
         if head.type is Type.PLAIN:
             if length > size:

@@ -1,4 +1,4 @@
-"""What lived had to ask the physical disk for, counted where init sees it too: in memory that both share."""
+"""What lived read from the physical disk, counted where init sees it too: in memory that both share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Counts:
         return f"disk_reads={self.reads} disk_bytes={self.bytes} disk_waits={self.waits} disk_failures={self.failures}"
 
 
-class Tally:
+class DiskCounters:
     """Counters that survive a fork: the processes share them. Adding is for one process, from any of its threads."""
 
     def __init__(self) -> None:

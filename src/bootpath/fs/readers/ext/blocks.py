@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from bootpath.formats.crc32c import crc32c_update
-from bootpath.fs.readers.ext4super import Ext4Super, check
+from bootpath.fs.readers.ext.superblock import Ext4Super, check
 from bootpath.fs.readers.recent import Recent
 from bootpath.fs.readers.source import Source
 

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 
 from bootpath.core.device import Device
 from bootpath.core.extents import Extent
-from bootpath.fs.readers.fatvolume import BOOT_SECTOR_BYTES, Chain, FatGeometry, parse_fat_boot_sector
-from bootpath.fs.readers.files import FileNode, Kind
+from bootpath.fs.readers.fat.volume import BOOT_SECTOR_BYTES, Chain, FatLayout, parse_fat_boot_sector
+from bootpath.fs.readers.files import FileKind, FileNode
 from bootpath.fs.readers.recent import Recent
 from bootpath.fs.readers.source import Source
 from bootpath.fs.readers.treefiles import Child, TreeFiles, check_directory_size, checked_name
@@ -60,7 +60,7 @@ class FatTree:
 
     warnings: Sequence[str] = ()
 
-    def __init__(self, source: Source, geometry: FatGeometry) -> None:
+    def __init__(self, source: Source, geometry: FatLayout) -> None:
         self.source = source
         self.geometry = geometry
         self.root = FatEntry(-1, geometry.root_cluster, 0, _DIRECTORY)
@@ -72,9 +72,9 @@ class FatTree:
         if ref.is_directory:
             # A directory is where its clusters are, by whatever entry it was reached.
             cluster = ref.cluster or self.geometry.root_cluster
-            return FileNode(cluster * 32, Kind.DIRECTORY, stat.S_IFDIR | 0o755, 0, mtime_ns=seconds * 10**9)
+            return FileNode(cluster * 32, FileKind.DIRECTORY, stat.S_IFDIR | 0o755, 0, mtime_ns=seconds * 10**9)
         mode = stat.S_IFREG | (0o444 if ref.attributes & _READ_ONLY else 0o644)
-        return FileNode(ref.place + 1, Kind.FILE, mode, ref.size_bytes, mtime_ns=seconds * 10**9)
+        return FileNode(ref.place + 1, FileKind.FILE, mode, ref.size_bytes, mtime_ns=seconds * 10**9)
 
     def fold(self, name: str) -> str:
         """See `Tree.fold`: upper case, letter by letter, so that no name changes its length."""
@@ -100,7 +100,7 @@ class FatTree:
             short = _short_name(stem, extension, nt)
             cluster = low | (high << 16 if self.geometry.bits == 32 else 0)
             entry = FatEntry(place, cluster, size, attributes, date, time)
-            kind = Kind.DIRECTORY if entry.is_directory else Kind.FILE
+            kind = FileKind.DIRECTORY if entry.is_directory else FileKind.FILE
             name = short if long_name is None else long_name
             yield Child(checked_name(self.source, name), kind, entry, alias=None if long_name is None else short)
 

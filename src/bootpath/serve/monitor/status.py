@@ -1,9 +1,9 @@
-"""What a live service is doing, as a frozen snapshot: the source of the status page, its JSON and its metrics.
+"""What a live service is doing, as a frozen value: the source of the status page, its JSON and its metrics.
 
-Everything in a snapshot is read from counters and states that exist anyway; the serving loop does nothing for it, and
-nobody looks while nobody asks. Looking never waits for a disk: the late disk is asked whether it is there
-(`LateDisk.get_nowait`), not for anything that it holds. `Monitor` keeps what one snapshot needs of the one before, and
-hands out the same one for `FRESH_SECONDS`, so that many watchers cost as much as one.
+A `ServiceStatus` is made of counters and states that exist anyway; the serving loop does nothing for it, and nothing is
+done while nobody asks. It never waits for a disk: the late disk is asked whether it is there (`LateDisk.get_nowait`),
+not for its content. `StatusSource` keeps what one status needs of the one before, and hands out the same one for
+`FRESH_SECONDS`, so that many watchers cost as much as one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _REST_SECONDS = 0.0005  # between two looks at the disk the serving thread may r
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """What was done a second, on average since the snapshot before."""
+    """What was done a second, on average since the status before."""
 
     read_bytes: float = 0.0
     written_bytes: float = 0.0
@@ -38,12 +38,12 @@ class Throughput:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class ServiceStatus:
     """A live service at one moment.
 
-    `at_seconds` is the clock's, `up_seconds` since the first snapshot. `overlay_bytes` is what the shared overlay
-    holds of written blocks; None when there is no overlay or every client has its own. `touches` counts requests by
-    cell of the map, and `heat` says where most of them went since the snapshot before (`heat.levels`).
+    `at_seconds` is the clock's, `up_seconds` since the first status. `overlay_bytes` is what the shared overlay
+    holds of written blocks; None when there is no overlay or every client has its own. `access_counts` counts requests
+    by cell of the map; `access_levels` says where most of them went since the status before (`histogram.levels`).
     """
 
     at_seconds: float
@@ -58,8 +58,8 @@ class Snapshot:
     statistics: Statistics
     throughput: Throughput
     map: DiskMap
-    touches: tuple[int, ...]
-    heat: tuple[int, ...]
+    access_counts: tuple[int, ...]
+    access_levels: tuple[int, ...]
 
 
 def observe(
@@ -68,43 +68,43 @@ def observe(
     *,
     clock: Callable[[], float] = time.monotonic,
     uri: str = "",
-    before: Snapshot | None = None,
+    before: ServiceStatus | None = None,
     disk_map: DiskMap | None = None,
-) -> Snapshot:
-    """Look at a service. `before` is the last snapshot; without a `disk_map` one step of looking is done here."""
+) -> ServiceStatus:
+    """Look at a service. `before` is the last status; without a `disk_map` one step of looking is done here."""
     if disk_map is None:
         surveyor = survey(service)
         surveyor.step()
         disk_map = surveyor.map()
     now = clock()
     statistics = server.statistics()
-    touches = service.heat.counts()
-    return Snapshot(
+    access_counts = service.histogram.counts()
+    return ServiceStatus(
         at_seconds=now,
         up_seconds=0.0 if before is None else before.up_seconds + now - before.at_seconds,
         title=service.base.identity.name,
         uri=uri,
         read_only=service.shape.read_only,
         size_bytes=service.base.size_bytes,
-        disk=best_known([disk_status(service.base.late), *map(DiskStatus.unpack, server.told())]),
+        disk=best_known([disk_status(service.base.late), *map(DiskStatus.unpack, server.notes())]),
         hydration=None if service.hydration is None else service.hydration.progress,
         overlay_bytes=_overlay_bytes(service),
         statistics=statistics,
         throughput=Throughput() if before is None else _throughput(before, statistics, now),
         map=disk_map,
-        touches=touches,
-        heat=levels(touches, () if before is None else before.touches),
+        access_counts=access_counts,
+        access_levels=levels(access_counts, () if before is None else before.access_counts),
     )
 
 
 def survey(service: LiveService) -> Surveyor:
-    """Who looks at the disk of a service, as its clients see it; of overlays for each client nothing is seen."""
+    """The surveyor of a service's disk, as its clients see it; overlays of single clients are not seen."""
     hydration = service.hydration
     wanted = () if hydration is None else hydration.extents
     return Surveyor(service.base if service.overlay is None else service.overlay, wanted)
 
 
-def _throughput(before: Snapshot, statistics: Statistics, now: float) -> Throughput:
+def _throughput(before: ServiceStatus, statistics: Statistics, now: float) -> Throughput:
     seconds = now - before.at_seconds
     if seconds <= 0:
         return before.throughput
@@ -123,8 +123,8 @@ def _overlay_bytes(service: LiveService) -> int | None:
     return overlay.dirty_bytes if isinstance(overlay, OverlayFile) else None
 
 
-class Monitor:
-    """Snapshots of one service, for any number of threads."""
+class StatusSource:
+    """The status of one service, for any number of threads."""
 
     def __init__(
         self,
@@ -147,8 +147,8 @@ class Monitor:
         self._map = self._surveyor.map()
         self._last = self._observe(None)
 
-    def snapshot(self, *, look: bool = True) -> Snapshot:
-        """How it stands. Without `look` the map is the last one."""
+    def current(self, *, look: bool = True) -> ServiceStatus:
+        """The status now. Without `look` the map is the last one."""
         if look:
             self._survey()
         with self._lock:
@@ -159,7 +159,7 @@ class Monitor:
                 self._last = replace(last, map=self._map)
             return self._last
 
-    def _observe(self, before: Snapshot | None) -> Snapshot:
+    def _observe(self, before: ServiceStatus | None) -> ServiceStatus:
         return observe(self._server, self._service, clock=self._clock, uri=self._uri, before=before, disk_map=self._map)
 
     def _survey(self) -> None:
@@ -176,21 +176,22 @@ class Monitor:
             self._surveying.release()
 
 
-def as_json(snapshot: Snapshot) -> dict[str, Any]:
-    """A snapshot as docs/schemas/status.json describes it."""
+def as_json(status: ServiceStatus) -> dict[str, Any]:
+    """A status as docs/schemas/status.json describes it."""
     statistics, throughput, hydration, cells = (
-        snapshot.statistics,
-        snapshot.throughput,
-        snapshot.hydration,
-        snapshot.map,
+        status.statistics,
+        status.throughput,
+        status.hydration,
+        status.map,
     )
     return {
-        "title": snapshot.title,
-        "uri": snapshot.uri,
-        "read_only": snapshot.read_only,
-        "size_bytes": snapshot.size_bytes,
-        "up_seconds": round(snapshot.up_seconds, 3),
-        "disk": {"name": snapshot.disk.name, "state": snapshot.disk.state.value, "reason": snapshot.disk.reason},
+        "schema_version": 1,
+        "title": status.title,
+        "uri": status.uri,
+        "read_only": status.read_only,
+        "size_bytes": status.size_bytes,
+        "up_seconds": round(status.up_seconds, 3),
+        "disk": {"name": status.disk.name, "state": status.disk.state.value, "reason": status.disk.reason},
         "hydration": None
         if hydration is None
         else {
@@ -199,7 +200,7 @@ def as_json(snapshot: Snapshot) -> dict[str, Any]:
             "complete": hydration.complete,
             "failure": hydration.failure,
         },
-        "overlay_bytes": snapshot.overlay_bytes,
+        "overlay_bytes": status.overlay_bytes,
         "clients": {
             "connected": statistics.connections,
             "total": statistics.connections_total,
@@ -224,6 +225,6 @@ def as_json(snapshot: Snapshot) -> dict[str, Any]:
             "grounds": "".join(state.letter for state in cells.grounds),
             "bytes": {state.value: cells.bytes[state] for state in CellState},
             "complete": cells.complete,
-            "heat": "".join(map(str, snapshot.heat)),
+            "access": "".join(map(str, status.access_levels)),
         },
     }

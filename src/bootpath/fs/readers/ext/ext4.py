@@ -29,9 +29,9 @@ from bootpath.core.errors import FileSystemError
 from bootpath.core.extents import Extent
 from bootpath.formats.crc32c import crc32c_update
 from bootpath.formats.superblocks.ext import Incompat
-from bootpath.fs.readers.ext4blocks import BlockTree
-from bootpath.fs.readers.ext4super import ROOT_INODE, Ext4Super, check, inode_place, read_ext4_super
-from bootpath.fs.readers.files import FILE_TYPES, FileNode, Kind
+from bootpath.fs.readers.ext.blocks import BlockTree
+from bootpath.fs.readers.ext.superblock import ROOT_INODE, Ext4Super, check, inode_place, read_ext4_super
+from bootpath.fs.readers.files import FILE_TYPES, FileKind, FileNode
 from bootpath.fs.readers.recent import Recent
 from bootpath.fs.readers.source import Source
 from bootpath.fs.readers.treefiles import Child, TreeFiles, check_directory, checked_name
@@ -57,7 +57,9 @@ class _Inode:
     @property
     def in_i_block(self) -> bool:
         """True for a short link, whose target is where other inodes have their block map."""
-        return self.node.kind is Kind.SYMLINK and self.node.size_bytes < _I_BLOCK_BYTES and not self.flags & _EXTENTS
+        return (
+            self.node.kind is FileKind.SYMLINK and self.node.size_bytes < _I_BLOCK_BYTES and not self.flags & _EXTENTS
+        )
 
 
 class Ext4Tree:
@@ -147,10 +149,10 @@ class Ext4Tree:
                 stored |= int.from_bytes(data[130:132], "little") << 16
                 covered[130:132], mask = b"\0\0", 0xFFFFFFFF
             check(self.source, f"inode {number}", crc32c_update(seed, covered) & mask, stored)
-        kind = Kind.of_mode(mode)
+        kind = FileKind.of_mode(mode)
         if kind is None or links == 0:
             raise self.source.fault(f"corrupt: inode {number} is not in use, its mode is", found=f"{mode:#o}")
-        size |= size_high << 32 if kind in (Kind.FILE, Kind.DIRECTORY) else 0
+        size |= size_high << 32 if kind in (FileKind.FILE, FileKind.DIRECTORY) else 0
         if size >= 1 << 48:  # 2^32 blocks of 64 KiB
             raise self.source.fault(f"corrupt: inode {number} has", found=f"{size} bytes")
         mtime -= (mtime & 0x80000000) << 1  # "The lower 32 bits are signed", and the extra ones count from there

@@ -11,8 +11,8 @@ import pytest
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import FileSystemError, FormatError
 from bootpath.formats.crc32c import crc32c_update
-from bootpath.fs.readers.erofs import ErofsTree, open_erofs
-from bootpath.fs.readers.erofsindex import CompressedExtent, CompressedIndex, Storage, parse_index_header
+from bootpath.fs.readers.erofs.erofs import ErofsTree, open_erofs
+from bootpath.fs.readers.erofs.index import CompressedExtent, CompressedIndex, ExtentStorage, parse_index_header
 from bootpath.fs.readers.source import Source
 from bootpath.fs.readers.treefiles import TreeFiles
 from tests.support.filetrees import as_device, contents, golden_image
@@ -214,7 +214,7 @@ def test_full_index() -> None:
     assert (first.start, first.length, first.place, first.size, first.algorithm) == (0, 12_388, 5 << 12, 4096, 0)
     assert found.extent_at(12_387) == first
     plain = found.extent_at(12_388)
-    assert (plain.start, plain.length, plain.algorithm, plain.storage) == (12_388, 4046, None, Storage.BLOCKS)
+    assert (plain.start, plain.length, plain.algorithm, plain.storage) == (12_388, 4046, None, ExtentStorage.BLOCKS)
     last = found.extent_at(19_999)
     assert (last.start, last.length, last.algorithm) == (16_434, 3566, 1)
 
@@ -249,7 +249,7 @@ def test_interlaced_bytes_stand_where_they_would_without_compression() -> None:
     tree = patient.tree()
     place = 8192
     block = bytes(patient.image[place : place + 4096])
-    whole = CompressedExtent(4196, 4096, Storage.BLOCKS, place, 4096, None, True)
+    whole = CompressedExtent(4196, 4096, ExtentStorage.BLOCKS, place, 4096, None, True)
     assert tree._decode(whole) == block[100:] + block[:100]
     assert tree._decode(replace(whole, length=50)) == block[100:150]
     assert tree._decode(replace(whole, rotated=False, length=50)) == block[:50]

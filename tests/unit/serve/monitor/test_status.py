@@ -15,9 +15,9 @@ from bootpath.core.errors import DeviceError
 from bootpath.core.extents import Extent
 from bootpath.serve.live.diskmap import LOOK_BYTES, SEGMENTS, CellState, Surveyor
 from bootpath.serve.live.diskstate import DiskState
-from bootpath.serve.live.histogram import HOTTEST, MAX_CELLS, Heat, levels
+from bootpath.serve.live.histogram import BUSIEST, MAX_CELLS, AccessHistogram, levels
 from bootpath.serve.live.service import Shape
-from bootpath.serve.monitor.monitor import FRESH_SECONDS, Monitor, as_json, observe
+from bootpath.serve.monitor.status import FRESH_SECONDS, StatusSource, as_json, observe
 from tests.support.status import MIB, SIZE, Clock, disk, make_server, make_service
 from tests.support.tree import schema
 
@@ -238,28 +238,28 @@ def test_the_overlay_and_its_absence() -> None:
 def test_throughput_is_since_the_snapshot_before() -> None:
     service = make_service()
     server, clock = make_server(service), Clock()
-    monitor = Monitor(server, service, clock=clock, sleep=lambda seconds: None)
+    monitor = StatusSource(server, service, clock=clock, sleep=lambda seconds: None)
     server._counters.reads += 10
     server._counters.read_bytes += 40960
     server._counters.writes += 2
     server._counters.write_bytes += 1024
     clock.now += 2.0
-    throughput = monitor.snapshot().throughput
+    throughput = monitor.current().throughput
     assert (throughput.read_bytes, throughput.written_bytes, throughput.requests) == (20480.0, 512.0, 6.0)
     clock.now += 1.0
-    assert monitor.snapshot().throughput.read_bytes == 0
-    assert monitor.snapshot().up_seconds == 3.0
+    assert monitor.current().throughput.read_bytes == 0
+    assert monitor.current().up_seconds == 3.0
 
 
 def test_many_watchers_see_the_same_snapshot() -> None:
     service = make_service(steps=1)
     clock = Clock()
-    monitor = Monitor(make_server(service), service, clock=clock, sleep=lambda seconds: None)
-    first = monitor.snapshot()
+    monitor = StatusSource(make_server(service), service, clock=clock, sleep=lambda seconds: None)
+    first = monitor.current()
     assert first.map.complete
-    assert monitor.snapshot() is first
+    assert monitor.current() is first
     clock.now += FRESH_SECONDS
-    assert monitor.snapshot() is not first
+    assert monitor.current() is not first
 
 
 def test_a_look_that_hangs_holds_up_no_other() -> None:
@@ -273,14 +273,14 @@ def test_a_look_that_hangs_holds_up_no_other() -> None:
             return super().extents(offset, length)
 
     service.overlay = Hanging(SIZE, [(0, SIZE, "preload", False)])
-    monitor = Monitor(make_server(service), service)
-    thread = threading.Thread(target=monitor.snapshot)
+    monitor = StatusSource(make_server(service), service)
+    thread = threading.Thread(target=monitor.current)
     thread.start()
     looking.wait()
-    assert not monitor.snapshot().map.complete
+    assert not monitor.current().map.complete
     go_on.set()
     thread.join()
-    assert monitor.snapshot(look=False).map.complete
+    assert monitor.current(look=False).map.complete
 
 
 def test_json_is_as_documented() -> None:
@@ -303,19 +303,19 @@ def test_a_service_without_hydration() -> None:
     jsonschema.validate(value, SCHEMA)
 
 
-def test_heat_counts_cells_of_the_whole_disk() -> None:
-    heat = Heat(8 * MIB)
-    whole, inner = heat.toucher(), heat.toucher(base_bytes=4 * MIB)
+def test_accesses_are_counted_by_cells_of_the_whole_disk() -> None:
+    histogram = AccessHistogram(8 * MIB)
+    whole, inner = histogram.counter(), histogram.counter(base_bytes=4 * MIB)
     whole(0)
     whole(8 * MIB - 1)
     for _ in range(100):
         inner(MIB)
-    counts = heat.counts()
+    counts = histogram.counts()
     assert len(counts) <= MAX_CELLS
     assert counts[0] == counts[-1] == 1
-    assert counts[5 * MIB // heat.cell_bytes] == 100
+    assert counts[5 * MIB // histogram.cell_bytes] == 100
     shown = levels(counts)
-    assert shown[5 * MIB // heat.cell_bytes] == HOTTEST > shown[0] > 0 == shown[1]
+    assert shown[5 * MIB // histogram.cell_bytes] == BUSIEST > shown[0] > 0 == shown[1]
     assert set(levels(counts, counts)) == {0}
 
 
@@ -323,13 +323,13 @@ def test_requests_make_their_cells_hot() -> None:
     service = make_service()
     server = make_server(service)
     before = observe(server, service)
-    assert set(before.heat) == {0}
+    assert set(before.access_levels) == {0}
     exports = service.exports
     assert not callable(exports)
-    touch = exports[""].touch
-    assert touch is not None
-    touch(2 * MIB)
+    count_access = exports[""].count_access
+    assert count_access is not None
+    count_access(2 * MIB)
     after = observe(server, service, before=before)
-    assert after.heat[2 * MIB // after.map.cell_bytes] == HOTTEST
-    assert as_json(after)["map"]["heat"].count("0") == len(after.heat) - 1
-    assert set(observe(server, service, before=after).heat) == {0}
+    assert after.access_levels[2 * MIB // after.map.cell_bytes] == BUSIEST
+    assert as_json(after)["map"]["access"].count("0") == len(after.access_levels) - 1
+    assert set(observe(server, service, before=after).access_levels) == {0}

@@ -1,0 +1,1 @@
+"""EROFS: `index` says where compressed data lies, `erofs` reads the tree."""

@@ -1,0 +1,1 @@
+"""squashfs: `metadata` reads its compressed tables, `squashfs` the tree."""
