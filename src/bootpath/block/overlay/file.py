@@ -303,9 +303,14 @@ class OverlayFile:
     # What changed
 
     @property
-    def dirty_bytes(self) -> int:
-        """Bytes of the blocks that are held, in whole 4 KiB blocks."""
+    def held_bytes(self) -> int:
+        """Bytes of the blocks that are held, in whole 4 KiB blocks; they count against `max_bytes`."""
         return self._ledger.held << _SHIFT
+
+    @property
+    def dirty_bytes(self) -> int:
+        """The same: every block that is held differs from the base, as far as is known."""
+        return self.held_bytes
 
     def dirty_extents(self) -> ExtentSet:
         """What was changed: every written, discarded or zeroed block, cut to the device's size."""

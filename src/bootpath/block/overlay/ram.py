@@ -190,6 +190,10 @@ class Overlay:
                     return
         self._change(offset, length, memoryview(data), compare=compare)
 
+    def write_granularity(self) -> int | None:
+        """See `SupportsWriteGranularity.write_granularity`: the base is read for a part of a block only."""
+        return OVERLAY_BLOCK_BYTES
+
     def zero(self, offset: int, length: int) -> None:
         """See `Device.zero`: whole blocks hold no memory afterwards, parts of blocks are written."""
         self._change(offset, length, None, compare=self._drop)

@@ -126,7 +126,7 @@ class Session:
         self._size = self._device.size_bytes
         self._mask = self._device.block_bytes - 1
         self._read_only = export.refuses_writes
-        granularity = None if self._read_only else export.write_granularity()
+        granularity = None if self._read_only else self._device.write_granularity()
         # Offset and length of a write that cannot wait have none of these bits.
         self._write_mask = -1 if granularity is None else (granularity - 1) | self._mask
         self._contexts = contexts
