@@ -34,11 +34,11 @@ class _Reads:
             self.length += record.length
 
     def line(self) -> str:
-        from bootpath.block.leaves.remote import RemoteDevice
+        from bootpath.core.device import SupportsFetchCounts
         from bootpath.report.units import plural
 
         line = f"{self.name}: {plural(self.count, 'read')}, {self.length} bytes of {self.device.size_bytes}"
-        if isinstance(self.device, RemoteDevice):
+        if isinstance(self.device, SupportsFetchCounts):
             line += f"; {plural(self.device.requests, 'request')} for {self.device.fetched_bytes} bytes"
         return line
 
@@ -63,16 +63,16 @@ class Disks:
 
     def open(self, name: str, *, writable: bool = False) -> Device:
         """The device of that name, which is closed with the others. Raises DeviceError."""
-        from bootpath.block.leaves.file import FileDevice
         from bootpath.block.leaves.open import open_device
         from bootpath.block.leaves.remote import LOOKUP_CHUNK_BYTES
         from bootpath.block.targets.log import Log
         from bootpath.cli.console import note
+        from bootpath.core.device import SupportsRaggedEnd
 
         chunk_bytes = LOOKUP_CHUNK_BYTES if self._lookup else None
         device = open_device(name, writable=writable, chunk_bytes=chunk_bytes)
         self._opened.callback(device.close)
-        if isinstance(device, FileDevice) and device.ragged_bytes:
+        if isinstance(device, SupportsRaggedEnd) and device.ragged_bytes:
             ragged = f"{device.ragged_bytes} bytes at its end are no whole block and not read"
             note(f"bootpath: warning: {device.identity.name}: {ragged}")
         if not self._verbose:

@@ -58,6 +58,10 @@ class Segment:
     allocated: bool = True
     zero: bool = False
 
+    def shift(self, delta: int) -> Segment:
+        """The same run, `delta` bytes further."""
+        return Segment(self.offset + delta, self.length, self.source, self.allocated, self.zero)
+
 
 @dataclass(frozen=True, slots=True)
 class Direct:
@@ -167,16 +171,70 @@ class SupportsDirect(Protocol):
 
 @runtime_checkable
 class SupportsRanges(Protocol):
-    """A device that can name files in whose page cache its bytes are."""
+    """A device that can name the files in whose page cache its bytes are."""
 
     def resident_ranges(self, offset: int, length: int) -> Sequence[FileRange] | None:
         """As read_resident, but where the bytes are; None when some are elsewhere or would have to be waited for."""
         ...
 
 
+@runtime_checkable
+class SupportsWriteGranularity(Protocol):
+    """A device whose writes do not wait when they are aligned."""
+
+    def write_granularity(self) -> int | None:
+        """Bytes: a write, zero or discard on multiples of it does not wait. None when any of them may wait."""
+        ...
+
+
+@runtime_checkable
+class SupportsHeldBytes(Protocol):
+    """A device that keeps what is written apart from its base."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that it keeps."""
+        ...
+
+
+@runtime_checkable
+class SupportsFetchCounts(Protocol):
+    """A device that counts what it asks of a server far away."""
+
+    @property
+    def requests(self) -> int:
+        """Requests so far."""
+        ...
+
+    @property
+    def fetched_bytes(self) -> int:
+        """Bytes that the server has sent."""
+        ...
+
+
+@runtime_checkable
+class SupportsRaggedEnd(Protocol):
+    """A device in a file, whose last bytes may not fill a block."""
+
+    @property
+    def ragged_bytes(self) -> int:
+        """Bytes at the end of the file that are no whole block, and that nobody can read."""
+        ...
+
+
+def direct_access(device: Device) -> Direct | None:
+    """Where the bytes of any device are, or None when it does not say."""
+    return device.direct() if isinstance(device, SupportsDirect) else None
+
+
 def resident_ranges(device: Device, offset: int, length: int) -> Sequence[FileRange] | None:
-    """The same of any device."""
+    """The files that have the range in the page cache, of any device; None when it does not say."""
     return device.resident_ranges(offset, length) if isinstance(device, SupportsRanges) else None
+
+
+def write_granularity(device: Device) -> int | None:
+    """The alignment at which a write to any device does not wait; None when it does not say."""
+    return device.write_granularity() if isinstance(device, SupportsWriteGranularity) else None
 
 
 def read_bytes(device: Device, offset: int, length: int) -> bytes:
@@ -186,7 +244,7 @@ def read_bytes(device: Device, offset: int, length: int) -> bytes:
 
 def read_into(device: Device, offset: int, target: memoryview) -> None:
     """Fill `target` from byte `offset`; straight from the file where the device is one. Raises DeviceError."""
-    direct = device.direct() if isinstance(device, SupportsDirect) else None
+    direct = direct_access(device)
     if direct is None or direct.fd is None:
         position = 0
         for part in device.read(offset, len(target)):
@@ -303,7 +361,11 @@ class Checked:
 
     def direct(self) -> Direct | None:
         """See `SupportsDirect.direct`."""
-        return self.lower.direct() if isinstance(self.lower, SupportsDirect) else None
+        return direct_access(self.lower)
+
+    def write_granularity(self) -> int | None:
+        """See `SupportsWriteGranularity.write_granularity`."""
+        return write_granularity(self.lower)
 
     def close(self) -> None:
         """See `Device.close`."""
@@ -313,3 +375,8 @@ class Checked:
 def checked(device: Device) -> Checked:
     """The device with its contract enforced; a device that already is comes back unchanged."""
     return device if isinstance(device, Checked) else Checked(device)
+
+
+def unchecked(device: Device) -> Device:
+    """The device below the checks, for requests that are not on blocks and that it can answer all the same."""
+    return device.lower if isinstance(device, Checked) else device

@@ -1,8 +1,7 @@
 """Exports: a name, a device and the flags that clients see.
 
-A device says which reads it can answer without waiting (`read_resident`); for writing there is no such question in the
-contract, so `WRITES_AT_ONCE` lists the devices whose writes never wait, and at which granularity; a linear run of one
-that begins on it is such a device too. Writes to all others go to a worker.
+A device says which reads it can answer without waiting (`read_resident`), and at which alignment its writes do not wait
+(`write_granularity`). All other requests go to a worker.
 """
 
 from __future__ import annotations
@@ -11,16 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from bootpath.block.leaves.constant import ZeroDevice
-from bootpath.block.leaves.memory import MemoryDevice
-from bootpath.block.overlay.ram import Overlay
-from bootpath.block.targets.linear import Linear
 from bootpath.core.device import Checked, Device, checked
 from bootpath.formats.nbd.transmission import BASE_ALLOCATION, SOURCE, SOURCES, TransmissionFlag
-
-# Bytes to which offset and length must be aligned for a write, zero or discard not to wait: the overlay reads its base
-# for a part of a 4 KiB block only.
-WRITES_AT_ONCE: Mapping[type, int] = {MemoryDevice: 1, ZeroDevice: 1, Overlay: 4096}
 
 CONTEXTS: Mapping[str, int] = {BASE_ALLOCATION: 1, SOURCE: 2}  # name: id
 
@@ -50,10 +41,6 @@ class Export:
         """The device with its contract enforced."""
         return checked(self.device)
 
-    def write_granularity(self) -> int | None:
-        """Alignment at which a write never waits, or None when every write may."""
-        return _granularity(self.device)
-
     def flags(self, *, chunked: bool, status_payload: bool) -> int:
         """NBD_FLAG_* for a client that negotiated structured or extended replies (`chunked`)."""
         flags = (
@@ -74,15 +61,6 @@ class Export:
         if status_payload:
             flags |= TransmissionFlag.BLOCK_STATUS_PAYLOAD
         return int(flags)
-
-
-def _granularity(device: Device) -> int | None:
-    if isinstance(device, Checked):
-        return _granularity(device.lower)
-    if isinstance(device, Linear):
-        below = _granularity(device.lower)
-        return below if below is None or device.offset % below == 0 else None
-    return WRITES_AT_ONCE.get(type(device))
 
 
 Exports: TypeAlias = Mapping[str, Export]

@@ -46,6 +46,10 @@ class ZeroDevice:
     def write(self, offset: int, data: Buffer, *, fua: bool = False) -> None:
         """See `Device.write`: dropped."""
 
+    def write_granularity(self) -> int | None:
+        """See `SupportsWriteGranularity.write_granularity`: nothing is written."""
+        return 1
+
     def flush(self) -> None:
         """See `Device.flush`: nothing to do."""
 

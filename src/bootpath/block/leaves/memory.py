@@ -57,6 +57,10 @@ class MemoryDevice:
         """See `Device.write`. RAM has no stable storage, so `fua` changes nothing."""
         self._view[offset : offset + len(data)] = data
 
+    def write_granularity(self) -> int | None:
+        """See `SupportsWriteGranularity.write_granularity`: memory never waits."""
+        return 1
+
     def flush(self) -> None:
         """See `Device.flush`: nothing to do."""
 

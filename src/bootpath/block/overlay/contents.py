@@ -11,9 +11,10 @@ from uuid import UUID
 
 from bootpath.block.overlay.base import identify
 from bootpath.block.overlay.blockmap import ZERO, BlockMap, Space
+from bootpath.block.overlay.blocks import commit_target
 from bootpath.block.overlay.journal import Journal, log_clusters, new_file, read_header, read_log
 from bootpath.block.overlay.storage import Storage
-from bootpath.core.device import Device, checked
+from bootpath.core.device import Device
 from bootpath.core.errors import DeviceError, FormatError
 from bootpath.formats.overlayfile import (
     CLUSTER_BYTES,
@@ -170,7 +171,7 @@ def clear_space(storage: Storage, contents: Contents) -> None:
 
 def copy_held(storage: Storage, blocks: BlockMap, target: Device, size_bytes: int) -> int:
     """Write what is held to `target` and flush it; the bytes written or zeroed."""
-    target = checked(target)
+    target = commit_target(target, size_bytes)
     total = 0
     for block, value, count in blocks.held():
         start = block * CLUSTER_BYTES

@@ -28,22 +28,22 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 from bootpath.block.leaves.constant import zero_views
 from bootpath.block.overlay.base import identify, refuse_other_base
 from bootpath.block.overlay.blockmap import CLEAN, ZERO
+from bootpath.block.overlay.blocks import BLOCK_MASK as _MASK
+from bootpath.block.overlay.blocks import BLOCK_SHIFT as _SHIFT
+from bootpath.block.overlay.blocks import BaseBlocks
 from bootpath.block.overlay.contents import Contents, copy_held, lay_out, load
 from bootpath.block.overlay.storage import GrowingFile, Storage
 from bootpath.block.overlay.writer import Ledger
-from bootpath.block.views import extents_wide, read_wide, read_wide_resident
+from bootpath.block.views import extents_wide
 from bootpath.core.device import Buffer, Device, Identity, Segment
 from bootpath.core.errors import DeviceError
 from bootpath.core.extents import Extent, ExtentSet
 from bootpath.formats.overlayfile import CLUSTER_BYTES, State
 
-_SHIFT = 12
-_MASK = CLUSTER_BYTES - 1
 _READ_TRIES = 3
 
 
@@ -73,22 +73,14 @@ class OverlayFile:
         self.block_bytes = block_bytes or base.block_bytes
         self.read_only = not writable
         self.identity = identity or base.identity
-        if self.size_bytes % self.block_bytes:
-            raise DeviceError(
-                f"size is {self.size_bytes} bytes",
-                errno=errno.EINVAL,
-                where=base.identity.name,
-                expected=f"a multiple of {self.block_bytes}",
-            )
+        self._base = BaseBlocks(base, self.block_bytes)
+        self._read_base = self._base.read
+        self._read_base_resident = self._base.read_resident
         self._storage = storage
         max_clusters = None if max_bytes is None else max_bytes // CLUSTER_BYTES
         self._ledger = Ledger(storage, contents, max_clusters=max_clusters, name=self.identity.name)
         self._owns = owns
         self._closed = False
-        # What reaches the base is aligned to its blocks already, unless ours are smaller.
-        aligned = base.block_bytes <= self.block_bytes
-        self._read_base = base.read if aligned else partial(read_wide, base)
-        self._read_base_resident = base.read_resident if aligned else partial(read_wide_resident, base)
 
     @classmethod
     def create(
@@ -235,7 +227,7 @@ class OverlayFile:
     def zero(self, offset: int, length: int) -> None:
         """See `Device.zero`: whole blocks take no space afterwards, parts of blocks are written."""
         end = offset + length
-        first, stop = self._whole(offset, end)
+        first, stop = self._base.whole(offset, end)
         if first >= stop:
             self._change(offset, memoryview(bytes(length)))
             return
@@ -247,22 +239,15 @@ class OverlayFile:
 
     def discard(self, offset: int, length: int) -> None:
         """See `Device.discard`: whole blocks read as zeros and take no space, parts of blocks are left alone."""
-        first, stop = self._whole(offset, offset + length)
+        first, stop = self._base.whole(offset, offset + length)
         if first < stop:
             self._ledger.trim(first, stop)
-
-    def _whole(self, offset: int, end: int) -> tuple[int, int]:
-        """The blocks the range covers as a whole; the disk's last block may be a short one."""
-        stop = (end + _MASK) >> _SHIFT if end == self.size_bytes else end >> _SHIFT
-        return (offset + _MASK) >> _SHIFT, stop
 
     def _change(self, offset: int, data: memoryview) -> None:
         """Write any bytes. The blocks that are written in part are read from the base before the lock is taken."""
         end = offset + len(data)
         first, stop = offset >> _SHIFT, (end + _MASK) >> _SHIFT
-        edges = [first] if offset & _MASK else []
-        if end & _MASK and end != self.size_bytes and stop - 1 not in edges:
-            edges.append(stop - 1)
+        edges = self._base.edges(offset, end)
         originals: dict[int, bytes] = {}
 
         def change() -> bool:
@@ -283,9 +268,7 @@ class OverlayFile:
         while True:
             for block in edges:
                 if block not in originals and self._ledger.blocks.get(block) == CLEAN:
-                    start = block << _SHIFT
-                    size = min(CLUSTER_BYTES, self.size_bytes - start)
-                    originals[block] = b"".join(self._read_base(start, size)).ljust(CLUSTER_BYTES, b"\0")
+                    originals[block] = self._base.block(block)
             if self._ledger.apply(change):
                 return
 
@@ -303,9 +286,14 @@ class OverlayFile:
     # What changed
 
     @property
-    def dirty_bytes(self) -> int:
-        """Bytes of the blocks that are held, in whole 4 KiB blocks."""
+    def held_bytes(self) -> int:
+        """Bytes of the blocks that are held, in whole 4 KiB blocks; they count against `max_bytes`."""
         return self._ledger.held << _SHIFT
+
+    @property
+    def dirty_bytes(self) -> int:
+        """The same: every block that is held differs from the base, as far as is known."""
+        return self.held_bytes
 
     def dirty_extents(self) -> ExtentSet:
         """What was changed: every written, discarded or zeroed block, cut to the device's size."""
@@ -326,13 +314,6 @@ class OverlayFile:
         The overlay itself is unchanged, and nobody may write to it meanwhile. Not for its own base, which it would not
         know again: `commit_overlay` is for that. Raises as `Overlay.commit`.
         """
-        if target.size_bytes < self.size_bytes:
-            raise DeviceError(
-                f"commit of {self.size_bytes} bytes does not fit",
-                errno=errno.ENOSPC,
-                where=target.identity.name,
-                expected=f"at most {target.size_bytes}",
-            )
         return copy_held(self._storage, self._ledger.blocks, target, self.size_bytes)
 
     def close(self) -> None:

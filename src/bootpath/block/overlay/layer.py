@@ -19,15 +19,12 @@ that forked processes share.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Protocol, overload
 
 from bootpath.block.leaves.pages import Pages
-
-OVERLAY_BLOCK_BYTES = 4096
-BLOCK_SHIFT = 12
-BLOCK_MASK = OVERLAY_BLOCK_BYTES - 1
+from bootpath.block.overlay.blocks import BLOCK_MASK, BLOCK_SHIFT, OVERLAY_BLOCK_BYTES
 
 CLEAN, DIRTY, ZERO, SAME = range(4)
 
@@ -140,6 +137,40 @@ class Layer:
         self.mark(first, stop, ZERO)
         if held:
             self.pages.release(first << BLOCK_SHIFT, stop << BLOCK_SHIFT)
+
+    def merge(self, block: int, low: int, part: bytes, original: bytes | None, *, drop: bool) -> None:
+        """Change a part of one block, under the lock. `original` is the base's content, known if the block is CLEAN."""
+        start = block << BLOCK_SHIFT
+        memory = self.view[start : start + OVERLAY_BLOCK_BYTES]
+        state = self.states[block]
+        if state == CLEAN:
+            assert original is not None
+            if drop and original[low : low + len(part)] == part:
+                return
+            memory[:] = original
+        elif state == ZERO and not any(part):
+            return
+        memory[low : low + len(part)] = part
+        if drop and original is not None and state != CLEAN and bytes(memory) == original:
+            self.mark(block, block + 1, SAME)
+        else:
+            self.mark(block, block + 1, DIRTY)
+
+    def store(self, first: int, stop: int, offset: int, data: memoryview, matching: Sequence[int]) -> None:
+        """Store a run of whole blocks, under the lock; for those that match the base, the base answers from now on."""
+        position = first
+        for block in (*matching, stop):
+            if position < block:
+                low, high = position << BLOCK_SHIFT, min(block << BLOCK_SHIFT, self.size_bytes)
+                self.view[low:high] = data[low - offset : high - offset]
+                self.mark(position, block, DIRTY)
+            if block < stop and self.states[block] == DIRTY:  # a view of it that is in use must see the new content
+                low, high = block << BLOCK_SHIFT, min((block + 1) << BLOCK_SHIFT, self.size_bytes)
+                self.view[low:high] = data[low - offset : high - offset]
+                self.mark(block, block + 1, SAME)
+            elif block < stop and self.states[block] == ZERO:
+                self.mark(block, block + 1, CLEAN)
+            position = block + 1
 
     def same(self, keep_first: int, keep_stop: int) -> int:
         """How many blocks outside keep_first..keep_stop could be given back."""

@@ -1,6 +1,7 @@
 """overlay: copy-on-write in RAM over any base. The base is only ever read.
 
-Granularity is 4 KiB whatever the logical block size (`layer` has the states and the memory). Rules:
+Granularity is 4 KiB whatever the logical block size. `layer` has the states and the memory, `blocks` what is read of
+the base and compared with it. Rules:
 
 - Reads are not cached: a block gets memory only by being written.
 - A write to part of a block reads that one block through the base, merges, and stores the block. A write of a whole
@@ -24,14 +25,14 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
-from bootpath.block.overlay.layer import BLOCK_MASK as _MASK
-from bootpath.block.overlay.layer import BLOCK_SHIFT as _SHIFT
-from bootpath.block.overlay.layer import CLEAN, DIRTY, OVERLAY_BLOCK_BYTES, SAME, ZERO, Layer
-from bootpath.block.views import extents_wide, read_wide, read_wide_resident
-from bootpath.core.device import Buffer, Device, FileRange, Identity, Segment, checked, resident_ranges
+from bootpath.block.overlay.blocks import BLOCK_MASK as _MASK
+from bootpath.block.overlay.blocks import BLOCK_SHIFT as _SHIFT
+from bootpath.block.overlay.blocks import OVERLAY_BLOCK_BYTES, BaseBlocks, commit_target
+from bootpath.block.overlay.layer import CLEAN, DIRTY, ZERO, Layer
+from bootpath.block.views import extents_wide
+from bootpath.core.device import Buffer, Device, FileRange, Identity, Segment, resident_ranges
 from bootpath.core.errors import DeviceError
 from bootpath.core.extents import Extent, ExtentSet
 
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from bootpath.block.overlay.sharedlayer import SharedLock
 
 _COMMIT_CHUNK = 1 << 20
-_SAMPLE = 32
 
 
 class Overlay:
@@ -68,13 +68,9 @@ class Overlay:
         self.size_bytes = base.size_bytes
         self.block_bytes = block_bytes or base.block_bytes
         self.identity = identity or base.identity
-        if self.size_bytes % self.block_bytes:
-            raise DeviceError(
-                f"size is {self.size_bytes} bytes",
-                errno=errno.EINVAL,
-                where=base.identity.name,
-                expected=f"a multiple of {self.block_bytes}",
-            )
+        self._base = BaseBlocks(base, self.block_bytes)
+        self._read_base = self._base.read
+        self._read_base_resident = self._base.read_resident
         self._max_blocks = None if max_bytes is None else max_bytes // OVERLAY_BLOCK_BYTES
         self._drop = drop_matching
         self._owns = owns
@@ -87,10 +83,6 @@ class Overlay:
 
             self._layer = layer = SharedLayer(self.size_bytes)
             self._lock = layer.lock
-        # What reaches the base is aligned to its blocks already, unless ours are smaller.
-        aligned = base.block_bytes <= self.block_bytes
-        self._read_base = base.read if aligned else partial(read_wide, base)
-        self._read_base_resident = base.read_resident if aligned else partial(read_wide_resident, base)
 
     # Reading
 
@@ -172,7 +164,7 @@ class Overlay:
                 layer.view[offset:end] = data
                 if states[block] == DIRTY:
                     return
-        compare = self._drop and self._resembles(offset, length, data)
+        compare = self._drop and self._base.may_match(offset, length, data)
         if not compare:
             with self._lock:
                 layer = self._layer
@@ -190,15 +182,17 @@ class Overlay:
                     return
         self._change(offset, length, memoryview(data), compare=compare)
 
+    def write_granularity(self) -> int | None:
+        """See `SupportsWriteGranularity.write_granularity`: the base is read for a part of a block only."""
+        return OVERLAY_BLOCK_BYTES
+
     def zero(self, offset: int, length: int) -> None:
         """See `Device.zero`: whole blocks hold no memory afterwards, parts of blocks are written."""
         self._change(offset, length, None, compare=self._drop)
 
     def discard(self, offset: int, length: int) -> None:
         """See `Device.discard`: whole blocks read as zeros and hold no memory, parts of blocks are left alone."""
-        first = (offset + _MASK) >> _SHIFT
-        end = offset + length
-        stop = (end + _MASK) >> _SHIFT if end == self.size_bytes else end >> _SHIFT
+        first, stop = self._base.whole(offset, offset + length)
         if first < stop:
             with self._lock:
                 self._layer.begin(first, stop)
@@ -207,31 +201,25 @@ class Overlay:
     def flush(self) -> None:
         """See `Device.flush`: RAM has no stable storage, so there is nothing to do."""
 
-    def _resembles(self, offset: int, length: int, data: Buffer) -> bool:
-        """False when a write cannot restore the base's content, as its first bytes show. Only for one block."""
-        if (offset & _MASK) + length > OVERLAY_BLOCK_BYTES:
-            return True
-        try:
-            views = self._read_base_resident(offset, length)
-        except DeviceError:
-            return False
-        return views is not None and bytes(views[0][:_SAMPLE]) == bytes(data[: min(_SAMPLE, len(views[0]))])
-
     def _change(self, offset: int, length: int, data: memoryview | None, *, compare: bool) -> None:
         """Write `data`, or zeros when it is None. Whatever may wait is done before the lock is taken."""
         end = offset + length
         first, stop = offset >> _SHIFT, (end + _MASK) >> _SHIFT
-        edges = self._edges(offset, end)
+        edges = self._base.edges(offset, end)
         whole_first = first + (first in edges)
         whole_stop = max(stop - (stop - 1 in edges), whole_first)
         # Whole blocks, and parts of blocks, that would be written with what the base holds already.
-        matching = self._matching(whole_first, whole_stop, offset, data) if compare and data is not None else []
+        matching = self._base.matching(whole_first, whole_stop, offset, data) if compare and data is not None else []
         parts = {block: self._part(block, offset, end, data) for block in edges}
         originals: dict[int, bytes] = {}
         while True:
             for block in edges:
                 if block not in originals:
-                    original = self._original(block, wait=self._layer.states[block] == CLEAN, compare=compare)
+                    original = None
+                    if self._layer.states[block] == CLEAN:
+                        original = self._base.block(block)
+                    elif compare:
+                        original = self._base.resident_block(block)
                     if original is not None:
                         originals[block] = original
                         low, part = parts[block]
@@ -243,67 +231,18 @@ class Overlay:
                     continue  # the block was dropped while this request was not looking
                 self._make_room(layer, first, stop, edges, matching, zeros=data is None)
                 for block in edges:
-                    _merge(layer, block, *parts[block], originals.get(block), drop=self._drop)
+                    layer.merge(block, *parts[block], originals.get(block), drop=self._drop)
                 if data is None:
                     layer.mark_zero(whole_first, whole_stop)
                 else:
-                    _store(layer, whole_first, whole_stop, offset, data, [b for b in matching if b not in edges])
+                    layer.store(whole_first, whole_stop, offset, data, [b for b in matching if b not in edges])
             return
-
-    def _edges(self, offset: int, end: int) -> list[int]:
-        """The blocks that the range covers only in part; at most two. The device's last block may be a short one."""
-        edges = [offset >> _SHIFT] if offset & _MASK else []
-        if end & _MASK and end != self.size_bytes and end >> _SHIFT not in edges:
-            edges.append(end >> _SHIFT)
-        return edges
 
     def _part(self, block: int, offset: int, end: int, data: memoryview | None) -> tuple[int, bytes]:
         """What the request does to one block: (offset in the block, the bytes)."""
         start = block << _SHIFT
         low, high = max(offset, start), min(end, start + OVERLAY_BLOCK_BYTES)
         return low - start, bytes(high - low) if data is None else bytes(data[low - offset : high - offset])
-
-    def _original(self, block: int, *, wait: bool, compare: bool) -> bytes | None:
-        """The base's content of one block, padded to 4 KiB: when it must be waited for, or for comparing if at hand."""
-        start = block << _SHIFT
-        size = min(OVERLAY_BLOCK_BYTES, self.size_bytes - start)
-        if not wait:
-            resident = self._resident(start, size) if compare else None
-            return None if resident is None else bytes(resident).ljust(OVERLAY_BLOCK_BYTES, b"\0")
-        content = b"".join(self._read_base(start, size))
-        if len(content) != size:
-            raise DeviceError(
-                f"short read at {start}", where=self.base.identity.name, found=len(content), expected=f"{size} bytes"
-            )
-        return content.ljust(OVERLAY_BLOCK_BYTES, b"\0")
-
-    def _resident(self, start: int, size: int) -> memoryview | None:
-        """The base's bytes if they are at hand. A failure here only means that nothing is compared."""
-        try:
-            views = self._read_base_resident(start, size)
-        except DeviceError:
-            return None
-        if views is None:
-            return None
-        content = memoryview(views[0] if len(views) == 1 else b"".join(views))
-        return content if len(content) == size else None
-
-    def _matching(self, first: int, stop: int, offset: int, data: memoryview) -> list[int]:
-        """Which of the whole blocks would be written with what the base holds already, as far as that is at hand."""
-        start = first << _SHIFT
-        size = min(stop << _SHIFT, self.size_bytes) - start
-        old = self._resident(start, size) if size > 0 else None
-        if old is None:
-            return []
-        new = data[start - offset : start - offset + size]
-        # One byte of every block tells almost all of them apart, at C speed.
-        samples = zip(bytes(new[::OVERLAY_BLOCK_BYTES]), bytes(old[::OVERLAY_BLOCK_BYTES]), strict=True)
-        candidates = [index << _SHIFT for index, (one, other) in enumerate(samples) if one == other]
-        return [
-            first + (low >> _SHIFT)
-            for low in candidates
-            if bytes(new[low : low + OVERLAY_BLOCK_BYTES]) == bytes(old[low : low + OVERLAY_BLOCK_BYTES])
-        ]
 
     def _make_room(
         self, layer: Layer, first: int, stop: int, edges: Sequence[int], matching: Sequence[int], *, zeros: bool
@@ -357,14 +296,7 @@ class Overlay:
         The overlay itself is unchanged. Nobody may write to it meanwhile. ENOSPC when the target is smaller than the
         overlay, EPERM when it is read-only, else whatever the target raises; the commit can then be repeated.
         """
-        if target.size_bytes < self.size_bytes:
-            raise DeviceError(
-                f"commit of {self.size_bytes} bytes does not fit",
-                errno=errno.ENOSPC,
-                where=target.identity.name,
-                expected=f"at most {target.size_bytes}",
-            )
-        target = checked(target)
+        target = commit_target(target, self.size_bytes)
         layer = self._layer
         total = 0
         for start, size, state in layer.runs(0, self.size_bytes):
@@ -383,39 +315,3 @@ class Overlay:
         """See `Device.close`: the memory goes with the last view of it; an owned base is closed."""
         if self._owns:
             self.base.close()
-
-
-def _merge(layer: Layer, block: int, low: int, part: bytes, original: bytes | None, *, drop: bool) -> None:
-    """Change a part of one block, under the lock. `original` is the base's content, known if the block is CLEAN."""
-    start = block << _SHIFT
-    memory = layer.view[start : start + OVERLAY_BLOCK_BYTES]
-    state = layer.states[block]
-    if state == CLEAN:
-        assert original is not None
-        if drop and original[low : low + len(part)] == part:
-            return
-        memory[:] = original
-    elif state == ZERO and not any(part):
-        return
-    memory[low : low + len(part)] = part
-    if drop and original is not None and state != CLEAN and bytes(memory) == original:
-        layer.mark(block, block + 1, SAME)
-    else:
-        layer.mark(block, block + 1, DIRTY)
-
-
-def _store(layer: Layer, first: int, stop: int, offset: int, data: memoryview, matching: Sequence[int]) -> None:
-    """Store a run of whole blocks, under the lock; for those that match the base, the base answers from now on."""
-    position = first
-    for block in (*matching, stop):
-        if position < block:
-            low, high = position << _SHIFT, min(block << _SHIFT, layer.size_bytes)
-            layer.view[low:high] = data[low - offset : high - offset]
-            layer.mark(position, block, DIRTY)
-        if block < stop and layer.states[block] == DIRTY:  # a view of it that is in use must see the new content
-            low, high = block << _SHIFT, min((block + 1) << _SHIFT, layer.size_bytes)
-            layer.view[low:high] = data[low - offset : high - offset]
-            layer.mark(block, block + 1, SAME)
-        elif block < stop and layer.states[block] == ZERO:
-            layer.mark(block, block + 1, CLEAN)
-        position = block + 1

@@ -31,7 +31,8 @@ import weakref
 from collections.abc import Callable
 from types import TracebackType
 
-from bootpath.block.overlay.layer import BLOCK_SHIFT, CLEAN, DIRTY, OVERLAY_BLOCK_BYTES, ZERO, Layer
+from bootpath.block.overlay.blocks import BLOCK_SHIFT, OVERLAY_BLOCK_BYTES
+from bootpath.block.overlay.layer import CLEAN, DIRTY, ZERO, Layer
 
 _HELD, _FIRST, _STOP, _WORDS = range(4)
 _LOOK_BLOCKS = 1 << 16

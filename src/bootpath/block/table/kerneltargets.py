@@ -10,7 +10,8 @@ from bootpath.block.table.resolver import Resolver, row_bytes, run_at, whole
 from bootpath.block.table.verityline import verity_of_row
 from bootpath.block.targets.fault import Fault, Kind, Rule
 from bootpath.block.targets.flakey import Flakey
-from bootpath.block.targets.snapshot import Snapshot, SnapshotOrigin
+from bootpath.block.targets.readonly import ReadOnlyFilter
+from bootpath.block.targets.snapshot import Snapshot
 from bootpath.block.targets.striped import Striped
 from bootpath.core.device import SECTOR_BYTES, Device, Identity
 from bootpath.core.errors import DeviceError
@@ -114,4 +115,4 @@ def open_snapshot(row: Row, resolve: Resolver) -> Device:
 
 def open_snapshot_origin(row: Row, resolve: Resolver) -> Device:
     """The device that there are snapshots of, to be read."""
-    return SnapshotOrigin(whole(row, resolve(SnapshotOriginRow.parse(row.args).origin)))
+    return ReadOnlyFilter(whole(row, resolve(SnapshotOriginRow.parse(row.args).origin)))

@@ -11,7 +11,7 @@ from bootpath.block.overlay.file import OverlayFile
 from bootpath.block.overlay.ram import Overlay
 from bootpath.block.table.resolver import Resolver, row_bytes, whole
 from bootpath.block.targets.fault import Fault, parse_rules
-from bootpath.core.device import Buffer, Device, Identity, SupportsDirect, read_bytes
+from bootpath.core.device import Buffer, Device, Identity, direct_access, read_bytes
 from bootpath.core.extents import Extent, ExtentSet
 from bootpath.formats.dm.own import ErasedRow, FaultRow, LiveRow, OverlayFileRow, OverlayRow
 from bootpath.formats.dm.table import Row
@@ -68,7 +68,7 @@ def open_live(row: Row, resolve: Resolver) -> Device:
 
 def _in_memory(device: Device) -> Buffer:
     """The bytes of a device in RAM: its own memory when it is that, else a copy."""
-    direct = device.direct() if isinstance(device, SupportsDirect) else None
+    direct = direct_access(device)
     if direct is not None and direct.buffer is not None:
         return memoryview(direct.buffer)[direct.offset : direct.offset + direct.length]
     return read_bytes(device, 0, device.size_bytes)

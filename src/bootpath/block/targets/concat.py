@@ -110,7 +110,7 @@ class Concat:
         """See `Device.extents`: the parts' segments at this device's offsets."""
         for part, start, inner, size in self._split(offset, length):
             for segment in part.extents(inner, size):
-                yield Segment(segment.offset + start, segment.length, segment.source, segment.allocated, segment.zero)
+                yield segment.shift(start)
 
     def close(self) -> None:
         """See `Device.close`: the parts too when they are owned."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator, Sequence
 
+from bootpath.block.targets.filter import Filter
 from bootpath.block.targets.sectorcipher import SectorCipher
 from bootpath.core.device import SECTOR_BYTES, Buffer, Device, Identity, Segment
 from bootpath.core.errors import DeviceError
@@ -23,7 +24,7 @@ _RESIDENT_BYTES = 16 << 10  # more than this is decrypted on a worker
 _PIECE_BYTES = 1 << 20
 
 
-class Crypt:
+class Crypt(Filter):
     """`lower`, which stays open, decrypted by `cipher`.
 
     Raises DeviceError (EINVAL) when its size is not a multiple of the blocks that the unit asks for: units of more than
@@ -41,11 +42,8 @@ class Crypt:
         allow_discards: bool = False,
         identity: Identity | None = None,
     ) -> None:
-        self.lower = lower
-        self.size_bytes = lower.size_bytes
+        super().__init__(lower, identity=identity or Identity(f"crypt({lower.identity.name})"))
         self.block_bytes = max(lower.block_bytes, SECTOR_BYTES if sector_bytes == SECTOR_BYTES else 4096)
-        self.read_only = lower.read_only
-        self.identity = identity or Identity(f"crypt({lower.identity.name})")
         if self.size_bytes % self.block_bytes:
             raise DeviceError(
                 "the size is",
@@ -82,10 +80,6 @@ class Crypt:
         """See `Device.write`."""
         self.lower.write(offset, self._cipher.encrypt(data, self._unit, self._first_iv(offset), self._iv_step), fua=fua)
 
-    def flush(self) -> None:
-        """See `Device.flush`."""
-        self.lower.flush()
-
     def discard(self, offset: int, length: int) -> None:
         """See `Device.discard`: passed on with `allow_discards`, else nothing."""
         if self._allow_discards:
@@ -100,6 +94,3 @@ class Crypt:
         """See `Device.extents`: the lower device's, none of them known to be zeros."""
         for segment in self.lower.extents(offset, length):
             yield Segment(segment.offset, segment.length, segment.source)
-
-    def close(self) -> None:
-        """See `Device.close`: the lower device stays open."""

@@ -19,12 +19,13 @@ from __future__ import annotations
 import errno
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from random import Random
 
-from bootpath.core.device import Buffer, Device, Segment
+from bootpath.block.targets.filter import Filter
+from bootpath.core.device import Buffer, Device
 from bootpath.core.errors import DeviceError, FormatError
 from bootpath.core.extents import Extent
 
@@ -89,7 +90,7 @@ class _State:
         self.random = Random(f"{seed}:{index}")  # noqa: S311 - reproducible on purpose, no secret
 
 
-class Fault:
+class Fault(Filter):
     """Applies `rules`, in order, to the operations on `lower`; several may hit one operation, an error ends it.
 
     `hits` lists what was applied. Closing a Fault closes the lower device only when it `owns` it, and releases what is
@@ -105,16 +106,11 @@ class Fault:
         sleep: Callable[[float], None] = time.sleep,
         owns: bool = False,
     ) -> None:
-        self.lower = lower
+        super().__init__(lower, owns=owns)
         self.rules = tuple(rules)
-        self.size_bytes = lower.size_bytes
-        self.block_bytes = lower.block_bytes
-        self.read_only = lower.read_only
-        self.identity = lower.identity
         self.hits: list[Hit] = []
         self._states = [_State(seed, index) for index in range(len(self.rules))]
         self._sleep = sleep
-        self._owns = owns
         self._condition = threading.Condition()
         self._stalled = 0
         self._releases = 0
@@ -237,17 +233,12 @@ class Fault:
         self._apply("zero", offset, length)
         self.lower.zero(offset, length)
 
-    def extents(self, offset: int, length: int) -> Iterator[Segment]:
-        """See `Device.extents`: the lower device's; no rule applies."""
-        return self.lower.extents(offset, length)
-
     def close(self) -> None:
         """See `Device.close`: nothing stalls any more; an owned lower device is closed."""
         with self._condition:
             self._released = True
             self._condition.notify_all()
-        if self._owns:
-            self.lower.close()
+        super().close()
 
 
 def parse_rules(text: str) -> tuple[Rule, ...]:

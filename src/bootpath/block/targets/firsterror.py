@@ -1,45 +1,31 @@
-"""witness: passes reads on, and remembers the first that failed.
+"""first error: passes reads on, and keeps the first error of them.
 
-For whoever hands a device to code that may do without what it could not read: a parser that takes a damaged file for a
-missing one leaves no trace of the damage. Here there is one.
+A parser may take a file that it cannot read for one that is missing, and go on without it. Whoever hands it this
+filter can find out afterwards.
 
-Invariants: what was read is as the lower device gave it; nothing can be written; it does not own `lower`.
+Invariants: reads return what the lower device returns; nothing can be written; the lower device stays open.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from bootpath.block.targets.readonly import ReadOnly
-from bootpath.core.device import Buffer, Device, Segment
+from bootpath.block.targets.readonly import ReadOnlyFilter
+from bootpath.core.device import Buffer, Device
 from bootpath.core.errors import DeviceError
 
 
-class Witness(ReadOnly):
-    """`lower`, read-only; `fault` is the first error of a read, None as long as there was none."""
+class FirstError(ReadOnlyFilter):
+    """`lower`, read-only; `error` is the first error of a read, None while there was none."""
 
     def __init__(self, lower: Device) -> None:
-        self.lower = lower
-        self.size_bytes = lower.size_bytes
-        self.block_bytes = lower.block_bytes
-        self.identity = lower.identity
-        self.fault: DeviceError | None = None
+        super().__init__(lower)
+        self.error: DeviceError | None = None
 
     def read(self, offset: int, length: int) -> Sequence[Buffer]:
         """See `Device.read`."""
         try:
             return self.lower.read(offset, length)
-        except DeviceError as fault:
-            self.fault = self.fault or fault
+        except DeviceError as error:
+            self.error = self.error or error
             raise
-
-    def read_resident(self, offset: int, length: int) -> Sequence[Buffer] | None:
-        """See `Device.read_resident`: never, so that nothing goes past `read`."""
-        return None
-
-    def extents(self, offset: int, length: int) -> Iterator[Segment]:
-        """See `Device.extents`: the lower device's."""
-        return self.lower.extents(offset, length)
-
-    def close(self) -> None:
-        """See `Device.close`: nothing; the lower device is the caller's."""

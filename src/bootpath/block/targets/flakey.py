@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from random import Random
 
-from bootpath.core.device import Buffer, Device, Segment
+from bootpath.block.targets.filter import Filter
+from bootpath.core.device import Buffer, Device
 from bootpath.core.errors import DeviceError
 from bootpath.formats.dm.flakey import PROBABILITY_BASE, FlakeyRow
 
 
-class Flakey:
+class Flakey(Filter):
     """`lower`, which stays open, with the faults that `row` describes. The row's place is the caller's affair.
 
     Raises DeviceError (ENOTSUP) for a corruption that looks at a bio's flags: there are none here.
@@ -37,12 +38,8 @@ class Flakey:
                 found=row.corrupt.flags,
                 expected="0: requests have no such flags here",
             )
-        self.lower = lower
+        super().__init__(lower)
         self.row = row
-        self.size_bytes = lower.size_bytes
-        self.block_bytes = lower.block_bytes
-        self.read_only = lower.read_only
-        self.identity = lower.identity
         self._operations = 0
         self._lock = threading.Lock()
         self._random = Random(seed)  # noqa: S311 - reproducible on purpose, no secret
@@ -89,10 +86,6 @@ class Flakey:
             raise self._failed("read", offset, length)
         return self._corrupted(self.lower.read(offset, length), writes=False)
 
-    def read_resident(self, offset: int, length: int) -> Sequence[Buffer] | None:
-        """See `Device.read_resident`: None, so that every read is counted once."""
-        return None
-
     def write(self, offset: int, data: Buffer, *, fua: bool = False) -> None:
         """See `Device.write`."""
         down = self._is_down()
@@ -114,10 +107,3 @@ class Flakey:
         """See `Device.zero`."""
         if self._write_reaches("zero", offset, length, down=self._is_down()):
             self.lower.zero(offset, length)
-
-    def extents(self, offset: int, length: int) -> Iterator[Segment]:
-        """See `Device.extents`: the lower device's; it is no operation."""
-        return self.lower.extents(offset, length)
-
-    def close(self) -> None:
-        """See `Device.close`: the lower device stays open."""

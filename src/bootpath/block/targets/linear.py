@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from bootpath.block.targets.filter import Filter
 from bootpath.core.device import (
     Buffer,
     Device,
@@ -16,13 +18,14 @@ from bootpath.core.device import (
     FileRange,
     Identity,
     Segment,
-    SupportsDirect,
+    direct_access,
     resident_ranges,
+    write_granularity,
 )
 from bootpath.core.errors import DeviceError
 
 
-class Linear:
+class Linear(Filter):
     """`length` bytes of `lower` from byte `offset`; both are multiples of the lower device's block_bytes.
 
     Closing a Linear closes the lower device only when it `owns` it: several partitions share one disk. Raises
@@ -48,13 +51,9 @@ class Linear:
                 expected=f"at most {lower.size_bytes}",
                 hint="is the image truncated?",
             )
-        self.lower = lower
+        super().__init__(lower, identity=identity or Identity(f"{lower.identity.name}[{offset}+{length}]"), owns=owns)
         self.offset = offset
         self.size_bytes = length
-        self.block_bytes = lower.block_bytes
-        self.read_only = lower.read_only
-        self.identity = identity or Identity(f"{lower.identity.name}[{offset}+{length}]")
-        self._owns = owns
 
     def read(self, offset: int, length: int) -> Sequence[Buffer]:
         """See `Device.read`."""
@@ -72,9 +71,10 @@ class Linear:
         """See `Device.write`."""
         self.lower.write(self.offset + offset, data, fua=fua)
 
-    def flush(self) -> None:
-        """See `Device.flush`: flushes the whole lower device."""
-        self.lower.flush()
+    def write_granularity(self) -> int | None:
+        """See `SupportsWriteGranularity.write_granularity`: the lower device's, when the run begins on it."""
+        below = write_granularity(self.lower)
+        return below if below is None or self.offset % below == 0 else None
 
     def discard(self, offset: int, length: int) -> None:
         """See `Device.discard`."""
@@ -87,16 +87,9 @@ class Linear:
     def extents(self, offset: int, length: int) -> Iterator[Segment]:
         """See `Device.extents`: the lower device's segments at this device's offsets."""
         for segment in self.lower.extents(self.offset + offset, length):
-            yield Segment(segment.offset - self.offset, segment.length, segment.source, segment.allocated, segment.zero)
+            yield segment.shift(-self.offset)
 
     def direct(self) -> Direct | None:
         """See `SupportsDirect.direct`: the lower device's, shifted."""
-        lower = self.lower.direct() if isinstance(self.lower, SupportsDirect) else None
-        if lower is None:
-            return None
-        return Direct(lower.offset + self.offset, self.size_bytes, lower.writable, lower.fd, lower.buffer)
-
-    def close(self) -> None:
-        """See `Device.close`: the lower device too when it is owned."""
-        if self._owns:
-            self.lower.close()
+        lower = direct_access(self.lower)
+        return None if lower is None else replace(lower, offset=lower.offset + self.offset, length=self.size_bytes)

@@ -6,33 +6,28 @@ order of completion. A resident read that was not answered did not happen and le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-from bootpath.core.device import Buffer, Device, Segment
+from bootpath.block.targets.filter import Filter
+from bootpath.core.device import Buffer, Device
 from bootpath.core.errors import DeviceError
 from bootpath.core.iolog import Discard, Flush, Mark, Read, Record, Sink, Write, Zero
 
 
-class Log:
+class Log(Filter):
     """Logs the operations on `lower` to `sink`, which is called on the thread of the operation.
 
     `keep_data` keeps what was written (crash exploration replays it); `sources` asks the lower device, before each
-    read, where the bytes will come from, and joins several sources with "+". Closing a Log closes the lower device
-    only when it `owns` it. There is no `direct` way around a log.
+    read, where the bytes will come from, and joins several sources with "+".
     """
 
     def __init__(
         self, lower: Device, sink: Sink, *, keep_data: bool = False, sources: bool = False, owns: bool = False
     ) -> None:
-        self.lower = lower
-        self.size_bytes = lower.size_bytes
-        self.block_bytes = lower.block_bytes
-        self.read_only = lower.read_only
-        self.identity = lower.identity
+        super().__init__(lower, owns=owns)
         self._sink = sink
         self._keep_data = keep_data
         self._sources = sources
-        self._owns = owns
 
     def mark(self, name: str) -> None:
         """Name what follows."""
@@ -98,12 +93,3 @@ class Log:
     def zero(self, offset: int, length: int) -> None:
         """See `Device.zero`."""
         self._logged(lambda: self.lower.zero(offset, length), lambda code: Zero(offset, length, code))
-
-    def extents(self, offset: int, length: int) -> Iterator[Segment]:
-        """See `Device.extents`; not an I/O, so not logged."""
-        return self.lower.extents(offset, length)
-
-    def close(self) -> None:
-        """See `Device.close`: an owned lower device is closed."""
-        if self._owns:
-            self.lower.close()

@@ -11,24 +11,21 @@ asked for is a DeviceError; nothing can be written.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from bootpath.core.device import Buffer, Device, Segment, read_bytes
+from bootpath.block.targets.readonly import ReadOnlyFilter
+from bootpath.core.device import Buffer, Device, read_bytes
 from bootpath.core.errors import DeviceError
 
 DEFAULT_MAX_BYTES = 256 << 20
 _PAGE_BYTES = 4096
 
 
-class ReadOnce:
+class ReadOnce(ReadOnlyFilter):
     """`lower`, each block of it read once. DeviceError (ENOMEM) beyond `max_bytes` of them. It does not own `lower`."""
 
     def __init__(self, lower: Device, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
-        self.lower = lower
-        self.size_bytes = lower.size_bytes
-        self.block_bytes = lower.block_bytes
-        self.read_only = True
-        self.identity = lower.identity
+        super().__init__(lower)
         self.max_bytes = max_bytes
         self._pages: dict[int, bytes] = {}
 
@@ -69,28 +66,6 @@ class ReadOnce:
         """See `Device.read_resident`: what was read before."""
         pages = range(offset // _PAGE_BYTES, (offset + length - 1) // _PAGE_BYTES + 1)
         return self.read(offset, length) if all(page in self._pages for page in pages) else None
-
-    def extents(self, offset: int, length: int) -> Iterator[Segment]:
-        """See `Device.extents`: the lower device's."""
-        return self.lower.extents(offset, length)
-
-    def write(self, offset: int, data: Buffer, *, fua: bool = False) -> None:
-        """See `Device.write`: refused."""
-        raise self._refused("write", offset)
-
-    def discard(self, offset: int, length: int) -> None:
-        """See `Device.discard`: refused."""
-        raise self._refused("discard", offset)
-
-    def zero(self, offset: int, length: int) -> None:
-        """See `Device.zero`: refused."""
-        raise self._refused("zero", offset)
-
-    def _refused(self, operation: str, offset: int) -> DeviceError:
-        return DeviceError(f"{operation} at {offset}: device is read-only", errno=errno.EPERM, where=self.identity.name)
-
-    def flush(self) -> None:
-        """See `Device.flush`: nothing to do."""
 
     def close(self) -> None:
         """See `Device.close`: forgets what was read; the lower device is the caller's."""

@@ -20,7 +20,6 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from bootpath.block.targets.exceptionstore import ExceptionStore
-from bootpath.block.targets.readonly import ReadOnly
 from bootpath.core.device import Buffer, Device, Identity, Segment
 from bootpath.core.errors import DeviceError
 
@@ -163,28 +162,3 @@ class Snapshot:
         """See `Device.close`: what was written is flushed; both devices stay open."""
         if not self.read_only and self.store.dirty:
             self.flush()
-
-
-class SnapshotOrigin(ReadOnly):
-    """A device of which there may be snapshots, to be read."""
-
-    def __init__(self, lower: Device) -> None:
-        self.lower = lower
-        self.size_bytes = lower.size_bytes
-        self.block_bytes = lower.block_bytes
-        self.identity = lower.identity
-
-    def read(self, offset: int, length: int) -> Sequence[Buffer]:
-        """See `Device.read`."""
-        return self.lower.read(offset, length)
-
-    def read_resident(self, offset: int, length: int) -> Sequence[Buffer] | None:
-        """See `Device.read_resident`."""
-        return self.lower.read_resident(offset, length)
-
-    def extents(self, offset: int, length: int) -> Iterator[Segment]:
-        """See `Device.extents`."""
-        return self.lower.extents(offset, length)
-
-    def close(self) -> None:
-        """See `Device.close`: the lower device stays open."""

@@ -138,9 +138,7 @@ class Striped:
         held: Segment | None = None
         for position, stripe, inner, size in self._pieces(offset, length):
             for segment in self.stripes[stripe].extents(inner, size):
-                here = Segment(
-                    segment.offset - inner + position, segment.length, segment.source, segment.allocated, segment.zero
-                )
+                here = segment.shift(position - inner)
                 if held is not None and _same_kind(held, here):
                     held = Segment(held.offset, held.length + here.length, held.source, held.allocated, held.zero)
                     continue

@@ -24,7 +24,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from bootpath.block.targets.firsterror import Witness
+from bootpath.block.targets.firsterror import FirstError
 from bootpath.block.targets.readonce import ReadOnce
 from bootpath.boot.linux.assurance import Known, entry_files, given_initrd, mounted_root
 from bootpath.boot.linux.choice import (
@@ -228,16 +228,16 @@ class _Loader:
             self.table = table.rows[0].target
             stack = open_root_device(self.disk, self.contents, candidate)
             opened.callback(stack.close)
-            witness = Witness(stack)
+            readable = FirstError(stack)
             try:
-                found = self._entry(candidate, witness)
+                found = self._entry(candidate, readable)
                 loaded = self._read(candidate, found)
             except Error:
-                if witness.fault is not None:
-                    raise witness.fault from None
+                if readable.error is not None:
+                    raise readable.error from None
                 raise
-            if witness.fault is not None:
-                raise witness.fault
+            if readable.error is not None:
+                raise readable.error
             return loaded
 
     def _check(self, candidate: Candidate) -> None:
@@ -251,7 +251,7 @@ class _Loader:
             raise BootError(f"it is not what its root hash promises: {what} {wrong[0].block}")
         self.checked = candidate.hashes is not None
 
-    def _entry(self, candidate: Candidate, device: Witness) -> FoundEntry:
+    def _entry(self, candidate: Candidate, device: FirstError) -> FoundEntry:
         """The entry to boot: one of the root's own, or one of a boot partition. Raises BootError, DeviceError."""
         roots: BootMenu | None = None
         fault: Error | None = None
@@ -263,8 +263,8 @@ class _Loader:
             self.menus = (roots,)
         except FormatError as error:
             fault = error  # a root that is not read here may still be booted by an entry elsewhere
-        if device.fault is not None:
-            raise device.fault
+        if device.error is not None:
+            raise device.error
         wanted = self.request.entry
         own = roots is not None and (
             any(wanted in (None, each.entry.id) for each in roots.entries) or bool(roots.excluded and wanted is None)

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
 
-from bootpath.core.device import Checked, Device, Segment
+from bootpath.core.device import Device, Segment, unchecked
 from bootpath.core.errors import DeviceError
 from bootpath.core.extents import Extent, ExtentSet
 from bootpath.serve.live.histogram import cell_size
@@ -80,7 +80,7 @@ class Surveyor:
 
     def __init__(self, device: Device, wanted: Sequence[Extent] = ()) -> None:
         # A step may stop, and the next begin, at any byte, which only the checks forbid.
-        self._device = device.lower if isinstance(device, Checked) else device
+        self._device = unchecked(device)
         self._size_bytes = device.size_bytes
         self.cell_bytes = cell_size(self._size_bytes)
         merged = list(ExtentSet(wanted))

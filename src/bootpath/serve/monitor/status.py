@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bootpath.block.live.hydration import Progress
-from bootpath.block.overlay.file import OverlayFile
-from bootpath.block.overlay.ram import Overlay
+from bootpath.core.device import SupportsHeldBytes
 from bootpath.serve.live.diskmap import CellState, DiskMap, Surveyor
 from bootpath.serve.live.diskstate import DiskStatus, best_known, disk_status
 from bootpath.serve.live.histogram import levels
@@ -118,9 +117,7 @@ def _throughput(before: ServiceStatus, statistics: Statistics, now: float) -> Th
 
 def _overlay_bytes(service: LiveService) -> int | None:
     overlay = service.overlay
-    if isinstance(overlay, Overlay):
-        return overlay.held_bytes  # counted as it changes, where dirty_bytes would count a large disk's blocks
-    return overlay.dirty_bytes if isinstance(overlay, OverlayFile) else None
+    return overlay.held_bytes if isinstance(overlay, SupportsHeldBytes) else None
 
 
 class StatusSource:

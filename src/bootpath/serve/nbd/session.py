@@ -88,7 +88,7 @@ class Session:
         self._device = export.checked()
         read_only, block_bytes = export.refuses_writes, self._device.block_bytes
         self._ranges = Ranges(self._device.size_bytes, block_bytes, read_only=read_only)
-        granularity = None if read_only else export.write_granularity()
+        granularity = None if read_only else self._device.write_granularity()
         # Offset and length of a write that cannot wait have none of these bits.
         self._write_mask = -1 if granularity is None else (granularity - 1) | (block_bytes - 1)
         self._contexts = contexts

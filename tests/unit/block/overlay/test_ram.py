@@ -10,7 +10,7 @@ import pytest
 from bootpath.block.leaves.constant import ZeroDevice
 from bootpath.block.leaves.file import FileDevice
 from bootpath.block.leaves.memory import MemoryDevice
-from bootpath.block.overlay.layer import OVERLAY_BLOCK_BYTES as BLOCK
+from bootpath.block.overlay.blocks import OVERLAY_BLOCK_BYTES as BLOCK
 from bootpath.block.overlay.ram import Overlay
 from bootpath.block.targets.fault import Fault, Kind, Rule
 from bootpath.core.device import Buffer, Segment, checked, read_bytes
@@ -437,7 +437,7 @@ def test_the_base_is_never_written() -> None:
 
 def test_a_base_that_returns_too_little_is_eio() -> None:
     overlay = Overlay(Shortening(pattern(0, SIZE)))
-    with pytest.raises(DeviceError, match="short read at 0 2048, expected 4096 bytes") as caught:
+    with pytest.raises(DeviceError, match="read of 4096 bytes at 0 came up short") as caught:
         overlay.write(512, bytes(512))
     assert caught.value.errno == errno.EIO
     assert overlay.held_bytes == 0

@@ -9,7 +9,7 @@ from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.overlay.ram import Overlay
 from bootpath.block.targets.fault import Fault, Kind, Rule
 from bootpath.block.targets.log import Log
-from bootpath.core.device import Identity, Segment, SupportsDirect, checked
+from bootpath.core.device import Identity, Segment, checked, direct_access
 from bootpath.core.errors import DeviceError
 from bootpath.core.iolog import Discard, Flush, Mark, Read, Record, Write, Zero
 from tests.support.patterns import assert_pattern, pattern
@@ -120,7 +120,7 @@ def test_a_source_that_cannot_be_told_is_empty() -> None:
 
 def test_nothing_goes_around_a_log() -> None:
     log = Log(MemoryDevice(512), print)
-    assert not isinstance(log, SupportsDirect)
+    assert direct_access(log) is None
     assert checked(log).direct() is None
 
 

@@ -8,7 +8,7 @@ import pytest
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.targets.exceptionstore import ExceptionStore
 from bootpath.block.targets.fault import Fault, parse_rules
-from bootpath.block.targets.snapshot import Snapshot, SnapshotOrigin
+from bootpath.block.targets.snapshot import Snapshot
 from bootpath.core.device import Device, Identity, read_bytes
 from bootpath.core.errors import DeviceError, FormatError
 from bootpath.formats.exceptionstore import (
@@ -260,12 +260,3 @@ def test_the_places_of_areas() -> None:
     assert [header.area_chunk(area) for area in range(3)] == [1, 34, 67]
     assert [chunk for chunk in range(70) if not header.is_content(chunk)] == [0, 1, 34, 67]
     assert header.after(33) == 35
-
-
-def test_an_origin_is_read_only() -> None:
-    origin = SnapshotOrigin(MemoryDevice(bytearray(pattern(0, 8 * KIB))))
-    assert origin.read_only
-    assert_pattern(read_bytes(origin, 0, 8 * KIB), 0)
-    with pytest.raises(DeviceError) as caught:
-        origin.write(0, bytes(512))
-    assert caught.value.errno == errno.EPERM

@@ -12,8 +12,7 @@ from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.overlay.ram import Overlay
 from bootpath.block.targets.concat import Concat
 from bootpath.block.targets.fault import Fault, Kind, Rule
-from bootpath.block.targets.linear import Linear
-from bootpath.core.device import Device, checked
+from bootpath.core.device import Device
 from bootpath.core.extents import Extent
 from bootpath.formats.nbd import transmission as nbd
 from bootpath.formats.nbd.options import Option
@@ -374,12 +373,3 @@ def test_extended_replies_repeat_the_offset() -> None:
             assert isinstance(chunk, Chunk)
             assert chunk.offset == offset
             client.receive(chunk.length)
-
-
-def test_writes_at_once_through_partitions() -> None:
-    """A run that begins on the overlay's blocks needs no worker; one that does not would read the base."""
-    overlay = Overlay(MemoryDevice(SIZE))
-    assert Export("", overlay).write_granularity() == 4096
-    assert Export("", checked(Linear(overlay, 8192, 8192))).write_granularity() == 4096
-    assert Export("", Linear(overlay, 512, 8192)).write_granularity() is None
-    assert Export("", Linear(Concat([MemoryDevice(SIZE)]), 0, 8192)).write_granularity() is None
