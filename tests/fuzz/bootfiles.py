@@ -118,7 +118,7 @@ def _boot_place(data: bytes) -> None:
         place = BootPlace(source, memory_files(content, fold_case=role is not PlaceRole.ROOT), None)
         for each in read_place(place):
             if isinstance(each, Excluded):
-                each.reason.encode("utf-8", "surrogateescape")
+                str(each.why).encode("utf-8", "surrogateescape")
             else:
                 assert each.read_kernel()
 

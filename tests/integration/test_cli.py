@@ -234,7 +234,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "allocator log damaged": (damage_log, "corrupt|hash|allocator"),
     "partition tables and ring damaged": (damage_both_gpts, "gpt|CRC"),
     "zeros": (zeros, "no RedoxFS found"),
-    "empty file": (empty, "(no RedoxFS found|has 0 bytes)"),
+    "empty file": (empty, "(no RedoxFS found|has no bytes)"),
     "text": (text, "no RedoxFS found"),
 }
 

@@ -21,6 +21,7 @@ from bootpath.core.errors import DeviceError
 from bootpath.formats.dm.table import parse_table
 from bootpath.formats.partitions.dps import Architecture, Designator, type_guid
 from bootpath.image.inspection import Request, inspect_disk
+from bootpath.image.roots.reasons import ProblemReason
 from tests.integration.test_cli import run, run_json
 from tests.support.ddi import (
     DATA_BYTES,
@@ -192,17 +193,17 @@ SIGNED = {
     "data block": Break(lambda i, m: i.flip(at(m.signed, 1, LAST)), 3, "data block 255", (*CERTIFIED, "--full")),
     "file system": Break(lambda i, m: i.flip(at(m.signed, 1, SUPERBLOCK + 8)), 3, "checksum", CERTIFIED),
     "leaf of the tree": Break(lambda i, m: i.flip(at(m.signed, 2, 2 * 4096)), 3, "hash block", (*CERTIFIED, "--full")),
-    "root of the tree": Break(lambda i, m: i.flip(at(m.signed, 2, 4096)), 3, "its root block has another", CERTIFIED),
+    "root of the tree": Break(lambda i, m: i.flip(at(m.signed, 2, 4096)), 3, "but has another root hash", CERTIFIED),
     "verity superblock": Break(lambda i, m: i.flip(at(m.signed, 2)), 3, "partition 2", CERTIFIED),
-    "another tree": Break(other_tree, 3, "its root block has another", CERTIFIED),
+    "another tree": Break(other_tree, 3, "but has another root hash", CERTIFIED),
     "another signer": Break(other_signature, 3, "root hash signature: ", CERTIFIED),
     "signature of another": Break(signature_of_another, 3, "for another root hash", CERTIFIED),
-    "signature wiped": Break(lambda i, m: i.wipe(at(m.signed, 3), 4096), 3, "signature partition 3", CERTIFIED),
-    "signature dropped": Break(lambda i, m: i.drop_entry(3), 3, "wants root signed, and this is verity", CERTIFIED),
+    "signature wiped": Break(lambda i, m: i.wipe(at(m.signed, 3), 4096), 3, "signature in partition 3", CERTIFIED),
+    "signature dropped": Break(lambda i, m: i.drop_entry(3), 3, "and this is verity", CERTIFIED),
     "tree dropped": Break(lambda i, m: i.drop_entry(2), 3, "no hash partition for its root hash", CERTIFIED),
     "UUID of the data": Break(lambda i, m: i.set_entry(1, 16, bytes(16)), 0, "not the first 128 bits", CERTIFIED),
     "no-auto": Break(lambda i, m: i.set_entry(1, 48, (1 << 63).to_bytes(8, "little")), 3, "no-auto", CERTIFIED),
-    "unfinished": Break(lambda i, m: i.set_entry(1, 56, "PRT#".encode("utf-16-le")), 3, "not whole", CERTIFIED),
+    "unfinished": Break(lambda i, m: i.set_entry(1, 56, "PRT#".encode("utf-16-le")), 3, "not complete", CERTIFIED),
     "cut short": Break(lambda i, m: cut(i, at(m.signed, 1, 4096)), 3, "is the image truncated?", CERTIFIED),
     "both tables": Break(lambda i, m: wipe_tables(i), 3, "no root", CERTIFIED),
     "one table": Break(lambda i, m: i.flip(512 + 60), 0, "primary damaged", CERTIFIED),
@@ -225,7 +226,7 @@ TWINS = {
     "whole": Break(lambda image, made: None, 3, "ambiguous: identical root partitions: 1 ("),
     "first slot": Break(lambda image, made: None, 0, "partition 1 ", ("--slot", "1")),
     "second slot": Break(lambda image, made: None, 0, "partition 4 ", ("--slot", f"{DISK_GUID}:4:4352")),
-    "no such slot": Break(lambda image, made: None, 3, "the slot 9 was asked for", ("--slot", "9")),
+    "no such slot": Break(lambda image, made: None, 3, "no candidate is in the slot 9", ("--slot", "9")),
     "newer label": Break(name_slot(4, "os_2"), 3, "ambiguous"),  # the UUIDs are the same still
     "content differs": Break(lambda i, m: i.flip(at(m.twins, 4, LAST)), 3, "ambiguous"),
     "content differs, full": Break(
@@ -253,7 +254,7 @@ def test_identical_slots(capsys: pytest.CaptureFixture[str], made: Made, tmp_pat
 
 LVM: Mapping[str, Break] = {
     "whole": Break(lambda image, made: None, 0, "logical volume vg0/root would be the root: unprotected"),
-    "policy": Break(lambda image, made: None, 3, "wants root verity", ("--policy", "root=verity")),
+    "policy": Break(lambda image, made: None, 3, "requires root to be verity", ("--policy", "root=verity")),
     "a label": Break(lambda i, m: i.wipe(at(m.lvm, 1), 2048), 3, "missing"),
     "a label's checksum": Break(lambda i, m: i.flip(at(m.lvm, 1, 512 + 40)), 3, "vg0/root"),
     "one metadata area": Break(lambda i, m: i.wipe(at(m.lvm, 1, 4096), 512), 0, "vg0/root"),
@@ -268,7 +269,7 @@ LVM: Mapping[str, Break] = {
         "more than one device is the physical volume",
     ),
     "the file system": Break(lambda i, m: flip_superblock(i), 3, "checksum"),
-    "no file system": Break(lambda i, m: wipe_superblock(i), 3, "no file system is in it"),
+    "no file system": Break(lambda i, m: wipe_superblock(i), 3, "it holds no file system"),
     "cut short": Break(lambda i, m: cut(i, at(m.lvm, 1, 4 * MIB)), 3, "no root"),
     "cut behind it": Break(
         lambda i, m: cut(i, at(m.lvm, 2)), 0, "partition 2 (LBA 14336 to 26623) ends after the disk"
@@ -326,7 +327,7 @@ def flip_volume_tables(image: Image) -> None:
 UBI: Mapping[str, Break] = {
     "whole": Break(lambda image, made: None, 0, "UBI volume ubi/rootfs would be the root: unprotected"),
     "verified": Break(lambda image, made: None, 0, "Verified: all of ubi/rootfs", ("--full",)),
-    "policy": Break(lambda image, made: None, 3, "wants root signed", ("--policy", "root=signed")),
+    "policy": Break(lambda image, made: None, 3, "requires root to be signed", ("--policy", "root=signed")),
     "one volume table": Break(lambda i, m: i.flip(peb_of(i, LAYOUT, 0) + UBI_DATA_OFFSET), 0, "volume table"),
     "both volume tables": Break(lambda i, m: flip_volume_tables(i), 3, "layout volume"),
     "first erase counter": Break(lambda i, m: i.flip(8), 3, "EC header"),
@@ -381,11 +382,11 @@ def test_live_disks(capsys: pytest.CaptureFixture[str], made: Made, tmp_path: Pa
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--certificate", "CERTIFICATE"), "wants root signed"),
-        (("--policy", "root=encrypted"), "wants root encrypted"),
+        (("--certificate", "CERTIFICATE"), "requires root to be signed"),
+        (("--policy", "root=encrypted"), "requires root to be encrypted"),
         (("--policy", "-"), "leaves it unused"),
-        (("--slot", "2"), "the slot 2 was asked for"),
-        (("--root-hash", "ab" * 32), "cannot be compared with the root hash"),
+        (("--slot", "2"), "it is not in the slot 2"),
+        (("--root-hash", "ab" * 32), "has no hash tree to compare with the root hash"),
     ],
 )
 def test_demands_on_a_live_disk(
@@ -440,7 +441,7 @@ def test_a_bad_place(number: int, capsys: pytest.CaptureFixture[str], made: Made
             inspect_disk(disk)
         inspection = inspect_disk(disk, request=Request(in_parts=True))
         assert not inspection.boots
-        assert inspection.problems[0].startswith("not all of it can be read: ")
+        assert inspection.problems[0].cause.reason is ProblemReason.INCOMPLETE
         nodes = [node for node in inspection.contents.nodes() if node.partition is not None]
         assert [node.path for node in nodes if node.refusal is not None] == [str(number)]
         assert all(node.superblocks or node.signature for node in nodes if node.path != str(number))
@@ -507,14 +508,14 @@ def test_policy_and_architecture(capsys: pytest.CaptureFixture[str], made: Made,
     disk = make_disk(tmp_path / "both.img", [*made.old.parts("os_1"), *arm, esp])
     code, output, _ = run(capsys, "inspect", disk.path)
     assert code == 3
-    assert "ambiguous: root for x86-64 and arm64; name the architecture" in output
+    assert "ambiguous: there is a root partition for each of x86-64 and arm64; name the architecture" in output
     code, output, _ = run(capsys, "inspect", disk.path, "--architecture", "aarch64")
     assert code == 0
     assert "partition 4 (os_9) would be the root on arm64" in output
     policy = "root=verity:esp=absent:=open"
     code, output, _ = run(capsys, "inspect", disk.path, "--architecture", "x86-64", "--policy", policy)
     assert code == 3
-    assert "the policy wants no esp partition" in output
+    assert "the policy allows no esp partition" in output
 
 
 @pytest.mark.parametrize(

@@ -15,18 +15,31 @@ from dataclasses import dataclass, replace
 from bootpath.core.device import Device
 from bootpath.core.errors import FileSystemError, FormatError
 from bootpath.core.extents import Extent, ExtentSet
+from bootpath.core.reasons import Reason
 from bootpath.formats.partitions.dps import Architecture, Designator
 from bootpath.formats.partitions.imagepolicy import ImagePolicy, Protection
 from bootpath.fs.redox.redoxfs import RedoxFS
 from bootpath.fs.redox.values import RING_BYTES, LabelledExtent, RedoxHeader
-from bootpath.image.contents.nodes import Contents, NodeKind
+from bootpath.image.contents.nodes import Contents, NodeKind, NodeReason
 from bootpath.image.contents.read import open_node, read_contents
 from bootpath.image.contents.volumes import check_static_volume
 from bootpath.image.redox.discovery import Discovery, Place, choose_place, find_redoxfs, place_device
 from bootpath.image.redox.layout import INITFS_MAGIC, INITFS_PATH, KERNEL_MAGIC, KERNEL_PATH, REDOX_NAME
 from bootpath.image.roots.candidates import Candidate
 from bootpath.image.roots.choice import RootChoice, check_candidate, choose_root, effective_policy
+from bootpath.image.roots.reasons import ExclusionReason, Problem
 from bootpath.image.verity.tree import Mismatch, Progress
+
+
+class InspectionReason(Reason):
+    """Why a disk does not boot, beside what keeps a Linux image from having a root (`image.roots.reasons`)."""
+
+    EMPTY = "the disk has no bytes"
+    DAMAGED = "{}"
+    BOOT_FILE_MISSING = "the file is missing, and a loader needs it"
+    BOOT_FILE_WRONG = "the file begins with {}, and a loader expects {}"
+    NOT_AS_PROMISED = "{}"
+    NO_ROOT_HASH = "a RedoxFS has no hash tree to compare with the root hash that was given"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +82,7 @@ class Inspection:
     size_bytes: int
     contents: Contents
     discovery: Discovery
-    problems: tuple[str, ...]
+    problems: tuple[Problem, ...]
     warnings: tuple[str, ...] = ()
     place: Place | None = None
     file_system: FileSystemInfo | None = None
@@ -165,26 +178,30 @@ def inspect_disk(
         live = _inspect_live(disk, contents, discovery, password or request.password)
         return replace(live, problems=(*live.problems, *_demands(live, request)))
     if not disk.size_bytes:
-        empty = FormatError("has", where=disk.identity.name, found="0 bytes", expected="at least one block of 512")
-        return _inspect_nothing(disk, contents, discovery, choice, str(empty))
+        return _inspect_nothing(disk, contents, discovery, choice, Problem(InspectionReason.EMPTY()))
     if not choice.candidates:
         live = _inspect_live(disk, contents, discovery, password or request.password)
-        faults = [str(fault) for node in contents.nodes() for fault in node.faults if fault is not discovery.gpt_fault]
+        faults = [
+            Problem(NodeReason.DAMAGED(fault), node.path)
+            for node in contents.nodes()
+            for fault in node.faults
+            if fault is not discovery.gpt_fault
+        ]
         known = any(node.superblocks for node in contents.nodes())  # what is not RedoxFS is not missed then
-        reasons = dict.fromkeys((*faults, *choice.problems, *(() if known else live.problems)))
-        return replace(live, problems=tuple(reasons), choice=choice)
+        return replace(live, problems=(*faults, *choice.problems, *(() if known else live.problems)), choice=choice)
     problems, checked = list(choice.problems), []
     for candidate in choice.chosen if request.full and choice.boots else ():
         try:
             if _verify(disk, contents, candidate, progress):
                 checked.append(candidate.data.path)
         except FormatError as fault:
-            problems.append(f"{candidate.data.location}: {fault}")
-    faults = [
+            problems.append(Problem(InspectionReason.NOT_AS_PROMISED(fault), str(candidate.data.location)))
+    mentioned = {each for problem in problems for each in problem.cause.walk()}
+    damaged = [
         f"{node.path}: {node.fault}" if node.path else str(node.fault)
         for node in contents.nodes()
         if node.fault is not None
-        and not any(str(node.fault) in problem for problem in problems)
+        and node.fault not in mentioned
         and not (node.refusal is not None and node.partition is not None)  # the table's own warnings have it
     ]
     return Inspection(
@@ -192,7 +209,7 @@ def inspect_disk(
         size_bytes=disk.size_bytes,
         contents=contents,
         discovery=discovery,
-        warnings=tuple(dict.fromkeys((*contents.warnings, *choice.warnings, *faults))),
+        warnings=tuple(dict.fromkeys((*contents.warnings, *choice.warnings, *damaged))),
         problems=tuple(problems),
         choice=choice,
         checked=tuple(checked),
@@ -200,7 +217,7 @@ def inspect_disk(
 
 
 def _inspect_nothing(
-    disk: Device, contents: Contents, discovery: Discovery, choice: RootChoice, problem: str
+    disk: Device, contents: Contents, discovery: Discovery, choice: RootChoice, problem: Problem
 ) -> Inspection:
     return Inspection(
         name=disk.identity.name,
@@ -212,7 +229,7 @@ def _inspect_nothing(
     )
 
 
-def _demands(live: Inspection, request: Request) -> Iterator[str]:
+def _demands(live: Inspection, request: Request) -> Iterator[Problem]:
     """What was asked for that a RedoxFS does not have: it is encrypted, or not protected at all."""
     place = live.place
     if place is None or place.ring.newest is None:
@@ -220,9 +237,9 @@ def _demands(live: Inspection, request: Request) -> Iterator[str]:
     path = "" if place.partition is None else str(place.partition.number)
     node = live.contents.node(path)
     if request.slot is not None and (node is None or not node.location.is_named(request.slot)):
-        yield f"{place.found_by}: the slot {request.slot} was asked for"
+        yield Problem(ExclusionReason.OTHER_SLOT(request.slot), place.found_by)
     if request.root_hash is not None:
-        yield f"{place.found_by}: it cannot be compared with the root hash that was given"
+        yield Problem(InspectionReason.NO_ROOT_HASH(), place.found_by)
     judgement = effective_policy(request.policy, request.certificates).judge(
         Designator.ROOT,
         Protection.ENCRYPTED if place.ring.newest.encrypted else Protection.UNPROTECTED,
@@ -230,7 +247,7 @@ def _demands(live: Inspection, request: Request) -> Iterator[str]:
         file_system="redoxfs",
     )
     if judgement.protection is None:
-        yield f"{place.found_by}: {judgement.refused or 'the policy leaves it unused'}"
+        yield Problem(judgement.refused or ExclusionReason.POLICY_UNUSED(), place.found_by)
 
 
 def _verify(disk: Device, contents: Contents, candidate: Candidate, progress: Progress | None) -> bool:
@@ -262,7 +279,7 @@ def _find_live(disk: Device, contents: Contents, choice: RootChoice) -> Discover
 def _inspect_live(disk: Device, contents: Contents, discovery: Discovery, password: bytes | None) -> Inspection:
     """A disk with a RedoxFS, or with nothing at all."""
     warnings = list(discovery.gpt.warnings) if discovery.gpt is not None else []
-    problems: list[str] = []
+    problems: list[Problem] = []
     place: Place | None = None
     info: FileSystemInfo | None = None
     locked = False
@@ -276,19 +293,18 @@ def _inspect_live(disk: Device, contents: Contents, discovery: Discovery, passwo
             with RedoxFS.open(place_device(disk, discovery, place), password=password) as fs:
                 info = describe_file_system(fs)
     except FormatError as fault:
-        problems.append(str(fault))
+        problems.append(Problem(InspectionReason.DAMAGED(fault)))
     if discovery.gpt_fault is not None:
         warnings.append(str(discovery.gpt_fault))
-    for other in discovery.places:
-        if other is not place and other.fault is not None and str(other.fault) not in problems:
-            warnings.append(str(other.fault))
+    shown = place if place is not None or not problems else next(iter(discovery.places), None)  # `choose_place` raised
+    warnings += [str(other.fault) for other in discovery.places if other is not shown and other.fault is not None]
     if place is not None and place.ring.stale:
         stale = ", ".join(str(header.slot) for header in place.ring.stale)
         warnings.append(f"{place.found_by}: stale headers of another file system in ring slots {stale}")
     if info is not None:
-        problems += [f"{path}: missing, a loader needs it" for path in info.missing]
+        problems += [Problem(InspectionReason.BOOT_FILE_MISSING(), path) for path in info.missing]
         problems += [
-            f"{file.path}: magic {file.magic.hex()}, expected {file.expected.hex()}"
+            Problem(InspectionReason.BOOT_FILE_WRONG(file.magic.hex(), file.expected.hex()), file.path)
             for file in info.boot_files
             if not file.sound
         ]

@@ -15,7 +15,7 @@ from bootpath.fs.redox.values import RedoxHeader
 from bootpath.image.inspection import Inspection
 from bootpath.image.redox.build import Built
 from bootpath.image.redox.discovery import Place
-from bootpath.report.contentsjson import choice_json, node_json
+from bootpath.report.contentsjson import choice_json, node_json, problem_json
 from bootpath.report.timeline import timeline_json
 
 Json = dict[str, Any]
@@ -107,7 +107,7 @@ def inspection_json(inspection: Inspection) -> Json:
         "verified": list(inspection.checked),
         "boots": inspection.boots,
         "warnings": list(inspection.warnings),
-        "problems": list(inspection.problems),
+        "problems": [problem_json(problem) for problem in inspection.problems],
     }
 
 

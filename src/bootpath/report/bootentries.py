@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from bootpath.core.errors import BootError
+from bootpath.report.contentsjson import reason_json
 from bootpath.report.text import columns
 from bootpath.report.units import format_bytes
 
@@ -37,7 +38,7 @@ def entries_json(menu: BootMenu, style: RootStyle) -> dict[str, Any]:
         ],
         "excluded": [
             {
-                "reason": excluded.reason,
+                **reason_json(excluded.why),
                 "source": _source_json(excluded.source),
                 "entry": None if excluded.entry is None else _entry_json(excluded.entry),
                 "files": None if excluded.parts is None else _parts_json(excluded.parts),
@@ -57,8 +58,8 @@ def render_entries(menu: BootMenu, style: RootStyle) -> str:
         lines.append(f"{number:2}  {title}{_marks(found.entry)}")
         lines += columns(list(_rows(found, style)), indent="    ")
     if menu.excluded:
-        lines.append("Left out")
-        lines += [f"  {printable(_where(each))}: {printable(each.reason)}" for each in menu.excluded]
+        lines.append("Excluded")
+        lines += [f"  {printable(_where(each))}: {printable(str(each.why))}" for each in menu.excluded]
     lines += [f"Warning: {printable(warning)}" for warning in menu.warnings]
     if menu.boots:
         first = menu.entries[0]
@@ -147,7 +148,7 @@ def _where(excluded: Excluded) -> str:
 
 
 def _piece(piece: Piece) -> str:
-    size = printable(piece.fault) if piece.size_bytes is None else format_bytes(piece.size_bytes)
+    size = printable(str(piece.fault)) if piece.size_bytes is None else format_bytes(piece.size_bytes)
     return f"{printable(str(piece))}  {size}"
 
 
@@ -219,5 +220,5 @@ def _piece_json(piece: Piece) -> dict[str, Any]:
         "section": piece.section or None,
         "exists": piece.size_bytes is not None,
         "size_bytes": piece.size_bytes,
-        "fault": piece.fault or None,
+        "fault": None if piece.fault is None else reason_json(piece.fault),
     }

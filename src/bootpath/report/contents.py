@@ -42,7 +42,7 @@ def verdict_lines(inspection: Inspection) -> list[str]:
     choice = inspection.choice
     assert choice is not None
     if inspection.problems:
-        first, *others = inspection.problems
+        first, *others = map(str, inspection.problems)
         return [first if choice.verdict is Verdict.AMBIGUOUS else f"no root: {first}", *others]
     return [
         f"{_place(candidate)} would be {_use(candidate)}: {describe_protection(candidate)}"
@@ -111,7 +111,7 @@ def _rows(node: Node, indent: str) -> Iterator[tuple[str, ...]]:
 
 def _candidate_row(candidate: Candidate, choice: RootChoice) -> tuple[str, ...]:
     if candidate.excluded is not None:
-        state, why = "out", candidate.excluded
+        state, why = "excluded", str(candidate.excluded)
     else:
         chosen = candidate in choice.chosen and choice.boots
         state = "chosen" if chosen else "ambiguous" if candidate in choice.ambiguous else "possible"
@@ -138,8 +138,7 @@ def _beside(candidate: Candidate) -> Iterator[tuple[str, Node]]:
 def _place(candidate: Candidate) -> str:
     data = candidate.data
     name = f" ({data.name})" if data.name and data.partition is not None else ""
-    what = {NodeKind.DISK: "the whole disk", NodeKind.PARTITION: f"partition {data.path}"}
-    return what.get(data.kind, f"{data.kind.value} {data.path}") + name
+    return data.title + name
 
 
 def _use(candidate: Candidate) -> str:

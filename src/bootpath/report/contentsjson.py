@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.dm.table import pack_row
 from bootpath.formats.superblocks.value import Superblock
 from bootpath.image.contents.nodes import HashTree, Location, Node
 from bootpath.image.roots.candidates import Candidate
 from bootpath.image.roots.choice import RootChoice
+from bootpath.image.roots.reasons import Problem
 
 Json = dict[str, Any]
+
+
+def reason_json(explanation: Explanation[Reason]) -> Json:
+    """A reason: `reason` is its code, `text` the sentence."""
+    return {"reason": explanation.code, "text": str(explanation)}
+
+
+def problem_json(problem: Problem) -> Json:
+    """As `reason_json`; the text says where, too."""
+    return {"reason": problem.cause.code, "text": str(problem)}
 
 
 def node_json(node: Node) -> Json:
@@ -42,14 +54,14 @@ def node_json(node: Node) -> Json:
             else node.signature.certificate_fingerprint.hex(),
         },
         "table": None if node.table is None else [pack_row(row) for row in node.table.rows],
-        "fault": node.fault,
+        "fault": None if node.fault is None else reason_json(node.fault),
         "warnings": list(node.warnings),
         "children": [node_json(child) for child in node.children],
     }
 
 
 def choice_json(choice: RootChoice) -> Json:
-    """The verdict and every candidate, with the reason why it is out."""
+    """The verdict and every candidate; one that is excluded has the reason."""
     return {
         "verdict": choice.verdict.value,
         "root": None if choice.root is None or not choice.boots else choice.root.data.path,
@@ -114,6 +126,6 @@ def _candidate(candidate: Candidate) -> Json:
             "fingerprint": signer.fingerprint.hex(),
             "not_after": signer.not_after.isoformat(),
         },
-        "excluded": candidate.excluded,
+        "excluded": None if candidate.excluded is None else reason_json(candidate.excluded),
         "notes": list(candidate.notes),
     }

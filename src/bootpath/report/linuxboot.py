@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bootpath.formats.partitions.imagepolicy import pack_image_policy
 from bootpath.report.bootentries import describe_count, printable
 from bootpath.report.contents import describe_content, describe_protection, describe_type
-from bootpath.report.contentsjson import choice_json
+from bootpath.report.contentsjson import choice_json, reason_json
 from bootpath.report.text import columns
 from bootpath.report.timeline import outcome_json, reads_json, reads_lines, timeline_lines
 from bootpath.report.units import format_bytes, format_seconds
@@ -110,7 +110,7 @@ def _decisions(boot: LinuxBoot) -> Iterator[Branch]:
     yield Branch("found", tuple(_found(boot)))
     if choice.candidates:
         rows = [
-            (each.data.path or "disk", printable(each.label), describe_protection(each), each.excluded or "")
+            (each.data.path or "disk", printable(each.label), describe_protection(each), str(each.excluded or ""))
             for each in choice.candidates
         ]
         yield Branch("could be the root", tuple(Branch(line) for line in columns(rows, indent="")))
@@ -173,7 +173,7 @@ def _menu(menu: BootMenu, chosen: FoundEntry | None) -> Iterator[Branch]:
         yield Branch(f"{what}: {mark}{count and f', {count}'}", warnings)
     for excluded in menu.excluded:
         where = f"{excluded.source.role.value} {excluded.source.path or excluded.source.location}".rstrip()
-        yield Branch(f"left out {printable(where)}: {printable(excluded.reason)}")
+        yield Branch(f"left out {printable(where)}: {printable(str(excluded.why))}")
 
 
 def _counting(loaded: LoadedLinux) -> Iterator[Branch]:
@@ -240,7 +240,7 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
             for found in menu.entries
         ],
         "excluded": [
-            {"place": each.source.role.value, "path": each.source.path or None, "reason": each.reason}
+            {"place": each.source.role.value, "path": each.source.path or None, **reason_json(each.why)}
             for menu in attempt.menus
             for each in menu.excluded
         ],

@@ -5,6 +5,7 @@ from bootpath.image.contents.nodes import Location
 from bootpath.image.entries.find import find_entries
 from bootpath.image.entries.menu import BootMenu, EntrySource, Excluded, FoundEntry, PlaceRole
 from bootpath.image.entries.read import read_place
+from bootpath.image.entries.reasons import EntryReason
 from bootpath.report.bootentries import entries_json, printable, render_entries
 from tests.support.gptdisk import as_device, gpt_image
 from tests.unit.image.entries.test_read import conf, place
@@ -39,10 +40,10 @@ def test_a_bad_entry_is_still_one() -> None:
 
 def test_nothing_and_why() -> None:
     where = EntrySource(PlaceRole.ROOT, Location("vg0/root"), ("lvm vg0/root",))
-    shown = BootMenu("disk.img", (), (Excluded(where, "it is\x1b[31m damaged"),), ("warned",))
+    shown = BootMenu("disk.img", (), (Excluded(where, EntryReason.UNREADABLE("it is\x1b[31m damaged")),), ("warned",))
     assert render_entries(shown, STYLE).splitlines() == [
         "disk.img: 0 boot entries",
-        "Left out",
+        "Excluded",
         "  root vg0/root: it is\N{REPLACEMENT CHARACTER}[31m damaged",
         "Warning: warned",
         "Verdict: nothing to boot",

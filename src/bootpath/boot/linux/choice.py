@@ -18,7 +18,6 @@ Pure: nothing is read from the disk here. Sources: UAPI.1, UAPI.2, systemd.image
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
@@ -31,8 +30,9 @@ from bootpath.formats.partitions.imagepolicy import ImagePolicy, Protection, par
 from bootpath.image.contents.nodes import Contents, Node
 from bootpath.image.entries.bootvolumes import newest_first
 from bootpath.image.entries.menu import PlaceRole
-from bootpath.image.roots.candidates import Candidate, Terms, find_candidates, is_set_aside, locations
+from bootpath.image.roots.candidates import Candidate, Terms, find_candidates, locations, set_aside
 from bootpath.image.roots.choice import DEFAULT_POLICY, SIGNED_POLICY, RootChoice, choose_root
+from bootpath.image.roots.reasons import ExclusionReason, ProblemReason
 
 HASHED_POLICY = "root=verity+signed+absent:usr=verity+signed+absent:=open"
 """The policy of a caller who gives a root hash and no policy."""
@@ -146,14 +146,17 @@ def order_roots(contents: Contents, request: LinuxRequest) -> RootOrder:
     found = find_candidates(contents, request.terms)
     meant = newest_first(each for each in found if _is_meant(each, request, choice))
     passed = dict(request.passed)
-    meant = tuple(each.out(passed[each.data.path]) if each.data.path in passed else each for each in meant)
+    meant = tuple(
+        each.exclude(ExclusionReason.FAILED_BEFORE(passed[each.data.path])) if each.data.path in passed else each
+        for each in meant
+    )
     refusal, notes = _table_refusal(contents, request)
     if contents.incomplete is not None:
         refusal = str(contents.incomplete)
-    if choice.ambiguous:
-        refusal = next(problem for problem in choice.problems if problem.startswith("ambiguous"))
+    if choice.ambiguity is not None:
+        refusal = str(choice.ambiguity)
     elif choice.root is not None and choice.problems:
-        refusal = choice.problems[0]  # of the policy, about other partitions, or about /usr
+        refusal = str(choice.problems[0])  # of the policy, about other partitions, or about /usr
     elif not meant:
         refusal = _no_such_slot(choice, request) or _why_none(contents, choice)
     return RootOrder(choice, meant, refusal, notes)
@@ -187,7 +190,7 @@ def _asked_for(node: Node) -> Node:
 def _is_meant(candidate: Candidate, request: LinuxRequest, choice: RootChoice) -> bool:
     """True for a root that nothing but damage, or the policy, keeps from being used."""
     data = candidate.data
-    if candidate.designator is not Designator.ROOT or is_set_aside(data) is not None:
+    if candidate.designator is not Designator.ROOT or set_aside(data) is not None:
         return False
     if request.slot is not None and not data.location.is_named(request.slot):
         return False
@@ -209,7 +212,7 @@ def _table_refusal(contents: Contents, request: LinuxRequest) -> tuple[str | Non
     gpt = contents.root.gpt
     if gpt is None:
         fault = contents.root.fault
-        return (fault if fault is not None and not contents.root.superblocks else None), ()
+        return (str(fault) if fault is not None and not contents.root.superblocks else None), ()
     if gpt.verdict is GptVerdict.SOUND:
         return None, ()
     if gpt.verdict is GptVerdict.BACKUP_DAMAGED:
@@ -233,5 +236,4 @@ def _why_none(contents: Contents, choice: RootChoice) -> str:
         return "there is a RedoxFS on it: a live disk, which is booted without the options of an image-based Linux"
     if choice.usr is not None:
         return "there is a /usr and no root, which this loader does not boot"
-    problems: Sequence[str] = choice.problems
-    return "; ".join(problems) or "nothing on it could be the root"
+    return "; ".join(map(str, choice.problems)) or str(ProblemReason.NOTHING())

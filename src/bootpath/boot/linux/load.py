@@ -208,7 +208,8 @@ class _Loader:
     checked: bool = False
 
     def attempt(self, candidate: Candidate) -> Attempt:
-        loaded, failure = None, candidate.excluded
+        loaded = None
+        failure = None if candidate.excluded is None else str(candidate.excluded)
         if failure is None:
             try:
                 with self.timeline.step(LOADER, f"load from {candidate.data.location}") as step:

@@ -1,6 +1,6 @@
-"""The entries of a menu that this loader offers, and the one it takes.
+"""The entries of a menu that this loader can boot, and the one it takes.
 
-An entry that it cannot boot is left out with its reason, so that the next one counts: "Boot loaders should ignore all
+An entry that it cannot boot is excluded with its reason, so that the next one counts: "Boot loaders should ignore all
 entries that don't match the local platform and what the boot loader can support" (UAPI.1). There is no EFI that could
 run a program, and device tree overlays are not applied; a unified kernel image is taken apart.
 """
@@ -11,20 +11,29 @@ from dataclasses import replace
 from reprlib import repr as brief
 
 from bootpath.core.errors import BootError
+from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.entries.entry import EntryKind
 from bootpath.image.entries.menu import BootMenu, Excluded, FoundEntry
 
 
+class LoaderReason(Reason):
+    """Why this loader does not boot an entry that others could."""
+
+    EFI_PROGRAM = "{} is an EFI program, which needs its firmware"
+    DEVICETREE_OVERLAYS = "its device tree overlays are not applied by this loader"
+    UNPROTECTED = "nothing protects it, and only what is verified is to run"
+
+
 def offered(menu: BootMenu, *, strict: bool = False) -> BootMenu:
     """The menu without what cannot be booted; `strict` for a boot partition of which only what is signed is to run."""
-    kept, out = [], list(menu.excluded)
+    kept, excluded = [], list(menu.excluded)
     for each in menu.entries:
-        reason = _unsupported(each) or (_unsigned(each) if strict else None)
-        if reason is None:
+        why = _unsupported(each) or (_unsigned(each) if strict else None)
+        if why is None:
             kept.append(each)
         else:
-            out.append(Excluded(each.source, reason, each.entry, each.parts))
-    return replace(menu, entries=tuple(kept), excluded=tuple(out))
+            excluded.append(Excluded(each.source, why, each.entry, each.parts))
+    return replace(menu, entries=tuple(kept), excluded=tuple(excluded))
 
 
 def joined(first: BootMenu, second: BootMenu) -> BootMenu:
@@ -36,27 +45,26 @@ def choose_entry(menu: BootMenu, wanted: str | None) -> FoundEntry:
     """The entry that is named, or the first of the menu. Raises BootError."""
     if wanted is None:
         if not menu.entries:
-            reasons = [f"{each.source.path or each.source.location}: {each.reason}" for each in menu.excluded]
+            reasons = [f"{each.source.path or each.source.location}: {each.why}" for each in menu.excluded]
             raise BootError("there is no boot entry" + "".join(f"; {reason}" for reason in reasons), where=menu.name)
         return menu.entries[0]
     named = [each for each in menu.entries if each.entry.id == wanted]
     if not named:
-        out = [each.reason for each in menu.excluded if each.entry is not None and each.entry.id == wanted]
+        excluded = [each.why for each in menu.excluded if each.entry is not None and each.entry.id == wanted]
         known = ", ".join(each.entry.id for each in menu.entries) or "nothing"
-        raise BootError(
-            f"the entry {brief(wanted)} is out: {out[0]}" if out else f"there is no entry {brief(wanted)}",
-            where=menu.name,
-            hint=f"there is {known}",
-        )
+        what = f"there is no entry {brief(wanted)}"
+        if excluded:
+            what = f"the entry {brief(wanted)} is excluded: {excluded[0]}"
+        raise BootError(what, where=menu.name, hint=f"there is {known}")
     return named[0]
 
 
-def _unsupported(found: FoundEntry) -> str | None:
+def _unsupported(found: FoundEntry) -> Explanation[LoaderReason] | None:
     if found.entry.efi:
-        return f"{found.entry.efi} is an EFI program, which needs its firmware"
-    return "its device tree overlays are not applied by this loader" if found.parts.devicetree_overlays else None
+        return LoaderReason.EFI_PROGRAM(found.entry.efi)
+    return LoaderReason.DEVICETREE_OVERLAYS() if found.parts.devicetree_overlays else None
 
 
-def _unsigned(found: FoundEntry) -> str | None:
+def _unsigned(found: FoundEntry) -> Explanation[LoaderReason] | None:
     """Only a unified kernel image may be signed."""
-    return None if found.entry.kind is EntryKind.UKI else "nothing protects it, and only what is verified is to run"
+    return None if found.entry.kind is EntryKind.UKI else LoaderReason.UNPROTECTED()

@@ -28,6 +28,7 @@ from enum import Enum, Flag, auto
 from reprlib import repr as brief
 
 from bootpath.core.errors import FormatError
+from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.partitions.dps import FLAG_GROWFS, FLAG_READ_ONLY, Designator
 
 POLICY_SPEC = "systemd.image-policy(7)"
@@ -102,12 +103,21 @@ _PROTECTION_FLAGS = {
 }
 
 
+class PolicyReason(Reason):
+    """Why a policy refuses an image because of one of its partitions."""
+
+    POLICY_FORBIDS_PARTITION = "the policy allows no {} partition"
+    POLICY_REQUIRES_PROTECTION = "the policy requires {} to be {}, and this is {}"
+    POLICY_FORBIDS_FLAG = "the policy does not allow the flag {} to be {}"
+    POLICY_REQUIRES_FILE_SYSTEM = "the policy requires {}, and this is {}"
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What a policy says of a partition: use it with this `protection`, or leave it alone (None), or `refused` why."""
 
     protection: Protection | None
-    refused: str | None = None
+    refused: Explanation[PolicyReason] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,25 +147,23 @@ class ImagePolicy:
         """What to do with a partition that is there and can be used with `protection`, or less."""
         allowed = self.flags(designator)
         if allowed & OPEN == PolicyFlag.ABSENT:
-            return Judgement(None, f"the policy wants no {designator.value} partition")
+            return Judgement(None, PolicyReason.POLICY_FORBIDS_PARTITION(designator.value))
         usable = next((level for level in _PROTECTION_FLAGS[protection] if allowed & PolicyFlag[level.name]), None)
         if usable is None:
             if allowed & PolicyFlag.UNUSED:
                 return Judgement(None)
             wanted = " or ".join(level.value for level in Protection if allowed & PolicyFlag[level.name])
-            return Judgement(
-                None,
-                f"the policy wants {designator.value} {wanted or 'absent'}, and this is {protection.value}",
-            )
+            refused = PolicyReason.POLICY_REQUIRES_PROTECTION(designator.value, wanted or "absent", protection.value)
+            return Judgement(None, refused)
         for bit, name in ((FLAG_READ_ONLY, "READ_ONLY"), (FLAG_GROWFS, "GROWFS")):
             state = "ON" if gpt_flags & bit else "OFF"
             if not allowed & PolicyFlag[f"{name}_{state}"]:
                 flag = name.lower().replace("_", "-")
-                return Judgement(None, f"the policy does not allow the flag {flag} to be {state.lower()}")
+                return Judgement(None, PolicyReason.POLICY_FORBIDS_FLAG(flag, state.lower()))
         systems = allowed & _FILE_SYSTEMS
         if systems and file_system is not None and file_system not in {_NAMES[flag] for flag in systems}:
             names = " or ".join(_NAMES[flag] for flag in systems)
-            return Judgement(None, f"the policy wants {names}, and this is {file_system}")
+            return Judgement(None, PolicyReason.POLICY_REQUIRES_FILE_SYSTEM(names, file_system))
         return Judgement(usable)
 
     def may_be_absent(self, designator: Designator) -> bool:

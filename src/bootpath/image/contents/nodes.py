@@ -20,6 +20,7 @@ from enum import Enum
 from uuid import UUID
 
 from bootpath.core.errors import DeviceError, Error, FormatError
+from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.dm.table import Table
 from bootpath.formats.partitions.dps import Designator, DiscoverableType, discoverable_type, flag_names
 from bootpath.formats.partitions.gpt import Gpt
@@ -27,6 +28,14 @@ from bootpath.formats.partitions.gptheader import Partition
 from bootpath.formats.superblocks.value import Superblock
 from bootpath.formats.verity.signature import VeritySignature
 from bootpath.formats.verity.tree import VeritySuperblock
+
+
+class NodeReason(Reason):
+    """Why what is in a place cannot be used."""
+
+    REFUSED = "{}"
+    DAMAGED = "{}"
+    SEVERAL_SUPERBLOCKS = "more than one superblock claims to be here: {}"
 
 
 class NodeKind(Enum):
@@ -108,6 +117,11 @@ class Node:
     warnings: tuple[str, ...] = ()
 
     @property
+    def title(self) -> str:
+        """What a sentence calls it."""
+        return "the whole disk" if self.kind is NodeKind.DISK else f"{self.kind.value} {self.path}"
+
+    @property
     def type(self) -> DiscoverableType | None:
         """What the partition type says of it, where the specification knows it."""
         return None if self.partition is None else discoverable_type(self.partition.type_guid)
@@ -139,14 +153,14 @@ class Node:
         return self.superblocks[0] if len(self.superblocks) == 1 else None
 
     @property
-    def fault(self) -> str | None:
+    def fault(self) -> Explanation[NodeReason] | None:
         """The first reason why what is here cannot be used, or None."""
         if self.refusal is not None:
-            return str(self.refusal)
+            return NodeReason.REFUSED(self.refusal)
         if self.faults:
-            return str(self.faults[0])
+            return NodeReason.DAMAGED(self.faults[0])
         if len(self.superblocks) > 1:
-            return "more than one thing claims to be here: " + ", ".join(each.kind for each in self.superblocks)
+            return NodeReason.SEVERAL_SUPERBLOCKS(", ".join(each.kind for each in self.superblocks))
         return None
 
     def walk(self) -> Iterator[Node]:

@@ -163,15 +163,15 @@ class _Explorer:
         result = scan_superblocks(device, probers=IMAGE_PROBERS)
         faults += result.faults
         tree = None
-        if node.designator in _TREES or any(each.kind == "DM_verity_hash" for each in result.found):
+        # The prober of superblocks has reported a damaged one already.
+        if any(each.kind == "DM_verity_hash" for each in result.found) or (node.designator in _TREES and not faults):
             try:
                 tree = _read_tree(device)
             except FormatError as fault:
-                if str(fault) not in map(str, faults):
-                    faults.append(fault)
+                faults.append(fault)
         faults += [
             FormatError(
-                f"truncated: the {each.kind} is larger than what holds it:",
+                f"the {each.kind} is larger than its partition or volume, which may be truncated:",
                 found=f"{each.size_bytes} bytes",
                 expected=f"at most {device.size_bytes}",
             )

@@ -42,7 +42,8 @@ from bootpath.fs.readers.open import open_files
 from bootpath.image.contents.nodes import Contents, Location, Node, NodeKind
 from bootpath.image.contents.read import open_node
 from bootpath.image.entries.menu import EntrySource, Excluded, PlaceRole
-from bootpath.image.roots.candidates import Candidate, Terms, find_candidates, is_set_aside
+from bootpath.image.entries.reasons import VolumeReason
+from bootpath.image.roots.candidates import Candidate, Terms, find_candidates, set_aside
 
 _DESIGNATORS = {Designator.XBOOTLDR: PlaceRole.XBOOTLDR, Designator.ESP: PlaceRole.ESP}
 
@@ -117,9 +118,9 @@ class _Finder:
         for node in self.contents.root.children:
             if node.designator is None or _DESIGNATORS.get(node.designator) is not role:
                 continue
-            aside = is_set_aside(node)
+            aside = set_aside(node)
             if aside is None and taken is not None:
-                aside = f"partition {taken.path} is the {role.value}, and there can be only one"
+                aside = VolumeReason.SECOND_OF_ITS_ROLE(taken.path, role.value)
             if aside is not None:
                 yield Excluded(EntrySource(role, node.location), aside)
                 continue
@@ -138,7 +139,7 @@ class _Finder:
             try:
                 place = self._root_place(candidate)
             except Error as error:
-                yield Excluded(source, str(error))
+                yield Excluded(source, VolumeReason.UNREADABLE(error))
                 continue
             yield self._open(source, place, candidate.data, candidate)
 
@@ -151,7 +152,7 @@ class _Finder:
                 device = self._verified(device, candidate)
             return _place(source, root, open_files(device))
         except Error as error:
-            return Excluded(source, str(error))
+            return Excluded(source, VolumeReason.UNREADABLE(error))
 
     def _verified(self, data: Device, candidate: Candidate) -> Device:
         verity = _verity_of(candidate, UbiSpot("hash", 0))
@@ -177,20 +178,20 @@ class _Finder:
             location = Location(number, number=partition.number, first_lba=partition.first_sector)
             source = EntrySource(PlaceRole.XBOOTLDR, location)
             if index:
-                yield Excluded(source, f"partition {boot[0].number} is the boot partition, there can be only one")
+                yield Excluded(source, VolumeReason.SECOND_OF_ITS_ROLE(boot[0].number, PlaceRole.XBOOTLDR.value))
                 continue
             yield self._open_mbr(source, partition)
 
     def _open_mbr(self, source: EntrySource, partition: MbrPartition) -> BootPlace | Excluded:
         end = partition.offset_bytes + partition.size_bytes
         if end > self.disk.size_bytes:
-            return Excluded(source, f"it ends at byte {end}, the disk at {self.disk.size_bytes}")
+            return Excluded(source, VolumeReason.TRUNCATED(end, self.disk.size_bytes))
         root = RootPlace(PartitionSpot(partition.partuuid, partition.number))
         try:
             lower = Linear(self.disk, partition.offset_bytes, partition.size_bytes)
             return _place(source, root, open_files(checked(lower)))
         except Error as error:
-            return Excluded(source, str(error))
+            return Excluded(source, VolumeReason.UNREADABLE(error))
 
     def _root_place(self, candidate: Candidate) -> RootPlace | None:
         """How a kernel is told of a root. Raises FormatError, DeviceError."""

@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bootpath.core.errors import DeviceError, Error, FileSystemError, FormatError
+from bootpath.core.reasons import Explanation
 from bootpath.formats.entries.pe import PeSection, ReadAt
 from bootpath.fs.readers.files import MAX_LINKS_FOLLOWED, DirectoryEntry, FileKind, Files
+from bootpath.image.entries.reasons import FileReason
 
 MAX_NAMES = 1000
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
@@ -23,7 +25,7 @@ _MISSING = (errno.ENOENT, errno.ENOTDIR)
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A run of a file: `size_bytes` from byte `offset`, or None and `fault`, which says why it cannot be had.
+    """A run of a file: `size_bytes` from byte `offset`, or None and `fault`, which says why it cannot be read.
 
     `section` is the name of the UKI's section that it is, "" for a whole file.
     """
@@ -32,7 +34,7 @@ class Piece:
     offset: int = 0
     size_bytes: int | None = None
     section: str = ""
-    fault: str = ""
+    fault: Explanation[FileReason] | None = None
 
     def __str__(self) -> str:
         return f"{self.path} {self.section}".rstrip()
@@ -75,11 +77,11 @@ def file_piece(files: Files, path: str, *, follow: bool) -> Piece:
         real = real_path(files, path, follow=follow)
         node = files.lookup(real)
     except FileSystemError as error:
-        return Piece(path, fault="is missing" if error.errno in _MISSING else str(error))
+        return Piece(path, fault=FileReason.MISSING() if error.errno in _MISSING else FileReason.UNREADABLE(error))
     except Error as error:
-        return Piece(path, fault=str(error))
+        return Piece(path, fault=FileReason.UNREADABLE(error))
     if node.kind is not FileKind.FILE:
-        return Piece(path, fault=f"is a {node.kind.value}")
+        return Piece(path, fault=FileReason.NOT_A_FILE(node.kind.value))
     return Piece(real, size_bytes=node.size_bytes)
 
 
@@ -91,7 +93,7 @@ def section_piece(path: str, section: PeSection) -> Piece:
 def read_piece(files: Files, piece: Piece, max_bytes: int) -> bytes:
     """The bytes of a piece. Raises FileSystemError (EFBIG, or what is its fault), FormatError, DeviceError."""
     if piece.size_bytes is None:
-        raise FileSystemError(piece.fault, errno=errno.ENOENT, where=piece.path)
+        raise FileSystemError(f"the file {piece.fault}", errno=errno.ENOENT, where=piece.path)
     if piece.size_bytes > max_bytes:
         hint = f"it has {piece.size_bytes} bytes, {max_bytes} are allowed"
         raise FileSystemError("file too large", errno=errno.EFBIG, where=str(piece), hint=hint)

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from bootpath.core.device import Device
 from bootpath.core.errors import Error
+from bootpath.core.reasons import Explanation
 from bootpath.formats.entries.entry import EntryKind, compare_entries
 from bootpath.formats.entries.pe import read_pe
 from bootpath.formats.entries.uki import EfiArchitecture
@@ -27,6 +28,7 @@ from bootpath.image.entries.bootvolumes import BootPlace, find_places
 from bootpath.image.entries.files import reader_of
 from bootpath.image.entries.menu import BootMenu, Excluded, FoundEntry, PlaceRole
 from bootpath.image.entries.read import read_place
+from bootpath.image.entries.reasons import EntryReason
 from bootpath.image.roots.candidates import Terms
 
 BOOT_PARTITIONS = (PlaceRole.XBOOTLDR, PlaceRole.ESP)
@@ -101,18 +103,18 @@ def _judged(
         return each
     entry = each.entry
     if each.source.role not in roles:
-        return _out(each, f"the policy has no entries in {each.source.role.value}")
+        return _exclude(each, EntryReason.NOT_ASKED_FOR(each.source.role.value))
     if entry.needs_efi and not efi:
-        return _out(each, "it needs EFI")
+        return _exclude(each, EntryReason.NEEDS_EFI())
     other = _other_architecture(each, architecture)
     if other is not None:
-        return _out(each, f"it is for {other}")
+        return _exclude(each, EntryReason.OTHER_ARCHITECTURE(other))
     # An entry of a boot partition is known by its file's name; one of a root by its place too.
     scope = "" if each.source.role in BOOT_PARTITIONS else each.source.location.path
     file_name = each.source.path.rpartition("/")[2].lower()
     name = (scope, file_name, entry.id if entry.kind is EntryKind.EXTLINUX else str(entry.profile or 0))
     if name in names:
-        return _out(each, f"duplicate: {file_name} was found before")
+        return _exclude(each, EntryReason.DUPLICATE(file_name))
     names.add(name)
     return each
 
@@ -161,5 +163,5 @@ def _sorted(found: Iterable[tuple[int, FoundEntry]]) -> list[FoundEntry]:
     return [each for _, each in sorted(found, key=functools.cmp_to_key(compare))]
 
 
-def _out(each: FoundEntry, reason: str) -> Excluded:
-    return Excluded(each.source, reason, each.entry, each.parts)
+def _exclude(each: FoundEntry, why: Explanation[EntryReason]) -> Excluded:
+    return Excluded(each.source, why, each.entry, each.parts)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from bootpath.core.errors import BootError
+from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.cmdline.appendroot import PARTUUIDS, RootPlace, RootStyle, append_root, root_words
 from bootpath.formats.entries.entry import BootEntry
 from bootpath.fs.readers.files import Files
@@ -115,10 +116,13 @@ class FoundEntry:
 
 @dataclass(frozen=True, slots=True)
 class Excluded:
-    """What is not booted, and the reason. `entry` is there when it could be read."""
+    """What is not booted, and why. `entry` is there when it could be read.
+
+    The reason is an `EntryReason` or a `VolumeReason`, or why a root is no candidate (`image.roots.reasons`).
+    """
 
     source: EntrySource
-    reason: str
+    why: Explanation[Reason]
     entry: BootEntry | None = None
     parts: EntryFiles | None = None
 

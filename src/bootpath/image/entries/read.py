@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bootpath.core.errors import Error, FormatError
+from bootpath.core.reasons import Explanation
 from bootpath.formats.entries.bls import BLS_MAX_BYTES, parse_bls
 from bootpath.formats.entries.entry import BootEntry, bls_entry, extlinux_entry, uki_entries
 from bootpath.formats.entries.extlinux import EXTLINUX_MAX_BYTES, parse_extlinux
@@ -23,6 +24,7 @@ from bootpath.image.entries.bootvolumes import BootPlace
 from bootpath.image.entries.extras import EXTRA_SUFFIXES, is_extra
 from bootpath.image.entries.files import Piece, file_piece, list_files, reader_of, section_piece
 from bootpath.image.entries.menu import EntryFiles, EntrySource, Excluded, FoundEntry, PlaceRole
+from bootpath.image.entries.reasons import EntryReason, FileReason
 
 _ENTRIES = "/loader/entries"
 _IMAGES = "/EFI/Linux"
@@ -53,8 +55,11 @@ class _PlaceReader:
         here = self.place.source
         return EntrySource(here.role, here.location, here.layers, here.format, path)
 
-    def out(self, path: str, reason: object, entry: BootEntry | None = None) -> Excluded:
-        return Excluded(self.source(path), str(reason), entry)
+    def exclude(self, path: str, why: Explanation[EntryReason], entry: BootEntry | None = None) -> Excluded:
+        return Excluded(self.source(path), why, entry)
+
+    def unreadable(self, path: str, error: Error, entry: BootEntry | None = None) -> Excluded:
+        return self.exclude(path, EntryReason.UNREADABLE(error), entry)
 
     def entries(self, directory: str) -> Iterator[FoundEntry | Excluded]:
         """The files of type 1 in a directory."""
@@ -62,10 +67,10 @@ class _PlaceReader:
             marker = self._content(_MARKER, 4096) if directory == _ENTRIES else None
             # "If it exists but contains a different string it shall assume other semantics are implemented."
             if marker is not None and marker.strip() != _MARKER_TEXT:
-                yield self.out(_MARKER, f"it says {marker[:32]!r}, so {_ENTRIES} is not of type 1")
+                yield self.exclude(_MARKER, EntryReason.NOT_TYPE_1(repr(marker[:32]), _ENTRIES))
                 return
         except Error as error:
-            yield self.out(_MARKER, error)
+            yield self.unreadable(_MARKER, error)
             return
         for path in self._paths(directory, ".conf"):
             yield self._entry(path) if isinstance(path, str) else path
@@ -82,7 +87,7 @@ class _PlaceReader:
                 uki = self._uki(path)
                 entries = uki_entries(name, path, uki)
             except Error as error:
-                yield self.out(path, error)
+                yield self.unreadable(path, error)
                 continue
             for entry in entries:
                 yield self._found(path, entry, uki)
@@ -103,18 +108,18 @@ class _PlaceReader:
                 return
             menu = parse_extlinux(data, include)
         except Error as error:
-            yield self.out(path, error)
+            yield self.unreadable(path, error)
             return
         seen: set[str] = set()
         for label in menu.labels:
             if label.name in seen:
-                yield self.out(path, f"the label {label.name} comes twice; the first one counts")
+                yield self.exclude(path, EntryReason.DUPLICATE_LABEL(label.name))
                 continue
             seen.add(label.name)
             try:
                 entry = extlinux_entry(menu, label, directory)
             except Error as error:
-                yield self.out(path, error)
+                yield self.unreadable(path, error)
                 continue
             yield self._found(path, entry, None)
 
@@ -126,17 +131,17 @@ class _PlaceReader:
                 if entry.kind is FileKind.FILE:
                     yield path
                 elif entry.kind is not FileKind.DIRECTORY:
-                    yield self.out(path, f"it is a {entry.kind.value}, not a file")
+                    yield self.exclude(path, EntryReason.NOT_A_FILE(entry.kind.value))
         except Error as error:
-            yield self.out(directory, error)
+            yield self.unreadable(directory, error)
 
     def _content(self, path: str, max_bytes: int) -> bytes | None:
         """A small file; None where there is none. Raises Error."""
         piece = file_piece(self.files, path, follow=self.follow)
-        if piece.fault == "is missing":
+        if piece.fault is not None and piece.fault.reason is FileReason.MISSING:
             return None
-        if piece.size_bytes is None:
-            raise FormatError(piece.fault, where=path)
+        if piece.fault is not None:
+            raise FormatError(f"the file {piece.fault}", where=path)
         return self.files.read_file(piece.path, max_bytes)
 
     def _entry(self, path: str) -> FoundEntry | Excluded:
@@ -144,7 +149,7 @@ class _PlaceReader:
             bls = parse_bls(self.files.read_file(path, BLS_MAX_BYTES))
             entry = bls_entry(path.rpartition("/")[2], bls)
         except Error as error:
-            return self.out(path, error)
+            return self.unreadable(path, error)
         warnings = (
             *(f"{key} comes more than once; the last one counts" for key in bls.repeated),
             *(f"extra {path} has none of {', '.join(EXTRA_SUFFIXES)}" for path in entry.extras if not is_extra(path)),
@@ -154,7 +159,7 @@ class _PlaceReader:
             try:
                 uki = self._uki(entry.uki)
             except Error as error:
-                return self.out(path, error, entry)
+                return self.unreadable(path, error, entry)
         return self._found(path, entry, uki, warnings)
 
     def _uki(self, path: str) -> Uki:
@@ -169,13 +174,15 @@ class _PlaceReader:
         try:
             parts = self._plain_parts(entry) if uki is None else self._uki_parts(entry, uki)
         except Error as error:
-            return self.out(path, error, entry)
+            return self.unreadable(path, error, entry)
         for piece in parts.pieces():
             if piece.size_bytes is None:
                 what = "kernel" if piece is parts.kernel else "initrd" if piece in parts.initrds else "file"
-                return Excluded(self.source(path), f"the {what} {piece.path} {piece.fault}", entry, parts)
+                return Excluded(
+                    self.source(path), EntryReason.FILE_UNUSABLE(what, piece.path, piece.fault), entry, parts
+                )
         if parts.kernel.size_bytes == 0:
-            return Excluded(self.source(path), f"the kernel {parts.kernel.path} is empty", entry, parts)
+            return Excluded(self.source(path), EntryReason.KERNEL_EMPTY(parts.kernel.path), entry, parts)
         return FoundEntry(entry, self.source(path), parts, self.place.root, self.files, warnings)
 
     def _plain_parts(self, entry: BootEntry) -> EntryFiles:

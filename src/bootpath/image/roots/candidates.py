@@ -1,4 +1,4 @@
-"""What could be the root, and /usr: each candidate, how it is protected, and why it is out.
+"""What could be the root, and /usr: each candidate, how it is protected, and why it is excluded.
 
 Source: UAPI.2 (which partitions, the flag no-auto, names of unfinished updates), systemd.image-policy(7). A candidate
 is excluded with a reason, never dropped. What is left is for `image.roots.choice` to choose from.
@@ -21,6 +21,7 @@ from bootpath.formats.partitions.dps import FLAG_NO_AUTO, Architecture, Designat
 from bootpath.formats.partitions.imagepolicy import ImagePolicy, PolicyFlag, Protection
 from bootpath.image.contents.nodes import Contents, Node, NodeKind, is_signature_volume
 from bootpath.image.roots.pairing import Pairing, RootHashSource, pair
+from bootpath.image.roots.reasons import Exclusion, ExclusionReason
 from bootpath.image.roots.volumepairing import pair_volume
 from bootpath.image.signatures.roothash import Signer, verify_root_hash
 
@@ -53,7 +54,7 @@ class Candidate:
     protection: Protection = Protection.UNPROTECTED
     signature_check: SignatureCheck = SignatureCheck.NONE
     signer: Signer | None = None
-    excluded: str | None = None
+    excluded: Exclusion | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -61,9 +62,9 @@ class Candidate:
         """Name and version, as they are compared."""
         return self.data.name
 
-    def out(self, reason: str) -> Candidate:
-        """The same, excluded."""
-        return replace(self, excluded=reason)
+    def exclude(self, exclusion: Exclusion) -> Candidate:
+        """The same candidate, excluded."""
+        return replace(self, excluded=exclusion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +100,12 @@ def find_candidates(contents: Contents, terms: Terms) -> tuple[Candidate, ...]:
     )
 
 
-def is_set_aside(node: Node) -> str | None:
-    """Why discovery is to pass over a partition, or None."""
+def set_aside(node: Node) -> Exclusion | None:
+    """Why discovery has to skip a partition, or None."""
     if node.partition is not None and node.partition.flags & FLAG_NO_AUTO:
-        return "it has the flag no-auto"
+        return ExclusionReason.NO_AUTO()
     if node.partition is not None and is_partial(node.name):
-        return f"its name {node.name} says that it is not whole"
+        return ExclusionReason.INCOMPLETE(node.name)
     return None
 
 
@@ -114,10 +115,10 @@ def _typed(data: Node, nodes: Sequence[Node], terms: Terms) -> Candidate:
     candidate = Candidate(data.type.designator, data, data.type.architecture)
     if terms.architecture is not None and candidate.architecture is not terms.architecture:
         assert candidate.architecture is not None
-        return candidate.out(f"it is for {candidate.architecture.value}")
-    aside = is_set_aside(data)
+        return candidate.exclude(ExclusionReason.OTHER_ARCHITECTURE(candidate.architecture.value))
+    aside = set_aside(data)
     if aside is not None:
-        return candidate.out(aside)
+        return candidate.exclude(aside)
     siblings = [
         node
         for node in nodes
@@ -125,7 +126,7 @@ def _typed(data: Node, nodes: Sequence[Node], terms: Terms) -> Candidate:
         and node.parent_path == data.parent_path
         and node.type is not None
         and node.type.architecture is data.type.architecture
-        and is_set_aside(node) is None
+        and set_aside(node) is None
     ]
     # "the image will be set up with Verity, but the signature data will not be used", and likewise without either.
     wanted = terms.policy.flags(candidate.designator)
@@ -151,12 +152,12 @@ def _judged(candidate: Candidate, pairing: Pairing, terms: Terms) -> Candidate:
         root_hash_source=pairing.source,
         notes=pairing.notes,
     )
-    if data.refusal is not None:
-        return candidate.out(str(data.refusal))
+    if data.refusal is not None and data.fault is not None:
+        return candidate.exclude(data.fault)
     if pairing.problem is not None:
-        return candidate.out(pairing.problem)
+        return candidate.exclude(pairing.problem)
     if terms.root_hash is not None and pairing.root_hash != terms.root_hash:
-        return candidate.out("it cannot be compared with the root hash that was given")
+        return candidate.exclude(ExclusionReason.NO_ROOT_HASH())
     if pairing.hashes is not None:
         candidate = _signed(replace(candidate, protection=Protection.VERITY), terms)
     elif data.content is not None and data.content.kind == "crypto_LUKS":
@@ -164,10 +165,12 @@ def _judged(candidate: Candidate, pairing: Pairing, terms: Terms) -> Candidate:
     if candidate.excluded is None:
         candidate = _by_policy(candidate, terms.policy)
     if candidate.excluded is None and data.fault is not None:
-        candidate = candidate.out(data.fault)
+        candidate = candidate.exclude(data.fault)
     if candidate.excluded is None and (data.content is None or data.content.kind not in ROOT_KINDS):
-        found = "no file system is in it" if data.content is None else f"{data.content.kind} is in it"
-        candidate = candidate.out(found)
+        if data.content is None:
+            candidate = candidate.exclude(ExclusionReason.NO_FILE_SYSTEM())
+        else:
+            candidate = candidate.exclude(ExclusionReason.NOT_A_ROOT(data.content.kind))
     return candidate
 
 
@@ -184,7 +187,7 @@ def _signed(candidate: Candidate, terms: Terms) -> Candidate:
             candidate.signature.signature.signature, candidate.root_hash, terms.certificates, now=terms.now
         )
     except SignatureError as fault:
-        return candidate.out(str(fault))
+        return candidate.exclude(ExclusionReason.SIGNATURE_INVALID(fault))
     return replace(candidate, protection=Protection.SIGNED, signature_check=SignatureCheck.VALID, signer=signer)
 
 
@@ -197,11 +200,11 @@ def _by_policy(candidate: Candidate, policy: ImagePolicy) -> Candidate:
         file_system=None if data.content is None else data.content.kind,
     )
     if judgement.refused is not None:
-        unchecked = candidate.signature_check is SignatureCheck.UNCHECKED
-        hint = "; its signature was not checked: no certificate was given" if unchecked else ""
-        return candidate.out(judgement.refused + hint)
+        if candidate.signature_check is SignatureCheck.UNCHECKED:
+            return candidate.exclude(ExclusionReason.POLICY_UNCHECKED_SIGNATURE(judgement.refused))
+        return candidate.exclude(judgement.refused)
     if judgement.protection is None:
-        return candidate.out("the policy leaves it unused")
+        return candidate.exclude(ExclusionReason.POLICY_UNUSED())
     return replace(candidate, protection=judgement.protection)
 
 
@@ -209,7 +212,7 @@ def _is_generic(node: Node) -> bool:
     """A place that may be the root of an image which does not say."""
     if node.kind is NodeKind.PARTITION and node.designator is not Designator.LINUX_GENERIC:
         return False
-    if node.gpt is not None or node.children or is_set_aside(node) is not None or is_signature_volume(node):
+    if node.gpt is not None or node.children or set_aside(node) is not None or is_signature_volume(node):
         return False
     if node.kind is NodeKind.DISK and not node.superblocks and not node.faults:
         return False

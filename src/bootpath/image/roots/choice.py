@@ -26,7 +26,8 @@ from bootpath.formats.partitions.dps import Architecture, Designator
 from bootpath.formats.partitions.imagepolicy import ImagePolicy, Protection, parse_image_policy
 from bootpath.image.contents.nodes import Contents, NodeKind
 from bootpath.image.contents.read import open_node
-from bootpath.image.roots.candidates import Candidate, Terms, find_candidates, is_set_aside, locations
+from bootpath.image.roots.candidates import Candidate, Terms, find_candidates, locations, set_aside
+from bootpath.image.roots.reasons import AMBIGUITIES, Exclusion, ExclusionReason, Problem, ProblemReason
 from bootpath.image.verity.tree import Mismatch, Progress, check_tree
 
 DEFAULT_POLICY = "*"
@@ -49,7 +50,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RootChoice:
-    """What would be the root, and /usr. `candidates` are all, each with the reason why it is out.
+    """What would be the root, and /usr. `candidates` are all, each excluded one with its reason.
 
     `ambiguous` are those between which only a slot decides; `problems` why there is no root.
     """
@@ -58,13 +59,18 @@ class RootChoice:
     usr: Candidate | None
     candidates: tuple[Candidate, ...]
     ambiguous: tuple[Candidate, ...] = ()
-    problems: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
     def chosen(self) -> tuple[Candidate, ...]:
         """Root and /usr, those that there are."""
         return tuple(candidate for candidate in (self.root, self.usr) if candidate is not None)
+
+    @property
+    def ambiguity(self) -> Problem | None:
+        """The problem that only whoever names a slot, or an architecture, can decide."""
+        return next((problem for problem in self.problems if problem.cause.reason in AMBIGUITIES), None)
 
     @property
     def verdict(self) -> Verdict:
@@ -99,7 +105,7 @@ def choose_root(
     root_hash: bytes | None = None,
     now: datetime | None = None,
 ) -> RootChoice:
-    """The root of what is on a disk, and /usr, with the reasons for each candidate that is out.
+    """The root of what is on a disk, and /usr, with the reason for each candidate that is excluded.
 
     `policy` None is "*", or `SIGNED_POLICY` when there are `certificates` (PEM or DER, each trusted for itself); `slot`
     names a place (`Location.is_named`); `root_hash` is trusted. Raises Error when a library is missing.
@@ -111,17 +117,20 @@ def choose_root(
         candidates = _in_slot(candidates, slot)
     problems = _refusals(contents, policy)
     if contents.incomplete is not None:
-        problems.insert(0, str(contents.incomplete))
+        problems.insert(0, Problem(ProblemReason.INCOMPLETE(contents.incomplete)))
     root = _best(candidates, Designator.ROOT)
     usr = _best(candidates, Designator.USR, architecture=root.chosen[0].architecture if root.chosen else None)
-    out = {**root.out, **usr.out}
-    candidates = tuple(replace(each, excluded=out.get(each.data.path, each.excluded)) for each in candidates)
+    outdone = {**root.outdone, **usr.outdone}
+    candidates = tuple(replace(each, excluded=outdone.get(each.data.path, each.excluded)) for each in candidates)
     if not root.chosen and not (usr.chosen and not root.considered):
         problems += _why_none(candidates, root.considered)
     elif not root.chosen and not policy.may_be_absent(Designator.ROOT):
-        problems.append("the policy wants a root partition, and there is none")
+        problems.append(Problem(ProblemReason.ROOT_ABSENT()))
     if usr.considered and not usr.chosen and root.chosen:
-        problems += [f"/usr: {candidate.data.location}: {candidate.excluded}" for candidate in usr.considered]
+        problems += [
+            Problem(ProblemReason.USR_EXCLUDED(candidate.excluded), str(candidate.data.location))
+            for candidate in usr.considered
+        ]
     ambiguous = tuple(each for found in (root, usr) for each in found.chosen if len(found.chosen) > 1)
     return RootChoice(
         root.only,
@@ -155,11 +164,14 @@ def check_candidate(
 
 @dataclass(frozen=True, slots=True)
 class _Best:
-    """The best of one designator: none, one, or several that only a slot tells apart; `out` by path, with reasons."""
+    """The best of one designator: none, one, or several that only a slot tells apart.
+
+    `outdone` are those that another one is better than, by path.
+    """
 
     considered: tuple[Candidate, ...]
     chosen: tuple[Candidate, ...]
-    out: dict[str, str]
+    outdone: dict[str, Exclusion]
     warnings: tuple[str, ...] = ()
 
     @property
@@ -168,15 +180,15 @@ class _Best:
 
 
 def _in_slot(candidates: Sequence[Candidate], slot: str) -> tuple[Candidate, ...]:
-    """Those of the slot's designator that are elsewhere are out; a slot that names nothing puts all out."""
+    """Exclude those of the slot's designator that are elsewhere; all, when the slot is the place of none."""
     named = {candidate.designator for candidate in candidates if candidate.data.location.is_named(slot)}
-    reason = f"the slot {slot} was asked for" + ("" if named else ", which is the place of no candidate")
+    exclusion = ExclusionReason.OTHER_SLOT(slot) if named else ExclusionReason.NO_SUCH_SLOT(slot)
     return tuple(
         candidate
         if candidate.excluded is not None
         or candidate.data.location.is_named(slot)
         or (named and candidate.designator not in named)
-        else candidate.out(reason)
+        else candidate.exclude(exclusion)
         for candidate in candidates
     )
 
@@ -185,17 +197,17 @@ def _best(
     candidates: Sequence[Candidate], designator: Designator, *, architecture: Architecture | None = None
 ) -> _Best:
     considered = tuple(candidate for candidate in candidates if candidate.designator is designator)
-    out: dict[str, str] = {}
+    outdone: dict[str, Exclusion] = {}
     usable = [candidate for candidate in considered if candidate.excluded is None]
     if architecture is not None:
         for candidate in usable:
             if candidate.architecture is not architecture:
-                out[candidate.data.path] = f"the root is for {architecture.value}"
-        usable = [candidate for candidate in usable if candidate.data.path not in out]
+                outdone[candidate.data.path] = ExclusionReason.OTHER_THAN_ROOT(architecture.value)
+        usable = [candidate for candidate in usable if candidate.data.path not in outdone]
     if not usable:
-        return _Best(considered, (), out)
+        return _Best(considered, (), outdone)
     if usable[0].data.partition is None or usable[0].architecture is None:
-        return _Best(considered, tuple(usable), out)  # generic: nothing says which one is meant
+        return _Best(considered, tuple(usable), outdone)  # generic: nothing says which one is meant
     chosen: list[Candidate] = []
     warnings: list[str] = []
     for each in dict.fromkeys(candidate.architecture for candidate in usable):
@@ -207,50 +219,50 @@ def _best(
             if other in copies:
                 continue
             if compare_versions(other.label, best.label) < 0:
-                out[other.data.path] = f"{other.label or 'no name'} is older than {best.label}"
+                outdone[other.data.path] = ExclusionReason.OLDER(
+                    other.label or "a partition without a name", best.label
+                )
             else:
-                out[other.data.path] = f"partition {best.data.path} has the same version and comes first"
+                outdone[other.data.path] = ExclusionReason.SAME_VERSION(best.data.path)
         if len({split_version(candidate.label)[0] for candidate in group}) > 1:
             names = ", ".join(candidate.label or "no name" for candidate in group)
             warnings.append(f"the labels are not versions of one image: {names}")
-    return _Best(considered, tuple(chosen), out, tuple(warnings))
+    return _Best(considered, tuple(chosen), outdone, tuple(warnings))
 
 
 def _uuid(candidate: Candidate) -> object:
     return None if candidate.data.partition is None else candidate.data.partition.guid
 
 
-def _ambiguities(chosen: Sequence[Candidate]) -> list[str]:
+def _ambiguities(chosen: Sequence[Candidate]) -> list[Problem]:
     if len(chosen) < 2:
         return []
     kind = chosen[0].designator.value
     architectures = [each.architecture.value for each in chosen if each.architecture is not None]
     if len(set(architectures)) > 1:
-        return [f"ambiguous: {kind} for {' and '.join(dict.fromkeys(architectures))}; name the architecture"]
-    what = f"identical {kind} partitions" if chosen[0].data.partition is not None else f"{kind} could be any of these"
-    if chosen[0].architecture is None:
-        what = f"more than one place could be the {kind}"
-    return [f"ambiguous: {what}: {locations(chosen)}; name the slot"]
+        return [Problem(ProblemReason.AMBIGUOUS_ARCHITECTURE(kind, " and ".join(dict.fromkeys(architectures))))]
+    reason = ProblemReason.AMBIGUOUS_SLOT if chosen[0].architecture is not None else ProblemReason.AMBIGUOUS_PLACE
+    return [Problem(reason(kind, locations(chosen)))]
 
 
 def _notes(chosen: Sequence[Candidate]) -> list[str]:
     return [f"{candidate.data.path}: {note}" for candidate in chosen for note in candidate.notes]
 
 
-def _why_none(candidates: Sequence[Candidate], considered: Sequence[Candidate]) -> list[str]:
-    shown = considered or candidates
-    if not shown:
-        return ["nothing on it could be the root"]
-    return [f"{candidate.data.location}: {candidate.excluded}" for candidate in shown]
+def _why_none(candidates: Sequence[Candidate], considered: Sequence[Candidate]) -> list[Problem]:
+    concerned = [candidate for candidate in considered or candidates if candidate.excluded is not None]
+    if not concerned:
+        return [Problem(ProblemReason.NOTHING())]
+    return [Problem(each.excluded, str(each.data.location)) for each in concerned if each.excluded is not None]
 
 
-def _refusals(contents: Contents, policy: ImagePolicy) -> list[str]:
+def _refusals(contents: Contents, policy: ImagePolicy) -> list[Problem]:
     """What the policy says of all the other partitions, and of those that are not there."""
     present: dict[Designator, list[str]] = {}
-    problems: list[str] = []
+    problems: list[Problem] = []
     for node in contents.nodes():
         designator = node.designator
-        if node.kind is not NodeKind.PARTITION or designator is None or is_set_aside(node) is not None:
+        if node.kind is not NodeKind.PARTITION or designator is None or set_aside(node) is not None:
             continue
         present.setdefault(designator, []).append(node.path)
         if designator in (Designator.ROOT, Designator.USR) or designator not in _POLICY_DESIGNATORS:
@@ -263,12 +275,12 @@ def _refusals(contents: Contents, policy: ImagePolicy) -> list[str]:
             file_system=None if node.content is None else node.content.kind,
         )
         if judgement.refused is not None:
-            problems.append(f"{node.location}: {judgement.refused}")
+            problems.append(Problem(judgement.refused, str(node.location)))
     for designator in _POLICY_DESIGNATORS:
         # What protects root and /usr is missed there, unless the policy names it; a root may also be a volume.
         implied = designator is Designator.ROOT or (
             designator.data is not designator and designator not in policy.rules
         )
         if designator not in present and not policy.may_be_absent(designator) and not implied:
-            problems.append(f"the policy wants a {designator.value} partition, and there is none")
+            problems.append(Problem(ProblemReason.PARTITION_ABSENT(designator.value)))
     return problems

@@ -21,6 +21,7 @@ from uuid import UUID
 
 from bootpath.formats.partitions.dps import data_uuid, hash_uuid
 from bootpath.image.contents.nodes import Node
+from bootpath.image.roots.reasons import Exclusion, ExclusionReason
 
 
 class RootHashSource(Enum):
@@ -40,7 +41,7 @@ class Pairing:
     signature: Node | None = None
     root_hash: bytes | None = None
     source: RootHashSource | None = None
-    problem: str | None = None
+    problem: Exclusion | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -52,7 +53,7 @@ def pair(data: Node, siblings: Sequence[Node], *, root_hash: bytes | None = None
     others = _Siblings(data, siblings)
     if root_hash is not None:
         if data_uuid(root_hash) != others.guid:
-            return Pairing(problem="its UUID is not the first 128 bits of the root hash that was given")
+            return Pairing(problem=ExclusionReason.NOT_OF_ROOT_HASH())
         return _with_hash(others, root_hash, RootHashSource.CALLER)
     ours = list(dict.fromkeys(found for tree in others.trees if (found := others.fits(tree, others.guid)) is not None))
     if len(ours) == 1:
@@ -114,14 +115,15 @@ def _with_hash(others: _Siblings, root_hash: bytes, source: RootHashSource) -> P
     trees = [node for node in others.trees if node.tree and node.tree.root_hash_for(data.path) == root_hash]
     if not trees:
         named = next((n for n in others.trees if n.partition and n.partition.guid == hash_uuid(root_hash)), None)
-        why = "there is no hash partition for its root hash"
-        if named is not None:
-            why = f"partition {named.path} should hold the tree of its root hash: " + (
-                named.fault or "its root block has another"
-            )
+        if named is None:
+            why: Exclusion = ExclusionReason.TREE_MISSING()
+        elif named.fault is not None:
+            why = ExclusionReason.TREE_UNREADABLE(named.title, named.fault)
+        else:
+            why = ExclusionReason.TREE_OF_OTHER_HASH(named.title)
         return Pairing(root_hash=root_hash, source=source, problem=why)
     hashes = others.own(trees)
-    problem = _misfit(data, hashes)
+    problem = tree_misfit(data, hashes)
     notes = []
     if hashes.partition is not None and hashes.partition.guid != hash_uuid(root_hash):
         notes.append(f"the UUID of its hash partition {hashes.path} is not the final 128 bits of the root hash")
@@ -130,19 +132,24 @@ def _with_hash(others: _Siblings, root_hash: bytes, source: RootHashSource) -> P
     if signature is None and problem is None:
         stray = others.unclaimed(others.signatures, _signed_hash)
         if stray is not None:
-            problem = f"signature partition {stray.path} is " + (
-                f"damaged: {stray.fault}" if stray.fault else "for another root hash"
-            )
+            problem = signature_misfit(stray)
     return Pairing(hashes, signature, root_hash, source, problem, tuple(notes))
 
 
-def _misfit(data: Node, hashes: Node) -> str | None:
-    """Why a tree cannot be over this data although its root hash is right."""
+def tree_misfit(data: Node, hashes: Node) -> Exclusion | None:
+    """Why a tree cannot cover this data although its root hash is right."""
     assert hashes.tree is not None
     covered = hashes.tree.superblock.parameters.data_bytes
-    if covered > data.size_bytes:
-        return f"truncated: its hash tree in partition {hashes.path} is over {covered} bytes, it has {data.size_bytes}"
-    return None
+    return ExclusionReason.TREE_TOO_LARGE(hashes.title, covered, data.size_bytes) if covered > data.size_bytes else None
+
+
+def signature_misfit(signature: Node) -> Exclusion:
+    """Why a signature that should be for a root hash is not."""
+    if signature.fault is not None:
+        return ExclusionReason.SIGNATURE_DAMAGED(signature.title, signature.fault)
+    if signature.signature is None:
+        return ExclusionReason.SIGNATURE_EMPTY(signature.title)
+    return ExclusionReason.SIGNATURE_OF_OTHER_HASH(signature.title)
 
 
 def _without_uuids(others: _Siblings) -> Pairing:
@@ -153,14 +160,20 @@ def _without_uuids(others: _Siblings) -> Pairing:
         root_hash = None if hashes.tree is None else hashes.tree.root_hash_for(others.data.path)
         if root_hash is not None and _signed_hash(signature) == root_hash:
             note = "its UUID is not the first 128 bits of the root hash, which only the signature partition says"
-            misfit = _misfit(others.data, hashes)
+            misfit = tree_misfit(others.data, hashes)
             return Pairing(hashes, signature, root_hash, RootHashSource.SIGNATURE, misfit, (note,))
     stray = others.unclaimed(others.trees, _tree_hash)
     if stray is not None:
-        why = stray.fault or "its root hash does not begin with the UUID of the data"
-        return Pairing(problem=f"hash partition {stray.path} does not fit it: {why}")
+        return Pairing(
+            problem=ExclusionReason.TREE_UNREADABLE(stray.title, stray.fault)
+            if stray.fault is not None
+            else ExclusionReason.TREE_UNCLAIMED(stray.path)
+        )
     stray = others.unclaimed(others.signatures, _signed_hash)
     if stray is not None:
-        why = stray.fault or "there is no hash partition for its root hash"
-        return Pairing(problem=f"signature partition {stray.path} does not fit it: {why}")
+        return Pairing(
+            problem=signature_misfit(stray)
+            if stray.fault is not None
+            else ExclusionReason.SIGNATURE_UNCLAIMED(stray.path)
+        )
     return Pairing()

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bootpath.image.contents.nodes import SIGNATURE_SUFFIXES, VOLUME_KINDS, Node
-from bootpath.image.roots.pairing import Pairing, RootHashSource
+from bootpath.image.roots.pairing import Pairing, RootHashSource, signature_misfit, tree_misfit
+from bootpath.image.roots.reasons import ExclusionReason
 
 TREE_SUFFIXES = ("-verity", "_verity")
 
@@ -26,20 +27,19 @@ def pair_volume(data: Node, nodes: Sequence[Node], *, root_hash: bytes | None = 
     hashes = _beside(data, nodes, TREE_SUFFIXES)
     signature = _beside(data, nodes, SIGNATURE_SUFFIXES)
     if hashes is None:
-        problem = None if signature is None else f"{signature.path} signs a hash tree that is missing"
-        return Pairing(problem=problem)
+        return Pairing(problem=None if signature is None else ExclusionReason.SIGNED_TREE_MISSING(signature.title))
     found = None if hashes.tree is None else hashes.tree.root_hash_for(data.path)
     if hashes.tree is None or found is None:
-        return Pairing(problem=f"{hashes.path} does not hold a hash tree of it: {hashes.fault or 'there is none'}")
+        if hashes.fault is None:
+            return Pairing(problem=ExclusionReason.TREE_ABSENT(hashes.title))
+        return Pairing(problem=ExclusionReason.TREE_UNREADABLE(hashes.title, hashes.fault))
     if root_hash is not None and found != root_hash:
-        return Pairing(problem=f"{hashes.path} has another root hash than the one that was given")
-    covered = hashes.tree.superblock.parameters.data_bytes
-    if covered > data.size_bytes:
-        return Pairing(
-            problem=f"truncated: its hash tree in {hashes.path} is over {covered} bytes, it has {data.size_bytes}"
-        )
+        return Pairing(problem=ExclusionReason.OTHER_ROOT_HASH(hashes.title))
+    problem = tree_misfit(data, hashes)
+    if problem is not None:
+        return Pairing(problem=problem)
     if signature is not None and (signature.signature is None or signature.signature.root_hash != found):
-        return Pairing(problem=f"{signature.path} is " + _misfit(signature))
+        return Pairing(problem=signature_misfit(signature))
     if root_hash is not None:
         source = RootHashSource.CALLER
     else:
@@ -51,7 +51,3 @@ def _beside(data: Node, nodes: Sequence[Node], suffixes: Sequence[str]) -> Node 
     """The volume of the same group, or flash, that is named after `data`."""
     paths = {data.path + suffix for suffix in suffixes}
     return next((node for node in nodes if node.kind is data.kind and node.path in paths), None)
-
-
-def _misfit(signature: Node) -> str:
-    return "for another root hash" if signature.signature is not None else f"damaged: {signature.fault or 'empty'}"

@@ -156,8 +156,8 @@ WHERE: dict[str, tuple[Callable[[Path, System], int], str, str]] = {
     "kernel": (lambda path, system: find_in(path, fake_kernel(2)[100_000:100_100]), "data block", ""),
     "entry": (lambda path, system: find_in(path, b"title Demo", system.disk.offsets[4]), "data block", ""),
     "tree": (lambda path, system: system.disk.offsets[5] + 2 * 4096 + 100, "does not match", ""),
-    "root of the tree": (lambda path, system: system.disk.offsets[5] + 4096 + 5, "its root block has another", ""),
-    "superblock": (lambda path, system: system.disk.offsets[5] + 88, "its root block has another", ""),
+    "root of the tree": (lambda path, system: system.disk.offsets[5] + 4096 + 5, "but has another root hash", ""),
+    "superblock": (lambda path, system: system.disk.offsets[5] + 88, "but has another root hash", ""),
     "signature": (signature_of, "sign", ""),
 }
 

@@ -9,6 +9,7 @@ from bootpath.fs.readers.files import Files
 from bootpath.image.contents.nodes import Location
 from bootpath.image.entries.files import Piece
 from bootpath.image.entries.menu import BootMenu, EntryFiles, EntrySource, Excluded, FoundEntry, PlaceRole
+from bootpath.image.entries.reasons import EntryReason
 
 
 def found(name: str) -> FoundEntry:
@@ -28,10 +29,10 @@ def test_the_first_entry_or_the_one_that_is_named() -> None:
 
 def test_an_entry_that_is_out_is_refused_with_its_reason() -> None:
     out = found("a")
-    menu = BootMenu("disk", (), (Excluded(out.source, "the kernel /k is missing", out.entry),))
-    with pytest.raises(BootError, match="the entry 'a' is out: the kernel /k is missing"):
+    menu = BootMenu("disk", (), (Excluded(out.source, EntryReason.KERNEL_EMPTY("/k"), out.entry),))
+    with pytest.raises(BootError, match="the entry 'a' is excluded: the kernel /k is empty"):
         choose_entry(menu, "a")
-    with pytest.raises(BootError, match=r"there is no boot entry; /loader/entries/a\.conf: the kernel /k is missing"):
+    with pytest.raises(BootError, match=r"there is no boot entry; /loader/entries/a\.conf: the kernel /k is empty"):
         choose_entry(menu, None)
 
 

@@ -28,9 +28,10 @@ from bootpath.formats.partitions.dps import Architecture, Designator, type_guid
 from bootpath.formats.partitions.gpt import Gpt, read_gpt
 from bootpath.formats.partitions.gptheader import LINUX_FS, Partition
 from bootpath.formats.partitions.gptwrite import new_gpt, pack_gpt
-from bootpath.image.contents.nodes import Contents, Node, NodeKind
+from bootpath.image.contents.nodes import Contents, Node, NodeKind, NodeReason
 from bootpath.image.contents.read import open_node, read_contents
 from bootpath.image.roots.choice import RootChoice, Verdict, check_candidate, choose_root
+from bootpath.image.roots.reasons import ProblemReason
 from tests.fuzz.mutation import mutate
 from tests.support import lvmdisk
 from tests.support.ddi import (
@@ -178,7 +179,7 @@ def test_a_table_that_holds_itself(made: Made) -> None:
     assert len(found.nodes()) <= 1024
     choice = choose_root(found)
     assert choice.verdict in (Verdict.NONE, Verdict.AMBIGUOUS)
-    assert "too many" in choice.problems[0]
+    assert choice.problems[0].cause.reason is ProblemReason.INCOMPLETE
 
 
 def test_luks_is_encrypted() -> None:
@@ -247,7 +248,8 @@ def test_a_file_system_larger_than_its_partition(made: Made) -> None:
     found = read_contents(MemoryDevice(nested_disk([made.volume.data[: MIB // 2]])))
     (node,) = found.root.children
     assert node.fault is not None
-    assert "truncated: the ext4 is larger" in node.fault
+    assert node.fault.reason is NodeReason.DAMAGED
+    assert "the ext4 is larger than" in str(node.fault)
 
 
 def test_two_things_in_one_place(made: Made) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from bootpath.core.errors import DeviceError, FileSystemError, FormatError
 from bootpath.image.entries.files import MAX_NAMES, Piece, file_piece, list_files, read_piece, real_path
+from bootpath.image.entries.reasons import FileReason
 from tests.support.bootfiles import memory_files
 
 TREE: dict[str, bytes | str] = {
@@ -49,7 +50,9 @@ def test_no_link_is_followed_on_a_boot_partition(path: str) -> None:
 def test_links_that_lead_out_are_refused(path: str, what: str) -> None:
     with pytest.raises(FormatError, match=what):
         real_path(memory_files(TREE), path, follow=True)
-    assert what in file_piece(memory_files(TREE), path, follow=True).fault
+    fault = file_piece(memory_files(TREE), path, follow=True).fault
+    assert fault is not None
+    assert fault.reason is FileReason.UNREADABLE
 
 
 def test_a_loop_ends() -> None:
@@ -61,10 +64,10 @@ def test_a_loop_ends() -> None:
 def test_pieces() -> None:
     files = memory_files(TREE)
     assert file_piece(files, "/vmlinuz", follow=True) == Piece("/boot/vmlinuz-1", size_bytes=6)
-    assert file_piece(files, "/nothing", follow=True).fault == "is missing"
-    assert file_piece(files, "/boot/vmlinuz-1/x", follow=True).fault == "is missing"
-    assert file_piece(files, "/dangling", follow=True).fault == "is missing"
-    assert file_piece(files, "/boot", follow=True).fault == "is a directory"
+    assert file_piece(files, "/nothing", follow=True).fault == FileReason.MISSING()
+    assert file_piece(files, "/boot/vmlinuz-1/x", follow=True).fault == FileReason.MISSING()
+    assert file_piece(files, "/dangling", follow=True).fault == FileReason.MISSING()
+    assert file_piece(files, "/boot", follow=True).fault == FileReason.NOT_A_FILE("directory")
 
 
 def test_reading_pieces() -> None:
@@ -74,7 +77,7 @@ def test_reading_pieces() -> None:
         read_piece(files, Piece("/boot/vmlinuz-1", size_bytes=6), 5)
     assert caught.value.errno == errno.EFBIG
     with pytest.raises(FileSystemError, match="is missing"):
-        read_piece(files, Piece("/x", fault="is missing"), 5)
+        read_piece(files, Piece("/x", fault=FileReason.MISSING()), 5)
     with pytest.raises(DeviceError, match="returned 4"):
         read_piece(files, Piece("/boot/vmlinuz-1", 2, 30), 100)
 

@@ -32,7 +32,7 @@ def read(
     reasons: dict[str, str] = {}
     for each in read_place(place(content, role)):
         if isinstance(each, Excluded):
-            reasons[each.source.path] = each.reason
+            reasons[each.source.path] = str(each.why)
         else:
             assert each.entry.id not in found
             found[each.entry.id] = each
@@ -60,7 +60,7 @@ def test_an_entry_with_its_files() -> None:
     ("text", "reason"),
     [
         ("linux /none\n", "the kernel /none is missing"),
-        ("linux /loader\n", "the kernel /loader is a directory"),
+        ("linux /loader\n", "the kernel /loader is a directory, not a file"),
         ("linux /k\ninitrd /none\n", "the initrd /none is missing"),
         ("linux /k\ndevicetree /none\n", "the file /none is missing"),
         ("linux /k\nextra /none.cred\n", "the file /none.cred is missing"),
@@ -145,7 +145,7 @@ def test_labels() -> None:
     path = "/extlinux/extlinux.conf"
     content = {**KERNEL, path: menu, "/extlinux/more.conf": more}
     got = list(read_place(place(content)))
-    reasons = [each.reason for each in got if isinstance(each, Excluded)]
+    reasons = [str(each.why) for each in got if isinstance(each, Excluded)]
     assert ["is missing" in reasons[0], "twice" in reasons[1], "next disk" in reasons[2]] == [True] * 3
     (entry,) = [each for each in got if isinstance(each, FoundEntry)]
     assert (entry.entry.id, entry.read_initrds()) == ("a", (b"initrd", b"more"))

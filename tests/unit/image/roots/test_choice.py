@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from bootpath.core.errors import FormatError
+from bootpath.core.reasons import Reason
 from bootpath.formats.partitions.dps import (
     FLAG_NO_AUTO,
     FLAG_READ_ONLY,
@@ -20,12 +21,13 @@ from bootpath.formats.partitions.dps import (
 )
 from bootpath.formats.partitions.gpt import Gpt
 from bootpath.formats.partitions.gptheader import Partition
-from bootpath.formats.partitions.imagepolicy import parse_image_policy
+from bootpath.formats.partitions.imagepolicy import PolicyReason, parse_image_policy
 from bootpath.formats.superblocks.value import Superblock
 from bootpath.formats.verity.signature import VeritySignature
 from bootpath.formats.verity.tree import VerityParameters, VeritySuperblock
-from bootpath.image.contents.nodes import Contents, HashTree, Location, Node, NodeKind
+from bootpath.image.contents.nodes import Contents, HashTree, Location, Node, NodeKind, NodeReason
 from bootpath.image.roots.choice import RootChoice, Verdict, choose_root
+from bootpath.image.roots.reasons import ExclusionReason, Problem, ProblemReason
 
 DISK = UUID(int=99)
 ARM64, X86_64 = Architecture.ARM64, Architecture.X86_64
@@ -117,9 +119,13 @@ def path_of(choice: RootChoice) -> str | None:
     return None if choice.root is None else choice.root.data.path
 
 
-def why(choice: RootChoice, path: str) -> str:
-    (reason,) = [each.excluded for each in choice.candidates if each.data.path == path]
-    return reason or ""
+def why(choice: RootChoice, path: str) -> Reason | None:
+    (excluded,) = [each.excluded for each in choice.candidates if each.data.path == path]
+    return None if excluded is None else excluded.reason
+
+
+def reasons(choice: RootChoice) -> list[Reason]:
+    return [problem.cause.reason for problem in choice.problems]
 
 
 # Versions
@@ -141,7 +147,7 @@ def test_the_newest_label_is_chosen(labels: list[str], chosen: str) -> None:
     assert path_of(choice) == chosen
     assert choice.verdict is Verdict.UNPROTECTED
     (other,) = {"1", "2"} - {chosen}
-    assert "older than" in why(choice, other) or "comes first" in why(choice, other)
+    assert why(choice, other) in (ExclusionReason.OLDER, ExclusionReason.SAME_VERSION)
 
 
 def test_labels_of_different_images_are_said() -> None:
@@ -155,15 +161,15 @@ def test_what_is_not_to_be_found_is_out() -> None:
         contents(Entry(ROOT, "os_3", flags=FLAG_NO_AUTO), Entry(ROOT, "PRT#os_4"), Entry(ROOT, "PND#os_5"), Entry(ROOT))
     )
     assert path_of(choice) == "4"
-    assert why(choice, "1") == "it has the flag no-auto"
-    assert "not whole" in why(choice, "2")
-    assert "not whole" in why(choice, "3")
+    assert why(choice, "1") is ExclusionReason.NO_AUTO
+    assert why(choice, "2") is ExclusionReason.INCOMPLETE
+    assert why(choice, "3") is ExclusionReason.INCOMPLETE
 
 
 def test_nothing_is_a_reason_too() -> None:
     choice = choose_root(contents(Entry(Designator.HOME)))
     assert choice.verdict is Verdict.NONE
-    assert choice.problems == ("nothing on it could be the root",)
+    assert reasons(choice) == [ProblemReason.NOTHING]
 
 
 # Slots
@@ -177,7 +183,8 @@ def test_copies_are_ambiguous_until_a_place_is_named() -> None:
     assert choice.root is None
     assert [each.data.path for each in choice.ambiguous] == ["1", "4"]
     (problem,) = choice.problems
-    assert f"1 ({DISK}:1:2048) and 4 ({DISK}:4:8192)" in problem
+    assert problem.cause.reason is ProblemReason.AMBIGUOUS_SLOT
+    assert f"1 ({DISK}:1:2048) and 4 ({DISK}:4:8192)" in problem.cause.details
     for name in ("4", f"{DISK}:4", f"{DISK}:4:8192", f"{DISK}:4".upper()):
         named = choose_root(disk, slot=name)
         assert named.verdict is Verdict.VERITY
@@ -230,7 +237,7 @@ def test_a_root_hash_chooses() -> None:
     disk = contents(*slot(1, "os_1"), *slot(2, "os_2"))
     choice = choose_root(disk, root_hash=root_hash(1))
     assert path_of(choice) == "1"
-    assert "first 128 bits" in why(choice, "4")
+    assert why(choice, "4") is ExclusionReason.NOT_OF_ROOT_HASH
     assert choose_root(disk, root_hash=root_hash(3)).verdict is Verdict.NONE
 
 
@@ -247,32 +254,32 @@ def test_a_root_hash_is_never_passed_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "change", "says"),
+    ("number", "change", "reason"),
     [
-        (2, {"tree": root_hash(9)}, "its root block has another"),
-        (2, {"tree": None, "fault": "verity: broken"}, "verity: broken"),
-        (3, {"signature": root_hash(9)}, "is for another root hash"),
-        (3, {"signature": None, "fault": "no JSON"}, "is damaged: no JSON"),
-        (1, {"content": None}, "no file system is in it"),
-        (1, {"content": "swap"}, "swap is in it"),
-        (1, {"fault": "ext4: checksum"}, "ext4: checksum"),
+        (2, {"tree": root_hash(9)}, ExclusionReason.TREE_OF_OTHER_HASH),
+        (2, {"tree": None, "fault": "verity: broken"}, ExclusionReason.TREE_UNREADABLE),
+        (3, {"signature": root_hash(9)}, ExclusionReason.SIGNATURE_OF_OTHER_HASH),
+        (3, {"signature": None, "fault": "no JSON"}, ExclusionReason.SIGNATURE_DAMAGED),
+        (1, {"content": None}, ExclusionReason.NO_FILE_SYSTEM),
+        (1, {"content": "swap"}, ExclusionReason.NOT_A_ROOT),
+        (1, {"fault": "ext4: checksum"}, NodeReason.DAMAGED),
     ],
 )
-def test_what_does_not_fit_is_not_used(number: int, change: dict[str, object], says: str) -> None:
+def test_what_does_not_fit_is_not_used(number: int, change: dict[str, object], reason: Reason) -> None:
     """Never a weaker verdict instead: what was meant to be protected is not used without."""
     entries = slot(1)
     entries[number - 1] = replace(entries[number - 1], **change)  # type: ignore[arg-type]
     choice = choose_root(contents(*entries))
     assert choice.verdict is Verdict.NONE
-    assert says in choice.problems[0]
+    assert reasons(choice) == [reason]
 
 
 def test_a_tree_that_fits_nothing_is_not_passed_over() -> None:
     choice = choose_root(contents(Entry(ROOT), slot(1)[1]))
     assert choice.verdict is Verdict.NONE
-    assert "hash partition 2 does not fit it" in choice.problems[0]
+    assert reasons(choice) == [ExclusionReason.TREE_UNCLAIMED]
     choice = choose_root(contents(Entry(ROOT), slot(1)[2]))
-    assert "signature partition 2 does not fit it" in choice.problems[0]
+    assert reasons(choice) == [ExclusionReason.SIGNATURE_UNCLAIMED]
 
 
 def test_a_tree_of_another_slot_is_not_missed() -> None:
@@ -281,7 +288,7 @@ def test_a_tree_of_another_slot_is_not_missed() -> None:
     assert choose_root(disk).verdict is Verdict.UNPROTECTED
     choice = choose_root(disk, parse_image_policy("root=verity+signed"))
     assert (path_of(choice), choice.verdict) == ("1", Verdict.VERITY)
-    assert "wants root signed or verity" in why(choice, "4") or "wants root" in why(choice, "4")
+    assert why(choice, "4") is PolicyReason.POLICY_REQUIRES_PROTECTION
 
 
 def test_trees_of_other_architectures_and_other_uses_are_not_looked_at() -> None:
@@ -317,7 +324,7 @@ def test_a_tree_over_more_than_there_is() -> None:
     big = replace(tree.tree, superblock=VeritySuperblock(VerityParameters(BLOCKS + 1), UUID(int=1)))
     children = (disk.root.children[0], replace(tree, tree=big), disk.root.children[2])
     choice = choose_root(Contents("disk", replace(disk.root, children=children)))
-    assert "truncated" in choice.problems[0]
+    assert reasons(choice) == [ExclusionReason.TREE_TOO_LARGE]
 
 
 # Policies
@@ -340,7 +347,7 @@ def test_a_policy_without_signatures_does_not_miss_them() -> None:
 def test_an_unchecked_signature_is_none() -> None:
     choice = choose_root(contents(*slot(1)), parse_image_policy("root=signed"))
     assert choice.verdict is Verdict.NONE
-    assert "no certificate was given" in choice.problems[0]
+    assert reasons(choice) == [ExclusionReason.POLICY_UNCHECKED_SIGNATURE]
 
 
 def test_luks_is_encrypted() -> None:
@@ -351,24 +358,24 @@ def test_luks_is_encrypted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "says"),
+    ("policy", "reason"),
     [
-        ("root=verity:swap=absent:=open", "wants no swap"),
-        ("root=verity:home=encrypted:=open", "wants home encrypted"),
-        ("root=verity:srv=unprotected:=open", "wants a srv partition"),
-        ("root=verity+read-only-on:=open", "flag read-only"),
-        ("root=verity+erofs:=open", "wants erofs"),
-        ("root=verity:usr=verity:=open", "wants a usr partition"),
-        ("root=verity:root-verity-sig=absent:=open", "wants no root-verity-sig"),
-        ("~", "wants no"),
-        ("-", "leaves it unused"),
+        ("root=verity:swap=absent:=open", PolicyReason.POLICY_FORBIDS_PARTITION),
+        ("root=verity:home=encrypted:=open", PolicyReason.POLICY_REQUIRES_PROTECTION),
+        ("root=verity:srv=unprotected:=open", ProblemReason.PARTITION_ABSENT),
+        ("root=verity+read-only-on:=open", PolicyReason.POLICY_FORBIDS_FLAG),
+        ("root=verity+erofs:=open", PolicyReason.POLICY_REQUIRES_FILE_SYSTEM),
+        ("root=verity:usr=verity:=open", ProblemReason.PARTITION_ABSENT),
+        ("root=verity:root-verity-sig=absent:=open", PolicyReason.POLICY_FORBIDS_PARTITION),
+        ("~", PolicyReason.POLICY_FORBIDS_PARTITION),
+        ("-", ExclusionReason.POLICY_UNUSED),
     ],
 )
-def test_a_policy_refuses_an_image(policy: str, says: str) -> None:
+def test_a_policy_refuses_an_image(policy: str, reason: Reason) -> None:
     disk = contents(*slot(1), Entry(Designator.SWAP, content="swap"), Entry(Designator.HOME))
     choice = choose_root(disk, parse_image_policy(policy))
     assert choice.verdict is Verdict.NONE
-    assert any(says in problem for problem in choice.problems), choice.problems
+    assert reason in reasons(choice)
 
 
 def test_a_policy_is_content() -> None:
@@ -396,7 +403,7 @@ def test_usr_alone_is_enough() -> None:
     assert choose_root(disk).verdict is Verdict.VERITY
     assert choose_root(disk, parse_image_policy("root=open:usr=verity")).boots
     choice = choose_root(disk, parse_image_policy("root=unprotected:usr=verity"))
-    assert choice.problems == ("the policy wants a root partition, and there is none",)
+    assert reasons(choice) == [ProblemReason.ROOT_ABSENT]
 
 
 def test_a_bad_root_is_not_replaced_by_usr() -> None:
@@ -407,14 +414,15 @@ def test_a_bad_root_is_not_replaced_by_usr() -> None:
 def test_a_bad_usr_is_a_reason() -> None:
     choice = choose_root(contents(Entry(ROOT), Entry(USR, fault="squashfs: broken")))
     assert choice.verdict is Verdict.NONE
-    assert "squashfs: broken" in choice.problems[0]
+    assert reasons(choice) == [ProblemReason.USR_EXCLUDED]
+    assert "squashfs: broken" in str(choice.problems[0])
 
 
 def test_architectures() -> None:
     disk = contents(*slot(1, "os_1"), *slot(2, "os_2", architecture=ARM64))
     choice = choose_root(disk)
     assert choice.verdict is Verdict.AMBIGUOUS
-    assert choice.problems == ("ambiguous: root for x86-64 and arm64; name the architecture",)
+    assert choice.problems == (Problem(ProblemReason.AMBIGUOUS_ARCHITECTURE("root", "x86-64 and arm64")),)
     assert path_of(choose_root(disk, architecture=X86_64)) == "1"
     assert path_of(choose_root(disk, architecture=ARM64)) == "4"
     assert choose_root(disk, architecture=Architecture.S390X).verdict is Verdict.NONE
@@ -424,7 +432,7 @@ def test_usr_is_for_the_roots_architecture() -> None:
     disk = contents(Entry(ROOT), Entry(USR, "os_1"), Entry(USR, "os_2", architecture=ARM64))
     choice = choose_root(disk)
     assert [each.data.path for each in choice.chosen] == ["1", "2"]
-    assert why(choice, "3") == "the root is for x86-64"
+    assert why(choice, "3") is ExclusionReason.OTHER_THAN_ROOT
 
 
 # Images that do not say

@@ -10,6 +10,7 @@ from bootpath.formats.verity.signature import VeritySignature
 from bootpath.formats.verity.tree import VerityParameters, VeritySuperblock
 from bootpath.image.contents.nodes import HashTree, Location, Node, NodeKind, is_signature_volume
 from bootpath.image.roots.pairing import RootHashSource
+from bootpath.image.roots.reasons import ExclusionReason
 from bootpath.image.roots.volumepairing import pair_volume
 
 ROOT_HASH = bytes(range(32))
@@ -56,24 +57,24 @@ def test_other_groups_and_other_kinds_are_no_neighbours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("nodes", "problem"),
+    ("nodes", "reason"),
     [
-        ([signature("vg/root-verity-sig")], "signs a hash tree that is missing"),
-        ([volume("vg/root-verity")], "does not hold a hash tree of it: there is none"),
-        ([tree("vg/root-verity", None)], "does not hold a hash tree of it"),
-        ([tree("vg/root-verity", blocks=BLOCKS + 1)], "truncated"),
-        ([tree("vg/root-verity"), signature("vg/root-verity-sig", bytes(32))], "for another root hash"),
-        ([tree("vg/root-verity"), volume("vg/root-verity-sig")], "damaged: empty"),
+        ([signature("vg/root-verity-sig")], ExclusionReason.SIGNED_TREE_MISSING),
+        ([volume("vg/root-verity")], ExclusionReason.TREE_ABSENT),
+        ([tree("vg/root-verity", None)], ExclusionReason.TREE_ABSENT),
+        ([tree("vg/root-verity", blocks=BLOCKS + 1)], ExclusionReason.TREE_TOO_LARGE),
+        ([tree("vg/root-verity"), signature("vg/root-verity-sig", bytes(32))], ExclusionReason.SIGNATURE_OF_OTHER_HASH),
+        ([tree("vg/root-verity"), volume("vg/root-verity-sig")], ExclusionReason.SIGNATURE_EMPTY),
         (
             [tree("vg/root-verity"), replace(volume("vg/root-verity-sig"), faults=(FormatError("no JSON"),))],
-            "damaged: no JSON",
+            ExclusionReason.SIGNATURE_DAMAGED,
         ),
     ],
 )
-def test_what_was_meant_to_protect_is_never_passed_over(nodes: list[Node], problem: str) -> None:
+def test_what_was_meant_to_protect_is_never_passed_over(nodes: list[Node], reason: ExclusionReason) -> None:
     pairing = pair_volume(DATA, [DATA, *nodes])
     assert pairing.problem is not None
-    assert problem in pairing.problem
+    assert pairing.problem.reason is reason
     assert pairing.hashes is None
 
 
