@@ -52,7 +52,7 @@ PARSERS: dict[str, Callable[[bytes], object]] = {
 
 
 class Faults(logging.Handler):
-    """Errors that the executor survives, and logs."""
+    """Errors that the executor survives, and logs, while the block runs."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -61,9 +61,15 @@ class Faults(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self.found.append(record.exc_info[1] if record.exc_info else None)
 
+    def __enter__(self) -> Faults:
+        EXECUTOR.addHandler(self)
+        return self
 
-FAULTS = Faults()
-logging.getLogger("bootpath.serve.nbd.session").addHandler(FAULTS)
+    def __exit__(self, *_: object) -> None:
+        EXECUTOR.removeHandler(self)
+
+
+EXECUTOR = logging.getLogger("bootpath.serve.nbd.session")
 
 
 def _message(data: bytes) -> None:
@@ -82,10 +88,16 @@ def _server(data: bytes) -> None:
         if isinstance(event, Close | StartTls):
             return
         if isinstance(event, Enter):
-            _transmission(event, negotiation.rest)
+            with Faults() as faults:
+                failure = _transmission(event, negotiation.rest)
+            if faults.found:
+                raise AssertionError("the executor failed") from faults.found[0]
+            if failure is not None:
+                raise failure
 
 
-def _transmission(entered: Enter, received: bytes) -> None:
+def _transmission(entered: Enter, received: bytes) -> Exception | None:
+    """What the client did wrong, if anything."""
     replies: list[Reply] = []
     requests = Requests(LIMITS, extended=entered.style is Style.EXTENDED)
     session = Session(
@@ -111,12 +123,7 @@ def _transmission(entered: Enter, received: bytes) -> None:
         rest = memoryview(bytearray(len(requests.held)))
         requests.load(rest)
         view = rest if requests.blocked else rest[:0]
-    if FAULTS.found:
-        fault = FAULTS.found.pop()
-        FAULTS.found.clear()
-        raise AssertionError("the executor failed") from fault
-    if requests.failure is not None:
-        raise requests.failure
+    return requests.failure
 
 
 def _client(data: bytes) -> None:
