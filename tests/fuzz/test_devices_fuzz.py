@@ -1,4 +1,4 @@
-"""What is read from devices: all of it is fuzzed, also parts that are mutated each for itself, and ubinize's image."""
+"""What is read from devices: parts that are mutated each for itself, and ubinize's image."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from bootpath.formats.nbd.transmission import Chunk, Request, SimpleReply
 from bootpath.serve.export import Export, ExportSource
 from bootpath.serve.server.server import Server
 
-TIMEOUT_SECONDS = 20.0
+TIMEOUT_SECONDS = 60.0
 
 
 class Running:

@@ -92,7 +92,7 @@ class RangeServer:
             return None
         if manner == "stall":
             self.stalled.release()
-            self.release.wait(20)
+            self.release.wait(60)
         wanted = handler.headers.get("If-Match")
         if wanted is not None and wanted != found.etag and not found.ignore_if_match:
             return send(handler, 412, b"", {})

@@ -100,7 +100,7 @@ def test_trap_5_one_waiting_request_does_not_stall_the_others() -> None:
     with ThreadPoolExecutor() as pool:
         reading = pool.submit(read_bytes, device, 8 * KIB, 8 * KIB)
         merging = pool.submit(device.write, 20 * KIB + 512, pattern(20 * KIB + 512, 512, tag=1))
-        assert looked.wait(10)
+        assert looked.wait(60)
 
         def others() -> None:
             assert_pattern(read_bytes(device, 0, 8 * KIB), 0)

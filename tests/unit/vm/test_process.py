@@ -32,7 +32,7 @@ def setpriv() -> None:
 
 def test_the_process_is_the_program_itself() -> None:
     child = TiedProcess(["sh", "-c", 'echo "$$"; echo words >&2; exit 7'])
-    assert child.wait(10) == child.exit_code == 7
+    assert child.wait(60) == child.exit_code == 7
     assert child.output == f"{child.pid}\nwords"
     child.kill()
     child.close()
@@ -44,7 +44,7 @@ def test_the_signals_of_a_terminal_are_not_for_it() -> None:
     child = TiedProcess(["sleep", "1000"])
     assert os.getpgid(child.pid) == child.pid != os.getpgrp()
     child.kill()
-    child.wait(10)
+    child.wait(60)
     child.close()
 
 
@@ -52,7 +52,7 @@ def test_kill() -> None:
     child = TiedProcess(["sleep", "1000"])
     assert child.wait(0) is None
     child.kill()
-    assert child.wait(10) == -signal.SIGKILL
+    assert child.wait(60) == -signal.SIGKILL
     child.close()
 
 
@@ -64,7 +64,7 @@ def test_it_outlives_the_thread_that_asked_for_it() -> None:
     # The parent-death signal would have come by now: it is sent as the thread ends, before join returns.
     assert started[0].exit_code is None
     started[0].kill()
-    assert started[0].wait(10) == -signal.SIGKILL
+    assert started[0].wait(60) == -signal.SIGKILL
     started[0].close()
 
 
@@ -74,7 +74,7 @@ def test_descriptors_are_passed_on() -> None:
     os.close(writer)
     with os.fdopen(reader) as lines:
         assert lines.read() == "through\n"
-    assert child.wait(10) == 0
+    assert child.wait(60) == 0
     child.close()
 
 
@@ -95,7 +95,7 @@ def test_a_parent_that_is_gone_already_starts_nothing() -> None:
 
 def test_a_program_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     child = TiedProcess(["/no/such/program"])
-    assert child.wait(10) == 127
+    assert child.wait(60) == 127
     assert "/no/such/program" in child.output
     child.close()
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -129,7 +129,13 @@ class Mount:
 
     def _serve(self, fs: RedoxFS) -> None:
         try:
-            fs.mount(self.mountpoint, self._on_ready)
+            try:
+                fs.mount(self.mountpoint, self._on_ready)
+            except FileSystemError as failure:
+                # Linux, fuse_dev_do_read: a request that was being fetched when its connection ended fails with this
+                # and not with ENODEV. Where a mount was detached, its last user sends one.
+                if failure.errno != errno.ECONNABORTED or mounted_at(self.mountpoint):
+                    raise
             self._device.flush()
         except BaseException as failure:  # noqa: BLE001 - the border of a worker: the caller's thread raises it
             self._failure = failure

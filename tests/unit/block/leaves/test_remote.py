@@ -102,12 +102,12 @@ def test_one_fetch_serves_all_who_wait_for_it() -> None:
 
     def before() -> None:
         entered.set()
-        assert go.wait(20)
+        assert go.wait(60)
 
     remote.before = before
     with ThreadPoolExecutor(6) as pool:
         first = pool.submit(read_bytes, disk, 0, 512)
-        assert entered.wait(20)
+        assert entered.wait(60)
         others = [pool.submit(read_bytes, disk, 512 * index, 512) for index in range(1, 6)]
         go.set()
         assert_pattern(first.result(), 0)

@@ -409,7 +409,7 @@ def test_closing_wakes_those_who_wait() -> None:
     late = LateDisk(look, deadline_seconds=600)
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(late.get)
-        assert looked.wait(10)
+        assert looked.wait(60)
         late.close()
         with pytest.raises(DeviceError, match="closed"):
             waiting.result(10)
@@ -433,13 +433,13 @@ def test_an_opener_that_hangs_holds_up_nobody_else() -> None:
 
     def hang() -> None:
         entered.set()
-        assert leave.wait(10)
+        assert leave.wait(60)
 
     time = FakeTime()
     late = LateDisk(hang, deadline_seconds=30, clock=time.clock, condition=time)
     with ThreadPoolExecutor() as pool:
         hung = pool.submit(late.get)
-        assert entered.wait(10)
+        assert entered.wait(60)
         other = pool.submit(late.get)
         with pytest.raises(DeviceError, match="no disk after 30 s"):  # at its own deadline
             other.result(10)
@@ -461,7 +461,7 @@ def test_many_waiters_share_the_looking() -> None:
     late = LateDisk(look, deadline_seconds=600, backoff=(500, 500))
     with ThreadPoolExecutor(8) as pool:
         waiting = [pool.submit(late.get) for _ in range(8)]
-        assert looked.wait(10)
+        assert looked.wait(60)
         present.set()
         late.notify()
         assert all(each.result(10) is device for each in waiting)

@@ -420,7 +420,7 @@ class Held(CrashStorage):
     def flush(self) -> None:
         if self.armed:
             self.entered.set()
-            assert self.go.wait(20)
+            assert self.go.wait(60)
         super().flush()
 
 
@@ -432,7 +432,7 @@ def test_a_slow_flush_holds_up_nobody_and_never_takes_half_a_block() -> None:
     storage.armed = True
     flusher = Thread(target=overlay.flush)
     flusher.start()
-    assert storage.entered.wait(20)
+    assert storage.entered.wait(60)
     overlay.write(0, pattern(0, 4096, tag=2))  # not in place: the commit under way has this block
     assert_pattern(read_bytes(overlay, 0, 4096), 0, tag=2)
     storage.go.set()

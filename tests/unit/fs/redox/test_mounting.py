@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import FileSystemError, FormatError
 from bootpath.fs.redox.mounting import Mount, mounted_at
+from bootpath.fs.redox.redoxfs import RedoxFS
 from tests.support.redoxfs import new_fs
 
 
@@ -45,3 +48,33 @@ def test_what_cannot_be_opened_is_not_mounted(tmp_path: Path) -> None:
         mount.start()
     assert not mount.is_served
     mount.unmount()
+
+
+@dataclass
+class ServedUntil:
+    """A file system whose FUSE server ends with an error."""
+
+    errno: int
+
+    def mount(self, mountpoint: Path, ready: Callable[[], None]) -> None:
+        ready()
+        raise FileSystemError("ended", errno=self.errno)
+
+
+def start_and_end(code: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Mount:
+    monkeypatch.setattr(RedoxFS, "open", lambda *_, **__: ServedUntil(code))
+    (folder / "fuse").touch()
+    mount = Mount(MemoryDevice(2 << 20), folder, fuse_device=folder / "fuse")
+    mount.start()
+    return mount
+
+
+def test_a_server_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mount = start_and_end(errno.EIO, tmp_path, monkeypatch)
+    with pytest.raises(FileSystemError) as error:
+        mount.wait()
+    assert error.value.errno == errno.EIO
+
+
+def test_a_request_cut_off_by_the_unmount_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start_and_end(errno.ECONNABORTED, tmp_path, monkeypatch).wait()

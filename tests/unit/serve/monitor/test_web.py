@@ -19,7 +19,7 @@ from bootpath.serve.monitor.web import MAX_CLIENTS, StatusServer
 from tests.support.status import make_server, make_service
 from tests.support.tree import schema
 
-TIMEOUT_SECONDS = 20.0
+TIMEOUT_SECONDS = 60.0
 
 
 @contextmanager

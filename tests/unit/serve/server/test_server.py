@@ -139,8 +139,8 @@ def test_an_overlay_for_each_connection() -> None:
             assert one.write(0, b"x" * 4096) == 0
             assert one.read(0, 4096) == b"x" * 4096
             assert other.read(0, 4096) == pattern(0, 4096)
-        assert closed.acquire(timeout=10)
-        assert closed.acquire(timeout=10)
+        assert closed.acquire(timeout=60)
+        assert closed.acquire(timeout=60)
 
 
 # Listeners
@@ -152,11 +152,11 @@ def test_tcp() -> None:
     thread = threading.Thread(target=server.run, daemon=True)
     address = listener.getsockname()
     thread.start()
-    with RawClient(socket.create_connection(address, timeout=10)) as client:
+    with RawClient(socket.create_connection(address, timeout=60)) as client:
         client.go()
         assert client.read(0, 1 << 20) == pattern(0, 1 << 20)
     server.stop(1)
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -189,7 +189,7 @@ def test_inherited_listeners(monkeypatch: pytest.MonkeyPatch) -> None:
         client.go()
         assert client.read(0, 512) == pattern(0, 512)
     server.stop(1)
-    thread.join(10)
+    thread.join(60)
     listener.detach()
 
 

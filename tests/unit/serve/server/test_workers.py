@@ -4,7 +4,7 @@ import threading
 
 from bootpath.serve.server.workers import Lane, Workers
 
-SECONDS = 10.0
+SECONDS = 60.0
 
 
 class Job:
