@@ -100,6 +100,7 @@ def options_of(entry: Entry, work: Work, *, limit: str, seed: int) -> list[str]:
 
 def fork(atheris: Atheris, entry: Entry, options: Sequence[str], log: Path) -> int:
     """A process that runs one entry and writes its log; its number."""
+    sys.stdout.flush()  # or the child would print it again
     child = os.fork()
     if child:
         return child
