@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bootpath.cli.arguments import add_json, size, uuid
 from bootpath.cli.disks import Disks, add_verbose
-from bootpath.cli.verity.open import add_opening, serve
+from bootpath.cli.verity.open import add_opening, open_action
 from bootpath.cli.verity.sign import add_signing, sign
 from bootpath.cli.verity.volumes import fec_place, open_volume, parameters_of, root_hash_of, same_device
 
@@ -103,7 +103,7 @@ def _add_parameters(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do what was asked for."""
-    actions = {"format": _format, "verify": _verify, "dump": _dump, "sign": sign, "open": serve}
+    actions = {"format": _format, "verify": _verify, "dump": _dump, "sign": sign, "open": open_action}
     return actions[options.action](options)
 
 

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootpath.cli.arguments import add_certificates, read_certificates
 from bootpath.cli.disks import Disks
-from bootpath.cli.serve.serving import Listening, add_listening, confine, device_service, run_server
+from bootpath.cli.serve.serving import Contradiction, add_listening, serve, serve_settings
 from bootpath.cli.verity.volumes import open_volume, root_hash_of
 
 if TYPE_CHECKING:
     from bootpath.image.signatures.roothash import Signer
     from bootpath.image.verity.volume import Volume
+    from bootpath.serve.live.service import LiveService
 
 _SIGNATURE_BYTES = 4 << 20
 _FLAGS = {
@@ -42,39 +44,50 @@ def add_opening(parser: argparse.ArgumentParser) -> None:
     add_listening(parser)
 
 
-def serve(options: argparse.Namespace) -> int:
-    """Check the signature; then serve, or print the row."""
-    from bootpath.cli.console import emit, note
+def open_action(options: argparse.Namespace) -> int:
+    """Check the signature; then serve, or print the line of the table."""
+    from bootpath.cli.console import emit
 
-    contradiction = _contradiction(options)
-    if contradiction is not None:
-        options.parser.error(contradiction)
+    try:
+        _check_options(options)
+        settings = None if options.table else serve_settings(options)
+    except Contradiction as contradiction:
+        options.parser.error(str(contradiction))
+    if settings is not None:
+        return serve(options, settings, partial(_open_service, options))
     with ExitStack() as stack:
-        if not options.table:
-            confine(options, stack)
-        disks = stack.enter_context(Disks(verbose=False, lookup=False))
-        volume = open_volume(options, root_hash_of(options), disks)
-        if options.root_hash_signature is not None:
-            signer = _check_signature(options, volume.root_hash)
-            note(f"the root hash is signed by {signer.subject}")
-        if options.table:
-            emit(_table(options, volume))
-            return 0
-        from bootpath.block.table.verityline import verity_options
-
-        device = volume.device(verity_options(_flags(options)))
-        service = device_service(device, name="", device_name="verity")
-        stack.callback(service.close)
-        return run_server(options, service)
+        emit(_table(options, _open_signed_volume(options, stack)))
+    return 0
 
 
-def _contradiction(options: argparse.Namespace) -> str | None:
-    """What is wrong with the options of open, or None."""
+def _open_service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
+    from bootpath.block.table.verityline import verity_options
+    from bootpath.serve.live.opening import device_service
+
+    volume = _open_signed_volume(options, stack)
+    return device_service(volume.device(verity_options(_flags(options))), name="", device_name="verity")
+
+
+def _open_signed_volume(options: argparse.Namespace, stack: ExitStack) -> Volume:
+    """The volume, once the signature of its root hash, if one is given, is found to be good. Raises Error."""
+    from bootpath.cli.console import note
+
+    disks = stack.enter_context(Disks(verbose=False, lookup=False))
+    volume = open_volume(options, root_hash_of(options), disks)
+    if options.root_hash_signature is not None:
+        signer = _check_signature(options, volume.root_hash)
+        note(f"the root hash is signed by {signer.subject}")
+    return volume
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    """Raises Contradiction."""
     if (options.root_hash_signature is None) != (not options.certificate):
-        return "--root-hash-signature and --certificate go together"
+        raise Contradiction("--root-hash-signature and --certificate go together")
     if len([flag for flag in _flags(options) if flag.endswith("_on_corruption") or flag == "ignore_corruption"]) > 1:
-        return "give at most one of --ignore-corruption, --restart-on-corruption and --panic-on-corruption"
-    return None if options.table else Listening.contradiction(options)
+        raise Contradiction(
+            "give at most one of --ignore-corruption, --restart-on-corruption and --panic-on-corruption"
+        )
 
 
 def _flags(options: argparse.Namespace) -> tuple[str, ...]:
