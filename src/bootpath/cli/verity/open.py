@@ -1,4 +1,4 @@
-"""``bootpath verity open``: a volume to NBD clients, or as the row that maps it.
+"""``bootpath verity open``: a volume to NBD clients, or as the line of a table that maps it.
 
 Nothing is served before the signature of the root hash, when one is given, is found to be good.
 """
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 _SIGNATURE_BYTES = 4 << 20
 _FLAGS = {
-    "--ignore-corruption": "log wrong blocks and return them",
-    "--restart-on-corruption": "after a wrong block every read fails",
-    "--panic-on-corruption": "the same",
-    "--ignore-zero-blocks": "blocks that are to be zeros are zeros, without being read",
-    "--check-at-most-once": "check a data block the first time only",
+    "--ignore-corruption": "log them and return their data",
+    "--restart-on-corruption": "fail every read after the first one",
+    "--panic-on-corruption": "fail every read after the first one",
+    "--ignore-zero-blocks": "return zeros for blocks that must be zeros, without reading them",
+    "--check-at-most-once": "check each data block only when it is first read",
 }
 
 
@@ -37,8 +37,8 @@ def add_opening(parser: argparse.ArgumentParser) -> None:
         "--root-hash-signature", type=Path, metavar="F", help="PKCS#7 in DER, or the content of a verity-sig partition"
     )
     add_certificates(parser, "who may have signed; repeatable")
-    parser.add_argument("--table", action="store_true", help="print the device-mapper row instead of serving")
-    group = parser.add_argument_group("what becomes of blocks")
+    parser.add_argument("--table", action="store_true", help="print a device-mapper table instead of serving")
+    group = parser.add_argument_group("blocks that do not match")
     for flag, text in _FLAGS.items():
         group.add_argument(flag, action="store_true", help=text)
     add_listening(parser)
@@ -107,7 +107,7 @@ def _check_signature(options: argparse.Namespace, root_hash: bytes) -> Signer:
         said = parse_verity_signature(signature)
         if said.root_hash != root_hash:
             raise SignatureError(
-                "it is of another root hash:",
+                "the signature is for another root hash",
                 where=str(options.root_hash_signature),
                 found=said.root_hash.hex(),
                 expected=root_hash.hex(),
@@ -117,7 +117,7 @@ def _check_signature(options: argparse.Namespace, root_hash: bytes) -> Signer:
 
 
 def _table(options: argparse.Namespace, volume: Volume) -> str:
-    """The row that maps the volume, as dmsetup takes it."""
+    """The line of a table that maps the volume, as dmsetup takes it."""
     from bootpath.core.device import SECTOR_BYTES
     from bootpath.core.errors import FormatError
     from bootpath.formats.dm.table import Row, pack_row
@@ -127,7 +127,9 @@ def _table(options: argparse.Namespace, volume: Volume) -> str:
     if volume.parity is not None:
         offset, size = volume.parity.offset_bytes, volume.parity.parameters.block_size
         if offset % size:
-            raise FormatError("a row cannot say the fec offset", where="verity", found=offset, expected="whole blocks")
+            raise FormatError(
+                "a table cannot express the FEC offset", where="verity", found=offset, expected="a multiple of a block"
+            )
         fec = VerityFec(_absolute(options.fec_device), volume.parity.parameters, offset // size)
     row = VerityRow(
         _absolute(options.data),
