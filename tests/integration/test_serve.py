@@ -281,7 +281,9 @@ def test_lived_refuses_what_is_no_handoff(
 
     (tmp_path / "env").write_bytes(environment)
     (tmp_path / "memory").write_bytes(bytes(4096))
-    code = lived.main(["--env", str(tmp_path / "env"), "--memory", str(tmp_path / "memory"), "--no-disk"])
+    arguments = ["--env", str(tmp_path / "env"), "--memory", str(tmp_path / "memory"), "--no-disk"]
+    # With a command it keeps this process's privileges, which other tests need.
+    code = lived.main([*arguments, "--run", "true"])
     assert code in (1, 3)
     errors = capsys.readouterr().err
     assert pattern in errors

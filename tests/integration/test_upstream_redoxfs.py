@@ -185,7 +185,7 @@ def test_a_mount_of_any_device_and_a_password(mountpoint: Path) -> None:
     with RedoxFS.create(device, password=b"secret") as fs:
         fs.mkfile("f")
         fs.write("f", b"content")
-    with pytest.raises(FileSystemError, match="password needed"):
+    with pytest.raises(FileSystemError, match="needs a password"):
         Mount(device, mountpoint).start()
     with Mount(device, mountpoint, password=b"secret"):
         assert (mountpoint / "f").read_bytes() == b"content"

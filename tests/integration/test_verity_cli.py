@@ -110,7 +110,7 @@ def spoil(path: Path, *blocks: int) -> None:
             file.write(bytes(4096))
 
 
-def test_parity_is_theirs_and_mends(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fec_data_is_veritysetups_and_repairs(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ours, theirs = ("--fec-device", tmp_path / "f"), ("--fec-device", tmp_path / "tf")
     made = json_of(capsys, "format", data, tmp_path / "h", *ours, "--salt", "00", "--fec-roots", "3")
     root = str(made["root_hash"])
@@ -128,15 +128,15 @@ def test_parity_is_theirs_and_mends(data: Path, tmp_path: Path, capsys: pytest.C
     capsys.readouterr()
     assert main(["verity", *map(str, (*verify, *theirs, "--fec-roots", "3"))]) == 0
     shown = capsys.readouterr()
-    assert "parity can rebuild it, and all that do not: 3" in shown.err
+    assert "FEC can repair all such blocks: 3" in shown.err
     assert "verified, 300 blocks" in shown.out
     found = json_of(capsys, *verify, *ours, "--fec-roots", "3")
-    assert (found["verified"], found["mended_blocks"]) == (True, 3)
+    assert (found["verified"], found["repaired_blocks"]) == (True, 3)
     spoil(data, *range(8))  # more than three of a codeword
     assert main(["verity", *map(str, (*verify, *ours, "--fec-roots", "3", "--json"))]) == 3
     found = json.loads(capsys.readouterr().out)
     jsonschema.validate(found, SCHEMA)
-    assert (found["verified"], found["mended_blocks"]) == (False, None)
+    assert (found["verified"], found["repaired_blocks"]) == (False, None)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_row_of_a_signed_volume(signature: str, signed: Path, capsys: pytest.C
     assert read_bytes(device, 0, device.size_bytes) == (signed / "root.img").read_bytes()
 
 
-def test_a_row_with_parity(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_line_with_fec(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     parity = ("--fec-device", str(tmp_path / "f"), "--fec-offset", "8192")
     json_of(capsys, "format", data, tmp_path / "h", "--root-hash-file", tmp_path / "root", *parity)
     assert main(opening(tmp_path, *parity, "--table")) == 0

@@ -148,5 +148,5 @@ def test_we_mend_with_their_parity(volume: tuple[Path, Formatted]) -> None:
     device = opened.device()
     assert read_bytes(device, 0, device.size_bytes) == content
     assert opened.check() != []
-    assert opened.mend() == 6
+    assert opened.repair() == 6
     opened.close()

@@ -99,7 +99,7 @@ def test_a_source_that_cannot_be_opened_leaves_no_trace(start: Start, tmp_path: 
 
 def test_firmware_does_not_let_go(start: Start, tmp_path: Path) -> None:
     machine = start(MachineConfig(memory_bytes=32 << 20, disks=(disk(tmp_path, "only"),), paused=True))
-    with pytest.raises(MachineError, match=r"the guest did not let go of disk only within 0\.1 s"):
+    with pytest.raises(MachineError, match=r"the guest did not release disk only within 0\.1 s"):
         machine.detach("only", 0.1)
     assert machine.disks == ("only",)
 

@@ -7,25 +7,15 @@ disk, which is opened when it appears and taken only when it is the disk that th
 from __future__ import annotations
 
 import argparse
-import fcntl
-import mmap
-import os
-import stat
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bootpath import __version__
 from bootpath.cli.arguments import duration, size
 from bootpath.cli.main import run_command
-from bootpath.cli.serve.serving import Listening, add_listening, serve
-
-if TYPE_CHECKING:
-    from bootpath.core.device import Buffer
-    from bootpath.formats.handoff import Handoff
-    from bootpath.serve.live.service import LiveService
+from bootpath.cli.serve.serving import Contradiction, add_listening, serve, serve_settings
 
 HELP = "serve the live disk that a boot loader's handoff describes"
 EPILOG = """\
@@ -76,70 +66,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from bootpath.boot.redox.livedservice import LivedSettings, open_lived
     from bootpath.cli.console import note
 
-    contradiction = Listening.contradiction(options)
-    if contradiction is not None:
+    try:
+        settings = serve_settings(options)
+    except Contradiction as contradiction:
         note(f"lived: {contradiction}")
         return 2
-    return serve(options, _service)
-
-
-def _service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
-    from bootpath.block.leaves.open import open_device
-    from bootpath.block.live.late import LateDisk
-    from bootpath.boot.redox.lived import live_base, locate, no_disk, read_environment, same_disk
-    from bootpath.core.device import Device
-    from bootpath.core.errors import FormatError
-    from bootpath.serve.live.service import LiveService, Shape
-
-    handoff = read_environment(_environment(options.env))
-    preload = _memory(options.memory, handoff)
-    late = no_disk()
-    if options.disk is not None:
-
-        def appear() -> Device:
-            disk = open_device(options.disk, timeout_seconds=options.deadline or None)
-            try:
-                return locate(disk, handoff, owns=True)
-            except FormatError:
-                return disk  # for `same_disk` to refuse, with the reason
-
-        late = LateDisk(
-            appear, deadline_seconds=options.deadline, accept=same_disk(handoff, preload), name=options.disk
-        )
-        stack.callback(late.close)
-    base = live_base(handoff, preload, late, block_bytes=options.block_size)
-    shape = Shape(device_name="disk.live", overlay_bytes=options.overlay_size)
-    return LiveService(base, shape, forks=options.workers > 1)
-
-
-def _environment(name: str) -> bytes:
-    """The environment block; init's own environment in /proc is separated by NULs instead of line feeds."""
-    data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    return data.replace(b"\0", b"\n") if b"\0" in data else data
-
-
-def _memory(path: Path, handoff: Handoff) -> Buffer:
-    """The preload. A device (pmem) is RAM and is mapped, and so is memory that is sealed against shrinking (memfd); any
-    other file could be truncated under a mapping and is read."""
-    from bootpath.core.errors import FormatError
-
-    length = handoff.live_size_bytes or 0
-    with path.open("rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-            return memoryview(mmap.mmap(file.fileno(), length, prot=mmap.PROT_READ))
-        if 0 < length <= os.fstat(file.fileno()).st_size and _cannot_shrink(file.fileno()):
-            return memoryview(mmap.mmap(file.fileno(), length, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ))
-        data = file.read(length)
-    if len(data) != length:
-        raise FormatError("the preload is short", where=str(path), expected=f"{length} bytes", found=len(data))
-    return data
-
-
-def _cannot_shrink(descriptor: int) -> bool:
-    try:
-        return bool(fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK)
-    except OSError:
-        return False  # a file of a file system that has no seals
+    lived = LivedSettings(
+        environment=sys.stdin.buffer.read() if options.env == "-" else Path(options.env).read_bytes(),
+        memory=options.memory,
+        disk=options.disk,
+        deadline_seconds=options.deadline,
+        block_bytes=options.block_size,
+        overlay_bytes=options.overlay_size,
+        forks=options.workers > 1,
+    )
+    return serve(options, settings, partial(open_lived, lived))

@@ -70,23 +70,28 @@ class CpioEntry:
         if self.path != _plain(self.path) or "\0" in self.path:
             raise _fault("the name is not relative and plain", self.path)
         if self.path == CPIO_TRAILER:
-            raise _fault("this name ends an archive and cannot be in it", self.path)
+            raise _fault("the name marks the end of an archive and cannot be in it", self.path)
         if len(self.path.encode(*_ENCODING)) >= _PATH_MAX:
-            raise _fault("the name is", self.path[:40], "too long", f"at most {_PATH_MAX - 1} bytes")
+            raise _fault(
+                "the name is too long:",
+                self.path[:40],
+                f"{len(self.path)} characters",
+                f"at most {_PATH_MAX - 1} bytes",
+            )
         if stat.S_IFMT(self.mode) not in _KINDS or not 0 <= self.mode <= 0xFFFF:
-            raise _fault("the mode is", self.path, oct(self.mode), "a kind of file and its permissions")
+            raise _fault("the mode is not valid:", self.path, oct(self.mode), "a kind of file and its permissions")
         for name in ("mtime_seconds", "uid", "gid", "major", "minor"):
             if not 0 <= getattr(self, name) <= _U32_MAX:
-                raise _fault(f"{name} is", self.path, getattr(self, name), "an unsigned 32-bit number")
+                raise _fault(f"{name} is out of range:", self.path, getattr(self, name), "an unsigned 32-bit number")
         if (self.major or self.minor) and stat.S_IFMT(self.mode) not in _DEVICES:
-            raise _fault("only a device has a device number; this is a", self.path, self.kind)
+            raise _fault("only a device has a device number, and this is a", self.path, self.kind)
         if self.kind == "symlink":
             if not 0 < len(self.data) < _PATH_MAX or b"\0" in self.data:
-                raise _fault("the link's target is empty, too long, or has a NUL", self.path)
+                raise _fault("the target of the link is empty, too long, or has a NUL", self.path)
         elif self.data and self.kind != "file":
-            raise _fault("only a file or a link has data; this is a", self.path, self.kind)
+            raise _fault("only a file or a link has data, and this is a", self.path, self.kind)
         if len(self.data) > _U32_MAX:
-            raise _fault("the data is", self.path, f"{len(self.data)} bytes", f"at most {_U32_MAX}")
+            raise _fault("the data is too long:", self.path, f"{len(self.data)} bytes", f"at most {_U32_MAX}")
 
     @classmethod
     def directory(cls, path: str, permissions: int = 0o755) -> CpioEntry:
@@ -209,7 +214,7 @@ def parse_cpio(data: bytes) -> tuple[CpioEntry, ...]:
             continue
         content = data[data_at:end]
         if header.checked and sum(content) & _U32_MAX != header.check:
-            raise _fault("the checksum of the data is", path, hex(sum(content) & _U32_MAX), hex(header.check))
+            raise _fault("the data has the wrong checksum", path, hex(sum(content) & _U32_MAX), hex(header.check))
         entry = _entry(path, header, content)
         if entry.kind == "file" and header.links > 1:
             twins = links.setdefault((header.major, header.minor, header.inode, header.mode), [])
@@ -224,14 +229,15 @@ def _aligned(position: int) -> int:
 
 
 def _cut_short(position: int) -> FormatError:
-    return FormatError("the archive is cut short", where=f"cpio: byte {position}", hint="a part of it is missing")
+    what = "the archive ends in the middle of an entry"
+    return FormatError(what, where=f"cpio: byte {position}", hint="a part of it is missing")
 
 
 def _parse_header(data: bytes, position: int) -> _Header:
     raw = data[position : position + _HEADER_BYTES]
     if raw[:6] not in (_MAGIC, _MAGIC_CHECKED) or position % 4:
         raise FormatError(
-            "no entry begins here: found",
+            "the entry has the wrong magic",
             where=f"cpio: byte {position}",
             found=ascii(raw[:6]),
             expected=f"{_MAGIC.decode()} at a multiple of four",
@@ -241,7 +247,8 @@ def _parse_header(data: bytes, position: int) -> _Header:
         raise _cut_short(position)
     digits = _HEADER.fullmatch(raw)
     if digits is None:
-        raise FormatError("a header has other than hexadecimal digits", where=f"cpio: byte {position}", spec=CPIO_SPEC)
+        what = "the header has characters that are no hexadecimal digits"
+        raise FormatError(what, where=f"cpio: byte {position}", spec=CPIO_SPEC)
     numbers = (int(digits[1][start : start + 8], 16) for start in range(0, 104, 8))
     return _Header(raw[:6] == _MAGIC_CHECKED, *numbers)
 

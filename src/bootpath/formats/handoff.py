@@ -127,15 +127,15 @@ def parse_handoff(data: bytes | str) -> Handoff:
             continue
         key, equals, value = line.partition("=")
         if not equals or not key:
-            raise _fault(f"line {number} is", found=brief(line), expected="KEY=value")
+            raise _fault(f"line {number} has no key and value:", found=brief(line), expected="KEY=value")
         if key in seen:
-            raise _fault(f"{key} appears a second time on line {number}")
+            raise _fault(f"{key} is repeated on line {number}")
         seen.add(key)
         if key in _HEX_KEYS:
             numbers[key] = _number(key, value)
         elif key in _UUID_KEYS:
             if _UUID.fullmatch(value) is None:
-                raise _fault(f"{key} is", found=brief(value), expected="a dashed UUID in lower case")
+                raise _fault(f"{key} is not a UUID:", found=brief(value), expected="a dashed UUID in lower case")
             uuids[key] = UUID(value)
         elif key == _EXTENTS_KEY:
             extents = tuple(_extent(item) for item in value.split(","))
@@ -143,7 +143,7 @@ def parse_handoff(data: bytes | str) -> Handoff:
             extra.append((key, value))
     partial = numbers.get("DISK_LIVE_PARTIAL")
     if partial not in (None, 1):
-        raise _fault("DISK_LIVE_PARTIAL is", found=partial, expected="1, or no such key")
+        raise _fault("DISK_LIVE_PARTIAL has the wrong value", found=partial, expected="1, or no such key")
     return Handoff(
         rsdp_addr=numbers.get("RSDP_ADDR"),
         rsdp_size_bytes=numbers.get("RSDP_SIZE"),
@@ -190,7 +190,7 @@ def pack_handoff(handoff: Handoff) -> bytes:
     )
     data = "".join(f"{key}={value}\n" for key, value in pairs if value is not None).encode()
     if len(data) > HANDOFF_MAX_BYTES:
-        raise _fault("the block is", found=f"{len(data)} bytes long", expected=f"at most {HANDOFF_MAX_BYTES}")
+        raise _fault("the block is too long:", found=f"{len(data)} bytes", expected=f"at most {HANDOFF_MAX_BYTES}")
     return data
 
 
@@ -205,7 +205,7 @@ def _lines(data: bytes | str) -> list[str]:
     except UnicodeError:
         raise _fault("the block is not UTF-8") from None
     if len(raw) > HANDOFF_MAX_BYTES:
-        raise _fault("the block is", found=f"{len(raw)} bytes long", expected=f"at most {HANDOFF_MAX_BYTES}")
+        raise _fault("the block is too long:", found=f"{len(raw)} bytes", expected=f"at most {HANDOFF_MAX_BYTES}")
     if "\0" in text:
         raise _fault(f"byte {raw.index(0)} is NUL", hint="pass the block's own size, not the memory around it")
     lines = text.split("\n")
@@ -216,14 +216,14 @@ def _lines(data: bytes | str) -> list[str]:
 
 def _number(key: str, value: str) -> int:
     if _HEX.fullmatch(value) is None:
-        raise _fault(f"{key} is", found=brief(value), expected="1 to 16 hexadecimal digits")
+        raise _fault(f"{key} is not a number:", found=brief(value), expected="1 to 16 hexadecimal digits")
     return int(value, 16)
 
 
 def _extent(item: str) -> Extent:
     offset, plus, length = item.partition("+")
     if not plus:
-        raise _fault(f"{_EXTENTS_KEY} holds", found=brief(item), expected="offset+length")
+        raise _fault(f"{_EXTENTS_KEY} has an item that is no extent:", found=brief(item), expected="offset+length")
     return Extent(_number(_EXTENTS_KEY, offset), _number(_EXTENTS_KEY, length))
 
 
@@ -237,7 +237,7 @@ def _dashed(value: UUID | None) -> str | None:
 
 def _check_u64(key: str, value: int) -> None:
     if not 0 <= value <= _U64_MAX:
-        raise _fault(f"{key} is", found=hex(value), expected="an unsigned 64-bit number")
+        raise _fault(f"{key} is out of range:", found=hex(value), expected="an unsigned 64-bit number")
 
 
 def _check_region(name: str, addr: int | None, size: int | None) -> None:
@@ -245,11 +245,11 @@ def _check_region(name: str, addr: int | None, size: int | None) -> None:
         return
     if addr is None or size is None:
         missing, present = ("ADDR", "SIZE") if addr is None else ("SIZE", "ADDR")
-        raise _fault(f"{name}_{present} comes without {name}_{missing}")
+        raise _fault(f"{name}_{present} is given without {name}_{missing}")
     _check_u64(f"{name}_ADDR", addr)
     _check_u64(f"{name}_SIZE", size)
     if addr + size > _U64_MAX + 1:
-        raise _fault(f"{name}_ADDR + {name}_SIZE is", found=hex(addr + size), expected="at most 2^64")
+        raise _fault(f"{name}_ADDR + {name}_SIZE is out of range:", found=hex(addr + size), expected="at most 2^64")
 
 
 def _check_file_system(key: str, block: int | None, full_size_bytes: int | None) -> None:
@@ -260,29 +260,33 @@ def _check_file_system(key: str, block: int | None, full_size_bytes: int | None)
     _check_u64(key, block)
     end = block * BLOCK_BYTES + (full_size_bytes or 0)
     if end > _U64_MAX + 1:
-        raise _fault(f"the file system at {key} would end at byte", found=hex(end), expected="at most 2^64")
+        raise _fault(f"the file system at {key} ends out of range, at byte", found=hex(end), expected="at most 2^64")
 
 
 def _check_preload(handoff: Handoff) -> None:
     size, full = handoff.live_size_bytes, handoff.full_size_bytes
     if size is None:
         if handoff.live_partial or handoff.live_extents is not None:
-            raise _fault("DISK_LIVE_PARTIAL or DISK_LIVE_EXTENTS comes without DISK_LIVE_SIZE")
+            raise _fault("DISK_LIVE_PARTIAL or DISK_LIVE_EXTENTS is given without DISK_LIVE_SIZE")
         return
     if full is not None and size > full:
-        raise _fault("DISK_LIVE_SIZE is", found=hex(size), expected=f"at most REDOXFS_FULL_SIZE ({hex(full)})")
+        raise _fault(
+            "DISK_LIVE_SIZE is larger than the file system:",
+            found=hex(size),
+            expected=f"at most REDOXFS_FULL_SIZE ({hex(full)})",
+        )
     if handoff.live_extents is not None:
         _check_extents(handoff.live_extents, size, full)
         if not handoff.live_partial:
             raise _fault(
-                "DISK_LIVE_EXTENTS comes without DISK_LIVE_PARTIAL=1",
+                "DISK_LIVE_EXTENTS is given without DISK_LIVE_PARTIAL=1",
                 hint="a reader that does not know the extents would take the packed preload for a prefix",
             )
     elif handoff.live_partial and size == full:
-        raise _fault("DISK_LIVE_PARTIAL=1, but DISK_LIVE_SIZE is all of REDOXFS_FULL_SIZE")
+        raise _fault("DISK_LIVE_PARTIAL is 1, but DISK_LIVE_SIZE is all of REDOXFS_FULL_SIZE")
     if full is not None and size < full and not handoff.live_partial:
         raise _fault(
-            "DISK_LIVE_SIZE is",
+            "DISK_LIVE_SIZE is smaller than the file system:",
             found=hex(size),
             expected=f"REDOXFS_FULL_SIZE ({hex(full)}) or DISK_LIVE_PARTIAL=1",
         )
@@ -292,28 +296,34 @@ def _check_extents(extents: tuple[Extent, ...], size: int, full: int | None) -> 
     for extent in extents:
         shown = f"{extent.offset:x}+{extent.length:x}"
         if extent.length == 0 or extent.offset % BLOCK_BYTES or extent.length % BLOCK_BYTES:
-            raise _fault(f"{_EXTENTS_KEY} holds", found=shown, expected=f"multiples of {BLOCK_BYTES}, not empty")
+            raise _fault(
+                f"{_EXTENTS_KEY} has an extent that is empty or not on blocks:",
+                found=shown,
+                expected=f"multiples of {BLOCK_BYTES}",
+            )
         limit = _U64_MAX if full is None else full
         if extent.end > limit:
-            raise _fault(f"{_EXTENTS_KEY} holds", found=shown, expected=f"an end of at most {limit:x}")
+            raise _fault(
+                f"{_EXTENTS_KEY} has an extent past the end:", found=shown, expected=f"an end of at most {limit:x}"
+            )
     ordered = sorted(extents)
     for before, after in pairwise(ordered):
         if before.overlaps(after):
-            raise _fault(f"{_EXTENTS_KEY} holds byte {after.offset:x} twice")
+            raise _fault(f"{_EXTENTS_KEY} has byte {after.offset:x} twice")
     total = sum(extent.length for extent in extents)
     if total != size:
-        raise _fault(f"{_EXTENTS_KEY} adds up to", found=hex(total), expected=f"DISK_LIVE_SIZE ({hex(size)})")
+        raise _fault(f"{_EXTENTS_KEY} has the wrong sum", found=hex(total), expected=f"DISK_LIVE_SIZE ({hex(size)})")
 
 
 def _check_extra(extra: tuple[tuple[str, str], ...]) -> None:
     seen: set[str] = set()
     for key, value in extra:
         if not key or "=" in key or key in _KNOWN_KEYS or key in seen:
-            raise _fault(f"the extra key {brief(key)} is empty, known, used twice or holds a '='")
+            raise _fault(f"the extra key {brief(key)} is empty, known, repeated or has a '='")
         if any(character in text for text in (key, value) for character in "\n\0"):
-            raise _fault(f"{brief(key)} or its value {brief(value)} holds a line feed or a NUL")
+            raise _fault(f"{brief(key)} or its value {brief(value)} has a line feed or a NUL")
         try:
             f"{key}{value}".encode()
         except UnicodeEncodeError:
-            raise _fault(f"{brief(key)} or its value {brief(value)} holds a lone surrogate") from None
+            raise _fault(f"{brief(key)} or its value {brief(value)} has a lone surrogate") from None
         seen.add(key)

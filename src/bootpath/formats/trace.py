@@ -45,13 +45,13 @@ class Trace:
     def __post_init__(self) -> None:
         for name, value in (("generation", self.generation), ("size_bytes", self.size_bytes)):
             if not 0 <= value <= U64_MAX:
-                raise _fault(f"{name} is", value, "an unsigned 64-bit number")
+                raise _fault(f"{name} is out of range:", value, "an unsigned 64-bit number")
 
 
 def parse_trace(data: bytes) -> Trace:
     """The trace in a file's bytes. Raises FormatError that names the line."""
     if len(data) > TRACE_MAX_BYTES:
-        raise _fault("the text is", f"{len(data)} bytes long", f"at most {TRACE_MAX_BYTES}")
+        raise _fault("the trace is too long:", f"{len(data)} bytes", f"at most {TRACE_MAX_BYTES}")
     lines = data.split(b"\n")
     if lines.pop():
         raise FormatError("the last line has no line feed", where="trace", hint="the file was cut short")
@@ -78,7 +78,7 @@ def pack_trace(trace: Trace) -> bytes:
     )
     data = (header + "".join(_pack_records(trace.records))).encode()
     if len(data) > TRACE_MAX_BYTES:
-        raise _fault("the text is", f"{len(data)} bytes long", f"at most {TRACE_MAX_BYTES}")
+        raise _fault("the trace is too long:", f"{len(data)} bytes", f"at most {TRACE_MAX_BYTES}")
     return data
 
 
@@ -112,7 +112,9 @@ def _parse_record(line: bytes, number: int) -> Record:
         case "mark":
             record = Mark(members.text("name"))
         case _:
-            raise _fault("op is", repr(operation[:40]), "a record of the I/O log", f"trace: line {number}")
+            raise _fault(
+                "the record has an unknown op", repr(operation[:40]), "a record of the I/O log", f"trace: line {number}"
+            )
     members.done()
     _check_record(record, number)
     return record
@@ -125,7 +127,7 @@ def _data(text: str, number: int) -> bytes:
         data = None
     # The decoder ignores the bits behind the last byte, and would read two texts as one.
     if data is None or b64encode(data).decode() != text:
-        raise FormatError("data is not base64", where=f"trace: line {number}")
+        raise FormatError("the data is not base64", where=f"trace: line {number}")
     return data
 
 
@@ -134,13 +136,13 @@ def _check_record(record: Record, number: int) -> None:
     if isinstance(record, Mark):
         return
     if not 0 <= record.errno <= MAX_ERRNO:
-        raise _fault("errno is", record.errno, f"0 to {MAX_ERRNO}", where)
+        raise _fault("the record has an unknown errno", record.errno, f"0 to {MAX_ERRNO}", where)
     if isinstance(record, Flush):
         return
     if record.offset < 0 or record.length < 0 or record.offset + record.length > U64_MAX:
-        raise _fault("offset + length is", record.offset + record.length, "an end below 2^64", where)
+        raise _fault("offset + length is out of range:", record.offset + record.length, "an end below 2^64", where)
     if isinstance(record, Write) and record.data is not None and len(record.data) != record.length:
-        raise _fault("data is", f"{len(record.data)} bytes long", record.length, where)
+        raise _fault("the data has the wrong length", f"{len(record.data)} bytes", record.length, where)
 
 
 def _pack_records(records: Iterable[Record]) -> Iterable[str]:

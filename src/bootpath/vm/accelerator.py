@@ -56,7 +56,7 @@ def choose_accelerator(
         _run(Accelerator.KVM, binary, start_seconds, run_seconds)
     except MachineError as error:
         said = error.diagnostics.splitlines()
-        reason = f"KVM does not run a guest: {said[-1] if said else error.what}"
+        reason = f"KVM cannot run a guest: {said[-1] if said else error.what}"
         return AcceleratorChoice(Accelerator.TCG, reason, clock() - begin)
     return AcceleratorChoice(Accelerator.KVM, "KVM ran a guest", clock() - begin)
 

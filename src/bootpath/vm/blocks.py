@@ -29,11 +29,11 @@ class BlockStatistics:
 def parse_block_statistics(reply: object) -> dict[str, BlockStatistics]:
     """The disks in query-blockstats' reply, by name. Raises FormatError for a reply that is none."""
     if not isinstance(reply, list):
-        raise FormatError("the reply is no list", where="query-blockstats")
+        raise FormatError("the reply is not a list", where="query-blockstats")
     found: dict[str, BlockStatistics] = {}
     for entry in reply:
         if not isinstance(entry, dict):
-            raise FormatError("an entry is no object", where="query-blockstats")
+            raise FormatError("an entry is not an object", where="query-blockstats")
         name = disk_of(entry.get("qdev"))
         if name is not None:
             found[name] = _statistics(entry.get("stats"))
@@ -71,5 +71,5 @@ def _statistics(stats: object) -> BlockStatistics:
 def _number(stats: Mapping[str, object], name: str) -> int:
     value = stats.get(name, 0)
     if not isinstance(value, int):
-        raise FormatError(f"{name} is no number", where="query-blockstats")
+        raise FormatError(f"{name} is not a number", where="query-blockstats")
     return value

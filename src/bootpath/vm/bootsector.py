@@ -47,6 +47,6 @@ MAX_WORD_BYTES = SECTOR_BYTES - len(_SIGNATURE) - _CODE.size - 1
 def serial_boot_sector(word: bytes, *, exit_value: int = 0, exit_port: int = DEBUG_EXIT_PORT) -> bytes:
     """The 512 bytes of a disk that says `word` and then writes `exit_value` to `exit_port`. Raises ValueError."""
     if b"\0" in word or len(word) > MAX_WORD_BYTES:
-        raise ValueError(f"the word has at most {MAX_WORD_BYTES} bytes and no NUL")
+        raise ValueError(f"a word must have at most {MAX_WORD_BYTES} bytes and no NUL")
     code = _CODE.pack(_SAY, _MOV_DX, exit_port, _MOV_AL, exit_value, _STOP)
     return (code + word).ljust(SECTOR_BYTES - len(_SIGNATURE), b"\0") + _SIGNATURE

@@ -72,7 +72,9 @@ class FirmwareSetting:
 
     def __post_init__(self) -> None:
         if _SETTING_NAME.fullmatch(self.name) is None:
-            raise ValueError(f"a firmware setting's name is opt/ and at most 51 characters, no comma: {self.name!r}")
+            raise ValueError(
+                f"a firmware setting must be named opt/ and at most 51 characters without a comma, not {self.name!r}"
+            )
         if (self.path is None) == (self.text is None):
             raise ValueError(f"the firmware setting {self.name} needs a path or a text")
 
@@ -132,22 +134,24 @@ class MachineConfig:
 
     def __post_init__(self) -> None:
         if self.memory_bytes <= 0 or self.memory_bytes % MIB:
-            raise ValueError(f"memory_bytes is a multiple of 1 MiB, not {self.memory_bytes}")
+            raise ValueError(f"memory_bytes must be a multiple of 1 MiB, not {self.memory_bytes}")
         if self.cpus < 1:
-            raise ValueError("a machine has a CPU")
+            raise ValueError("a machine needs a CPU")
         if self.kernel is None and (self.initrd is not None or self.cmdline):
-            raise ValueError("an initrd and a command line are for a kernel")
+            raise ValueError("an initrd and a command line need a kernel")
         if not 0 <= self.serial_ports <= MAX_SERIAL_PORTS:
-            raise ValueError(f"a PC has at most {MAX_SERIAL_PORTS} serial ports")
+            raise ValueError(f"a PC can have at most {MAX_SERIAL_PORTS} serial ports")
         if _RTC_BASE.fullmatch(self.rtc_base) is None:
-            raise ValueError(f"rtc_base is utc, localtime or a time like 2006-06-17T16:01:21, not {self.rtc_base!r}")
+            raise ValueError(
+                f"rtc_base must be utc, localtime or a time like 2006-06-17T16:01:21, not {self.rtc_base!r}"
+            )
         names = [disk.name for disk in self.disks]
         if len(set(names)) != len(names):
             raise ValueError("two disks have the same name")
         if sum(disk.interface is Interface.AHCI for disk in self.disks) > MAX_AHCI_DISKS:
-            raise ValueError(f"the AHCI controller has {MAX_AHCI_DISKS} ports")
+            raise ValueError(f"the AHCI controller has only {MAX_AHCI_DISKS} ports")
         if self.root_ports > MAX_ROOT_PORTS:
-            raise ValueError(f"the board has room for {MAX_ROOT_PORTS} virtio disks and hot-plug ports")
+            raise ValueError(f"the board has only {MAX_ROOT_PORTS} ports for virtio disks and hot-plugging")
 
     @property
     def root_ports(self) -> int:

@@ -1,4 +1,4 @@
-"""A serial console: everything it said, and a way to wait for the next thing it says.
+"""A serial console: all of its output, and a way to wait for the next match in it.
 
 `Transcript` is the bookkeeping, bytes and times in, text and lines out; `Console` joins it to a socket, with a thread
 that reads all the time so that the guest never waits for us.
@@ -38,14 +38,14 @@ class ConsoleLine:
 
 
 class MakeError(Protocol):
-    """Makes the error of a machine: the caller says what happened, the machine adds its circumstances."""
+    """Makes the error of a machine: the caller says what happened, the machine adds its state."""
 
     def __call__(self, what: str, *, expected: object = None, found: object = None) -> MachineError:
         """Return the error, to be raised."""
 
 
 class Transcript:
-    """What one console said so far. Not locked: `Console` does."""
+    """The output of one console so far. Not locked: `Console` does."""
 
     def __init__(self, *, limit_bytes: int = LIMIT_BYTES) -> None:
         self.raw = bytearray()
@@ -160,13 +160,13 @@ class Console:
 
     @property
     def lines(self) -> list[ConsoleLine]:
-        """Everything said, as lines of plain text; the last may be unfinished."""
+        """The output as lines of plain text; the last may be unfinished."""
         with self._changed:
             return self._said.lines()
 
     @property
     def text(self) -> str:
-        """Everything said, as plain text."""
+        """The output as plain text."""
         return "\n".join(line.text for line in self.lines)
 
     @property
@@ -177,10 +177,10 @@ class Console:
     def wait_for(
         self, pattern: str | re.Pattern[str] | Sequence[re.Pattern[str]], deadline_seconds: float
     ) -> re.Match[str]:
-        """Wait until the console has said `pattern`, a text or a regular expression, and consume up to its end.
+        """Wait until `pattern`, a text or a regular expression, is in the output, and consume up to its end.
 
-        Of several expressions the one that comes first counts; the match's `re` tells which. Raises MachineError, with
-        the circumstances, when it has not within `deadline_seconds` or QEMU ended before.
+        Of several expressions the one that matches first counts; the match's `re` tells which. Raises MachineError when
+        nothing matches within `deadline_seconds`, or before QEMU ends.
         """
         if isinstance(pattern, str):
             patterns: Sequence[re.Pattern[str]] = (re.compile(re.escape(pattern)),)
@@ -202,7 +202,7 @@ class Console:
                 self._changed.wait(remaining)
         wanted = repr(pattern) if isinstance(pattern, str) else " or ".join(f"/{each.pattern}/" for each in patterns)
         why = "before QEMU ended" if ended else f"within {deadline_seconds:g} s"
-        raise self._fault(f"the console did not say it {why}", expected=wanted)
+        raise self._fault(f"no match for {wanted} {why}")
 
     def wait_end(self, deadline_seconds: float) -> bool:
         """Wait until everything QEMU will ever say has been read; False when the deadline passes first."""
@@ -214,7 +214,7 @@ class Console:
         try:
             self._connection.sendall(data)
         except OSError as error:
-            raise self._fault(f"cannot write to the console: {error.strerror}") from error
+            raise self._fault(f"the console cannot be written to: {error.strerror}") from error
 
     def send_line(self, text: str) -> None:
         """Send a line as a terminal's Enter key does: it ends with CR, which the guest's tty turns into LF."""
@@ -231,7 +231,7 @@ class Console:
             self._file.close()
         failure, self._file_failure = self._file_failure, None
         if failure is not None:
-            raise self._fault(f"cannot write the transcript: {failure.strerror}") from failure
+            raise self._fault(f"the transcript cannot be written: {failure.strerror}") from failure
 
     def _record(self, data: bytes) -> None:
         """Write to the transcript, until that fails: the guest goes on."""

@@ -58,11 +58,13 @@ class Disk:
 
     def __post_init__(self) -> None:
         if _NAME.fullmatch(self.name) is None:
-            raise ValueError(f"a disk's name is a letter and at most 30 of A-Z a-z 0-9 . _ -, not {self.name!r}")
+            raise ValueError(
+                f"the name of a disk must be a letter and at most 30 of A-Z a-z 0-9 . _ -, not {self.name!r}"
+            )
         if self.read_only and self.interface is Interface.AHCI:
-            raise ValueError("QEMU has no read-only AHCI disk")
+            raise ValueError("QEMU does not support read-only AHCI disks")
         if self.block_bytes not in (512, 4096):
-            raise ValueError(f"a block has 512 or 4096 bytes, not {self.block_bytes}")
+            raise ValueError(f"a block must have 512 or 4096 bytes, not {self.block_bytes}")
         _nbd(self.source)
 
 
@@ -127,8 +129,8 @@ def _nbd(source: Path | str) -> NbdUri | None:
             raise FormatError("the socket is missing", where="nbd:unix:")
         return NbdUri(export, socket=socket)
     if not source.startswith(("nbd:", "nbds:", "nbd+unix:", "nbds+unix:")):
-        raise ValueError(f"a disk's source is a Path or an NBD address, not {source!r}")
+        raise ValueError(f"the source of a disk must be a Path or an NBD address, not {source!r}")
     uri = parse_nbd_uri(source)
     if uri.tls:
-        raise ValueError("QEMU's NBD client is used without TLS here")
+        raise ValueError("NBD with TLS is not supported for disks of a machine")
     return uri

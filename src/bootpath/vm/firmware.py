@@ -38,4 +38,4 @@ def private_uefi(directory: Path, *, pairs: Sequence[tuple[str, str]] = OVMF_PAI
             copy = directory / "uefi-variables.fd"
             shutil.copyfile(variables, copy)
             return Uefi(Path(code), copy)
-    raise MachineError("no UEFI firmware for QEMU", hint="apt install ovmf")
+    raise MachineError("UEFI firmware for QEMU is not installed", hint="apt install ovmf")

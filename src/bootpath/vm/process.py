@@ -1,4 +1,4 @@
-"""A child process that never outlives us.
+"""A child process that never outlives its parent.
 
 However we end, kill -9 included, the kernel ends the child: setpriv(1) asks it to (PR_SET_PDEATHSIG, prctl(2)) and then
 becomes the child by exec, so that the process id, the exit code and signals are the program's own. Three traps:
@@ -53,7 +53,7 @@ class TiedProcess:
         if self._failure is not None:
             self._output.close()
             raise MachineError(
-                f"cannot start {self.command[0]}: {self._failure}",
+                f"{self.command[0]} cannot be started: {self._failure}",
                 hint="setpriv is in the package util-linux",
                 command=self.command,
             ) from self._failure

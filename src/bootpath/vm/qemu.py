@@ -80,7 +80,7 @@ class QEMU:
     def start(self, deadline_seconds: float = START_SECONDS) -> None:
         """Start it, and return when its monitor answers: the guest runs already, unless the config says paused."""
         if self._process is not None:
-            raise ValueError("a QEMU is started once")
+            raise ValueError("a QEMU can be started only once")
         self._started = self._clock()
         binary = self._binary or find_qemu()
         connect = _monitor_class()
@@ -174,14 +174,14 @@ class QEMU:
         """Wait for the first event `name`, from number `since` on."""
         event = self._connected().wait_event(lambda event: event.name == name, deadline_seconds, since=since)
         if event is None:
-            raise self._fault("an event did not come", expected=name)
+            raise self._fault(f"no event {name} within {deadline_seconds:g} s")
         return event
 
     def wait_exit(self, deadline_seconds: float) -> int:
         """Wait until QEMU has ended by itself; its exit code."""
         code = self._running_process().wait(deadline_seconds)
         if code is None:
-            raise self._fault(f"QEMU still runs after {deadline_seconds:g} s")
+            raise self._fault(f"QEMU did not end within {deadline_seconds:g} s")
         # What the guest said last may still be on its way to us.
         for console in self.consoles:
             console.wait_end(_SETTLE_SECONDS)
@@ -208,7 +208,7 @@ class QEMU:
         process = self._running_process()
         process.kill()
         if process.wait(QUIT_SECONDS) is None:
-            raise self._fault("QEMU does not end after SIGKILL")
+            raise self._fault("QEMU did not end after SIGKILL")
 
     def attach(self, disk: Disk) -> None:
         """Plug in a disk: a virtio one into a free root port, a SCSI one on the controller.
@@ -240,9 +240,9 @@ class QEMU:
             lambda event: event.name in answers and event.data.get("device") == name, deadline_seconds, since=since
         )
         if event is None:
-            raise self._fault(f"the guest did not let go of disk {name} within {deadline_seconds:g} s")
+            raise self._fault(f"the guest did not release disk {name} within {deadline_seconds:g} s")
         if event.name != "DEVICE_DELETED":
-            raise self._fault(f"the guest refused to let go of disk {name}")
+            raise self._fault(f"the guest refused to release disk {name}")
         del self._buses[name]
         if not any(disk.name == name and disk.snapshot for disk in self.config.disks):
             self.execute("blockdev-del", {"node-name": name})
@@ -282,9 +282,9 @@ class QEMU:
 
     def _free_bus(self, disk: Disk) -> str:
         if disk.name in self._buses:
-            raise ValueError(f"the machine has a disk {disk.name!r} already")
+            raise ValueError(f"the machine already has a disk {disk.name!r}")
         if disk.snapshot:
-            raise ValueError("a snapshot disk must be there at the start")
+            raise ValueError("a snapshot disk cannot be hot-plugged")
         if disk.interface is Interface.AHCI:
             raise ValueError("QEMU cannot hot-plug AHCI disks")
         if disk.interface is Interface.VIRTIO_SCSI:

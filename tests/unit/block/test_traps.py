@@ -1,9 +1,4 @@
-"""The traps of a live disk, each as a test that fails when the trap is fallen into again.
-
-Here: 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 17, 18 and 19, as far as devices are concerned. Elsewhere: 4 (the file
-system's disk keeps errnos apart), 10's ring election and 15 with the file system; 8, 16, 18 and 20 with the handoff and
-its formats; 12's root scan, 17's demand for a full preload and 19's loader with the boot path.
-"""
+"""The traps of a live disk that devices have to avoid; docs/explanation/live-disk-traps.md explains all twenty."""
 
 from __future__ import annotations
 
@@ -41,7 +36,8 @@ def preload(length: int = PRELOAD) -> tuple[bytes, list[Extent]]:
     return pattern(0, length), [Extent(0, length)]
 
 
-def test_trap_1_a_read_across_the_preloads_edge_is_split_by_byte() -> None:
+@pytest.mark.trap(1)
+def test_a_read_across_the_edge_of_the_preload_is_split_by_byte() -> None:
     records: list[Record] = []
     other = MemoryDevice(bytes(PRELOAD) + pattern(PRELOAD, SIZE - PRELOAD))  # where it is preloaded the disk has zeros
     live = Live(*preload(), SIZE, LateDisk.ready(Log(other, records.append)))
@@ -50,7 +46,8 @@ def test_trap_1_a_read_across_the_preloads_edge_is_split_by_byte() -> None:
     assert all(isinstance(record, Read) and record.offset >= PRELOAD // 512 * 512 for record in records)
 
 
-def test_trap_2_a_write_beyond_the_preload_merges_through_the_full_read_path_and_only_for_parts() -> None:
+@pytest.mark.trap(2)
+def test_only_a_partial_block_is_read_before_it_is_written() -> None:
     lower = Counting(pattern(0, SIZE))
     device = live_disk(*preload(), SIZE, LateDisk.ready(lower))
     device.write(32 * KIB, pattern(32 * KIB, 8 * KIB, tag=1))
@@ -64,8 +61,9 @@ def test_trap_2_a_write_beyond_the_preload_merges_through_the_full_read_path_and
     assert_pattern(read_bytes(device, 21 * KIB, 11 * KIB), 21 * KIB)
 
 
+@pytest.mark.trap(3)
 @pytest.mark.parametrize("block_bytes", [512, 4096])
-def test_trap_3_an_offset_is_in_bytes_whatever_the_block_size(block_bytes: int) -> None:
+def test_offsets_are_in_bytes_with_both_block_sizes(block_bytes: int) -> None:
     late = LateDisk.ready(disk(SIZE))
     device = live_disk(*preload(), SIZE, late, block_bytes=block_bytes)
     for number in range(SIZE // block_bytes):
@@ -74,7 +72,8 @@ def test_trap_3_an_offset_is_in_bytes_whatever_the_block_size(block_bytes: int) 
         assert_pattern(read_bytes(device, number * block_bytes, block_bytes), number * block_bytes, tag=1)
 
 
-def test_trap_5_a_read_waits_in_the_device_up_to_the_deadline_then_eio_never_zeros() -> None:
+@pytest.mark.trap(5)
+def test_a_read_waits_for_the_disk_until_the_deadline_and_then_fails() -> None:
     time, slot = FakeTime(), list[Device]()
     late = LateDisk(lambda: slot[0] if slot else None, deadline_seconds=30, clock=time.clock, condition=time)
     device = live_disk(*preload(), SIZE, late)
@@ -87,7 +86,8 @@ def test_trap_5_a_read_waits_in_the_device_up_to_the_deadline_then_eio_never_zer
     assert time.now >= 50
 
 
-def test_trap_5_one_waiting_request_does_not_stall_the_others() -> None:
+@pytest.mark.trap(5)
+def test_a_request_that_waits_does_not_stall_others() -> None:
     looked = threading.Event()
     slot: list[Device] = []
 
@@ -126,7 +126,8 @@ def test_trap_5_one_waiting_request_does_not_stall_the_others() -> None:
     assert_pattern(read_bytes(device, 20 * KIB + 512, 512), 20 * KIB + 512, tag=1)
 
 
-def test_trap_6_an_inherited_descriptor_serves_after_the_path_is_gone(tmp_path: Path) -> None:
+@pytest.mark.trap(6)
+def test_an_inherited_descriptor_serves_after_its_path_is_gone(tmp_path: Path) -> None:
     path = tmp_path / "disk"
     path.write_bytes(pattern(0, SIZE))
     fd = os.open(path, os.O_RDONLY)
@@ -147,6 +148,7 @@ def same_disk(identity: Identity) -> Callable[[Device], None]:
 IDENTITY = Identity("live", UUID(int=1), UUID(int=2), UUID(int=3))
 
 
+@pytest.mark.trap(7)
 @pytest.mark.parametrize(
     ("candidate", "text"),
     [
@@ -156,7 +158,7 @@ IDENTITY = Identity("live", UUID(int=1), UUID(int=2), UUID(int=3))
         (disk(SIZE, identity=Identity("sda", UUID(int=1), UUID(int=2), UUID(int=9))), "partition_guid is"),
     ],
 )
-def test_trap_7_a_path_is_no_identity(candidate: Device, text: str) -> None:
+def test_another_disk_at_the_same_path_is_refused(candidate: Device, text: str) -> None:
     late = LateDisk(lambda: candidate, deadline_seconds=0, accept=same_disk(IDENTITY))
     device = live_disk(*preload(), SIZE, late)
     for _ in range(2):
@@ -166,12 +168,14 @@ def test_trap_7_a_path_is_no_identity(candidate: Device, text: str) -> None:
     assert_pattern(read_bytes(device, 0, 8 * KIB), 0)  # the preload is not in doubt
 
 
-def test_trap_7_the_right_disk_is_not_refused() -> None:
+@pytest.mark.trap(7)
+def test_the_same_disk_is_accepted() -> None:
     late = LateDisk(lambda: disk(SIZE, identity=IDENTITY), deadline_seconds=0, accept=same_disk(IDENTITY))
     assert_pattern(whole(live_disk(*preload(), SIZE, late)), 0)
 
 
-def test_trap_8_a_table_counts_sectors_and_everything_else_is_bytes() -> None:
+@pytest.mark.trap(8)
+def test_a_table_counts_sectors_and_a_device_bytes() -> None:
     def resolve(name: str) -> Device:
         return {"ram": MemoryDevice(pattern(0, 8 * KIB)), "sda": disk(SIZE)}[name]
 
@@ -181,11 +185,12 @@ def test_trap_8_a_table_counts_sectors_and_everything_else_is_bytes() -> None:
     assert_pattern(read_bytes(Linear(disk(SIZE), 1536, 512), 0, 512), 1536)
 
 
+@pytest.mark.trap(9)
 @pytest.mark.parametrize(
     ("offset", "length"),
     [(2**64 - 512, 1024), (2**63, 2**63), (2**64 - 4096, 4096), (0, 2**64), (-512, 1024), (512, -512)],
 )
-def test_trap_9_a_sum_that_would_wrap_is_refused(offset: int, length: int) -> None:
+def test_a_range_whose_end_overflows_is_refused(offset: int, length: int) -> None:
     device = live_disk(*preload(), SIZE, LateDisk.ready(disk(SIZE)))
     operations: list[tuple[Callable[[int, int], object], int]] = [
         (device.read, errno.EINVAL),
@@ -201,7 +206,8 @@ def test_trap_9_a_sum_that_would_wrap_is_refused(offset: int, length: int) -> No
     assert_pattern(whole(device), 0)
 
 
-def test_trap_10_a_truncated_disk_is_refused_at_the_start() -> None:
+@pytest.mark.trap(10)
+def test_a_truncated_disk_is_refused_at_the_start() -> None:
     late = LateDisk(lambda: disk(SIZE - 4096), deadline_seconds=0, accept=same_disk(IDENTITY))
     with pytest.raises(DeviceError, match="truncated"):
         live_disk(*preload(), SIZE, late).read(32 * KIB, 512)  # although that range is there
@@ -209,7 +215,8 @@ def test_trap_10_a_truncated_disk_is_refused_at_the_start() -> None:
         Linear(disk(SIZE - 4096), 0, SIZE)
 
 
-def test_trap_10_a_disk_truncated_under_us_is_eio(tmp_path: Path) -> None:
+@pytest.mark.trap(10)
+def test_a_disk_that_is_truncated_while_it_is_read_gives_eio(tmp_path: Path) -> None:
     path = tmp_path / "disk"
     path.write_bytes(pattern(0, SIZE))
     device = live_disk(*preload(), SIZE, LateDisk.ready(FileDevice.open(path)))
@@ -222,7 +229,8 @@ def test_trap_10_a_disk_truncated_under_us_is_eio(tmp_path: Path) -> None:
     device.close()
 
 
-def test_trap_11_clean_reads_are_not_cached_in_the_overlay() -> None:
+@pytest.mark.trap(11)
+def test_clean_reads_are_not_kept_in_the_overlay() -> None:
     lower = Counting(pattern(0, SIZE))
     overlay = Overlay(Live(*preload(), SIZE, LateDisk.ready(lower)))
     for _ in range(2):
@@ -231,7 +239,8 @@ def test_trap_11_clean_reads_are_not_cached_in_the_overlay() -> None:
     assert (overlay.held_bytes, overlay.dirty_bytes) == (0, 0)
 
 
-def test_trap_11_a_full_overlay_is_enospc_and_what_it_holds_stays_writable() -> None:
+@pytest.mark.trap(11)
+def test_a_full_overlay_is_enospc_and_its_blocks_stay_writable() -> None:
     device = live_disk(*preload(), SIZE, LateDisk.ready(disk(SIZE)), max_bytes=4 * KIB)
     device.write(0, pattern(0, 4 * KIB, tag=1))
     with pytest.raises(DeviceError, match="overlay is full") as caught:
@@ -242,7 +251,8 @@ def test_trap_11_a_full_overlay_is_enospc_and_what_it_holds_stays_writable() -> 
     assert_pattern(read_bytes(device, 0, 4 * KIB), 0, tag=2)
 
 
-def test_trap_12_the_base_is_read_only(tmp_path: Path) -> None:
+@pytest.mark.trap(12)
+def test_the_base_is_never_written(tmp_path: Path) -> None:
     path = tmp_path / "disk"
     path.write_bytes(pattern(0, SIZE))
     base = FileDevice.open(path)
@@ -258,7 +268,8 @@ def test_trap_12_the_base_is_read_only(tmp_path: Path) -> None:
     assert caught.value.errno == errno.EPERM
 
 
-def test_trap_13_every_refusal_has_its_errno() -> None:
+@pytest.mark.trap(13)
+def test_every_refusal_has_its_errno() -> None:
     device = live_disk(*preload(), SIZE, LateDisk.none(), max_bytes=0)
     cases: list[tuple[Callable[[], object], int]] = [
         (lambda: device.read(100, 512), errno.EINVAL),
@@ -280,7 +291,8 @@ def test_trap_13_every_refusal_has_its_errno() -> None:
         assert caught.value.errno_name == errno.errorcode[code]
 
 
-def test_trap_13_a_lower_device_that_returns_too_little_is_noticed() -> None:
+@pytest.mark.trap(13)
+def test_a_short_read_of_a_lower_device_is_an_error() -> None:
     short = Shortening(pattern(0, SIZE), block_bytes=4096)
     with pytest.raises(DeviceError, match="short"):
         Overlay(short, block_bytes=512).read(512, 3584)
@@ -288,9 +300,10 @@ def test_trap_13_a_lower_device_that_returns_too_little_is_noticed() -> None:
         Overlay(short, block_bytes=512).write(512, b"x" * 512)
 
 
+@pytest.mark.trap(14)
 @pytest.mark.parametrize("lower_block_bytes", [512, 4096])
 @pytest.mark.parametrize("block_bytes", [512, 4096])
-def test_trap_14_both_block_sizes_over_both(block_bytes: int, lower_block_bytes: int) -> None:
+def test_both_block_sizes_work_over_both(block_bytes: int, lower_block_bytes: int) -> None:
     lower = disk(SIZE, block_bytes=lower_block_bytes)
     device = live_disk(*preload(), SIZE, LateDisk.ready(lower), block_bytes=block_bytes)
     assert device.block_bytes == block_bytes
@@ -306,7 +319,8 @@ def test_trap_14_both_block_sizes_over_both(block_bytes: int, lower_block_bytes:
             device.read(512, 512)
 
 
-def test_trap_17_without_a_fallback_disk_nothing_waits() -> None:
+@pytest.mark.trap(17)
+def test_a_read_beyond_the_preload_fails_at_once_without_a_disk() -> None:
     device = live_disk(*preload(), SIZE, LateDisk.none())
     with pytest.raises(DeviceError, match="no fallback disk") as caught:
         device.read(32 * KIB, 512)
@@ -314,7 +328,8 @@ def test_trap_17_without_a_fallback_disk_nothing_waits() -> None:
     assert_pattern(read_bytes(device, 0, 8 * KIB), 0)
 
 
-def test_trap_18_what_is_needed_may_be_anywhere_so_a_preload_is_extents_not_a_prefix() -> None:
+@pytest.mark.trap(18)
+def test_a_preload_of_several_extents_serves_all_of_them() -> None:
     extents = [Extent(0, 4 * KIB), Extent(SIZE - 4 * KIB, 4 * KIB)]
     memory = pattern(0, 4 * KIB) + pattern(SIZE - 4 * KIB, 4 * KIB)
     device = live_disk(memory, extents, SIZE, LateDisk.none())
@@ -323,7 +338,8 @@ def test_trap_18_what_is_needed_may_be_anywhere_so_a_preload_is_extents_not_a_pr
         device.read(4 * KIB, 512)
 
 
-def test_trap_19_a_short_preload_fails_loudly() -> None:
+@pytest.mark.trap(19)
+def test_a_preload_shorter_than_its_extents_is_refused() -> None:
     memory, extents = preload()
     with pytest.raises(DeviceError, match=f"preload is short: {PRELOAD - 1} bytes, expected {PRELOAD}"):
         live_disk(memory[:-1], extents, SIZE, LateDisk.none())

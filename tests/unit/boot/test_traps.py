@@ -1,9 +1,4 @@
-"""The traps of a live boot that lie above the devices; the others are in tests/unit/block/test_traps.py.
-
-4 DiskFile maps every failure to EIO · 8 units · 12 the root scan · 15 open with cleanup writes · 16 a partial preload
-must say so · 17 no disk needs a full preload · 18 no constant covers "any superblock" · 19 short preload ·
-20 malformed hex.
-"""
+"""The traps of a live disk above the devices; docs/explanation/live-disk-traps.md explains all twenty."""
 
 from __future__ import annotations
 
@@ -60,7 +55,8 @@ def start(environment: bytes, memory: Memory) -> None:
     start_lived(environment, memory, drivers, deadline_seconds=0, clock=time.monotonic)
 
 
-def test_trap_04_errnos_stay_apart() -> None:
+@pytest.mark.trap(4)
+def test_each_errno_of_a_device_passes_through_redoxfs() -> None:
     """Upstream's DiskFile makes every failure EIO; through the binding the device's own error arrives."""
     device = MemoryDevice(4 * MIB)
     RedoxFS.create(device, created_ns=0).close()
@@ -71,7 +67,8 @@ def test_trap_04_errnos_stay_apart() -> None:
         assert caught.value.errno == getattr(errno, name)
 
 
-def test_trap_08_the_handoff_speaks_bytes(shared: Shared) -> None:
+@pytest.mark.trap(8)
+def test_the_handoff_is_in_bytes(shared: Shared) -> None:
     result = boot(shared.image, shared.plan)
     handoff = result.handoff
     assert handoff is not None
@@ -80,7 +77,8 @@ def test_trap_08_the_handoff_speaks_bytes(shared: Shared) -> None:
     assert handoff.live_size_bytes == sum(extent.length for extent in handoff.preload_extents)
 
 
-def test_trap_12_the_scan_does_not_take_the_physical_partition(shared: Shared) -> None:
+@pytest.mark.trap(12)
+def test_the_root_scan_skips_the_physical_partition(shared: Shared) -> None:
     result = boot(shared.image, shared.plan)
     scan = next(step for step in result.steps if step.what.startswith("scan"))
     assert "found on disk.live" in scan.detail
@@ -88,14 +86,16 @@ def test_trap_12_the_scan_does_not_take_the_physical_partition(shared: Shared) -
     assert "disk" not in result.reads
 
 
-def test_trap_15_open_with_cleanup_writes_and_the_image_stays(shared: Shared) -> None:
+@pytest.mark.trap(15)
+def test_opening_with_cleanup_writes_to_the_overlay_and_not_to_the_image(shared: Shared) -> None:
     before = digest(shared.image)
     result = boot(shared.image, shared.plan)
     assert result.overlay_bytes > 0
     assert digest(shared.image) == before
 
 
-def test_trap_16_a_partial_preload_says_so(shared: Shared) -> None:
+@pytest.mark.trap(16)
+def test_a_partial_preload_is_marked_as_partial(shared: Shared) -> None:
     for preload, partial in (
         (shared.plan, True),
         (Preload(PreloadKind.PREFIX, prefix_bytes=4 * MIB), True),
@@ -109,20 +109,25 @@ def test_trap_16_a_partial_preload_says_so(shared: Shared) -> None:
     assert b"PARTIAL" not in classic.environment
 
 
-def test_trap_17_without_a_disk_only_a_full_preload_serves_everything(shared: Shared) -> None:
+@pytest.mark.trap(17)
+def test_only_a_full_preload_serves_everything_without_a_disk(shared: Shared) -> None:
     refused = boot(shared.image, shared.plan, disks=[], touches=(FAR_FILE,))
     assert "preload more, or all of it" in str(refused.failure)
     assert boot(shared.image, FULL, disks=[], touches=(FAR_FILE,)).failure is None
 
 
+@pytest.mark.trap(18)
 @pytest.mark.parametrize("prefix_bytes", [4 * MIB, 0, 4096])
-def test_trap_18_any_prefix_works_because_the_disk_is_behind_it(shared: Shared, prefix_bytes: int) -> None:
+def test_any_prefix_boots_with_the_disk_behind_it(shared: Shared, prefix_bytes: int) -> None:
     result = boot(shared.image, Preload(PreloadKind.PREFIX, prefix_bytes=prefix_bytes), touches=(FAR_FILE,))
     assert result.failure is None
     assert result.reads["disk"].reads > 0
 
 
-def test_trap_19_a_short_preload_read_fails_loudly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.trap(19)
+def test_a_disk_that_is_truncated_during_the_preload_fails_the_boot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The file loses its end between the open and the preload."""
     image = make_image(tmp_path)
 
@@ -136,8 +141,9 @@ def test_trap_19_a_short_preload_read_fails_loudly(tmp_path: Path, monkeypatch: 
         load(disk, FULL, Timeline(time.monotonic))
 
 
+@pytest.mark.trap(20)
 @pytest.mark.parametrize("value", ["", "0x100", "xyz", "-1", "1_0", "1" * 17])
-def test_trap_20_malformed_hex_is_reported(value: str) -> None:
+def test_malformed_hexadecimal_is_refused(value: str) -> None:
     environment = f"DISK_LIVE_ADDR={value}\nDISK_LIVE_SIZE=0000000000001000\n".encode()
     with pytest.raises(FormatError, match="DISK_LIVE_ADDR"):
         start(environment, Memory())

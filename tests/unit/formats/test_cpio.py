@@ -117,20 +117,20 @@ def test_hard_links_end_with_their_archive() -> None:
 
 def test_checksums() -> None:
     assert parse_cpio(newc(b"a", b"\1\2\xff", check=258))[0].data == b"\1\2\xff"
-    with pytest.raises(FormatError, match="checksum of the data is 0x102, expected 0x101"):
+    with pytest.raises(FormatError, match="the data has the wrong checksum 0x102, expected 0x101"):
         parse_cpio(newc(b"a", b"\1\2\xff", check=257))
 
 
 @pytest.mark.parametrize(
     ("archive", "message"),
     [
-        (newc(b"a", b"12345")[:-5], "cut short"),
-        (newc(b"a")[:100], "cut short"),
-        (newc(b"abcdefgh")[:112], "cut short"),
+        (newc(b"a", b"12345")[:-5], "in the middle of an entry"),
+        (newc(b"a")[:100], "in the middle of an entry"),
+        (newc(b"abcdefgh")[:112], "in the middle of an entry"),
         (b"\x1f\x8b\x08\x00" + bytes(200), "unpacked first"),
-        (newc(b"a", b"1") + b"070707", "no entry begins here"),
+        (newc(b"a", b"1") + b"070707", "wrong magic"),
         (b"\0" + newc(b"a"), "multiple of four"),
-        (newc(b"a").replace(b"000081a4", b" 0x81a4_"), "other than hexadecimal digits"),
+        (newc(b"a").replace(b"000081a4", b" 0x81a4_"), "no hexadecimal digits"),
         (newc(b"a", namesize=1), "does not end where"),
         (newc(b"a\0b"), "does not end where"),
         (newc(b"a", namesize=0), "does not end where"),

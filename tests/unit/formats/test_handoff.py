@@ -136,7 +136,9 @@ def test_values_of_unknown_keys_are_kept_as_they_are() -> None:
     ["", "0x10", "0X10", "+10", "-10", "1_0", " 10", "10 ", "10\r", "1" * 17, "g", "٣", "１０", "1.0", "10h", "\t1"],
 )
 def test_malformed_hex_is_reported_and_never_zero(key: str, value: str) -> None:
-    assert fault(f"{key}={value}\n") == f"handoff: {key} is {value!r}, expected 1 to 16 hexadecimal digits"
+    assert (
+        fault(f"{key}={value}\n") == f"handoff: {key} is not a number: {value!r}, expected 1 to 16 hexadecimal digits"
+    )
 
 
 @pytest.mark.parametrize("key", ["DISK_GUID", "PARTITION_GUID", "REDOXFS_UUID"])
@@ -159,12 +161,12 @@ def test_malformed_uuid(key: str, value: str) -> None:
 @pytest.mark.parametrize("key", ["REDOXFS_UUID", "DISK_LIVE_ADDR", "ANYTHING"])
 def test_duplicate_key(key: str) -> None:
     value = "6d4b1f6e-5f1c-4f0e-9f57-8f0f3c1a2b3d" if key == "REDOXFS_UUID" else "0"
-    assert fault(f"{key}={value}\nX=1\n{key}={value}\n") == f"handoff: {key} appears a second time on line 3"
+    assert fault(f"{key}={value}\nX=1\n{key}={value}\n") == f"handoff: {key} is repeated on line 3"
 
 
 @pytest.mark.parametrize("line", ["novalue", "=value", " "])
 def test_line_without_key_or_value(line: str) -> None:
-    assert fault(f"A=1\n{line}\n") == f"handoff: line 2 is {line!r}, expected KEY=value"
+    assert fault(f"A=1\n{line}\n") == f"handoff: line 2 has no key and value: {line!r}, expected KEY=value"
 
 
 def test_block_that_was_cut_short() -> None:
@@ -187,15 +189,15 @@ def test_block_of_64_kib_fits_and_one_byte_more_does_not() -> None:
     full = b"A=" + b"x" * (HANDOFF_MAX_BYTES - 3) + b"\n"
     handoff = parse_handoff(full)
     assert pack_handoff(handoff) == full
-    assert fault(b"A" + full) == "handoff: the block is 65537 bytes long, expected at most 65536"
-    with pytest.raises(FormatError, match="the block is 65537 bytes long"):
+    assert fault(b"A" + full) == "handoff: the block is too long: 65537 bytes, expected at most 65536"
+    with pytest.raises(FormatError, match="the block is too long: 65537 bytes"):
         pack_handoff(replace(handoff, extra=(("AA", handoff.extra[0][1]),)))
 
 
 @pytest.mark.parametrize("name", ["RSDP", "DTB", "DISK_LIVE", "REDOXFS_PASSWORD"])
 def test_address_and_size_come_together(name: str) -> None:
-    assert fault(f"{name}_ADDR=0\n") == f"handoff: {name}_ADDR comes without {name}_SIZE"
-    assert fault(f"{name}_SIZE=0\n") == f"handoff: {name}_SIZE comes without {name}_ADDR"
+    assert fault(f"{name}_ADDR=0\n") == f"handoff: {name}_ADDR is given without {name}_SIZE"
+    assert fault(f"{name}_SIZE=0\n") == f"handoff: {name}_SIZE is given without {name}_ADDR"
 
 
 @pytest.mark.parametrize("name", ["RSDP", "DTB", "DISK_LIVE", "REDOXFS_PASSWORD"])
@@ -207,7 +209,9 @@ def test_region_ends_within_the_address_space(name: str) -> None:
 @pytest.mark.parametrize("key", ["DISK_PHYS_BLOCK", "REDOXFS_BLOCK"])
 def test_file_system_ends_within_64_bits(key: str) -> None:
     parse_handoff(f"{key}=000ffffffffffffe\nREDOXFS_FULL_SIZE=2000\n")
-    assert f"the file system at {key} would end at byte" in fault(f"{key}=000ffffffffffffe\nREDOXFS_FULL_SIZE=2001\n")
+    assert f"the file system at {key} ends out of range, at byte" in fault(
+        f"{key}=000ffffffffffffe\nREDOXFS_FULL_SIZE=2001\n"
+    )
     assert "expected at most 2^64" in fault(f"{key}=0010000000000001\n")
 
 
@@ -225,27 +229,30 @@ def test_partiality_written_like_a_number() -> None:
 
 @pytest.mark.parametrize("line", ["DISK_LIVE_PARTIAL=1", "DISK_LIVE_EXTENTS=0+1000"])
 def test_partiality_without_a_preload(line: str) -> None:
-    assert "comes without DISK_LIVE_SIZE" in fault(f"{line}\n")
+    assert "is given without DISK_LIVE_SIZE" in fault(f"{line}\n")
 
 
 def test_short_preload_must_say_that_it_is_partial() -> None:
-    message = "DISK_LIVE_SIZE is 0x3000, expected REDOXFS_FULL_SIZE (0x10000) or DISK_LIVE_PARTIAL=1"
-    assert message in fault(LIVE)
+    message = fault(LIVE)
+    assert "DISK_LIVE_SIZE is smaller than the file system: 0x3000" in message
+    assert message.endswith("expected REDOXFS_FULL_SIZE (0x10000) or DISK_LIVE_PARTIAL=1")
 
 
 def test_whole_preload_must_not_say_that_it_is_partial() -> None:
     text = LIVE.replace("=3000", "=10000")
     assert not parse_handoff(text).live_partial
-    assert "DISK_LIVE_PARTIAL=1, but DISK_LIVE_SIZE is all" in fault(f"{text}DISK_LIVE_PARTIAL=1\n")
+    assert "DISK_LIVE_PARTIAL is 1, but DISK_LIVE_SIZE is all" in fault(f"{text}DISK_LIVE_PARTIAL=1\n")
 
 
 def test_preload_larger_than_the_file_system() -> None:
-    assert "DISK_LIVE_SIZE is 0x3000, expected at most REDOXFS_FULL_SIZE" in fault(LIVE.replace("=10000", "=2000"))
+    assert "DISK_LIVE_SIZE is larger than the file system: 0x3000, expected at most REDOXFS_FULL_SIZE" in fault(
+        LIVE.replace("=10000", "=2000")
+    )
 
 
 def test_packed_preload_must_say_that_it_is_partial() -> None:
     text = "DISK_LIVE_ADDR=0\nDISK_LIVE_SIZE=2000\nDISK_LIVE_EXTENTS=1000+1000,0+1000\n"
-    assert "DISK_LIVE_EXTENTS comes without DISK_LIVE_PARTIAL=1" in fault(text)
+    assert "DISK_LIVE_EXTENTS is given without DISK_LIVE_PARTIAL=1" in fault(text)
     # Packed in another order, even the whole file system is not the file system from end to end.
     assert parse_handoff(f"{text}REDOXFS_FULL_SIZE=2000\nDISK_LIVE_PARTIAL=1\n").live_partial
 
@@ -253,20 +260,20 @@ def test_packed_preload_must_say_that_it_is_partial() -> None:
 @pytest.mark.parametrize(
     ("extents", "message"),
     [
-        ("", "holds '', expected offset+length"),
-        ("0-3000", "holds '0-3000', expected offset+length"),
-        ("0+1000,,1000+2000", "holds '', expected offset+length"),
-        ("0x0+3000", "is '0x0', expected 1 to 16 hexadecimal digits"),
-        ("0+", "is '', expected 1 to 16 hexadecimal digits"),
-        ("0+1000+2000", "is '1000+2000', expected 1 to 16"),
-        ("0+3000,4000+0", "holds 4000+0, expected multiples of 4096, not empty"),
-        ("1+3000", "holds 1+3000, expected multiples of 4096, not empty"),
-        ("0+2fff", "holds 0+2fff, expected multiples of 4096, not empty"),
-        ("0+2000,1000+1000", "holds byte 1000 twice"),
-        ("4000+1000,0+1000,4000+1000", "holds byte 4000 twice"),
-        ("f000+2000,0+1000", "holds f000+2000, expected an end of at most 10000"),
-        ("0+2000", "adds up to 0x2000, expected DISK_LIVE_SIZE (0x3000)"),
-        ("0+4000", "adds up to 0x4000, expected DISK_LIVE_SIZE (0x3000)"),
+        ("", "has an item that is no extent: '', expected offset+length"),
+        ("0-3000", "has an item that is no extent: '0-3000', expected offset+length"),
+        ("0+1000,,1000+2000", "has an item that is no extent: '', expected offset+length"),
+        ("0x0+3000", "is not a number: '0x0', expected 1 to 16 hexadecimal digits"),
+        ("0+", "is not a number: '', expected 1 to 16 hexadecimal digits"),
+        ("0+1000+2000", "is not a number: '1000+2000', expected 1 to 16"),
+        ("0+3000,4000+0", "has an extent that is empty or not on blocks: 4000+0, expected multiples of 4096"),
+        ("1+3000", "has an extent that is empty or not on blocks: 1+3000, expected multiples of 4096"),
+        ("0+2fff", "has an extent that is empty or not on blocks: 0+2fff, expected multiples of 4096"),
+        ("0+2000,1000+1000", "has byte 1000 twice"),
+        ("4000+1000,0+1000,4000+1000", "has byte 4000 twice"),
+        ("f000+2000,0+1000", "has an extent past the end: f000+2000, expected an end of at most 10000"),
+        ("0+2000", "has the wrong sum 0x2000, expected DISK_LIVE_SIZE (0x3000)"),
+        ("0+4000", "has the wrong sum 0x4000, expected DISK_LIVE_SIZE (0x3000)"),
     ],
 )
 def test_extents_refusal(extents: str, message: str) -> None:
@@ -295,13 +302,13 @@ def test_value_that_is_not_64_bits(make: Callable[[], Handoff]) -> None:
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ((("", "x"),), "is empty, known, used twice"),
-        ((("A=B", "x"),), "is empty, known, used twice"),
-        ((("DISK_GUID", "x"),), "is empty, known, used twice"),
-        ((("A", "1"), ("A", "2")), "is empty, known, used twice"),
-        ((("A", "1\nDISK_LIVE_ADDR=0"),), "holds a line feed or a NUL"),
-        ((("A\nB", "1"),), "holds a line feed or a NUL"),
-        ((("A", "\0"),), "holds a line feed or a NUL"),
+        ((("", "x"),), "is empty, known, repeated"),
+        ((("A=B", "x"),), "is empty, known, repeated"),
+        ((("DISK_GUID", "x"),), "is empty, known, repeated"),
+        ((("A", "1"), ("A", "2")), "is empty, known, repeated"),
+        ((("A", "1\nDISK_LIVE_ADDR=0"),), "has a line feed or a NUL"),
+        ((("A\nB", "1"),), "has a line feed or a NUL"),
+        ((("A", "\0"),), "has a line feed or a NUL"),
     ],
 )
 def test_extra_key_refusal(extra: tuple[tuple[str, str], ...], message: str) -> None:

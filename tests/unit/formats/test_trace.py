@@ -89,7 +89,7 @@ def test_header_refusal(text: str, message: str) -> None:
         ("[]", "the value is [], expected an object"),
         ("{}", "the member 'op' is missing"),
         ('{"op": 1}', "op is 1, expected a string"),
-        ('{"op": "trim"}', "op is 'trim', expected a record of the I/O log"),
+        ('{"op": "trim"}', "the record has an unknown op 'trim', expected a record of the I/O log"),
         ('{"op": "read", "length": 1}', "the member 'offset' is missing"),
         ('{"op": "read", "offset": 0}', "the member 'length' is missing"),
         ('{"op": "read", "offset": true, "length": 1}', "offset is True"),
@@ -97,14 +97,23 @@ def test_header_refusal(text: str, message: str) -> None:
         ('{"op": "read", "offset": 0, "length": 1, "length": 1}', "the member 'length' appears twice"),
         ('{"op": "read", "offset": 0, "length": 1, "fua": true}', "the member 'fua' is not known"),
         ('{"op": "read", "offset": 0, "length": 1, "source": null}', "source is None, expected a string"),
-        ('{"op": "read", "offset": 18446744073709551615, "length": 1}', "offset + length is 18446744073709551616"),
-        ('{"op": "read", "offset": 0, "length": 1, "errno": 4096}', "errno is 4096, expected 0 to 4095"),
+        (
+            '{"op": "read", "offset": 18446744073709551615, "length": 1}',
+            "offset + length is out of range: 18446744073709551616",
+        ),
+        (
+            '{"op": "read", "offset": 0, "length": 1, "errno": 4096}',
+            "the record has an unknown errno 4096, expected 0 to 4095",
+        ),
         ('{"op": "write", "offset": 0, "length": 1, "fua": 1}', "fua is 1, expected true or false"),
-        ('{"op": "write", "offset": 0, "length": 1, "data": "AAE="}', "data is 2 bytes long, expected 1"),
-        ('{"op": "write", "offset": 0, "length": 1, "data": "AB=="}', "data is not base64"),
-        ('{"op": "write", "offset": 0, "length": 1, "data": "AA"}', "data is not base64"),
-        ('{"op": "write", "offset": 0, "length": 1, "data": "-"}', "data is not base64"),
-        ('{"op": "write", "offset": 0, "length": 1, "data": "ü"}', "data is not base64"),
+        (
+            '{"op": "write", "offset": 0, "length": 1, "data": "AAE="}',
+            "the data has the wrong length 2 bytes, expected 1",
+        ),
+        ('{"op": "write", "offset": 0, "length": 1, "data": "AB=="}', "the data is not base64"),
+        ('{"op": "write", "offset": 0, "length": 1, "data": "AA"}', "the data is not base64"),
+        ('{"op": "write", "offset": 0, "length": 1, "data": "-"}', "the data is not base64"),
+        ('{"op": "write", "offset": 0, "length": 1, "data": "ü"}', "the data is not base64"),
         ('{"op": "write", "offset": 0, "length": 1, "data": null}', "data is None, expected a string"),
         ('{"op": "zero", "offset": 0, "length": 1, "data": "AA=="}', "the member 'data' is not known"),
         ('{"op": "flush", "offset": 0}', "the member 'offset' is not known"),
@@ -125,12 +134,12 @@ def test_bytes_that_are_not_utf8() -> None:
 
 
 def test_file_too_long() -> None:
-    assert f"the text is {TRACE_MAX_BYTES + 1} bytes long" in fault(bytes(TRACE_MAX_BYTES + 1))
+    assert f"the trace is too long: {TRACE_MAX_BYTES + 1} bytes" in fault(bytes(TRACE_MAX_BYTES + 1))
 
 
 def test_trace_too_long_to_pack(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bootpath.formats.trace.TRACE_MAX_BYTES", len(TEXT) - 1)
-    with pytest.raises(FormatError, match="the text is"):
+    with pytest.raises(FormatError, match="the trace is too long"):
         pack_trace(TRACE)
 
 

@@ -18,7 +18,7 @@ IMPOSSIBLE: list[tuple[Callable[[], object], str]] = [
     (lambda: MachineConfig(serial_ports=5), "serial"),
     (lambda: MachineConfig(rtc_base="yesterday"), "rtc_base"),
     (lambda: MachineConfig(disks=(A, A)), "same name"),
-    (lambda: MachineConfig(disks=(A, B), hotplug_ports=23), "room"),
+    (lambda: MachineConfig(disks=(A, B), hotplug_ports=23), "only 24 ports"),
     (lambda: MachineConfig(disks=tuple(Disk(f"d{i}", Path("x"), Interface.AHCI) for i in range(7))), "AHCI"),
     (lambda: FirmwareSetting("etc/x", text="a"), "opt/"),
     (lambda: FirmwareSetting("opt/a,b", text="a"), "opt/"),

@@ -95,9 +95,9 @@ def test_what_was_awaited_is_in_the_error(pair: tuple[Console, socket.socket]) -
     console, guest = pair
     guest.sendall(b"something else\n")
     console.wait_for("else", 10)
-    with pytest.raises(MachineError, match=r"did not say it within 0 s, expected 'login:'"):
+    with pytest.raises(MachineError, match=r"no match for 'login:' within 0 s"):
         console.wait_for("login:", 0)
-    with pytest.raises(MachineError, match=r"expected /log.n/"):
+    with pytest.raises(MachineError, match=r"no match for /log.n/ within 0 s"):
         console.wait_for(re.compile("log.n"), 0)
 
 
@@ -112,7 +112,7 @@ def test_the_end_is_noticed(pair: tuple[Console, socket.socket]) -> None:
     assert console.lines == [
         ConsoleLine(0.0, "last words["),
     ]
-    with pytest.raises(MachineError, match="cannot write to the console"):
+    with pytest.raises(MachineError, match="console cannot be written to"):
         console.write(b"x")
 
 
@@ -141,5 +141,5 @@ def test_a_transcript_that_cannot_be_written_is_told_at_the_end() -> None:
     with guest:
         guest.sendall(b"hello")
         console.wait_for("hello", 10)
-    with pytest.raises(MachineError, match="cannot write the transcript: No space left"):
+    with pytest.raises(MachineError, match="transcript cannot be written: No space left"):
         console.close()

@@ -177,20 +177,23 @@ def _hash(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from bootpath.cli.console import note
-    from bootpath.cli.serve.serving import Listening, serve
+    from functools import partial
 
-    contradiction = Listening.contradiction(options)
-    if options.workers > 1:
-        contradiction = "--workers cannot share what a table opens: serve with one process"
-    if contradiction is not None:
+    from bootpath.cli.console import note
+    from bootpath.cli.serve.serving import Contradiction, serve, serve_settings
+
+    try:
+        if options.workers > 1:
+            raise Contradiction("--workers cannot share what a table opens: serve with one process")
+        settings = serve_settings(options)
+    except Contradiction as contradiction:
         note(f"bootpath: dm serve: {contradiction}")
         return 2
-    return serve(options, _service)
+    return serve(options, settings, partial(_open_service, options))
 
 
-def _service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
-    from bootpath.cli.serve.serving import device_service
+def _open_service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
+    from bootpath.serve.live.opening import device_service
 
     disks = stack.enter_context(Disks(verbose=False, lookup=False))
     device = open_dm(options, stack, disks, writable=options.writable)

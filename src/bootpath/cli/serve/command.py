@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bootpath.cli.arguments import add_disk, add_password, duration, preload, read_password, size
-from bootpath.cli.serve.serving import Listening, add_listening, serve
+from bootpath.cli.serve.serving import Contradiction, add_listening, serve, serve_settings
 
 if TYPE_CHECKING:
+    from bootpath.boot.redox.served import ServedDisk
     from bootpath.core.device import Device
-    from bootpath.core.extents import Extent
     from bootpath.serve.export import Export
     from bootpath.serve.live.service import LiveService
 
@@ -91,109 +92,64 @@ def run(options: argparse.Namespace) -> int:
     """Serve until stopped."""
     from bootpath.cli.console import note
 
-    contradiction = _usage(options) or Listening.contradiction(options)
-    if contradiction is not None:
+    try:
+        contradiction = _usage(options)
+        if contradiction is not None:
+            raise Contradiction(contradiction)
+        settings = serve_settings(options)
+    except Contradiction as contradiction:
         note(f"bootpath: serve: {contradiction}")
         return 2
-    return serve(options, _service)
+    return serve(options, settings, partial(_open_service, options))
 
 
-def _service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
+def _open_service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
     """The live disk that the options describe; what it opens is closed by `stack`."""
     from bootpath.block.leaves.open import open_device
-    from bootpath.block.live.hydration import Hydration
-    from bootpath.block.live.late import LateDisk
-    from bootpath.core.device import Identity
-    from bootpath.serve.live.service import LiveService, Shape
+    from bootpath.serve.live.opening import hydrated_service, late_copy, overlay_in_file
+    from bootpath.serve.live.service import Shape
 
     disk = stack.enter_context(closing(open_device(options.disk)))
-    file_system, extents = _what_to_preload(options, disk)
-    source = LateDisk.ready(disk)
-    late = source
+    served = _served_disk(options, disk)
+    late = None
     if options.late is not None:
-        late = LateDisk(
-            lambda: open_device(options.late, timeout_seconds=options.deadline or None),
-            deadline_seconds=options.deadline,
-            accept=_same_disk(options.late, disk),
-            name=options.late,
-        )
+        open_late = partial(open_device, options.late, timeout_seconds=options.deadline or None)
+        late = late_copy(disk, open_late, name=options.late, deadline_seconds=options.deadline)
         stack.callback(late.close)
-    hydration = Hydration(
-        extents, disk.size_bytes, source, late, block_bytes=disk.block_bytes, identity=Identity(options.disk)
-    )
     shape = Shape(
         name=options.name,
-        file_system=file_system,
+        file_system=served.file_system,
         read_only=options.read_only,
         per_client=options.overlay_per_client,
         overlay_bytes=options.overlay_size,
     )
-    return LiveService(
-        hydration.live,
+    return hydrated_service(
+        disk,
+        served.preload,
         shape,
-        hydration=hydration,
-        make_overlay=_persistent(options),
+        name=options.disk,
+        late=late,
+        make_overlay=None
+        if options.overlay == "ram"
+        else overlay_in_file(Path(options.overlay), max_bytes=options.overlay_size),
         forks=options.workers > 1,
         extra=_table(options, stack),
     )
 
 
-def _what_to_preload(options: argparse.Namespace, disk: Device) -> tuple[Extent | None, list[Extent]]:
-    """Where the file system lies on the disk, and the extents to preload, both relative to the disk."""
-    from bootpath.boot.redox.loader import Preload, PreloadKind
-    from bootpath.boot.redox.planning import plan_boot
-    from bootpath.core.extents import Extent, ExtentSet
+def _served_disk(options: argparse.Namespace, disk: Device) -> ServedDisk:
+    from bootpath.boot.redox.loader import PreloadKind
+    from bootpath.boot.redox.served import choose_served_preload
     from bootpath.formats.plan import parse_plan
-    from bootpath.image.redox.discovery import choose_place, find_redoxfs
 
-    places = find_redoxfs(disk).places
-    usable = [place for place in places if place.fault is None]
-    file_system = None
-    if len(usable) == 1 and usable[0].ring.newest is not None:
-        file_system = Extent(usable[0].offset_bytes, usable[0].ring.newest.size_bytes)
-    wanted = "plan" if options.plan is not None else options.preload
-    if wanted == "full":
-        return file_system, [Extent(0, disk.size_bytes)]
-    if isinstance(wanted, int):
-        length = min(wanted, disk.size_bytes) // disk.block_bytes * disk.block_bytes
-        return file_system, [Extent(0, length)] if length else []
-    place = choose_place(find_redoxfs(disk), where=disk.identity.name)
-    newest = place.ring.newest
-    assert newest is not None
-    if options.plan is not None:
-        plan = parse_plan(options.plan.read_bytes())
-    else:
-        plan = plan_boot(disk, password=read_password(options.password_file)).plan
-    inner = Preload(PreloadKind.PLAN, plan=plan).extents(newest)
-    # Whoever reads the disk begins with its partition table.
-    table = [Extent(0, min(64 << 10, place.offset_bytes))] if place.offset_bytes else []
-    wanted_extents = ExtentSet([*table, *(extent.shift(place.offset_bytes) for extent in inner)])
-    return file_system, list(wanted_extents)
-
-
-def _same_disk(late: str, disk: Device) -> Any:
-    """Refuse what is behind the preload when it is not the disk that the preload is read from."""
-    from bootpath.block.live.disk import accept_same_disk
-    from bootpath.core.device import Identity, read_bytes
-    from bootpath.core.extents import Extent
-
-    probe = Extent(0, min(4 << 20, disk.size_bytes))
-    content = read_bytes(disk, probe.offset, probe.length)
-    return accept_same_disk(content, [probe], disk.size_bytes, identity=Identity(late), probes=[probe])
-
-
-def _persistent(options: argparse.Namespace) -> Any:
-    """What makes the overlay that lasts, or None for one in RAM."""
-    if options.overlay == "ram":
-        return None
-    from bootpath.block.overlay.file import OverlayFile
-
-    def make(base: Device) -> Device:
-        if Path(options.overlay).exists():
-            return OverlayFile.open(options.overlay, base)
-        return OverlayFile.create(options.overlay, base, max_bytes=options.overlay_size)
-
-    return make
+    plan = None if options.plan is None else parse_plan(options.plan.read_bytes())
+    preload = "plan" if plan is not None else options.preload
+    return choose_served_preload(
+        disk,
+        preload if isinstance(preload, int) else PreloadKind(preload),
+        plan=plan,
+        password=read_password(options.password_file),
+    )
 
 
 def _table(options: argparse.Namespace, stack: ExitStack) -> Mapping[str, Export]:

@@ -1,27 +1,16 @@
-"""What `bootpath serve` and `lived` share: where to listen, how to run and how to stop."""
+"""The options of every command that serves a disk, as the settings of `serve.running`."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import resource
-import signal
-import subprocess
-import tempfile
-import threading
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
-from ipaddress import ip_address
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bootpath.core.device import Device
     from bootpath.serve.live.service import LiveService
-    from bootpath.serve.server.server import Server
-
-STATUS_SECONDS = 1.0
+    from bootpath.serve.running.settings import ServeSettings, TcpAddress
 
 
 def add_listening(parser: argparse.ArgumentParser) -> None:
@@ -59,203 +48,63 @@ def add_listening(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-v", "--verbose", action="count", default=0, help="say more on stderr; twice for everything")
 
 
-@dataclass(frozen=True, slots=True)
-class Listening:
-    """Where a server listens, as an NBD URI without the export's name."""
-
-    scheme: str
-    authority: str
-    socket: Path | None
-
-    @staticmethod
-    def contradiction(options: argparse.Namespace) -> str | None:
-        """What is wrong with the options, or None."""
-        if options.workers < 1:
-            return f"--workers: {options.workers} is not 1 or more"
-        if options.tcp is not None:
-            host, colon, port = options.tcp.rpartition(":")
-            if not colon or not port.isdecimal() or int(port) > 0xFFFF:
-                return f"--tcp: {options.tcp!r} is not HOST:PORT"
-            if options.tls_dir is None and not options.allow_plaintext and not _is_loopback(host):
-                return (
-                    f"--tcp: {host or 'every address'} is reachable from other machines, and without TLS anybody there "
-                    "may read and write: give --tls-dir, or --allow-plaintext if that is meant"
-                )
-        if options.status is not None:
-            host, colon, port = options.status.rpartition(":")
-            if not colon or not port.isdecimal() or int(port) > 0xFFFF:
-                return f"--status: {options.status!r} is not HOST:PORT"
-            if host and not options.allow_plaintext and not _is_loopback(host):
-                return (
-                    f"--status: {host} is reachable from other machines, and anybody there may look: "
-                    "give --allow-plaintext if that is meant"
-                )
-        return None
-
-    def uri(self, export: str) -> str:
-        """The NBD URI of an export (NBD URI specification)."""
-        from urllib.parse import quote
-
-        path = quote(export, safe="")
-        query = "" if self.socket is None else f"?socket={quote(str(self.socket), safe='/')}"
-        return f"{self.scheme}://{self.authority}/{path}{query}"
+class Contradiction(Exception):  # noqa: N818 - a usage error: the command says so and ends with 2
+    """What is wrong with the options."""
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
+def serve_settings(options: argparse.Namespace) -> ServeSettings:
+    """The options of `add_listening` as settings. Raises Contradiction."""
+    from bootpath.serve.running.settings import Exposure, ServeSettings
+
+    if options.workers < 1:
+        raise Contradiction(f"--workers: {options.workers} is not 1 or more")
+    settings = ServeSettings(
+        listen=options.socket if options.tcp is None else _address("--tcp", options.tcp),
+        tls_directory=options.tls_dir,
+        max_clients=options.max_clients,
+        processes=options.workers,
+        status=None if options.status is None else _address("--status", options.status, default_host="127.0.0.1"),
+        command=options.command,
+        grace_seconds=options.grace,
+    )
+    for exposure, address in () if options.allow_plaintext else settings.exposures():
+        option, remedy = {
+            Exposure.DISK: ("--tcp", "--tls-dir, or --allow-plaintext to allow that"),
+            Exposure.STATUS: ("--status", "--allow-plaintext to allow that"),
+        }[exposure]
+        host = address.host or "every address"
+        raise Contradiction(f"{option}: {host} is reachable from other machines, and {exposure.value}: give {remedy}")
+    return settings
+
+
+def _address(option: str, text: str, *, default_host: str = "") -> TcpAddress:
+    from dataclasses import replace
+
+    from bootpath.core.errors import FormatError
+    from bootpath.serve.running.settings import parse_tcp_address
+
     try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+        address = parse_tcp_address(text)
+    except FormatError:
+        raise Contradiction(f"{option}: {text!r} is not HOST:PORT") from None
+    return address if address.host else replace(address, host=default_host)
 
 
-def _listen(server: Server, options: argparse.Namespace, stack: ExitStack) -> Listening:
-    """Listen where the options, or the service manager, say; a fresh private socket otherwise."""
-    secure = "nbds" if options.tls_dir is not None else "nbd"
-    if options.tcp is not None:
-        host, _, port = options.tcp.rpartition(":")
-        listener = server.listen_tcp(host.strip("[]"), int(port))
-        return Listening(secure, f"{host or 'localhost'}:{listener.getsockname()[1]}", None)
-    path = options.socket
-    if path is None:
-        if server.adopt_inherited(os.environ):
-            return Listening(secure, "", None)
-        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="bootpath-"))
-        path = Path(directory) / "nbd.sock"
-    server.listen_unix(path)
-    return Listening(f"{secure}+unix", "", path.absolute())
-
-
-def _show_status(server: Server, service: LiveService, uri: str, options: argparse.Namespace, stack: ExitStack) -> str:
-    """Start the status page of --status; where it is."""
-    from bootpath.serve.monitor.status import StatusSource
-    from bootpath.serve.monitor.web import StatusServer
-
-    host, _, port = options.status.rpartition(":")
-    page = StatusServer(StatusSource(server, service, uri=uri), host.strip("[]") or "127.0.0.1", int(port))
-    stack.callback(page.close)
-    page.start()
-    return page.url
-
-
-def confine(options: argparse.Namespace, stack: ExitStack) -> None:
-    """Before anything is opened: keep what is created private, and gain no privileges, until `stack` is closed.
-
-    The command of --run is the user's own: it gets the umask and the privileges that the user had.
-    """
-    from bootpath.cli.serve.confinement import confined
-
-    options.umask = os.umask(0)  # it can only be asked for by setting it
-    os.umask(options.umask)
-    stack.enter_context(confined(privileges=options.command is not None))
-
-
-def _allow_descriptors() -> None:
-    """Let this process have as many descriptors as it may: a client needs one, and an overlay of its own two more."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with suppress(OSError, ValueError):  # more than the kernel allows now
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def serve(options: argparse.Namespace, open_service: Callable[[argparse.Namespace, ExitStack], LiveService]) -> int:
-    """Serve what `open_service` opens, confined, until stopped; the exit code. What else it opens the stack closes."""
-    with ExitStack() as stack:
-        confine(options, stack)
-        service = open_service(options, stack)
-        stack.callback(service.close)
-        return run_server(options, service)
-
-
-def run_server(options: argparse.Namespace, service: LiveService) -> int:
-    """Serve until a signal, or until --run's command ends; the exit code."""
+def serve(
+    options: argparse.Namespace, settings: ServeSettings, open_service: Callable[[ExitStack], LiveService]
+) -> int:
+    """Serve until stopped, with a log on stderr; the exit code."""
     import logging
+    import os
     import sys
 
     from bootpath.cli.console import note
-    from bootpath.serve.limits import Limits
-    from bootpath.serve.server.forking import ForkingServer
-    from bootpath.serve.server.server import Server
-    from bootpath.serve.server.systemd import notify
-    from bootpath.serve.server.tls import load_tls
+    from bootpath.serve.running.run import serve_until_stopped
 
-    _allow_descriptors()
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)
     logging.basicConfig(
         level=levels[min(options.verbose, 2)],
         format="bootpath: %(levelname)s: %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    tls = None if options.tls_dir is None else load_tls(options.tls_dir)
-    limits = Limits(connections=options.max_clients)
-    server = (
-        Server(service.exports, limits=limits, tls=tls)
-        if options.workers == 1
-        else ForkingServer(service.exports, processes=options.workers, follow=service.follow, limits=limits, tls=tls)
-    )
-    service.start()  # a thread: not before the fork
-    with ExitStack() as stack:
-        listening = _listen(server, options, stack)
-        uri = listening.uri(service.shape.name)
-        # Before anybody is told that it serves, and stops it.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous = signal.signal(number, lambda *_: server.stop(options.grace))
-            stack.callback(signal.signal, number, previous)
-        note(f"serving {uri}")
-        if options.status is not None:
-            note(f"status {_show_status(server, service, uri, options, stack)}")
-        command = None if options.command is None else _Command(options, uri, listening, server)
-        ended = threading.Event()
-        stack.callback(ended.set)
-        threading.Thread(target=_report, args=(service, ended), name="status", daemon=True).start()
-        notify(os.environ, "READY=1", f"STATUS=serving {uri}")
-        server.run()
-        notify(os.environ, "STOPPING=1")
-        return 0 if command is None else command.code
-
-
-def device_service(device: Device, *, name: str, device_name: str) -> LiveService:
-    """One device as it is, exported as `name` and `device_name`: clients write to it. The service owns it."""
-    from bootpath.block.live.disk import Live
-    from bootpath.block.live.late import LateDisk
-    from bootpath.serve.live.service import LiveService, Shape
-
-    base = Live(b"", [], device.size_bytes, LateDisk.ready(device), block_bytes=device.block_bytes)
-    return LiveService(base, Shape(name=name, device_name=device_name), make_overlay=lambda base: device)
-
-
-class _Command:
-    """--run: a shell command beside the server, which stops when the command ends."""
-
-    def __init__(self, options: argparse.Namespace, uri: str, listening: Listening, server: Server) -> None:
-        environment = {**os.environ, "uri": uri}
-        if listening.socket is not None:
-            environment["unixsocket"] = str(listening.socket)
-        self._process = subprocess.Popen(  # noqa: S602 - the user's own command
-            options.command,
-            shell=True,
-            env=environment,
-            umask=options.umask,
-        )
-        self._server = server
-        self._grace_seconds = options.grace
-        self.code = 1
-        threading.Thread(target=self._wait, name="run", daemon=True).start()
-
-    def _wait(self) -> None:
-        self.code = self._process.wait() & 0xFF
-        self._server.stop(self._grace_seconds)
-
-
-def _report(service: LiveService, ended: threading.Event) -> None:
-    """Tell the service manager how far the preload is, until it is complete."""
-    from bootpath.report.units import format_bytes
-    from bootpath.serve.server.systemd import notify
-
-    while service.hydration is not None and not ended.wait(STATUS_SECONDS):
-        progress = service.hydration.progress
-        done, total = format_bytes(progress.done_bytes), format_bytes(progress.total_bytes)
-        notify(os.environ, f"STATUS=preload {done} of {total}" + (f": {progress.failure}" if progress.failure else ""))
-        if progress.complete:
-            return
+    return serve_until_stopped(open_service, settings, environ=os.environ, announce=note)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bootpath.cli.arguments import add_json, size, uuid
 from bootpath.cli.disks import Disks, add_verbose
-from bootpath.cli.verity.open import add_opening, serve
+from bootpath.cli.verity.open import add_opening, open_action
 from bootpath.cli.verity.sign import add_signing, sign
 from bootpath.cli.verity.volumes import fec_place, open_volume, parameters_of, root_hash_of, same_device
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 HELP = "make, check, sign and open dm-verity volumes, with veritysetup's names"
 EPILOG = """\
-The superblock, the tree, the parity and the root hash are those of veritysetup, byte for byte. DATA and HASH are files
-or block devices, and where they are only read also nbd://, https:// and s3:// URIs; they may be the same, with
+The superblock, the hash tree, the FEC data and the root hash are those of veritysetup, byte for byte. DATA and HASH are
+files or block devices, and where they are only read also nbd://, https:// and s3:// URIs; they may be the same, with
 --hash-offset.
 Where veritysetup hands a volume to the kernel, open serves it by NBD: every block is checked when it is read.
 
@@ -48,7 +48,7 @@ def configure(commands: Any, name: str) -> None:
     verify = actions.add_parser(
         "verify",
         help="check everything",
-        description="Read and check a whole volume. With parity, blocks that it can rebuild count as good.",
+        description="Read and check a whole volume. Blocks that FEC can repair count as good.",
     )
     dump = actions.add_parser("dump", help="show a superblock", description="Show what a superblock says.")
     signing = actions.add_parser("sign", help="sign a root hash", description="Sign a root hash, as Linux wants it.")
@@ -84,10 +84,12 @@ def _add_areas(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hash-offset", type=size, default=0, metavar="BYTES", help="where in HASH the area begins (default: 0)"
     )
-    group = parser.add_argument_group("parity, for forward error correction")
-    group.add_argument("--fec-device", metavar="F", help="where the parity is; may be DATA or HASH, with --fec-offset")
+    group = parser.add_argument_group("forward error correction (FEC)")
+    group.add_argument("--fec-device", metavar="F", help="where the FEC data is: a file, or DATA or HASH")
     group.add_argument("--fec-offset", type=size, default=0, metavar="BYTES", help="where in F it begins (default: 0)")
-    group.add_argument("--fec-roots", type=int, default=2, metavar="N", help="bytes for each 255, 2 to 24 (default: 2)")
+    group.add_argument(
+        "--fec-roots", type=int, default=2, metavar="N", help="FEC bytes in each 255, 2 to 24 (default: 2)"
+    )
 
 
 def _add_parameters(parser: argparse.ArgumentParser) -> None:
@@ -103,7 +105,7 @@ def _add_parameters(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do what was asked for."""
-    actions = {"format": _format, "verify": _verify, "dump": _dump, "sign": sign, "open": serve}
+    actions = {"format": _format, "verify": _verify, "dump": _dump, "sign": sign, "open": open_action}
     return actions[options.action](options)
 
 
@@ -141,42 +143,39 @@ def _format(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from bootpath.cli.console import emit, note, progress_bar
-    from bootpath.core.errors import DeviceError, IntegrityError
 
-    with Disks(verbose=options.verbose) as disks:
+    with Disks(verbose=options.verbose) as disks, progress_bar("checking") as checking:
         volume = open_volume(options, root_hash_of(options), disks)
         blocks, total = volume.area.parameters.data_blocks, volume.area.parameters.data_bytes
-        with progress_bar("checking") as progress:
-            found = volume.check(lambda done: progress(done, total, options.data))
+        found = volume.verify(
+            lambda done: checking(done, total, options.data),
+            lambda done: checking(done, total, f"{options.data} with FEC"),
+        )
+    disks.report()
+    more: dict[str, object] = {}
+    if found.mismatches and volume.parity is not None:
+        more["repaired_blocks"] = found.repaired_blocks
+    if found.repaired_blocks is not None:
+        first = found.mismatches[0]
+        note(f"{options.data}: {first} does not match; FEC can repair all such blocks: {found.repaired_blocks}")
+    if options.json:
         wrong = [
             {"what": "data" if each.level < 0 else "hash", "level": max(each.level, 0), "block": each.block}
-            for each in found
+            for each in found.mismatches
         ]
-        more: dict[str, object] = {}
-        fault: DeviceError | None = None
-        if wrong:
-            level = "" if wrong[0]["what"] == "data" else f" of level {wrong[0]['level']}"
-            first = f"{wrong[0]['what']} block {wrong[0]['block']}{level} does not match"
-            fault = IntegrityError(f"not verified: {first}", where=options.data)
-        if wrong and volume.parity is not None:
-            try:
-                with progress_bar("mending") as progress:
-                    more["mended_blocks"] = volume.mend(lambda done: progress(done, total, options.data))
-            except DeviceError as error:
-                more["mended_blocks"] = None
-                fault = error
-            else:
-                note(f"{options.data}: {first}; parity can rebuild it, and all that do not: {more['mended_blocks']}")
-                fault = None
-    disks.report()
-    if options.json:
         _show(
-            options, volume.area, None, root_hash=volume.root_hash.hex(), verified=not fault, mismatches=wrong, **more
+            options,
+            volume.area,
+            None,
+            root_hash=volume.root_hash.hex(),
+            verified=found.failure is None,
+            mismatches=wrong,
+            **more,
         )
-    elif fault is None:
+    elif found.failure is None:
         emit(f"{options.data}: verified, {blocks} blocks")
-    if fault is not None:
-        raise fault
+    if found.failure is not None:
+        raise found.failure
     return 0
 
 

@@ -1,4 +1,4 @@
-"""``bootpath verity open``: a volume to NBD clients, or as the row that maps it.
+"""``bootpath verity open``: a volume to NBD clients, or as the line of a table that maps it.
 
 Nothing is served before the signature of the root hash, when one is given, is found to be good.
 """
@@ -7,25 +7,27 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootpath.cli.arguments import add_certificates, read_certificates
 from bootpath.cli.disks import Disks
-from bootpath.cli.serve.serving import Listening, add_listening, confine, device_service, run_server
+from bootpath.cli.serve.serving import Contradiction, add_listening, serve, serve_settings
 from bootpath.cli.verity.volumes import open_volume, root_hash_of
 
 if TYPE_CHECKING:
     from bootpath.image.signatures.roothash import Signer
     from bootpath.image.verity.volume import Volume
+    from bootpath.serve.live.service import LiveService
 
 _SIGNATURE_BYTES = 4 << 20
 _FLAGS = {
-    "--ignore-corruption": "log wrong blocks and return them",
-    "--restart-on-corruption": "after a wrong block every read fails",
-    "--panic-on-corruption": "the same",
-    "--ignore-zero-blocks": "blocks that are to be zeros are zeros, without being read",
-    "--check-at-most-once": "check a data block the first time only",
+    "--ignore-corruption": "log them and return their data",
+    "--restart-on-corruption": "fail every read after the first one",
+    "--panic-on-corruption": "fail every read after the first one",
+    "--ignore-zero-blocks": "return zeros for blocks that must be zeros, without reading them",
+    "--check-at-most-once": "check each data block only when it is first read",
 }
 
 
@@ -35,46 +37,57 @@ def add_opening(parser: argparse.ArgumentParser) -> None:
         "--root-hash-signature", type=Path, metavar="F", help="PKCS#7 in DER, or the content of a verity-sig partition"
     )
     add_certificates(parser, "who may have signed; repeatable")
-    parser.add_argument("--table", action="store_true", help="print the device-mapper row instead of serving")
-    group = parser.add_argument_group("what becomes of blocks")
+    parser.add_argument("--table", action="store_true", help="print a device-mapper table instead of serving")
+    group = parser.add_argument_group("blocks that do not match")
     for flag, text in _FLAGS.items():
         group.add_argument(flag, action="store_true", help=text)
     add_listening(parser)
 
 
-def serve(options: argparse.Namespace) -> int:
-    """Check the signature; then serve, or print the row."""
-    from bootpath.cli.console import emit, note
+def open_action(options: argparse.Namespace) -> int:
+    """Check the signature; then serve, or print the line of the table."""
+    from bootpath.cli.console import emit
 
-    contradiction = _contradiction(options)
-    if contradiction is not None:
-        options.parser.error(contradiction)
+    try:
+        _check_options(options)
+        settings = None if options.table else serve_settings(options)
+    except Contradiction as contradiction:
+        options.parser.error(str(contradiction))
+    if settings is not None:
+        return serve(options, settings, partial(_open_service, options))
     with ExitStack() as stack:
-        if not options.table:
-            confine(options, stack)
-        disks = stack.enter_context(Disks(verbose=False, lookup=False))
-        volume = open_volume(options, root_hash_of(options), disks)
-        if options.root_hash_signature is not None:
-            signer = _check_signature(options, volume.root_hash)
-            note(f"the root hash is signed by {signer.subject}")
-        if options.table:
-            emit(_table(options, volume))
-            return 0
-        from bootpath.block.table.verityline import verity_options
-
-        device = volume.device(verity_options(_flags(options)))
-        service = device_service(device, name="", device_name="verity")
-        stack.callback(service.close)
-        return run_server(options, service)
+        emit(_table(options, _open_signed_volume(options, stack)))
+    return 0
 
 
-def _contradiction(options: argparse.Namespace) -> str | None:
-    """What is wrong with the options of open, or None."""
+def _open_service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
+    from bootpath.block.table.verityline import verity_options
+    from bootpath.serve.live.opening import device_service
+
+    volume = _open_signed_volume(options, stack)
+    return device_service(volume.device(verity_options(_flags(options))), name="", device_name="verity")
+
+
+def _open_signed_volume(options: argparse.Namespace, stack: ExitStack) -> Volume:
+    """The volume, once the signature of its root hash, if one is given, is found to be good. Raises Error."""
+    from bootpath.cli.console import note
+
+    disks = stack.enter_context(Disks(verbose=False, lookup=False))
+    volume = open_volume(options, root_hash_of(options), disks)
+    if options.root_hash_signature is not None:
+        signer = _check_signature(options, volume.root_hash)
+        note(f"the root hash is signed by {signer.subject}")
+    return volume
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    """Raises Contradiction."""
     if (options.root_hash_signature is None) != (not options.certificate):
-        return "--root-hash-signature and --certificate go together"
+        raise Contradiction("--root-hash-signature and --certificate go together")
     if len([flag for flag in _flags(options) if flag.endswith("_on_corruption") or flag == "ignore_corruption"]) > 1:
-        return "give at most one of --ignore-corruption, --restart-on-corruption and --panic-on-corruption"
-    return None if options.table else Listening.contradiction(options)
+        raise Contradiction(
+            "give at most one of --ignore-corruption, --restart-on-corruption and --panic-on-corruption"
+        )
 
 
 def _flags(options: argparse.Namespace) -> tuple[str, ...]:
@@ -94,7 +107,7 @@ def _check_signature(options: argparse.Namespace, root_hash: bytes) -> Signer:
         said = parse_verity_signature(signature)
         if said.root_hash != root_hash:
             raise SignatureError(
-                "it is of another root hash:",
+                "the signature is for another root hash",
                 where=str(options.root_hash_signature),
                 found=said.root_hash.hex(),
                 expected=root_hash.hex(),
@@ -104,7 +117,7 @@ def _check_signature(options: argparse.Namespace, root_hash: bytes) -> Signer:
 
 
 def _table(options: argparse.Namespace, volume: Volume) -> str:
-    """The row that maps the volume, as dmsetup takes it."""
+    """The line of a table that maps the volume, as dmsetup takes it."""
     from bootpath.core.device import SECTOR_BYTES
     from bootpath.core.errors import FormatError
     from bootpath.formats.dm.table import Row, pack_row
@@ -114,7 +127,9 @@ def _table(options: argparse.Namespace, volume: Volume) -> str:
     if volume.parity is not None:
         offset, size = volume.parity.offset_bytes, volume.parity.parameters.block_size
         if offset % size:
-            raise FormatError("a row cannot say the fec offset", where="verity", found=offset, expected="whole blocks")
+            raise FormatError(
+                "a table cannot express the FEC offset", where="verity", found=offset, expected="a multiple of a block"
+            )
         fec = VerityFec(_absolute(options.fec_device), volume.parity.parameters, offset // size)
     row = VerityRow(
         _absolute(options.data),

@@ -157,7 +157,12 @@ def parse_greeting(data: bytes) -> int:
     """The handshake flags. Raises FormatError, for an oldstyle server too."""
     magic, style, flags = _unpack(GREETING, data, "greeting")
     if magic != GREETING_MAGIC or style != OPTION_MAGIC:
-        raise FormatError("greeting is", where="nbd", found=repr(data[:16]), expected="NBDMAGICIHAVEOPT (newstyle)")
+        raise FormatError(
+            "the server sent an unknown greeting",
+            where="nbd",
+            found=repr(data[:16]),
+            expected="NBDMAGICIHAVEOPT (newstyle)",
+        )
     return int(flags)
 
 
@@ -170,7 +175,7 @@ def parse_option(data: bytes) -> tuple[int, int]:
     """(option, length of its data) of an option's header. Raises FormatError."""
     magic, option, length = _unpack(OPTION, data, "option")
     if magic != OPTION_MAGIC:
-        raise FormatError("option magic is", where="nbd", found=repr(magic), expected=repr(OPTION_MAGIC))
+        raise FormatError("the option has the wrong magic", where="nbd", found=repr(magic), expected=repr(OPTION_MAGIC))
     return int(option), int(length)
 
 
@@ -184,10 +189,15 @@ def parse_option_reply(data: bytes) -> OptionReply:
     magic, option, kind, length = _unpack(OPTION_REPLY, data[: OPTION_REPLY.size], "option reply")
     if magic != OPTION_REPLY_MAGIC:
         raise FormatError(
-            "option reply magic is", where="nbd", found=f"{magic:#x}", expected=f"{OPTION_REPLY_MAGIC:#x}"
+            "the option reply has the wrong magic",
+            where="nbd",
+            found=f"{magic:#x}",
+            expected=f"{OPTION_REPLY_MAGIC:#x}",
         )
     if length != len(data) - OPTION_REPLY.size:
-        raise FormatError("option reply has", where="nbd", found=len(data) - OPTION_REPLY.size, expected=f"{length}")
+        raise FormatError(
+            "the option reply has the wrong length", where="nbd", found=len(data) - OPTION_REPLY.size, expected=length
+        )
     return OptionReply(int(option), int(kind), data[OPTION_REPLY.size :])
 
 
@@ -199,20 +209,24 @@ def pack_export_reply(size_bytes: int, flags: int, *, padded: bool) -> bytes:
 def parse_export_reply(data: bytes) -> InfoExport:
     """The answer to EXPORT_NAME, padded or not. Raises FormatError."""
     if len(data) not in (EXPORT_REPLY.size, EXPORT_REPLY.size + EXPORT_PADDING_BYTES):
-        raise FormatError("export reply has", where="nbd", found=f"{len(data)} bytes", expected="10 or 134")
+        raise FormatError(
+            "the export reply has the wrong length", where="nbd", found=f"{len(data)} bytes", expected="10 or 134"
+        )
     return InfoExport(*EXPORT_REPLY.unpack_from(data))
 
 
 def parse_name(data: bytes) -> str:
     """A string of the protocol. Raises FormatError."""
     if len(data) > MAX_STRING_BYTES:
-        raise FormatError("string has", where="nbd", found=f"{len(data)} bytes", expected=f"at most {MAX_STRING_BYTES}")
+        raise FormatError(
+            "the string is too long:", where="nbd", found=f"{len(data)} bytes", expected=f"at most {MAX_STRING_BYTES}"
+        )
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        raise FormatError("string is not UTF-8", where="nbd") from error
+        raise FormatError("the string is not UTF-8", where="nbd") from error
     if "\0" in text:
-        raise FormatError("string holds a NUL", where="nbd")
+        raise FormatError("the string contains a NUL", where="nbd")
     return text
 
 
@@ -228,7 +242,12 @@ def parse_info_request(data: bytes) -> InfoRequest:
     position += _U16.size
     # "32 bits, length of name; MUST be no larger than the option data length - 6", and 16 bits for each request
     if len(data) - position != 2 * count:
-        raise FormatError("info requests have", where="nbd", found=f"{len(data) - position} bytes", expected=2 * count)
+        raise FormatError(
+            "the list of info requests has the wrong length",
+            where="nbd",
+            found=f"{len(data) - position} bytes",
+            expected=2 * count,
+        )
     return InfoRequest(name, Struct(f">{count}H").unpack_from(data, position))
 
 
@@ -244,13 +263,18 @@ def parse_meta_query(data: bytes) -> MetaQuery:
     (count,) = _field(_U32, data, position)
     position += _U32.size
     if count > (len(data) - position) // _U32.size:
-        raise FormatError("number of queries is", where="nbd", found=count, expected="no more than fit into the option")
+        raise FormatError(
+            "the option announces too many queries:",
+            where="nbd",
+            found=count,
+            expected="no more than fit into the option",
+        )
     queries: list[str] = []
     for _ in range(count):
         query, position = _parse_string(data, position)
         queries.append(query)
     if position != len(data):
-        raise FormatError(f"{len(data) - position} bytes follow the queries", where="nbd")
+        raise FormatError(f"{len(data) - position} bytes follow the last query", where="nbd")
     return MetaQuery(export, tuple(queries))
 
 
@@ -313,17 +337,29 @@ def _parse_string(data: bytes, position: int) -> tuple[str, int]:
     (length,) = _field(_U32, data, position)
     position += _U32.size
     if length > len(data) - position:
-        raise FormatError("string length is", where="nbd", found=length, expected=f"at most {len(data) - position}")
+        raise FormatError(
+            "the string is longer than the option:",
+            where="nbd",
+            found=length,
+            expected=f"at most {len(data) - position}",
+        )
     return parse_name(data[position : position + length]), position + length
 
 
 def _field(layout: Struct, data: bytes, position: int) -> tuple[int, ...]:
     if len(data) - position < layout.size:
-        raise FormatError("option data ends", where="nbd", found=len(data) - position, expected=f"{layout.size} bytes")
+        raise FormatError(
+            "the option data ends too early, after",
+            where="nbd",
+            found=len(data) - position,
+            expected=f"{layout.size} bytes",
+        )
     return layout.unpack_from(data, position)
 
 
 def _unpack(layout: Struct, data: bytes, what: str) -> tuple[Any, ...]:
     if len(data) != layout.size:
-        raise FormatError(f"{what} has", where="nbd", found=f"{len(data)} bytes", expected=f"{layout.size}")
+        raise FormatError(
+            f"the {what} has the wrong length", where="nbd", found=f"{len(data)} bytes", expected=f"{layout.size}"
+        )
     return layout.unpack(data)

@@ -186,7 +186,9 @@ def parse_request(data: bytes, *, extended: bool = False) -> Request:
     layout, expected = (EXTENDED_REQUEST, EXTENDED_REQUEST_MAGIC) if extended else (COMPACT_REQUEST, REQUEST_MAGIC)
     head, cookie, offset, length = _unpack(layout, data, "request")
     if head >> 32 != expected:
-        raise FormatError("request magic is", where="nbd", found=f"{head >> 32:#010x}", expected=f"{expected:#010x}")
+        raise FormatError(
+            "the request has the wrong magic", where="nbd", found=f"{head >> 32:#010x}", expected=f"{expected:#010x}"
+        )
     return Request(head & 0xFFFF, cookie, offset, length, head >> 16 & 0xFFFF)
 
 
@@ -209,7 +211,9 @@ def parse_reply(data: bytes) -> SimpleReply | Chunk:
     if magic == EXTENDED_REPLY_MAGIC:
         _, key, cookie, offset, length = _unpack(EXTENDED_CHUNK, data, "extended reply")
         return Chunk(key & 0xFFFF, cookie, length, key >> 16, offset)
-    raise FormatError("reply magic is", where="nbd", found=data[:4].hex(), expected="a reply's")
+    raise FormatError(
+        "the reply has the wrong magic", where="nbd", found=data[:4].hex(), expected="the magic of a reply"
+    )
 
 
 def pack_reply(reply: SimpleReply | Chunk) -> bytes:
@@ -226,11 +230,21 @@ def parse_error(data: bytes, *, with_offset: bool) -> ErrorPayload:
     """The payload of an error chunk. Raises FormatError when the lengths do not agree."""
     fixed = _ERROR.size + (OFFSET.size if with_offset else 0)
     if len(data) < fixed:
-        raise FormatError("error chunk has", where="nbd", found=f"{len(data)} bytes", expected=f"at least {fixed}")
+        raise FormatError(
+            "the error chunk has the wrong length",
+            where="nbd",
+            found=f"{len(data)} bytes",
+            expected=f"at least {fixed}",
+        )
     error, size = _ERROR.unpack_from(data)
     # "message length MUST NOT exceed the 4096 bytes string length limit"
     if size > min(len(data) - fixed, MAX_STRING_BYTES):
-        raise FormatError("error message length is", where="nbd", found=size, expected=f"at most {len(data) - fixed}")
+        raise FormatError(
+            "the error message is longer than its chunk:",
+            where="nbd",
+            found=size,
+            expected=f"at most {len(data) - fixed}",
+        )
     message = _text("error message", data[_ERROR.size : _ERROR.size + size])
     return ErrorPayload(error, message, OFFSET.unpack_from(data, _ERROR.size + size)[0] if with_offset else None)
 
@@ -245,10 +259,12 @@ def pack_error(payload: ErrorPayload) -> bytes:
 def parse_hole(data: bytes) -> tuple[int, int]:
     """(offset, length) of an OFFSET_HOLE chunk. Raises FormatError; "hole size MUST be nonzero"."""
     if len(data) != _HOLE.size:
-        raise FormatError("hole chunk has", where="nbd", found=f"{len(data)} bytes", expected=f"{_HOLE.size}")
+        raise FormatError(
+            "the hole chunk has the wrong length", where="nbd", found=f"{len(data)} bytes", expected=f"{_HOLE.size}"
+        )
     offset, length = _HOLE.unpack(data)
     if length == 0:
-        raise FormatError("hole is empty", where="nbd")
+        raise FormatError("the hole is empty", where="nbd")
     return offset, length
 
 
@@ -263,17 +279,19 @@ def parse_block_status(data: bytes, *, extended: bool = False) -> BlockStatus:
     rows, rest = divmod(len(data) - head.size, row.size)
     if rows < 1 or rest:
         raise FormatError(
-            "block status has",
+            "the block status has the wrong length",
             where="nbd",
             found=f"{len(data)} bytes",
             expected=f"{head.size} and a positive multiple of {row.size}",
         )
     context, *count = head.unpack_from(data)
     if count and count[0] != rows:
-        raise FormatError("block status descriptor count is", where="nbd", found=count[0], expected=str(rows))
+        raise FormatError(
+            "the block status has the wrong number of descriptors", where="nbd", found=count[0], expected=str(rows)
+        )
     descriptors = tuple((length, flags) for length, flags in row.iter_unpack(data[head.size :]))
     if not all(length for length, _ in descriptors):
-        raise FormatError("block status descriptor is empty", where="nbd")
+        raise FormatError("a block status descriptor is empty", where="nbd")
     return BlockStatus(context, descriptors)
 
 
@@ -290,7 +308,12 @@ def pack_block_status(status: BlockStatus, *, extended: bool = False) -> bytes:
 def parse_status_filter(data: bytes) -> tuple[int, tuple[int, ...]]:
     """(effect length, context ids) of an extended BLOCK_STATUS request with a payload. Raises FormatError."""
     if len(data) < 8 or len(data) % 4:
-        raise FormatError("status filter has", where="nbd", found=f"{len(data)} bytes", expected="8 and 4 for each id")
+        raise FormatError(
+            "the status filter has the wrong length",
+            where="nbd",
+            found=f"{len(data)} bytes",
+            expected="8 and 4 for each id",
+        )
     ids: Sequence[int] = Struct(f">{len(data) // 4 - 2}I").unpack_from(data, 8)
     return OFFSET.unpack_from(data)[0], tuple(ids)
 
@@ -302,7 +325,9 @@ def pack_status_filter(length: int, contexts: Sequence[int]) -> bytes:
 
 def _unpack(layout: Struct, data: bytes, what: str) -> tuple[Any, ...]:
     if len(data) != layout.size:
-        raise FormatError(f"{what} has", where="nbd", found=f"{len(data)} bytes", expected=f"{layout.size}")
+        raise FormatError(
+            f"the {what} has the wrong length", where="nbd", found=f"{len(data)} bytes", expected=f"{layout.size}"
+        )
     return layout.unpack(data)
 
 
@@ -310,4 +335,4 @@ def _text(what: str, data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise FormatError(f"{what} is not UTF-8", where="nbd") from error
+        raise FormatError(f"the {what} is not UTF-8", where="nbd") from error

@@ -45,26 +45,30 @@ class NbdUri:
 def parse_nbd_uri(text: str) -> NbdUri:
     """Raises FormatError that says which part is wrong."""
     if _URI.fullmatch(text) is None or _BAD_ESCAPE.search(text):
-        raise _fault("the URI is", text, "printable ASCII, everything else percent-encoded (RFC 3986)")
+        raise _fault(
+            "the URI has characters that a URI cannot have:",
+            text,
+            "printable ASCII, everything else percent-encoded (RFC 3986)",
+        )
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise FormatError(str(error), where="nbd uri") from error
     if parts.scheme not in _SCHEMES:
-        raise _fault("the scheme is", parts.scheme, " or ".join(_SCHEMES))
+        raise _fault("the URI has an unknown scheme", parts.scheme, " or ".join(_SCHEMES))
     if _AUTHORITY.fullmatch(parts.netloc) is None:
-        raise _fault("the host is", parts.netloc, "[user@]host[:port] (RFC 3986 §3.2)")
+        raise _fault("the URI has no valid host:", parts.netloc, "[user@]host[:port] (RFC 3986 §3.2)")
     tls, local = _SCHEMES[parts.scheme]
     if parts.fragment or "//" not in text[: len(parts.scheme) + 3]:
-        raise _fault("the URI is", text, f"{parts.scheme}://…, without a fragment")
+        raise _fault("the URI has the wrong form:", text, f"{parts.scheme}://…, without a fragment")
     export = _decode(parts.path[1:])
     if len(export.encode()) > MAX_STRING_BYTES or "\0" in export:
-        raise _fault("the export is", export[:40], f"at most {MAX_STRING_BYTES} bytes without NUL")
+        raise _fault("the export has no valid name:", export[:40], f"at most {MAX_STRING_BYTES} bytes without NUL")
     query = _query(parts.query)
     socket = query.pop("socket", None)
     if local != (socket is not None):
-        raise FormatError("socket= " + ("is missing" if local else "belongs to nbd+unix"), where="nbd uri")
+        raise FormatError("socket= is missing" if local else "socket= belongs to nbd+unix only", where="nbd uri")
     if local and (parts.netloc or not socket):
         raise FormatError("nbd+unix takes a socket and no host", where="nbd uri")
     if not local and not host:
@@ -101,9 +105,9 @@ def _query(text: str) -> dict[str, str]:
         if name in query:
             raise _fault("a parameter is repeated:", name, "each once")
         if name != "socket" and name not in _PARAMETERS and not name.startswith("x-"):
-            raise _fault("the parameter is", name, "socket " + " ".join(sorted(_PARAMETERS)))
+            raise _fault("the URI has an unknown parameter", name, "socket " + " ".join(sorted(_PARAMETERS)))
         if name == "tls-verify-peer" and value not in ("0", "1"):
-            raise _fault("tls-verify-peer is", value, "0 or 1")
+            raise _fault("tls-verify-peer has the wrong value", value, "0 or 1")
         query[name] = value
     return query
 

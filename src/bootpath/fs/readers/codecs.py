@@ -60,7 +60,9 @@ def decompress(codec: Codec, data: bytes, length: int) -> bytes:
 def _micro_lzma(data: bytes, length: int) -> bytes:
     properties = ~data[0] & 0xFF if data else 0xFF
     if properties >= _MAX_LZMA_PROPERTIES:
-        raise FormatError("corrupt: properties are", where="lzma", found=properties, expected="at most 224")
+        raise FormatError(
+            "corrupt: the properties are not valid:", where="lzma", found=properties, expected="at most 224"
+        )
     rest, lc = divmod(properties, 9)
     pb, lp = divmod(rest, 5)
     # A match reaches back no further than the output, so its length is window enough.
@@ -73,7 +75,7 @@ def _zstd(data: bytes, length: int) -> bytes:
         import zstandard
     except ImportError as fault:
         raise FileSystemError(
-            "it is compressed with zstd, and zstandard is not installed",
+            "the data is compressed with zstd, and zstandard is not installed",
             errno=errno.EOPNOTSUPP,
             hint="pip install zstandard",
         ) from fault

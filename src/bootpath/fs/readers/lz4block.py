@@ -33,7 +33,7 @@ def decompress_lz4_block(data: bytes, length: int) -> bytes:
                     count += byte
                     place += 1
                 if place + count > end:
-                    raise _fault("literals go past the end")
+                    raise _fault("the literals go past the end")
                 out += data[place : place + count]
                 place += count
             if place == end or len(out) >= length:
@@ -58,7 +58,7 @@ def decompress_lz4_block(data: bytes, length: int) -> bytes:
                 piece = bytes(out[start:])
                 out += (piece * (count // distance + 1))[:count]
     except IndexError:
-        raise _fault("it ends in the middle of a sequence") from None
+        raise _fault("the block ends in the middle of a sequence") from None
     return bytes(out[:length])
 
 

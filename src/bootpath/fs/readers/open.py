@@ -67,12 +67,14 @@ def find_kind(device: Device) -> str:
     if len(kinds) + len(result.faults) > 1:
         named = [*kinds, *(f"damaged {fault.where}" for fault in result.faults)]
         raise FormatError(
-            f"more than one format claims this device: {', '.join(named)}",
+            f"several file systems are on this device: {', '.join(named)}",
             where=where,
-            hint="say which one, or wipe the stale one (wipefs)",
+            hint="name one of them, or remove the stale one (wipefs)",
         )
     if result.faults:
         raise result.faults[0].at(where)
     if not readable:
-        raise FormatError("no file system that is read here", where=where, found=", ".join(kinds) or "nothing known")
+        raise FormatError(
+            "the device has no file system that can be read", where=where, found=", ".join(kinds) or "nothing known"
+        )
     return readable[0]

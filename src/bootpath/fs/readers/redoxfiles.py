@@ -67,5 +67,5 @@ class RedoxFiles:
 def _file_node(node: RedoxNode) -> FileNode:
     kind = FileKind.of_mode(node.mode)
     if kind is None:
-        raise FormatError(f"corrupt: node {node.id} has mode", where="redoxfs", found=f"{node.mode:#o}")
+        raise FormatError(f"corrupt: node {node.id} has an unknown mode", where="redoxfs", found=f"{node.mode:#o}")
     return FileNode(node.id, kind, node.mode, node.size_bytes, node.uid, node.gid, node.links, node.mtime_ns)

@@ -91,7 +91,9 @@ def check_directory(source: Source, node: FileNode, ref: str) -> None:
 def checked_name(source: Source, name: str) -> str:
     """The name, in which no separator and no NUL can be, since paths are made of names. Raises FormatError."""
     if not name or "/" in name or "\0" in name or name in (".", ".."):
-        raise source.fault("corrupt: name in a directory is", found=repr(name), expected="a name")
+        raise source.fault(
+            "corrupt: a directory has an entry with a wrong name", found=repr(name), expected="a file name"
+        )
     return name
 
 
@@ -155,7 +157,9 @@ class TreeFiles(Generic[R]):
         """See `Files.read_file`."""
         ref, node = self._file(path)
         if node.size_bytes > max_bytes:
-            raise self._refuse(errno.EFBIG, path, hint=f"it has {node.size_bytes} bytes, {max_bytes} are allowed")
+            raise self._refuse(
+                errno.EFBIG, path, hint=f"the file has {node.size_bytes} bytes, and at most {max_bytes} are allowed"
+            )
         return self.tree.read(ref, 0, node.size_bytes) if node.size_bytes else b""
 
     def readlink(self, path: str) -> str:
@@ -163,7 +167,7 @@ class TreeFiles(Generic[R]):
         ref = self._resolve(path, follow=False)
         node = self.tree.node(ref)
         if node.kind is not FileKind.SYMLINK:
-            raise self._refuse(errno.EINVAL, path, hint="not a symbolic link")
+            raise self._refuse(errno.EINVAL, path, hint="this is not a symbolic link")
         return self._target(ref, node)
 
     def extents(self, path: str) -> builtins.list[Extent]:
@@ -187,7 +191,7 @@ class TreeFiles(Generic[R]):
             if node.kind is not FileKind.DIRECTORY:
                 continue
             if node.id in seen:
-                raise self.tree.source.fault(f"corrupt: directory {where!r} is reached twice")
+                raise self.tree.source.fault(f"corrupt: the directory {where!r} is reached twice")
             seen.add(node.id)
             prefix = where.rstrip("/")
             children = sorted({child.name: child for child in self._children(ref).values()}.items(), reverse=True)
@@ -202,7 +206,7 @@ class TreeFiles(Generic[R]):
         if node.kind is FileKind.DIRECTORY:
             raise self._refuse(errno.EISDIR, path)
         if node.kind is not FileKind.FILE:
-            raise self._refuse(errno.EINVAL, path, hint=f"it is a {node.kind.value}")
+            raise self._refuse(errno.EINVAL, path, hint=f"this is a {node.kind.value}")
         return ref, node
 
     def _resolve(self, path: str, *, follow: bool) -> R:
@@ -255,7 +259,7 @@ class TreeFiles(Generic[R]):
 
     def _target(self, ref: R, node: FileNode) -> str:
         if node.kind is not FileKind.SYMLINK:
-            raise self.tree.source.fault(f"corrupt: a name says symbolic link, its node is a {node.kind.value}")
+            raise self.tree.source.fault(f"corrupt: the entry of a symbolic link leads to a {node.kind.value}")
         if node.size_bytes > MAX_TARGET_BYTES:
             raise self.tree.source.fault("symbolic link has", found=f"{node.size_bytes} bytes", expected="at most 4096")
         return os.fsdecode(self.tree.read(ref, 0, node.size_bytes)) if node.size_bytes else ""

@@ -24,8 +24,8 @@ NativeFault: TypeAlias = CrateError | ImageError | CratePanic
 NATIVE_FAULTS = (CrateError, ImageError, CratePanic)
 
 _HINTS = {
-    errno.EPERM: "directories have one name only",
-    errno.EFBIG: "files of more than 2 TiB are not handled",
+    errno.EPERM: "a directory has one name only",
+    errno.EFBIG: "a file can have at most 2 TiB",
 }
 
 
@@ -33,13 +33,15 @@ def translate(fault: NativeFault, where: str) -> Error:
     """The error for a fault of an operation at `where` (device and path)."""
     if isinstance(fault, CratePanic):
         message, location = fault.args
-        return FormatError(f"corrupt: redoxfs gave up: {message} ({location})", where=where)
+        return FormatError(f"the image is corrupt: redoxfs gave up: {message} ({location})", where=where)
     if isinstance(fault, ImageError):
-        return FormatError(f"corrupt: {fault.args[0]}", where=where)
+        return FormatError(f"the image is corrupt: {fault.args[0]}", where=where)
     code, block = fault.args
     if code == errno.EIO:
         last = "a block" if block is None else f"block {block}"
-        return FormatError(f"corrupt: {last} is not what the pointer to it promises", where=where)
+        return FormatError(
+            f"the image is corrupt: {last} does not match the checksum in the pointer to it", where=where
+        )
     return FileSystemError(os.strerror(code).lower(), errno=code, where=where, hint=_HINTS.get(code))
 
 
@@ -49,11 +51,13 @@ def translate_open(fault: NativeFault, where: str, block: int | None, password: 
         code = fault.args[0]
         if code == errno.ENOENT:
             place = "in the first 256 MiB" if block is None else f"at byte {block * 4096}"
-            return FormatError(f"no valid RedoxFS header {place}", where=where)
+            return FormatError(f"there is no valid RedoxFS header {place}", where=where)
         if code == errno.ENOKEY and password is None:
-            return FileSystemError("password needed: the file system is encrypted", errno=code, where=where)
+            return FileSystemError("the file system is encrypted and needs a password", errno=code, where=where)
         if code == errno.ENOKEY:
-            return FileSystemError("wrong password", errno=code, where=where)
+            return FileSystemError("the password is wrong", errno=code, where=where)
         if code == errno.EKEYREJECTED:
-            return FileSystemError("password given, but the file system is not encrypted", errno=code, where=where)
+            return FileSystemError(
+                "a password was given, but the file system is not encrypted", errno=code, where=where
+            )
     return translate(fault, where)

@@ -106,7 +106,7 @@ class Mount:
         if self._mounted:
             return
         if not self._ended.is_set():
-            raise self._error(errno.ETIMEDOUT, f"not mounted after {self._ready_seconds} s")
+            raise self._error(errno.ETIMEDOUT, f"the file system was not mounted within {self._ready_seconds:g} s")
         self._raise_failure()
 
     def _check(self) -> None:
@@ -114,15 +114,17 @@ class Mount:
             raise ValueError("a Mount is used once")
         if not self._fuse_device.exists():
             raise self._error(
-                errno.ENODEV, f"no {self._fuse_device}", "load the fuse module, or pass it to the container"
+                errno.ENODEV, f"{self._fuse_device} does not exist", "load the fuse module, or pass it to the container"
             )
         if mounted_at(self.mountpoint):
-            raise self._error(errno.EBUSY, "something is mounted here already")
+            raise self._error(errno.EBUSY, "something else is mounted here")
         if not self.mountpoint.is_dir():
             code = errno.ENOTDIR if self.mountpoint.exists() else errno.ENOENT
             raise self._error(code, "the mount point is not a directory")
         if self._device.read_only:
-            raise self._error(errno.EPERM, "the device is read-only, and a mount writes", "mount an overlay on it")
+            raise self._error(
+                errno.EPERM, "the device is read-only, and a mount writes to it", "mount an overlay on it"
+            )
 
     def _error(self, code: int, what: str, hint: str | None = None) -> FileSystemError:
         return FileSystemError(what, errno=code, where=os.fspath(self.mountpoint), hint=hint)
@@ -181,12 +183,12 @@ class Mount:
         # It may have gone by itself meanwhile.
         if said is not None and self.is_served:
             code = errno.EBUSY if "busy" in said else errno.EPERM
-            raise self._error(code, f"cannot unmount: {said}")
+            raise self._error(code, f"the file system cannot be unmounted: {said}")
 
     def _run_unmount(self, *, lazy: bool) -> str | None:
         """What the last program said that could not, None when one could."""
         where = os.fspath(self.mountpoint)
-        said = "no fusermount3, fusermount or umount"
+        said = "fusermount3, fusermount and umount are not installed"
         for program, option in (("fusermount3", "-z"), ("fusermount", "-z"), ("umount", "-l")):
             options = [option] if lazy else []
             command = ["umount", *options, where] if program == "umount" else [program, "-u", *options, "--", where]

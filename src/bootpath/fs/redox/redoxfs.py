@@ -212,7 +212,7 @@ class RedoxFS:
             if not node.is_dir:
                 continue
             if node.id in seen:
-                raise FormatError("corrupt: a directory is reached twice", where=self._lookup.where(where))
+                raise FormatError("the image is corrupt: a directory is reached twice", where=self._lookup.where(where))
             seen.add(node.id)
             prefix = where.rstrip("/")
             children = self._lookup.call(where, self._native.children, node.id)
@@ -242,7 +242,7 @@ class RedoxFS:
         """Where a symbolic link leads. EINVAL when it is none."""
         fields = self._lookup.resolve(path, follow=False)[1]
         if not stat.S_ISLNK(fields[1]):
-            raise self._lookup.refuse(errno.EINVAL, path, hint="not a symbolic link")
+            raise self._lookup.refuse(errno.EINVAL, path, hint="this is not a symbolic link")
         return self._lookup.target_of(path, fields)
 
     def write(self, path: str, data: Buffer, offset: int = 0, *, mtime_ns: int | None = None) -> None:

@@ -35,6 +35,9 @@ class Mismatch:
     level: int
     block: int
 
+    def __str__(self) -> str:
+        return f"data block {self.block}" if self.level < 0 else f"hash block {self.block} of level {self.level}"
+
 
 def build_tree(
     data: Device,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from bootpath.block.targets.verity import Verity, VerityOptions
 from bootpath.block.targets.verityrepair import ParityArea
 from bootpath.core.device import Device, read_bytes
-from bootpath.core.errors import FormatError
+from bootpath.core.errors import DeviceError, FormatError, IntegrityError
 from bootpath.formats.verity.tree import (
     SUPERBLOCK_BYTES,
     VerityParameters,
@@ -87,6 +87,18 @@ class FecPlace:
 
 
 @dataclass(frozen=True, slots=True)
+class Verification:
+    """What checking a volume found: the first `mismatches`; `failure` is why it is not verified, None when it is.
+
+    `repaired_blocks` is how many blocks FEC can repair when those are all that do not match, else None.
+    """
+
+    mismatches: tuple[Mismatch, ...]
+    repaired_blocks: int | None = None
+    failure: DeviceError | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Volume:
     """An open volume; it owns its devices."""
 
@@ -104,7 +116,7 @@ class Volume:
         return cls(data, hashes, area, parse_root_hash(root_hash, area.parameters), parity)
 
     def check(self, progress: Progress | None = None) -> list[Mismatch]:
-        """Read everything; the first mismatches, whatever parity could do about them. Raises DeviceError."""
+        """Read everything; the first mismatches, whatever FEC could do about them. Raises DeviceError."""
         return check_tree(
             self.data,
             self.hashes,
@@ -114,8 +126,24 @@ class Volume:
             progress=progress,
         )
 
-    def mend(self, progress: Progress | None = None) -> int:
-        """Read everything as the target does; how many blocks parity had to rebuild. Raises as the target does."""
+    def verify(self, progress: Progress | None = None, repair_progress: Progress | None = None) -> Verification:
+        """Check everything. Blocks that do not match count as good when FEC can repair all of them; nothing is written.
+
+        Raises DeviceError when the devices cannot be read.
+        """
+        found = tuple(self.check(progress))
+        if not found:
+            return Verification(found)
+        if self.parity is None:
+            what = f"the volume is not verified: {found[0]} does not match"
+            return Verification(found, failure=IntegrityError(what, where=self.data.identity.name))
+        try:
+            return Verification(found, repaired_blocks=self.repair(repair_progress))
+        except DeviceError as error:
+            return Verification(found, failure=error)
+
+    def repair(self, progress: Progress | None = None) -> int:
+        """Read everything as the target does; how many blocks FEC had to repair. Raises as the target does."""
         device = self.device()
         step = max(_READ_BYTES, self.area.parameters.data_block_size)
         for offset in range(0, device.size_bytes, step):

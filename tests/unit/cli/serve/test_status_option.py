@@ -4,13 +4,17 @@ import argparse
 
 import pytest
 
-from bootpath.cli.serve.serving import Listening, add_listening
+from bootpath.cli.serve.serving import Contradiction, add_listening, serve_settings
 
 
 def contradiction(*arguments: str) -> str | None:
     parser = argparse.ArgumentParser()
     add_listening(parser)
-    return Listening.contradiction(parser.parse_args(arguments))
+    try:
+        serve_settings(parser.parse_args(arguments))
+    except Contradiction as found:
+        return str(found)
+    return None
 
 
 @pytest.mark.parametrize("where", [":9100", ":0", "localhost:9100", "127.0.0.1:9100", "[::1]:9100"])

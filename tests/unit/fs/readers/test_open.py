@@ -60,7 +60,9 @@ def test_devices_with_large_blocks(name: str) -> None:
 
 
 def test_nothing() -> None:
-    with pytest.raises(FormatError, match=r"memory: no file system that is read here: found nothing known"):
+    with pytest.raises(
+        FormatError, match=r"memory: the device has no file system that can be read: found nothing known"
+    ):
         open_files(MemoryDevice(1 << 20))
     with pytest.raises(ValueError, match="no reader of 'ntfs', only of vfat, ext2"):
         open_files(MemoryDevice(512), "ntfs")
@@ -72,7 +74,7 @@ def test_more_than_one() -> None:
     squashfs = golden_image("squashfs-gzip")
     image[:96] = squashfs[:96]
     device = as_device(image)
-    with pytest.raises(FormatError, match="image: more than one format claims this device: ext4, squashfs") as caught:
+    with pytest.raises(FormatError, match="image: several file systems are on this device: ext4, squashfs") as caught:
         open_files(device)
     assert "wipefs" in str(caught.value)
     assert open_files(device, "ext4").read_file("vmlinuz", 100_000) == contents()["vmlinuz"]

@@ -190,7 +190,7 @@ def test_ranges_and_limits() -> None:
     with pytest.raises(ValueError, match="negative"):
         tree.read("file", 0, -1)
     assert tree.read_file("file", 7) == b"content"
-    with pytest.raises(FileSystemError, match=r"it has 7 bytes, 6 are allowed") as caught:
+    with pytest.raises(FileSystemError, match=r"the file has 7 bytes, and at most 6 are allowed") as caught:
         tree.read_file("file", 6)
     assert caught.value.errno == errno.EFBIG
     assert tree.extents("file") == [Extent(0, 15), Extent(100, 1)]

@@ -114,7 +114,7 @@ def test_a_panic_is_an_error_and_poisons_the_object(capfd: pytest.CaptureFixture
     fs = RedoxFS.open(MemoryDevice(image))
     assert fs.exists("d/packed")
     with pytest.raises(
-        FormatError, match=r"memory: d/packed: corrupt: redoxfs gave up: range end index 65537 out of"
+        FormatError, match=r"memory: d/packed: the image is corrupt: redoxfs gave up: range end index 65537 out of"
     ) as e:
         fs.read("d/packed")
     assert "(redoxfs-0.9.1/src/transaction.rs:" in str(e.value)

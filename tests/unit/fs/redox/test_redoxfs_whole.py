@@ -172,10 +172,10 @@ def test_passwords() -> None:
     with RedoxFS.open(device, password=b"secret", cleanup=True) as fs:
         assert fs.read("f") == b"hidden" * 1000
         assert_sound(fs)
-    with pytest.raises(FileSystemError, match="wrong password") as error:
+    with pytest.raises(FileSystemError, match="password is wrong") as error:
         RedoxFS.open(device, password=b"Secret")
     assert error.value.errno == errno.ENOKEY
-    with pytest.raises(FileSystemError, match="password needed") as error:
+    with pytest.raises(FileSystemError, match="needs a password") as error:
         RedoxFS.open(device)
     assert error.value.errno == errno.ENOKEY
     plain = new_fs()[1]

@@ -151,7 +151,7 @@ class ErofsTree:
         layout = form >> 1 & 7
         if form & ~0x1F or layout > _CHUNKS or kind is None or size >= 1 << 63:
             raise self.source.fault(
-                f"corrupt: inode {number} has", found=f"format {form:#x}, mode {mode:#o}, {size} bytes"
+                f"corrupt: inode {number} is not valid:", found=f"format {form:#x}, mode {mode:#o}, {size} bytes"
             )
         # "1 header + n-1 * 4 bytes inline xattr"
         end = place + len(data) + (12 + (xattrs - 1) * 4 if xattrs else 0)
@@ -175,13 +175,13 @@ class ErofsTree:
         if length > 0:
             place = inode.end + offset - whole
             if inode.end % self.block_bytes + inode.node.size_bytes - whole > self.block_bytes:
-                raise self.source.fault(f"corrupt: inline data of inode {inode.node.id} cross a block")
+                raise self.source.fault(f"corrupt: the inline data of inode {inode.node.id} crosses a block")
             yield _Piece(offset, length, place)
 
     def _chunks(self, inode: _Inode, offset: int, length: int) -> Iterator[_Piece]:
         form = inode.start & 0xFFFF
         if form & ~0x3F:
-            raise self.source.fault(f"corrupt: inode {inode.node.id} has chunks of format", found=hex(form))
+            raise self.source.fault(f"corrupt: inode {inode.node.id} has chunks of an unknown format", found=hex(form))
         chunk_bytes = self.block_bytes << (form & 0x1F)
         unit = 8 if form & _CHUNK_INDEXES else 4
         table = inode.end + -inode.end % unit
@@ -232,7 +232,9 @@ class ErofsTree:
     def _read_packed(self, offset: int, length: int) -> bytes:
         node = self.node(self._packed)
         if offset + length > node.size_bytes or node.kind is not FileKind.FILE:
-            raise self.source.fault(f"corrupt: a fragment ends at {offset + length} of the packed inode's", found=node)
+            raise self.source.fault(
+                f"corrupt: a fragment ends at byte {offset + length} of the packed inode, past its end", found=node
+            )
         return self.read(self._packed, offset, length)
 
     def _decoded(self, extent: CompressedExtent) -> bytes:
@@ -248,14 +250,18 @@ class ErofsTree:
             data = self._decompress(extent, raw)
         if len(data) != extent.length:
             raise self.source.fault(
-                f"corrupt: extent at {extent.place} has", found=f"{len(data)} bytes", expected=extent.length
+                f"corrupt: the extent at {extent.place} has the wrong length",
+                found=f"{len(data)} bytes",
+                expected=extent.length,
             )
         return data
 
     def _decompress(self, extent: CompressedExtent, raw: bytes) -> bytes:
         assert extent.algorithm is not None
         if extent.algorithm >= len(_CODECS):
-            raise self.source.fault("corrupt: compression algorithm is", found=extent.algorithm, expected="0 to 3")
+            raise self.source.fault(
+                "corrupt: the compression algorithm is unknown:", found=extent.algorithm, expected="0 to 3"
+            )
         codec = _CODECS[extent.algorithm]
         # "0padding": what is compressed ends where its blocks end.
         if codec is not Codec.LZ4 or self.superblock.feature_incompat & _ZERO_PADDING:
@@ -269,11 +275,11 @@ class ErofsTree:
 
     def _entries(self, block: bytes) -> Iterator[Child[int]]:
         if len(block) < _DIRENT.size:
-            raise self.source.fault("corrupt: directory block has", found=f"{len(block)} bytes")
+            raise self.source.fault("corrupt: the directory block has the wrong length", found=f"{len(block)} bytes")
         (first,) = struct.unpack_from("<H", block, 8)
         count, rest = divmod(first, _DIRENT.size)
         if rest or count == 0 or first > len(block):
-            raise self.source.fault("corrupt: names of a directory block are at", found=first)
+            raise self.source.fault("corrupt: the names of a directory block begin at the wrong byte", found=first)
         entries = [_DIRENT.unpack_from(block, index * _DIRENT.size) for index in range(count)]
         ends = [start for _, start, _ in entries[1:]] + [len(block)]
         for (number, start, code), end in zip(entries, ends, strict=True):

@@ -156,7 +156,9 @@ class _CompactEntries:
         data = self._source.read(place, count * size)
         bits = (count * size - 4) * 8 // count
         if self._low_bits + 2 > bits:
-            raise self._source.fault("corrupt: compact index with clusters of", found=f"2^{self._low_bits} bytes")
+            raise self._source.fault(
+                "corrupt: the compact index has clusters of a wrong size", found=f"2^{self._low_bits} bytes"
+            )
         packed = int.from_bytes(data[:-4], "little")
         block = int.from_bytes(data[-4:], "little")
         values = [packed >> index * bits for index in range(count)]
@@ -191,7 +193,9 @@ def parse_index_header(source: Source, data: bytes, block_bits: int) -> IndexHea
     fragment, inline_bytes, advise, algorithms, bits = struct.unpack("<I2xHHBB", data[:4] + data[:4] + data[4:])
     unknown = advise & ~0x3F
     if unknown or bits & 15 > 14 - min(block_bits, 14):
-        raise source.fault("corrupt: compressed inode has", found=f"advise {advise:#x}, cluster bits {bits}")
+        raise source.fault(
+            "corrupt: the compressed inode has an unknown layout:", found=f"advise {advise:#x}, cluster bits {bits}"
+        )
     return IndexHeader(
         advise=Advise(advise),
         algorithms=(algorithms & 15, algorithms >> 4),
@@ -226,7 +230,7 @@ class CompressedIndex:
         end = self._end(number)
         length = end - start
         if length <= 0:
-            raise self._source.fault(f"corrupt: extent at {start} ends at", found=end)
+            raise self._source.fault(f"corrupt: the extent at {start} ends at the wrong byte", found=end)
         special = header.advise & Advise.FRAGMENT or header.inline_bytes
         if special and number == self._find_tail()[0]:
             _, place, high = self._find_tail()
@@ -235,10 +239,12 @@ class CompressedIndex:
                 return CompressedExtent(start, length, ExtentStorage.FRAGMENT, place, length, None, False)
             return self._stored(head, start, length, ExtentStorage.INLINE, place, header.inline_bytes)
         if length > MAX_EXTENT_BYTES:
-            raise self._source.fault(f"corrupt: extent at {start} has", found=f"{length} bytes")
+            raise self._source.fault(f"corrupt: the extent at {start} has the wrong length", found=f"{length} bytes")
         size = self._blocks(number, head) << self._block_bits
         if not 0 < size <= MAX_COMPRESSED_BYTES:
-            raise self._source.fault(f"corrupt: extent at {start} is compressed to", found=f"{size} bytes")
+            raise self._source.fault(
+                f"corrupt: the extent at {start} has the wrong compressed length", found=f"{size} bytes"
+            )
         return self._stored(head, start, length, ExtentStorage.BLOCKS, head.block << self._block_bits, size)
 
     def _stored(
@@ -246,7 +252,9 @@ class CompressedIndex:
     ) -> CompressedExtent:
         if head.type is Type.PLAIN:
             if length > size:
-                raise self._source.fault(f"corrupt: plain extent at {start} has", found=f"{length} of {size} bytes")
+                raise self._source.fault(
+                    f"corrupt: the plain extent at {start} has the wrong length", found=f"{length} of {size} bytes"
+                )
             rotated = bool(self.header.advise & Advise.INTERLACED)
             return CompressedExtent(start, length, storage, place, size, None, rotated)
         algorithm = self.header.algorithms[head.type is Type.HEAD2]
@@ -255,7 +263,7 @@ class CompressedIndex:
     def _load(self, number: int) -> _Entry:
         entry = self._entries.load(number)
         if entry.type is not Type.NONHEAD and entry.offset >= 1 << self.header.cluster_bits:
-            raise self._source.fault(f"corrupt: extent begins at byte {entry.offset} of a logical cluster")
+            raise self._source.fault(f"corrupt: an extent begins at byte {entry.offset} of a logical cluster")
         return entry
 
     def _head(self, offset: int) -> tuple[int, _Entry]:
@@ -268,7 +276,9 @@ class CompressedIndex:
         while entry.type is Type.NONHEAD:
             number -= entry.back
             if entry.back == 0 or number < 0 or first - number > (MAX_EXTENT_BYTES >> bits) + 1:
-                raise self._source.fault(f"corrupt: no extent has byte {offset}, entries lead to cluster", found=number)
+                raise self._source.fault(
+                    f"corrupt: no extent has byte {offset}: the entries lead to cluster", found=number
+                )
             entry = self._load(number)
         return number, entry
 
@@ -283,7 +293,7 @@ class CompressedIndex:
                 return min((following << bits) + entry.offset, self._size)
             following += 1
             if following > most:
-                raise self._source.fault(f"corrupt: extent at cluster {number} has no end")
+                raise self._source.fault(f"corrupt: the extent at cluster {number} has no end")
         return self._size
 
     def _blocks(self, number: int, head: _Entry) -> int:

@@ -78,7 +78,7 @@ class BlockTree:
                 for place in range(_ENTRY_BYTES, _ENTRY_BYTES * (entries + 1), _ENTRY_BYTES)
             ]
             if firsts and (firsts[0] < low or firsts[-1] >= high or any(a >= b for a, b in pairwise(firsts))):
-                raise self._source.fault("corrupt: extents are not in order")
+                raise self._source.fault("corrupt: the extents are not in order")
             index = bisect_right(firsts, logical) - 1
             following = firsts[index + 1] if index + 1 < entries else high
             if index < 0:
@@ -97,7 +97,9 @@ class BlockTree:
         if not written:
             count -= MAX_INITIALIZED
         if count == 0 or first + count > following:
-            raise self._source.fault(f"corrupt: extent at block {first} has", found=f"{count} blocks")
+            raise self._source.fault(
+                f"corrupt: the extent at block {first} has a wrong length", found=f"{count} blocks"
+            )
         if logical >= first + count:
             return Run(logical, following - logical, None)
         self._check_block(block, count)
@@ -108,12 +110,16 @@ class BlockTree:
         magic, entries, most, depth = _HEADER.unpack_from(node)
         room = len(node) // _ENTRY_BYTES - 1
         if magic != EXTENT_MAGIC:
-            raise self._source.fault("corrupt: magic of extents is", found=hex(magic), expected=hex(EXTENT_MAGIC))
+            raise self._source.fault(
+                "corrupt: the extents have the wrong magic", found=hex(magic), expected=hex(EXTENT_MAGIC)
+            )
         if entries > most or most > room:
-            raise self._source.fault("corrupt: extents are", found=f"{entries} of {most}", expected=f"at most {room}")
+            raise self._source.fault(
+                "corrupt: there are too many extents:", found=f"{entries} of {most}", expected=f"at most {room}"
+            )
         expected = MAX_DEPTH if parent_depth is None else parent_depth - 1
         if depth > expected or (parent_depth is not None and depth != expected):
-            raise self._source.fault("corrupt: depth of extents is", found=depth, expected=expected)
+            raise self._source.fault("corrupt: the extents have the wrong depth", found=depth, expected=expected)
         return entries, depth
 
     def _read_node(self, block: int) -> bytes:
@@ -146,7 +152,7 @@ class BlockTree:
                 break
             index -= span
         else:
-            raise self._source.fault("corrupt: file has a block map, and block", found=logical)
+            raise self._source.fault("corrupt: the file is longer than its block map: it has block", found=logical)
         place = (DIRECT_BLOCKS + level - 1) * 4
         block = int.from_bytes(self._i_block[place : place + 4], "little")
         while True:
@@ -177,5 +183,7 @@ class BlockTree:
     def _check_block(self, block: int, count: int) -> None:
         if not self._sb.first_data_block < block or block + count > self._sb.blocks:
             raise self._source.fault(
-                "corrupt: blocks are", found=f"{count} from {block}", expected=f"less than {self._sb.blocks}"
+                "corrupt: blocks are outside the file system:",
+                found=f"{count} from {block}",
+                expected=f"less than {self._sb.blocks}",
             )

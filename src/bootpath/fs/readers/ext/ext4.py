@@ -139,7 +139,7 @@ class Ext4Tree:
         generation, size_high, uid_high, gid_high = struct.unpack_from("<I4xI8xHH", data, 100)
         extra = int.from_bytes(data[128:130], "little") if len(data) > 128 else 0
         if 128 + extra > len(data):
-            raise self.source.fault(f"corrupt: inode {number} has", found=f"{extra} extra bytes")
+            raise self.source.fault(f"corrupt: inode {number} has the wrong extra size", found=f"{extra} bytes")
         seed = None
         if sb.checksums:
             seed = crc32c_update(sb.seed, struct.pack("<II", number, generation))
@@ -151,10 +151,10 @@ class Ext4Tree:
             check(self.source, f"inode {number}", crc32c_update(seed, covered) & mask, stored)
         kind = FileKind.of_mode(mode)
         if kind is None or links == 0:
-            raise self.source.fault(f"corrupt: inode {number} is not in use, its mode is", found=f"{mode:#o}")
+            raise self.source.fault(f"corrupt: inode {number} is not in use: it has mode", found=f"{mode:#o}")
         size |= size_high << 32 if kind in (FileKind.FILE, FileKind.DIRECTORY) else 0
         if size >= 1 << 48:  # 2^32 blocks of 64 KiB
-            raise self.source.fault(f"corrupt: inode {number} has", found=f"{size} bytes")
+            raise self.source.fault(f"corrupt: inode {number} has a wrong size", found=f"{size} bytes")
         mtime -= (mtime & 0x80000000) << 1  # "The lower 32 bits are signed", and the extra ones count from there
         nanoseconds = 0
         if extra >= 12:
@@ -177,7 +177,9 @@ class Ext4Tree:
         for flag, name in ((_ENCRYPTED, "encrypted"), (_CASEFOLD, "a directory that ignores case")):
             if inode.flags & flags & flag:
                 where = f"{self.source.device.identity.name}: {self.source.format}"
-                raise FileSystemError(f"inode {inode.node.id} is {name}", errno=errno.EOPNOTSUPP, where=where)
+                raise FileSystemError(
+                    f"inode {inode.node.id} is {name}, which is not supported", errno=errno.EOPNOTSUPP, where=where
+                )
 
     # Directories
 
@@ -190,7 +192,7 @@ class Ext4Tree:
             return
         if size % block_bytes:
             raise self.source.fault(
-                "corrupt: directory has", found=f"{size} bytes", expected=f"blocks of {block_bytes}"
+                "corrupt: a directory has a wrong size", found=f"{size} bytes", expected=f"blocks of {block_bytes}"
             )
         for run in inode.blocks.runs(0, size // block_bytes):
             if run.block is None:
@@ -210,7 +212,7 @@ class Ext4Tree:
     def _check_tail(self, seed: int, block: bytes, place: int) -> None:
         *fields, kind = _TAIL.unpack_from(block, len(block) - _TAIL_BYTES)
         if (fields, kind) != ([0, _TAIL_BYTES, 0], 0xDE):
-            raise self.source.fault(f"corrupt: directory block {place} has no checksum")
+            raise self.source.fault(f"corrupt: the directory block {place} has no checksum")
         computed = crc32c_update(seed, block[:-_TAIL_BYTES])
         check(self.source, f"directory block {place}", computed, int.from_bytes(block[-4:], "little"))
 
@@ -223,7 +225,9 @@ class Ext4Tree:
             if not self.superblock.incompat & Incompat.FILETYPE:
                 name_bytes |= kind_code << 8
             if length < 8 + name_bytes or length % 4 or place + length > len(block):
-                raise self.source.fault("corrupt: directory entry has", found=f"{length} bytes at {place}")
+                raise self.source.fault(
+                    "corrupt: a directory entry has a wrong length", found=f"{length} bytes at {place}"
+                )
             raw = block[place + 8 : place + 8 + name_bytes]
             place += length
             if number == 0 or raw in (b".", b".."):
@@ -246,7 +250,9 @@ class Ext4Tree:
             if index == _XATTR_SYSTEM and name == b"data":
                 # Values are counted from the first entry.
                 if value_inode or 4 + value + size > len(body):
-                    raise self.source.fault(f"corrupt: inline data of inode {inode.node.id} are", found=f"{size} bytes")
+                    raise self.source.fault(
+                        f"corrupt: the inline data of inode {inode.node.id} has a wrong size", found=f"{size} bytes"
+                    )
                 return (inode.i_block + body[4 + value : 4 + value + size])[: inode.node.size_bytes]
             place += 16 + name_bytes + -name_bytes % 4
         return inode.i_block[: inode.node.size_bytes]

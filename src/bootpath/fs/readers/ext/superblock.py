@@ -164,16 +164,18 @@ def read_ext4_super(source: Source) -> Ext4Super:
 def check(source: Source, what: str, computed: int, stored: int) -> None:
     """Raise FormatError when a checksum is not what is stored."""
     if computed != stored:
-        raise source.fault(f"corrupt: checksum of {what} is", found=f"{stored:#x}", expected=f"{computed:#x}")
+        raise source.fault(f"corrupt: {what} has the wrong checksum", found=f"{stored:#x}", expected=f"{computed:#x}")
 
 
 def inode_place(source: Source, sb: Ext4Super, number: int) -> int:
     """The byte of an inode. Raises FormatError for a number or a descriptor that is none, DeviceError."""
     if not 1 <= number <= sb.inodes:
-        raise source.fault("corrupt: inode number is", found=number, expected=f"1 to {sb.inodes}")
+        raise source.fault("corrupt: the inode number is out of range:", found=number, expected=f"1 to {sb.inodes}")
     group, index = divmod(number - 1, sb.inodes_per_group)
     if group >= sb.groups:
-        raise source.fault("corrupt: inode is in group", found=group, expected=f"less than {sb.groups}")
+        raise source.fault(
+            "corrupt: the inode is in a group that does not exist:", found=group, expected=f"less than {sb.groups}"
+        )
     data = source.read(sb.descriptor_place(group), sb.descriptor_bytes)
     if sb.checksums:
         # The checksum of a descriptor is the lower half, taken with zeros in its own place.
@@ -184,5 +186,7 @@ def inode_place(source: Source, sb: Ext4Super, number: int) -> int:
     if sb.incompat & Incompat.BITS64:
         table |= int.from_bytes(data[40:44], "little") << 32
     if not sb.first_data_block < table < sb.blocks:
-        raise source.fault(f"corrupt: inode table of group {group} is at block", found=table)
+        raise source.fault(
+            f"corrupt: the inode table of group {group} is outside the file system, at block", found=table
+        )
     return table * sb.block_bytes + index * sb.inode_bytes

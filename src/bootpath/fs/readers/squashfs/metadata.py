@@ -48,7 +48,9 @@ class Metadata:
             if cursor.offset >= len(data):
                 if cursor.offset > len(data):
                     raise self.source.fault(
-                        f"corrupt: metadata block at {cursor.block} has", found=len(data), expected=cursor.offset
+                        f"corrupt: the metadata block at {cursor.block} is too short:",
+                        found=len(data),
+                        expected=cursor.offset,
                     )
                 cursor.block, cursor.offset = following, 0
                 continue
@@ -63,7 +65,7 @@ class Metadata:
         header = int.from_bytes(self.source.read(place, 2), "little")
         size = header & _STORED - 1
         if not 0 < size <= METADATA_BYTES or place + 2 + size > self.end:
-            raise self.source.fault(f"corrupt: metadata block at {place} has", found=f"{size} bytes")
+            raise self.source.fault(f"corrupt: the metadata block at {place} has a wrong length", found=f"{size} bytes")
         data = self.source.read(place + 2, size)
         if not header & _STORED:
             data = self.unpack(data, METADATA_BYTES, place)

@@ -81,11 +81,13 @@ class _BlockList:
     def block(self, index: int) -> tuple[int, int]:
         """The place and the size, as it is written, of a block of the file."""
         if index >= _MAX_BLOCKS:
-            raise self._metadata.source.fault("corrupt: file has block", found=index, expected=f"at most {_MAX_BLOCKS}")
+            raise self._metadata.source.fault(
+                "corrupt: the file has too many blocks:", found=index, expected=f"at most {_MAX_BLOCKS}"
+            )
         while len(self._sizes) <= index:
             more = min(_LIST_ENTRIES, self._count - len(self._sizes))
             if more <= 0:
-                raise self._metadata.source.fault("corrupt: file has no block", found=index)
+                raise self._metadata.source.fault("corrupt: the file has no block", found=index)
             # The place moves on when the read is done, and not when it fails.
             cursor = copy(self._cursor)
             data = self._metadata.read(cursor, more * 4)
@@ -143,13 +145,17 @@ class SquashfsTree:
             count, block, _ = struct.unpack("<III", self._metadata.read(cursor, 12))
             left -= 12
             if count >= _MAX_RUN:
-                raise self.source.fault("corrupt: run of a directory has", found=count + 1, expected="at most 256")
+                raise self.source.fault(
+                    "corrupt: a run of a directory has too many entries:", found=count + 1, expected="at most 256"
+                )
             for _ in range(count + 1):
                 offset, _, code, size = struct.unpack("<HhHH", self._metadata.read(cursor, 8))
                 left -= 8 + size + 1
                 kind = _KINDS.get(code)
                 if left < 0 or kind is None or size >= 256:
-                    raise self.source.fault(f"corrupt: directory entry has type {code}, and", found=f"{size + 1} bytes")
+                    raise self.source.fault(
+                        f"corrupt: a directory entry of type {code} has a wrong length", found=f"{size + 1} bytes"
+                    )
                 name = checked_name(self.source, os.fsdecode(self._metadata.read(cursor, size + 1)))
                 yield Child(name, kind, block << 16 | offset)
 
@@ -186,7 +192,7 @@ class SquashfsTree:
         code, mode, uid, gid, mtime, _ = struct.unpack("<HHHHII", read(cursor, 16))
         kind = _KINDS.get(code if code <= 7 else code - 7)
         if kind is None:
-            raise self.source.fault(f"corrupt: inode {ref:#x} has type", found=code, expected="1 to 14")
+            raise self.source.fault(f"corrupt: inode {ref:#x} has an unknown type", found=code, expected="1 to 14")
         links, size = 1, 0
         content = cursor
         blocks = None
@@ -209,7 +215,9 @@ class SquashfsTree:
             if fragment == _NO_FRAGMENT and size % self.block_bytes:
                 count += 1
             if start >= 1 << 62 or size >= 1 << 62:
-                raise self.source.fault(f"corrupt: inode {ref:#x} has", found=f"{size} bytes at {start}")
+                raise self.source.fault(
+                    f"corrupt: inode {ref:#x} has data past the end:", found=f"{size} bytes at {start}"
+                )
             blocks = _BlockList(self._metadata, cursor, start, count)
         node = FileNode(
             id=ref,
@@ -225,7 +233,9 @@ class SquashfsTree:
 
     def _owner(self, index: int) -> int:
         if index >= self._ids:
-            raise self.source.fault("corrupt: owner is number", found=index, expected=f"less than {self._ids}")
+            raise self.source.fault(
+                "corrupt: an owner is out of range:", found=index, expected=f"less than {self._ids}"
+            )
         return int.from_bytes(self._metadata.entry(self._id_table, index, 4), "little")
 
     # Data
@@ -237,7 +247,9 @@ class SquashfsTree:
         if index < whole or inode.fragment == _NO_FRAGMENT:
             return inode.blocks.block(index)
         if inode.fragment >= self._fragment_count:
-            raise self.source.fault("corrupt: fragment is", found=inode.fragment, expected=self._fragment_count)
+            raise self.source.fault(
+                "corrupt: the fragment does not exist:", found=inode.fragment, expected=self._fragment_count
+            )
         place, written = struct.unpack("<QI4x", self._metadata.entry(self._fragment_table, inode.fragment, 16))
         return place, written
 
@@ -253,7 +265,9 @@ class SquashfsTree:
             data = self._unpacked(place, written)
         expected = min(left, self.block_bytes)
         if len(data) != expected:
-            raise self.source.fault(f"corrupt: block at {place} has", found=f"{len(data)} bytes", expected=expected)
+            raise self.source.fault(
+                f"corrupt: the block at {place} has the wrong length", found=f"{len(data)} bytes", expected=expected
+            )
         return data
 
     def _unpacked(self, place: int, written: int) -> bytes:
@@ -262,7 +276,7 @@ class SquashfsTree:
     def _unpack(self, place: int, written: int) -> bytes:
         size = written & _STORED - 1
         if not 0 < size <= self.block_bytes or written >= _STORED << 1:
-            raise self.source.fault(f"corrupt: block at {place} has", found=f"size {written:#x}")
+            raise self.source.fault(f"corrupt: the block at {place} has a wrong size", found=f"{written:#x}")
         data = self.source.read_data(place, size)
         if not written & _STORED:
             data = self._metadata.unpack(data, self.block_bytes, place)
@@ -281,7 +295,7 @@ def open_squashfs(device: Device) -> TreeFiles[int]:
     codec = _CODECS.get(superblock.compressor)
     if codec is None:
         raise FileSystemError(
-            f"it is compressed with {superblock.compressor}, which is not read here",
+            f"the file system is compressed with {superblock.compressor}, which is not supported",
             errno=errno.EOPNOTSUPP,
             where=f"{device.identity.name}: squashfs",
             hint="make it again with -comp zstd, xz, lz4 or gzip",

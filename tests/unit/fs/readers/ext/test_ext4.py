@@ -134,13 +134,13 @@ def test_extents_that_are_not_written_read_as_zeros() -> None:
 @pytest.mark.parametrize(
     ("offset", "form", "value", "match"),
     [
-        (0, "H", 0xF30B, "magic of extents"),
-        (2, "H", 5, "extents are 5 of 4"),
-        (4, "H", 5, "extents are 1 of 5, expected at most 4"),
-        (6, "H", 6, "depth of extents is 6"),
+        (0, "H", 0xF30B, "extents have the wrong magic"),
+        (2, "H", 5, "too many extents: 5 of 4"),
+        (4, "H", 5, "too many extents: 1 of 5, expected at most 4"),
+        (6, "H", 6, "wrong depth 6"),
         (6, "H", 1, "blocks are|magic of extents|not on the device|extents are"),
-        (16, "H", 0, "has 0 blocks"),
-        (16, "H", 32768, "blocks are 32768 from"),
+        (16, "H", 0, "wrong length 0 blocks"),
+        (16, "H", 32768, "outside the file system: 32768 from"),
         (20, "I", 0xFFFFFFFF, "blocks are"),
         (20, "I", 0, "blocks are"),
         (18, "H", 1, "blocks are"),
@@ -159,7 +159,7 @@ def test_extents_that_lie(offset: int, form: str, value: int, match: str) -> Non
         (MODE, "H", 0, "is not in use"),
         (LINKS, "H", 0, "is not in use"),
         (SIZE_HIGH, "I", 1 << 16, "bytes"),
-        (128, "H", 200, "200 extra bytes"),
+        (128, "H", 200, "wrong extra size 200 bytes"),
     ],
 )
 def test_inodes_that_lie(offset: int, form: str, value: int, match: str) -> None:
@@ -184,11 +184,11 @@ def test_a_file_of_holes_has_no_bytes_to_read() -> None:
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda patient, root: patient.put(root, "I", 1 << 30), "inode number is 1073741824"),
-        (lambda patient, root: patient.put(root + 4, "H", 0), "directory entry has 0 bytes at 0"),
+        (lambda patient, root: patient.put(root, "I", 1 << 30), "inode number is out of range: 1073741824"),
+        (lambda patient, root: patient.put(root + 4, "H", 0), "a directory entry has a wrong length 0 bytes at 0"),
         (lambda patient, root: patient.put(root + 4, "H", 8), "directory entry has"),
         (lambda patient, root: patient.put(root + 4, "H", 5000), "directory entry has"),
-        (lambda patient, root: patient.put(root + 12 + 12 + 8, "B", ord("/")), "name in a directory"),
+        (lambda patient, root: patient.put(root + 12 + 12 + 8, "B", ord("/")), "entry with a wrong name"),
     ],
 )
 def test_directories_that_lie(change: Callable[[Patient, int], None], match: str) -> None:
@@ -204,7 +204,7 @@ def test_directories_that_lie(change: Callable[[Patient, int], None], match: str
 def test_a_link_that_is_no_link() -> None:
     patient = Patient("ext4-4k")
     patient.put(patient.inode("link") + MODE, "H", 0o100644)
-    with pytest.raises(FormatError, match="a name says symbolic link, its node is a file"):
+    with pytest.raises(FormatError, match="the entry of a symbolic link leads to a file"):
         patient.files().read("link", 0, 1)
 
 
@@ -237,7 +237,7 @@ def test_superblocks_that_lie(offset: int, form: str, value: int, match: str) ->
 def test_an_inode_table_that_is_nowhere() -> None:
     patient = Patient("ext4-4k")
     patient.put(patient.superblock.descriptor_place(0) + 8, "I", 0)
-    with pytest.raises(FormatError, match="inode table of group 0 is at block 0"):
+    with pytest.raises(FormatError, match="inode table of group 0 is outside the file system, at block 0"):
         patient.files().list("/")
 
 
@@ -283,13 +283,13 @@ def test_extents_holes_and_depth() -> None:
 
 def test_an_extent_block_that_is_its_own_child() -> None:
     found = tree(header(1, 3) + index(0, 900), {900: header(1, 2, 340) + index(0, 900)})
-    with pytest.raises(FormatError, match="depth of extents is 2, expected 1"):
+    with pytest.raises(FormatError, match="wrong depth 2, expected 1"):
         list(found.runs(0, 1))
 
 
 def test_a_child_that_is_no_level_lower() -> None:
     found = tree(header(1, 2) + index(0, 900), {900: header(1, 0, 340) + leaf(0, 1, 100)})
-    with pytest.raises(FormatError, match="depth of extents is 0, expected 1"):
+    with pytest.raises(FormatError, match="wrong depth 0, expected 1"):
         list(found.runs(0, 1))
 
 
@@ -311,7 +311,7 @@ def test_times(seconds: int, extra: int, expected_ns: int) -> None:
     [leaf(5, 1, 100) + leaf(5, 1, 200), leaf(6, 1, 100) + leaf(5, 1, 200), leaf(1, 9, 100) + leaf(5, 1, 200)],
 )
 def test_extents_in_disorder(entries: bytes) -> None:
-    with pytest.raises(FormatError, match=r"not in order|has 9 blocks"):
+    with pytest.raises(FormatError, match=r"not in order|wrong length 9 blocks"):
         list(tree(header(2, 0) + entries).runs(0, 10))
 
 
@@ -345,7 +345,7 @@ def test_block_maps() -> None:
     triple = double + per_block**2
     assert list(found.runs(triple, 2)) == [Run(triple, 1, 301), Run(triple + 1, 1, None)]
     end = triple + per_block**3
-    with pytest.raises(FormatError, match=f"has a block map, and block {end}"):
+    with pytest.raises(FormatError, match=f"longer than its block map: it has block {end}"):
         list(found.runs(end, 1))
     hole = tree(bytes(60), extents=False)
     assert len(list(hole.runs(0, end))) == 4, "a hole is as large as the pointer that is missing"
@@ -354,7 +354,7 @@ def test_block_maps() -> None:
 @pytest.mark.parametrize("block", [1 << 31, 0xFFFFFFFF])
 def test_pointers_to_nowhere(block: int) -> None:
     for words in ([block], [0] * 12 + [block]):
-        with pytest.raises(FormatError, match="blocks are 1 from"):
+        with pytest.raises(FormatError, match="outside the file system: 1 from"):
             list(tree(struct.pack(f"<{len(words)}I", *words), extents=False).runs(len(words) - 1, 1))
 
 

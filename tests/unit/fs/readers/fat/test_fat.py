@@ -126,7 +126,7 @@ def test_names() -> None:
 def test_names_that_are_paths(name: str) -> None:
     volume = Volume()
     volume.add(long_entries(name, b"X          ") + short_entry(b"X          "))
-    with pytest.raises(FormatError, match="name in a directory"):
+    with pytest.raises(FormatError, match="entry with a wrong name"):
         open_fat(volume.device()).list("/")
 
 
@@ -223,15 +223,15 @@ def _patched(image: bytearray, offset: int, data: bytes) -> bytes:
     ("offset", "data", "match"),
     [
         (510, b"\0\0", "signature"),
-        (11, b"\0\0", "sector size is 0"),
-        (11, b"\1\2", "sector size is 513"),
-        (13, b"\0", "sectors a cluster are 0"),
-        (13, b"\3", "sectors a cluster are 3"),
-        (14, b"\0\0", "reserved sectors and FATs are 0 and 2"),
-        (16, b"\0", "reserved sectors and FATs are 1 and 0"),
-        (17, b"\0\0", "root entries are 0"),
-        (19, b"\1\0", "sectors are 1"),
-        (22, b"\1\0", "clusters are"),
+        (11, b"\0\0", "sector size is not valid: 0"),
+        (11, b"\1\2", "sector size is not valid: 513"),
+        (13, b"\0", "the sectors of a cluster are not valid: 0"),
+        (13, b"\3", "the sectors of a cluster are not valid: 3"),
+        (14, b"\0\0", "reserved sectors and FATs are not valid: 0 and 2"),
+        (16, b"\0", "reserved sectors and FATs are not valid: 1 and 0"),
+        (17, b"\0\0", "too few root entries: 0"),
+        (19, b"\1\0", "too few sectors: 1"),
+        (22, b"\1\0", "wrong number of clusters"),
         (22, b"\xff\xff", "room for"),
     ],
 )
@@ -243,10 +243,10 @@ def test_boot_sectors(offset: int, data: bytes, match: str) -> None:
 @pytest.mark.parametrize(
     ("offset", "data", "match"),
     [
-        (42, b"\1\0", "version is 1"),
-        (44, b"\0\0\0\0", "root cluster are 0 and 0"),
+        (42, b"\1\0", "version of FAT32 is unknown: 1"),
+        (44, b"\0\0\0\0", "outside the volume: 0 and 0"),
         (40, b"\x82\0", "active FAT"),
-        (36, bytes(4), "sectors are"),
+        (36, bytes(4), "too few sectors"),
     ],
 )
 def test_fat32_boot_sectors(offset: int, data: bytes, match: str) -> None:

@@ -14,13 +14,20 @@ PRIVATE = 0o077
 _PR_SET_NO_NEW_PRIVS = 38
 
 
+def current_umask() -> int:
+    """The umask of this process, which the kernel tells only to who sets it."""
+    umask = os.umask(PRIVATE)
+    os.umask(umask)
+    return umask
+
+
 @contextmanager
 def confined(*, privileges: bool) -> Iterator[None]:
     """Until the end of the block, what is created is its owner's alone: sockets, overlays.
 
     Unless `privileges` are kept, no program that this process or a thread it starts from now on executes can gain any,
     set-user-ID or not; that cannot be taken back, so a server that runs a command of the user's keeps them. A kernel
-    that does not know the wish refuses it, and nothing is lost.
+    that does not know PR_SET_NO_NEW_PRIVS refuses it, and nothing is lost.
     """
     if not privileges:
         ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

@@ -1,0 +1,1 @@
+"""Serving until something ends it. Read `settings`, then `run`, which uses all the others."""
