@@ -1,4 +1,4 @@
-"""Virtual machines: a QEMU that is described by values, says what happened, and never stays behind."""
+"""Virtual machines: a QEMU that is described by values, reports what happened, and never outlives its parent."""
 
 from bootpath.core.lazyexports import lazy_exports
 

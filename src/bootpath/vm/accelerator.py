@@ -62,7 +62,7 @@ def choose_accelerator(
 
 
 class AcceleratorChooser:
-    """Chooses when it is first asked, and then says the same for as long as it lives."""
+    """Chooses when it is first asked, and keeps the choice."""
 
     def __init__(self, choose: Callable[[], AcceleratorChoice] = choose_accelerator) -> None:
         self._choose = choose

@@ -1,4 +1,4 @@
-"""A boot sector that says a word on the first serial port, ends the machine, and halts if it could not.
+"""A boot sector that writes a word to the first serial port, ends the machine, and halts if that fails.
 
 The smallest guest there is: it tells whether an accelerator executes anything, and tests need no operating system.
 Source: the BIOS loads it to 0x7c00 and jumps there in real mode; 16550 UART (line status at +5, bit 5: the transmitter
@@ -45,7 +45,7 @@ MAX_WORD_BYTES = SECTOR_BYTES - len(_SIGNATURE) - _CODE.size - 1
 
 
 def serial_boot_sector(word: bytes, *, exit_value: int = 0, exit_port: int = DEBUG_EXIT_PORT) -> bytes:
-    """The 512 bytes of a disk that says `word` and then writes `exit_value` to `exit_port`. Raises ValueError."""
+    """The 512 bytes: writes `word` to the serial port, then `exit_value` to `exit_port`. Raises ValueError."""
     if b"\0" in word or len(word) > MAX_WORD_BYTES:
         raise ValueError(f"a word must have at most {MAX_WORD_BYTES} bytes and no NUL")
     code = _CODE.pack(_SAY, _MOV_DX, exit_port, _MOV_AL, exit_value, _STOP)

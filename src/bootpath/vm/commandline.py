@@ -22,7 +22,7 @@ _CARDS = {Display.STD: "VGA", Display.VIRTIO_GPU: "virtio-vga"}
 def command_line(
     config: MachineConfig, *, binary: str, accelerator: Accelerator, qmp_fd: int, serial_fds: Sequence[int]
 ) -> list[str]:
-    """The arguments that start QEMU as `config` says; `serial_fds` has one descriptor for each serial port."""
+    """The arguments that start QEMU with `config`; `serial_fds` has one descriptor for each serial port."""
     if len(serial_fds) != config.serial_ports:
         raise ValueError(f"{config.serial_ports} serial ports need as many descriptors, not {len(serial_fds)}")
     return [binary, *_arguments(config, accelerator, qmp_fd, serial_fds)]

@@ -70,7 +70,7 @@ class Transcript:
         self._add(self._text.feed(data), seconds)
 
     def finish(self, seconds: float) -> None:
-        """Nothing more comes."""
+        """There is no more output."""
         self._add(self._text.finish(), seconds)
 
     def lines(self) -> list[ConsoleLine]:
@@ -144,7 +144,7 @@ class Console:
 
     @property
     def ended(self) -> bool:
-        """True when nothing more comes: QEMU is gone, and everything it said has been read."""
+        """True when there is no more output: QEMU has ended, and all of its output has been read."""
         return self._ended
 
     @property
@@ -205,12 +205,12 @@ class Console:
         raise self._fault(f"no match for {wanted} {why}")
 
     def wait_end(self, deadline_seconds: float) -> bool:
-        """Wait until everything QEMU will ever say has been read; False when the deadline passes first."""
+        """Wait until all output has been read and QEMU has ended; False when the deadline passes first."""
         with self._changed:
             return self._changed.wait_for(lambda: self._ended, deadline_seconds)
 
     def write(self, data: bytes) -> None:
-        """Send bytes to the guest. Raises MachineError when QEMU is gone."""
+        """Send bytes to the guest. Raises MachineError when QEMU has ended."""
         try:
             self._connection.sendall(data)
         except OSError as error:
@@ -221,7 +221,7 @@ class Console:
         self.write(text.encode() + b"\r")
 
     def close(self) -> None:
-        """Let go of the socket; what was said stays. Raises MachineError when the transcript file lacks some of it."""
+        """Close the socket; the output stays. Raises MachineError when the transcript file is not complete."""
         # Wakes the thread, which close alone does not.
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""A kernel that need not unpack itself.
+"""A kernel unpacked before it is started.
 
 Under the translator a kernel takes longer to unpack itself than for all the rest of its start: 4 of 6 seconds, measured
 with Debian's. Unpacked by us (0.7 s) and entered as Xen's guests are (PVH), it does the same with the same command line

@@ -1,10 +1,10 @@
-"""A running QEMU: consoles, monitor, disks that come and go, and an end that is certain.
+"""A running QEMU: consoles, monitor, hot-plugged disks, and an end that is certain.
 
 A machine runs from `start` until `wait_exit`, `power_cut` or `close`; as a context manager, from entering to leaving.
-No QEMU stays behind, however this process ends (see `process`). Everything QEMU refuses or fails to do in time is a
-MachineError with the command line, QEMU's exit code and stderr, and the last console lines.
+No QEMU outlives this process (see `process`). Whatever QEMU refuses, or does not do in time, is a MachineError with
+the command line, QEMU's exit code and stderr, and the last console lines.
 
-Writes the guest was told are complete are in the host's page cache or at the NBD server: `power_cut` loses what a real
+Writes that are complete for the guest are in the host's page cache or at the NBD server: `power_cut` loses what a real
 machine's volatile memory loses, not what a real disk's cache would. For that, put a fault target behind an NBD server.
 """
 
@@ -78,7 +78,7 @@ class QEMU:
         self.close()
 
     def start(self, deadline_seconds: float = START_SECONDS) -> None:
-        """Start it, and return when its monitor answers: the guest runs already, unless the config says paused."""
+        """Start it, and return when its monitor answers: the guest is running then, unless the config has `paused`."""
         if self._process is not None:
             raise ValueError("a QEMU can be started only once")
         self._started = self._clock()

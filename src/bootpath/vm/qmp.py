@@ -49,7 +49,7 @@ class Monitor:
 
     def connect(self, deadline_seconds: float) -> None:
         """Take the greeting and negotiate. Raises MachineError when QEMU does not speak before the deadline."""
-        self._wait(self._connect(), deadline_seconds, "QEMU's monitor did not answer")
+        self._wait(self._connect(), deadline_seconds, "the connection")
 
     def execute(
         self, command: str, arguments: Mapping[str, object] | None = None, *, deadline_seconds: float
@@ -101,17 +101,17 @@ class Monitor:
     def _wait(self, work: Coroutine[Any, Any, _T], deadline_seconds: float, what: str) -> _T:
         if self._loop.is_closed():
             work.close()
-            raise self._fault(f"{what}: the monitor is closed")
+            raise self._fault(f"QEMU's monitor is closed and cannot take {what}")
         waiting = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return waiting.result(deadline_seconds)
         except concurrent.futures.TimeoutError:
             waiting.cancel()
-            raise self._fault(f"{what}: no answer within {deadline_seconds:g} s") from None
+            raise self._fault(f"QEMU's monitor did not answer {what} within {deadline_seconds:g} s") from None
         except ExecuteError as error:
-            raise self._fault(f"{what}: QEMU refused: {error}") from error
+            raise self._fault(f"QEMU refused {what}: {error}") from error
         except (QMPError, OSError, EOFError) as error:
-            raise self._fault(f"{what}: {error or type(error).__name__}") from error
+            raise self._fault(f"QEMU's monitor failed at {what}: {error or type(error).__name__}") from error
 
     async def _connect(self) -> None:
         listener = EventListener()
@@ -165,6 +165,6 @@ class Monitor:
 
 
 def _unretrieved(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What nobody asked the library's tasks for: that QEMU has hung up is known otherwise, and not printed."""
+    """Handle what the library's tasks raised: that QEMU has hung up is known otherwise, and is not printed."""
     if not isinstance(context.get("exception"), (QMPError, OSError, EOFError)):
         loop.default_exception_handler(context)

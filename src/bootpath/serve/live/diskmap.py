@@ -76,16 +76,16 @@ class DiskMap:
 
 
 class Surveyor:
-    """Keeps the map of `device`, of which `wanted` is to be preloaded. Not for several threads at a time."""
+    """Keeps the map of `device`, of which `preload` is to be preloaded. Not for several threads at a time."""
 
-    def __init__(self, device: Device, wanted: Sequence[Extent] = ()) -> None:
+    def __init__(self, device: Device, preload: Sequence[Extent] = ()) -> None:
         # A step may stop, and the next begin, at any byte, which only the checks forbid.
         self._device = unchecked(device)
         self._size_bytes = device.size_bytes
         self.cell_bytes = cell_size(self._size_bytes)
-        merged = list(ExtentSet(wanted))
-        self._wanted_starts = [extent.offset for extent in merged]
-        self._wanted_ends = [extent.end for extent in merged]
+        merged = list(ExtentSet(preload))
+        self._preload_starts = [extent.offset for extent in merged]
+        self._preload_ends = [extent.end for extent in merged]
         self._cells = [
             self._whole(min(self.cell_bytes, self._size_bytes - start))
             for start in range(0, self._size_bytes, self.cell_bytes)
@@ -140,15 +140,15 @@ class Surveyor:
             return
         # What is to be preloaded comes from the disk until it is there, holes too.
         position, end = segment.offset, segment.offset + segment.length
-        index = bisect_right(self._wanted_ends, position)
+        index = bisect_right(self._preload_ends, position)
         while position < end:
-            if index == len(self._wanted_starts) or self._wanted_starts[index] >= end:
+            if index == len(self._preload_starts) or self._preload_starts[index] >= end:
                 yield state, end - position
                 return
-            if position < self._wanted_starts[index]:
-                yield state, self._wanted_starts[index] - position
-                position = self._wanted_starts[index]
-            stop = min(end, self._wanted_ends[index])
+            if position < self._preload_starts[index]:
+                yield state, self._preload_starts[index] - position
+                position = self._preload_starts[index]
+            stop = min(end, self._preload_ends[index])
             yield _HYDRATING, stop - position
             position = stop
             index += 1

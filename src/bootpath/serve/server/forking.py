@@ -83,7 +83,7 @@ class ForkingServer(Server):
     ) -> None:
         limits = limits or Limits()
         super().__init__(exports, limits=replace(limits, spin_seconds=0.0), tls=tls, clock=clock)
-        self._wanted = processes
+        self._process_count = processes
         self._processes: list[_Process] = []
         self._gone = Statistics.nothing()
         self._turns = 0
@@ -137,7 +137,7 @@ class ForkingServer(Server):
 
     def _refill(self, loop: Loop) -> bool:
         """Have as many processes as are wanted; True when that must be tried again."""
-        while not self._cannot_fork and len(self._processes) < self._wanted:
+        while not self._cannot_fork and len(self._processes) < self._process_count:
             now = self._clock()
             if now < self._retry_seconds or self._grace_seconds is not None:
                 return True

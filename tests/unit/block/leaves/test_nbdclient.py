@@ -193,7 +193,7 @@ def test_block_sizes(server: Server, opened: ExitStack) -> None:
         ("go", [(Rep.ERR_TLS_REQD, b"")], "the server wants TLS"),
         ("go", [((1 << 31) + 99, b"")], "the server refuses"),
         ("go", [(Rep.ACK, b"")], "without NBD_INFO_EXPORT"),
-        ("go", [(Rep.INFO, b"\0\0" + bytes(3)), (Rep.ACK, b"")], "export info has 3 bytes"),
+        ("go", [(Rep.INFO, b"\0\0" + bytes(3)), (Rep.ACK, b"")], "export info has the wrong length 3 bytes"),
         ("go", [(Rep.INFO, bytes(20000))], "replies to GO are 0 and 20000 bytes"),
         ("go", [(Rep.INFO, b"\x99\x99")] * 70, "replies to GO are 64"),
         (
@@ -300,7 +300,7 @@ def test_simple_replies_to_what_is_no_read_are_fine(server: Server, opened: Exit
     ("answer", "what"),
     [
         (lambda request: None, "closed the connection"),
-        (lambda request: b"\0" * 64, "reply magic is 00000000"),
+        (lambda request: b"\0" * 64, "the reply has the wrong magic 00000000"),
         (lambda request: pack_reply(SimpleReply(b"whatever")), "unknown cookie"),
         (lambda request: pack_reply(SimpleReply(request.cookie)) + bytes(1024), "answered by a simple reply"),
         (lambda request: chunk(request, ChunkType.NONE), "answered in part: 0 bytes, expected 1024"),
@@ -311,8 +311,8 @@ def test_simple_replies_to_what_is_no_read_are_fine(server: Server, opened: Exit
         (lambda request: data_chunk(request, 0, bytes(512), done=False) * 2, "was not asked for"),
         (lambda request: chunk(request, ChunkType.OFFSET_HOLE, pack_hole(0, 4096)), "was not asked for"),
         (lambda request: chunk(request, ChunkType.OFFSET_DATA, OFFSET.pack(0)), "a data chunk is empty"),
-        (lambda request: chunk(request, ChunkType.OFFSET_HOLE, b"x"), "hole chunk has 1 bytes"),
-        (lambda request: chunk(request, ChunkType.ERROR, b"x"), "error chunk has 1 bytes"),
+        (lambda request: chunk(request, ChunkType.OFFSET_HOLE, b"x"), "hole chunk has the wrong length 1 bytes"),
+        (lambda request: chunk(request, ChunkType.ERROR, b"x"), "error chunk has the wrong length 1 bytes"),
         (lambda request: chunk(request, ChunkType.BLOCK_STATUS, b"x"), "block status has"),
         (lambda request: chunk(request, 99), "chunk type is 99"),
         (lambda request: chunk(request, ChunkType.NONE, b"x"), "chunk type is 0"),
