@@ -160,7 +160,7 @@ def test_certificates_that_are_not_there(tmp_path: Path, certificates: Path) -> 
         load_tls(tmp_path)
     (tmp_path / "server-cert.pem").write_text("junk")
     (tmp_path / "server-key.pem").write_text("junk")
-    with pytest.raises(DeviceError, match="not usable"):
+    with pytest.raises(DeviceError, match="cannot be used"):
         load_tls(tmp_path)
 
 
