@@ -16,7 +16,7 @@ class Counts:
     waits: int
     failures: int
 
-    def words(self) -> str:
+    def detail(self) -> str:
         """As in an event's detail."""
         return f"disk_reads={self.reads} disk_bytes={self.bytes} disk_waits={self.waits} disk_failures={self.failures}"
 

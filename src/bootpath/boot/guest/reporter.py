@@ -8,7 +8,7 @@ from collections.abc import Callable
 from bootpath.boot.protocol.events import Event
 
 
-class Teller:
+class ConsoleReporter:
     """Writes events to the descriptor `fd`, with seconds of `clock`. Processes may share it."""
 
     def __init__(self, fd: int, clock: Callable[[], float]) -> None:

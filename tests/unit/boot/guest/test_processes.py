@@ -38,7 +38,7 @@ def test_orders_are_done_in_the_child_and_faults_come_back() -> None:
         worker.order("bad")
     worker.order("count")
     assert counters.counts() == Counts(3, 21, 0, 0)
-    assert counters.counts().words() == "disk_reads=3 disk_bytes=21 disk_waits=0 disk_failures=0"
+    assert counters.counts().detail() == "disk_reads=3 disk_bytes=21 disk_waits=0 disk_failures=0"
     worker.order(LAST)
     assert status_of(worker) == 0
     with pytest.raises(BootError, match="w is gone"):
