@@ -15,7 +15,9 @@ import pytest
 from bootpath.boot.initramfs.build import combine_recipes
 from bootpath.boot.initramfs.compression import Compression
 from bootpath.boot.protocol.events import parse_event
-from bootpath.formats.cmdline.root import LogicalVolume, OnFail, RootWords, UbiVolume, pack_root_words, parse_slot
+from bootpath.formats.cmdline.devices import LogicalVolume, UbiVolume, parse_slot
+from bootpath.formats.cmdline.parameters import join_parameters
+from bootpath.formats.cmdline.root import OnFail, RootParameters, pack_root_parameters
 from bootpath.vm.config import MachineConfig, Uefi
 from bootpath.vm.disks import Disk
 from bootpath.vm.qemu import QEMU
@@ -80,8 +82,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> VerityImage:
 def boot(start: Start) -> Boot:
     """Starts a machine from an initramfs, words and disks."""
 
-    def begin(initramfs: Path, words: RootWords, *disks: Path, more: str = "") -> QEMU:
-        line = f"console=ttyS0 panic=-1 quiet {pack_root_words(words)} {more}"
+    def begin(initramfs: Path, words: RootParameters, *disks: Path, more: str = "") -> QEMU:
+        line = f"console=ttyS0 panic=-1 quiet {join_parameters(pack_root_parameters(words))} {more}"
         attached = tuple(Disk(f"disk{number}", path) for number, path in enumerate(disks))
         return start(MachineConfig(kernel=guest_kernel(), initrd=initramfs, cmdline=line, disks=attached))
 
@@ -112,8 +114,8 @@ def gpt_disk(directory: Path, image: VerityImage, name: str = "disk.img") -> Gpt
     return make_disk(directory / name, *entries)
 
 
-def words_of(image: VerityImage, **more: object) -> RootWords:
-    return RootWords(root_hash=bytes.fromhex(image.root_hash), **more)  # type: ignore[arg-type]
+def words_of(image: VerityImage, **more: object) -> RootParameters:
+    return RootParameters(root_hash=bytes.fromhex(image.root_hash), **more)  # type: ignore[arg-type]
 
 
 def test_the_root_hash_alone_finds_and_verifies_the_root(
@@ -149,7 +151,7 @@ def test_a_flipped_bit_is_refused(boot: Boot, build: Build, image: VerityImage, 
 
 def test_another_root_hash_is_refused(boot: Boot, build: Build, image: VerityImage, tmp_path: Path) -> None:
     other = bytes(reversed(bytes.fromhex(image.root_hash)))
-    words = RootWords(root_hash=other, verity_data="/dev/vda1", verity_hash=f"PARTUUID={image.hash_uuid}")
+    words = RootParameters(root_hash=other, verity_data="/dev/vda1", verity_hash=f"PARTUUID={image.hash_uuid}")
     machine = boot(build("verity"), words, gpt_disk(tmp_path, image).path)
     refuses(machine, rf"verity: /dev/vda1 does not match its root hash {other.hex()}")
 
@@ -188,11 +190,12 @@ def test_a_signature_by_the_key_of_the_machines_owner(
     signer = make_signer(tmp_path)
     signature = make_signature(tmp_path, image.root_hash, signer)
     words = words_of(image, verity_options=(f"root-hash-signature=base64:{signature}",))
+    line = join_parameters(pack_root_parameters(words))
     uki = make_signed_uki(
         tmp_path / "uki.efi",
         kernel=guest_kernel(),
         initrd=build("verity"),
-        words=f"console=ttyS0 panic=-1 quiet dm_verity.require_signatures=1 {pack_root_words(words)}",
+        words=f"console=ttyS0 panic=-1 quiet dm_verity.require_signatures=1 {line}",
         stub=stored(Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")),
         signer=signer,
     )
@@ -229,7 +232,7 @@ def test_no_such_volume(boot: Boot, build: Build, tmp_path: Path, image: VerityI
     volumes = make_volumes(tmp_path / "pv.img", {"root": image.data})
     group, volume = volumes["root"].split("/")
     other = f"{group}/{volume[::-1]}"
-    words = RootWords(logical_volume=LogicalVolume(*other.split("/")), wait_seconds=1)
+    words = RootParameters(logical_volume=LogicalVolume(*other.split("/")), wait_seconds=1)
     refuses(boot(build("lvm"), words, volumes.path), rf"devices: no data device LV={other} after 1 s.*")
 
 
@@ -251,7 +254,7 @@ def test_a_root_on_raw_flash_with_verity_on_ubiblock(
 def test_a_root_on_ubifs(boot: Boot, build: Build, tmp_path: Path) -> None:
     volume = make_ubifs(make_tree(tmp_path / "tree"), tmp_path / "root.ubifs", erase_bytes=ERASE_BYTES)
     flash = make_flash(tmp_path / "flash.img", {"root": volume}, erase_bytes=ERASE_BYTES, size_bytes=16 * MIB)
-    words = RootWords(ubi_volume=UbiVolume("flash", "root"), file_system="ubifs", read_only=True)
+    words = RootParameters(ubi_volume=UbiVolume("flash", "root"), file_system="ubifs", read_only=True)
     machine = boot(build("ubi", modules=("block2mtd", "ubifs", "zstd")), words, flash, more=flash_words("vda"))
     assert comes_up(machine).startswith("ubi0_0 / ubifs ro")
 
@@ -268,13 +271,13 @@ TWIN = "PARTUUID=0fc63daf-8483-4772-8e79-3d69d8477de4"
 
 
 def test_of_identical_partitions_the_slot_decides(boot: Boot, build: Build, twins: GptDisk) -> None:
-    machine = boot(build("verity"), RootWords(root=TWIN, slot=parse_slot(twins.slot(2))), twins.path)
+    machine = boot(build("verity"), RootParameters(root=TWIN, slot=parse_slot(twins.slot(2))), twins.path)
     assert comes_up(machine, "b").startswith("/dev/vda2 / squashfs ro")
 
 
 def test_identical_partitions_without_a_slot_are_refused(boot: Boot, build: Build, twins: GptDisk) -> None:
     refuses(
-        boot(build("verity"), RootWords(root=TWIN), twins.path),
+        boot(build("verity"), RootParameters(root=TWIN), twins.path),
         rf"devices: {TWIN} is ambiguous: /dev/vda1 \({twins.slot(1)}\) /dev/vda2 \({twins.slot(2)}\)",
     )
 
@@ -284,7 +287,7 @@ def test_a_slot_where_something_else_is_is_refused(boot: Boot, build: Build, twi
     guid, number, lba = twins.slot(2).split(":")
     slot = parse_slot(f"{guid}:{number}:{int(lba) + 8}")
     refuses(
-        boot(build("verity"), RootWords(root="/dev/vda2", slot=slot, wait_seconds=1), twins.path),
+        boot(build("verity"), RootParameters(root="/dev/vda2", slot=slot, wait_seconds=1), twins.path),
         rf"devices: no data device /dev/vda2 after 1 s: not at the slot {slot}, but /dev/vda2 \({twins.slot(2)}\)",
     )
 
@@ -292,18 +295,18 @@ def test_a_slot_where_something_else_is_is_refused(boot: Boot, build: Build, twi
 def test_an_ext4_by_its_label(boot: Boot, build: Build, tmp_path: Path) -> None:
     """A whole disk, and a blank in a word."""
     disk = make_ext4(make_tree(tmp_path / "tree"), tmp_path / "root.ext4", label="my root")
-    assert comes_up(boot(build("verity"), RootWords(root="LABEL=my root", read_only=False), disk)).startswith(
+    assert comes_up(boot(build("verity"), RootParameters(root="LABEL=my root", read_only=False), disk)).startswith(
         "/dev/vda / ext4 rw"
     )
 
 
 def test_an_erofs_by_its_uuid(boot: Boot, build: Build, tmp_path: Path) -> None:
     disk = make_erofs(make_tree(tmp_path / "tree"), tmp_path / "root.erofs", uuid=ESP)
-    assert comes_up(boot(build("verity"), RootWords(root=f"UUID={ESP}"), disk)).startswith("/dev/vda / erofs ro")
+    assert comes_up(boot(build("verity"), RootParameters(root=f"UUID={ESP}"), disk)).startswith("/dev/vda / erofs ro")
 
 
 def test_a_shell_where_one_is_asked_for(boot: Boot, build: Build, tmp_path: Path) -> None:
-    words = RootWords(root="LABEL=nothing here", wait_seconds=0, on_fail=OnFail.SHELL)
+    words = RootParameters(root="LABEL=nothing here", wait_seconds=0, on_fail=OnFail.SHELL)
     machine = boot(build("verity"), words)
     machine.console.wait_for("bootpath: devices: no data device LABEL=nothing here after 0 s\n", SECONDS)
     machine.console.wait_for("init ends here: onfail=shell", SECONDS)
@@ -314,7 +317,7 @@ def test_a_shell_where_one_is_asked_for(boot: Boot, build: Build, tmp_path: Path
 
 def test_a_halt_where_one_is_asked_for(boot: Boot, build: Build) -> None:
     """Also for words that cannot be read."""
-    machine = boot(build("verity"), RootWords(on_fail=OnFail.HALT), more="bootpath.sloot=1")
+    machine = boot(build("verity"), RootParameters(on_fail=OnFail.HALT), more="bootpath.sloot=1")
     machine.console.wait_for("bootpath: words: bootpath.sloot=1 is not known\n", SECONDS)
     machine.console.wait_for("init ends here: onfail=halt", SECONDS)
     machine.console.wait_for("System halted", SECONDS)

@@ -33,7 +33,7 @@ from bootpath.boot.initramfs.elfclosure import is_elf, read_needs, resolve_below
 from bootpath.boot.initramfs.modules import KernelModule, KernelModules
 from bootpath.boot.initramfs.pythonclosure import PYTHON_PATH, python_closure
 from bootpath.boot.initramfs.recipes import RECIPES, SHELL_INIT, Recipe, combine_recipes, python_init
-from bootpath.boot.initramfs.stub import Function, StandIn, build_stand_in, functions_from
+from bootpath.boot.initramfs.stub import Function, Stub, build_stub, functions_from
 from bootpath.core.errors import Error
 from bootpath.formats.cpio import CpioEntry, arrange_cpio, pack_cpio
 from bootpath.image.output import atomic_output
@@ -106,7 +106,7 @@ class InitramfsSpec:
     """What to build. `root` has the kernel's modules and busybox; `release` None is the only one there.
 
     `busybox` None is the one in `root`; it is static, unless `programs` bring libraries anyway: these are found by name
-    in `root`, with their libraries, but for `stand_ins`. `files` are paths in the guest and contents. `mtime_seconds`
+    in `root`, with their libraries, but for `stubs`. `files` are paths in the guest and contents. `mtime_seconds`
     is every file's time, since 1970.
     """
 
@@ -117,7 +117,7 @@ class InitramfsSpec:
     wanted_modules: tuple[str, ...] = ()
     python: PythonGuest | None = None
     programs: tuple[str, ...] = ()
-    stand_ins: tuple[StandIn, ...] = ()
+    stubs: tuple[Stub, ...] = ()
     files: tuple[tuple[str, bytes], ...] = ()
     added: tuple[Added, ...] = ()
     busybox: Path | None = None
@@ -137,7 +137,7 @@ class Item:
 class InitramfsPlan:
     """The content, sorted by path; `modules` in load order; `absent` are wanted modules that this kernel has not.
 
-    `stand_ins` are the libraries that something else stands in for.
+    `stubs` are the libraries that something else stands in for.
     """
 
     items: tuple[Item, ...]
@@ -145,7 +145,7 @@ class InitramfsPlan:
     modules: tuple[str, ...]
     absent: tuple[str, ...]
     python_version: str | None
-    stand_ins: tuple[str, ...] = ()
+    stubs: tuple[str, ...] = ()
 
     def sizes(self) -> dict[Part, tuple[int, int]]:
         """Number of entries and bytes of content of each part that has any."""
@@ -194,9 +194,9 @@ def plan_initramfs(spec: InitramfsSpec) -> InitramfsPlan:
     busybox = _find_busybox(spec)
     items += _busybox(busybox)
     items += _modules(kernel, modules)
-    stand_ins: tuple[str, ...] = ()
+    stubs: tuple[str, ...] = ()
     if spec.programs:
-        stand_ins, programs = _programs(spec, busybox)
+        stubs, programs = _programs(spec, busybox)
         items += programs
     version = None
     if spec.python is not None:
@@ -209,7 +209,7 @@ def plan_initramfs(spec: InitramfsSpec) -> InitramfsPlan:
         modules=tuple(module.name for module in modules),
         absent=absent,
         python_version=version,
-        stand_ins=stand_ins,
+        stubs=stubs,
     )
 
 
@@ -284,7 +284,7 @@ def _programs(spec: InitramfsSpec, busybox: Path) -> tuple[tuple[str, ...], list
     """The programs and libraries, and the names of the libraries that something stands in for."""
     found = {name: _find_program(spec.root, name) for name in spec.programs}
     libraries = shared_libraries(
-        [*found.values(), busybox], root=spec.root, without=frozenset(one.soname for one in spec.stand_ins)
+        [*found.values(), busybox], root=spec.root, without=frozenset(one.soname for one in spec.stubs)
     )
     items = [
         Item(CpioEntry.file(f"sbin/{name}", without_sections(path.read_bytes()), 0o755), Part.PROGRAMS)
@@ -292,7 +292,7 @@ def _programs(spec: InitramfsSpec, busybox: Path) -> tuple[tuple[str, ...], list
     ]
     items += [_library(library.path, library.source) for library in libraries]
     replaced = []
-    for one in spec.stand_ins:
+    for one in spec.stubs:
         users = [
             path for path in (*found.values(), *(library.source for library in libraries)) if _needs(path, one.soname)
         ]
@@ -301,7 +301,7 @@ def _programs(spec: InitramfsSpec, busybox: Path) -> tuple[tuple[str, ...], list
             for path in users:
                 functions |= functions_from(path.read_bytes(), one.soname)
             beside = next(library for library in libraries if PurePosixPath(library.path).name.startswith("libc."))
-            data = build_stand_in(read_needs(users[0]).machine, one, functions)
+            data = build_stub(read_needs(users[0]).machine, one, functions)
             place = PurePosixPath(beside.path).with_name(one.soname).as_posix()
             items.append(Item(CpioEntry.file(place, data, 0o755), Part.LIBRARIES))
             replaced.append(one.soname)

@@ -42,7 +42,7 @@ _SECTION_INDEX = 1  # any but SHN_UNDEF: there are no section headers
 
 
 @dataclass(frozen=True, slots=True)
-class StandIn:
+class Stub:
     """The library that is replaced, and what its functions return: 0, or a negative errno down to -2048."""
 
     soname: str
@@ -100,7 +100,7 @@ def _version_number(index: object) -> int:
     return index & 0x7FFF if isinstance(index, int) else 0
 
 
-def build_stand_in(machine: str, library: StandIn, functions: Iterable[Function]) -> bytes:
+def build_stub(machine: str, library: Stub, functions: Iterable[Function]) -> bytes:
     """The file; `machine` is pyelftools' name of it. Raises Error for a machine whose code is not known."""
     soname = library.soname
     if machine not in _MACHINES:

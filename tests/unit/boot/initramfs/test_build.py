@@ -23,7 +23,7 @@ from bootpath.boot.initramfs.build import (
 from bootpath.boot.initramfs.compression import Compression, compress
 from bootpath.boot.initramfs.elfclosure import read_needs, shared_libraries
 from bootpath.boot.initramfs.recipes import TINY
-from bootpath.boot.initramfs.stub import StandIn
+from bootpath.boot.initramfs.stub import Stub
 from bootpath.cli.initramfs import COMPRESSIONS, KINDS, TOGETHER
 from bootpath.cli.main import main
 from bootpath.core.errors import Error, FormatError
@@ -185,7 +185,7 @@ def test_programs_bring_their_libraries_from_the_root(root: Path) -> None:
         spec(
             root,
             programs=("tool",),
-            stand_ins=(StandIn("libgone.so.1", 0),),
+            stubs=(Stub("libgone.so.1", 0),),
             files=(("lib/bootpath/part.sh", b"part"),),
         )
     )
@@ -193,7 +193,7 @@ def test_programs_bring_their_libraries_from_the_root(root: Path) -> None:
     assert parts["sbin/tool"] is Part.PROGRAMS
     assert parts["lib/libc.so.6"] is parts["lib/ld.so"] is Part.LIBRARIES
     assert parts["lib/bootpath/part.sh"] is Part.CONFIG
-    assert plan.stand_ins == ()  # nothing needs it
+    assert plan.stubs == ()  # nothing needs it
     with pytest.raises(Error, match="has no program other"):
         plan_initramfs(spec(root, programs=("other",)))
 
@@ -208,9 +208,9 @@ def test_a_stand_in_takes_the_place_of_a_library(root: Path) -> None:
     for library in shared_libraries([program], without=frozenset({"libselinux.so.1"})):
         (root / library.path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(library.source, root / library.path)
-    wanted = {"programs": ("ls",), "stand_ins": (StandIn("libselinux.so.1", 0),)}
+    wanted = {"programs": ("ls",), "stubs": (Stub("libselinux.so.1", 0),)}
     plan = plan_initramfs(spec(root, **wanted))
-    assert plan.stand_ins == ("libselinux.so.1",)
+    assert plan.stubs == ("libselinux.so.1",)
     sizes = {Path(item.entry.path).name: len(item.entry.data) for item in plan.items}
     assert 0 < sizes["libselinux.so.1"] < 4096
     assert "libpcre2-8.so.0" not in sizes
@@ -265,7 +265,7 @@ def test_list_without_output(
 
 def test_usage(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, root, "--with", "none", "--list")[0::2] == (2, "bootpath: --with none needs --init\n")
-    assert run(capsys, root, "--with", "shell")[0::2] == (2, "bootpath: expected -o, or --list\n")
+    assert run(capsys, root, "--with", "shell")[0::2] == (2, "bootpath: neither -o nor --list was given\n")
     for add in ("nothing", "file:relative", ":/x"):
         with pytest.raises(SystemExit, match="2"):
             run(capsys, root, "--add", add)
