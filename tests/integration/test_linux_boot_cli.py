@@ -73,7 +73,7 @@ def test_json_has_all_of_it(system: tuple[Disk, Signer], capsys: pytest.CaptureF
     (attempt,) = report["attempts"]
     assert attempt["verified_whole"]
     assert [part["what"] for part in report["runs"]["parts"]] == ["kernel", "initrd", "command line", "root"]
-    assert {word["source"] for word in report["runs"]["words"]} == {"entry", "loader", "machine"}
+    assert {each["source"] for each in report["runs"]["parameters"]} == {"entry", "loader", "machine"}
     assert report["run"] is None
 
 
@@ -125,7 +125,7 @@ def test_the_signature_for_the_kernel(
     assert "only the initramfs of bootpath" in capsys.readouterr().out
     unsigned = make_linux_disk(tmp_path / "os.img", [("demo_1", make_volume(tmp_path / "v", RootTree.demo(), None))])
     assert dry_run(unsigned.path, "--kernel-signature") == 3
-    assert "it has no signature that the kernel could check" in capsys.readouterr().out
+    assert "the root hash has no signature that the kernel could check" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

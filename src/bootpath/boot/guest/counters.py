@@ -1,4 +1,4 @@
-"""What lived read from the physical disk, counted where init sees it too: in memory that both share."""
+"""Counters of what lived read from the physical disk, in memory that it shares with init."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Counts:
     failures: int
 
     def detail(self) -> str:
-        """As in an event's detail."""
+        """The counts as the detail of an event."""
         return f"disk_reads={self.reads} disk_bytes={self.bytes} disk_waits={self.waits} disk_failures={self.failures}"
 
 

@@ -2,7 +2,7 @@
 
 The process holds the overlay with everything that was written, and mounts the root from it (see `rootfs`). What it
 needs from files it has before the root takes their place. A thread listens to the kernel's news about disks: a
-disk that appears is judged at once, whether or not a read waits for it, and what became of it is told.
+disk that appears is checked at once, whether or not a read waits for it, and the result is reported.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _GRACE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class LivePlan:
-    """What lived is started with: who it is, what it was handed, and where it counts and tells."""
+    """What lived is started with: the handoff, its settings, its counters, and where it reports."""
 
     handoff: Handoff
     preload: memoryview
@@ -67,7 +67,7 @@ def plan_lived(
 
 
 class WatchedDisk(LateDisk):
-    """A late disk that counts what it is asked for, and tells when somebody begins to wait for it and what failed."""
+    """A late disk that counts reads, and reports a read that begins to wait for the disk or fails."""
 
     def __init__(self, finder: Finder, plan: LivePlan) -> None:
         super().__init__(
@@ -102,7 +102,7 @@ class WatchedDisk(LateDisk):
 
 
 class Watch:
-    """Judges disks as they come, and tells about them. `run` is for a thread of its own."""
+    """Checks disks as they appear, and reports the result. `run` is for a thread of its own."""
 
     def __init__(self, disks: SysBlock, late: LateDisk, report: ConsoleReporter) -> None:
         self._disks = disks
@@ -208,4 +208,4 @@ def available_bytes(meminfo: Path = MEMINFO) -> int:
         name, _, value = line.partition(":")
         if name == "MemAvailable":
             return int(value.split()[0]) * 1024
-    raise BootError("does not say how much memory is available", where=str(meminfo))
+    raise BootError("the file does not say how much memory is available", where=str(meminfo))

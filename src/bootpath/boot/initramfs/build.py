@@ -106,8 +106,8 @@ class InitramfsSpec:
     """What to build. `root` has the kernel's modules and busybox; `release` None is the only one there.
 
     `busybox` None is the one in `root`; it is static, unless `programs` bring libraries anyway: these are found by name
-    in `root`, with their libraries, but for `stubs`. `files` are paths in the guest and contents. `mtime_seconds`
-    is every file's time, since 1970.
+    in `root`, with their libraries, except those that `stubs` replace. `files` are paths in the guest and contents.
+    `mtime_seconds` is every file's time, since 1970.
     """
 
     root: Path
@@ -137,7 +137,7 @@ class Item:
 class InitramfsPlan:
     """The content, sorted by path; `modules` in load order; `absent` are wanted modules that this kernel has not.
 
-    `stubs` are the libraries that something else stands in for.
+    `stubs` are the libraries that are replaced by stubs.
     """
 
     items: tuple[Item, ...]
@@ -224,7 +224,7 @@ def _arrange(items: Iterable[Item], mtime_seconds: int) -> tuple[Item, ...]:
 
 
 def _kernel(spec: InitramfsSpec) -> KernelModules:
-    """The modules of the release that is meant: the only one when it is not named."""
+    """The modules of the release: the only one when none is named."""
     places = [resolve_below(spec.root, place) for place in _MODULES_PLACES]
     directory = next((place for place in places if place.is_dir()), places[0])
     if spec.release is not None:
@@ -232,10 +232,9 @@ def _kernel(spec: InitramfsSpec) -> KernelModules:
     releases = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
     if len(releases) != 1:
         raise Error(
-            "which kernel is meant is not clear: found",
+            "the directory has no single kernel release",
             where=str(directory),
             found=", ".join(releases) or "none",
-            expected="one release",
             hint="name one with --kernel-release",
         )
     return KernelModules(directory / releases[0])
@@ -248,7 +247,7 @@ def _check_compression(spec: InitramfsSpec, release: str) -> None:
     name = option[spec.compression]
     if name is not None and config.is_file() and f"CONFIG_{name}=y" not in config.read_text().split("\n"):
         raise Error(
-            f"this kernel cannot unpack {spec.compression.value}",
+            f"the kernel cannot unpack {spec.compression.value}",
             where=str(config),
             expected=f"CONFIG_{name}=y",
             hint="choose another with --compress",
@@ -268,9 +267,9 @@ def _find_busybox(spec: InitramfsSpec) -> Path:
     places = [resolve_below(spec.root, place) for place in _BUSYBOX_PLACES] if spec.busybox is None else [spec.busybox]
     source = next((place for place in places if place.is_file()), None)
     if source is None:
-        raise Error("has no busybox", where=str(spec.root), expected=" or ".join(_BUSYBOX_PLACES))
+        raise Error("the root directory has no busybox", where=str(spec.root), expected=" or ".join(_BUSYBOX_PLACES))
     if not spec.programs and shared_libraries([source], root=spec.root):
-        raise Error("is not a static busybox", where=str(source), hint="install busybox-static")
+        raise Error("busybox is not static", where=str(source), hint="install busybox-static")
     return source
 
 
@@ -281,7 +280,7 @@ def _busybox(source: Path) -> Iterator[Item]:
 
 
 def _programs(spec: InitramfsSpec, busybox: Path) -> tuple[tuple[str, ...], list[Item]]:
-    """The programs and libraries, and the names of the libraries that something stands in for."""
+    """The programs and libraries, and the names of the libraries that stubs replace."""
     found = {name: _find_program(spec.root, name) for name in spec.programs}
     libraries = shared_libraries(
         [*found.values(), busybox], root=spec.root, without=frozenset(one.soname for one in spec.stubs)
@@ -316,7 +315,11 @@ def _find_program(root: Path, name: str) -> Path:
     places = [resolve_below(root, f"{place}/{name}") for place in _PROGRAM_PLACES]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
-        raise Error(f"has no program {name}", where=str(root), expected=f"{name} in {', '.join(_PROGRAM_PLACES)}")
+        raise Error(
+            f"the root directory has no program {name}",
+            where=str(root),
+            expected=f"{name} in {', '.join(_PROGRAM_PLACES)}",
+        )
     return found
 
 
@@ -352,7 +355,7 @@ def _added(added: Iterable[Added]) -> Iterator[Item]:
     for one in added:
         source = one.source
         if not source.exists():
-            raise Error("no such file or directory to add", where=str(source))
+            raise Error("there is no such file or directory to add", where=str(source))
         target = one.path.strip("/") or "."
         yield from _added_one(source, target)
         for path in sorted(source.rglob("*")) if source.is_dir() else ():
@@ -370,7 +373,7 @@ def _added_one(path: Path, place: str) -> Iterator[Item]:
             yield Item(CpioEntry.directory(place), Part.ADDED)
         return
     if not path.is_file():
-        raise Error("is neither file, directory nor link, and cannot be added", where=str(path))
+        raise Error("what is added is not a file, a directory or a link", where=str(path))
     data = path.read_bytes()
     yield Item(CpioEntry.file(place, data, 0o755 if path.stat().st_mode & 0o111 else 0o644), Part.ADDED)
     if is_elf(data):

@@ -1,4 +1,4 @@
-"""The kinds of initramfs: what each has beside busybox, and the one that several of them make together.
+"""The kinds of initramfs: what each has beside busybox, and how several of them are combined.
 
 ``live``, ``disk``, ``shell`` and ``none`` stand alone. ``lvm``, ``verity`` and ``ubi`` are parts of one without Python:
 any of them go together. The scripts in `bootpath.boot.tinyinit` do what docs/reference/kernel-command-line.md says,
@@ -39,12 +39,11 @@ def python_init(module: str, *, load_modules: bool = True) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a kind of initramfs has: `modules` must be there, `wanted_modules` where the kernel has them.
+    """What a kind of initramfs has: `modules` must exist, `wanted_modules` are added where the kernel has them.
 
-    `python_modules` are imported in the guest; `programs` are found in the root by name and bring their libraries, but
-    for those of `stubs`, which a `boot.initramfs.stub` takes the place of. `scripts` are files of `boot.tinyinit`
-    and their places in the guest; `init` is None where the caller, or `combine_recipes`, has to give one. `compression`
-    is what it gets unasked.
+    `python_modules` are imported in the guest. `programs` are found in the root directory by name and bring their
+    libraries, except those that `stubs` replace. `scripts` are files of `boot.tinyinit` and their paths in the guest.
+    `init` is None where the caller, or `combine_recipes`, has to give one. `compression` is the default.
     """
 
     modules: tuple[str, ...] = ()
@@ -121,7 +120,7 @@ def combine_recipes(names: Sequence[str]) -> Recipe:
     unknown = [name for name in names if name not in RECIPES]
     if unknown or not names or (len(names) > 1 and any(name not in TINY for name in names)):
         raise Error(
-            "these do not make an initramfs",
+            "these kinds do not make one initramfs",
             found=",".join(names) or "nothing",
             expected=f"one of {', '.join(name for name in RECIPES if name not in TINY)}, or any of {', '.join(TINY)}",
         )

@@ -58,16 +58,16 @@ class LinuxSetup:
     overlay_bytes: int | None = None
 
     def asked(self) -> LinuxRequest:
-        """The request, with the name that the kernel will have for the disk."""
+        """The request, with what the kernel will call the disk."""
         return replace(self.request, disk_name=DISK_NAMES[self.interface])
 
 
 @dataclass(slots=True, kw_only=True)
 class LinuxRun(WatchedRun):
-    """What happened. `boot` are the decisions, of which `loader_bytes` were read for.
+    """What happened. `boot` are the decisions, for which the loader read `loader_bytes`.
 
     `reads` are those of loader and guest until the pivot (until the end, when there was none), by area, `guest_bytes`
-    those of the guest; `pivot` is what the initramfs told when it left, with the seconds since the kernel's start.
+    those of the guest; `pivot` is the event of the initramfs when it left, with the seconds since the kernel's start.
     `earlier` are the failures, in the guest, of candidates that were tried before.
     """
 
@@ -114,7 +114,7 @@ class LinuxMachine(WatchedMachine[LinuxSetup, LinuxRun]):
         self._count(image.device)
         loaded = boot.loaded
         if loaded is None:
-            raise BootError(f"refused: {boot.refusal}", where=str(self.disk))
+            raise BootError(f"the boot is refused: {boot.refusal}", where=str(self.disk))
         self.timeline.note(SERVER, "serves the image", "over NBD, what is written stays in RAM")
         return linux_config(self.setup, loaded, image.uri, directory)
 
@@ -131,7 +131,7 @@ class LinuxMachine(WatchedMachine[LinuxSetup, LinuxRun]):
         raise BootError(said, where=GUEST)
 
     def see(self, until: str, remaining: Remaining) -> None:
-        """See `WatchedMachine.see`. An initramfs that is not ours does not tell when it leaves."""
+        """See `WatchedMachine.see`. An initramfs that is not ours does not report that it leaves."""
         index, said = self.wait_first((PIVOT_PATTERN, until), remaining())
         if index == 0:
             self.pivoted(said[0].strip())

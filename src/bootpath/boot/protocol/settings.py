@@ -6,12 +6,12 @@ with a dot to nobody; the latter are ours (``/proc/cmdline``):
 ======================  ==========================================================================
 bootpath.shell=1        when the boot fails: a shell on the console instead of powering off
 bootpath.classic=1      serve the live disk as the old daemon did: only what is preloaded
-bootpath.deadline=30    seconds a read waits for the physical disk
+bootpath.deadline=30    seconds that a read waits for the physical disk
 bootpath.overlay=N      bytes of writes that are kept in RAM, then ENOSPC (default: half of the free memory)
 bootpath.init=/path     the root's init (default /sbin/init)
 ======================  ==========================================================================
 
-An extents map that is too long for a command line lies in memory behind the preload, at the text that LIVE_MAP_ADDR and
+An extents map that is too long for a command line lies in memory behind the preload, where LIVE_MAP_ADDR and
 LIVE_MAP_SIZE point to; here it is put back into the environment block.
 """
 

@@ -53,7 +53,7 @@ def test_a_worker_that_cannot_begin() -> None:
 
 def test_a_worker_that_dies() -> None:
     worker = Worker("w", lambda: {"die": lambda: os._exit(9)})
-    with pytest.raises(BootError, match="w ended without a word"):
+    with pytest.raises(BootError, match="w ended without an answer"):
         worker.order("die")
     assert status_of(worker) == 9
     worker.close()

@@ -118,14 +118,14 @@ def test_compressions_can_be_undone() -> None:
 
 
 def test_kernel_that_cannot_unpack_it(root: Path) -> None:
-    with pytest.raises(Error, match="this kernel cannot unpack xz, expected CONFIG_RD_XZ=y"):
+    with pytest.raises(Error, match="the kernel cannot unpack xz, expected CONFIG_RD_XZ=y"):
         plan_initramfs(spec(root, compression=Compression.XZ))
     plan_initramfs(spec(root, compression=Compression.ZSTD))
 
 
 def test_release(root: Path) -> None:
     (root / "lib/modules/6.2.0").mkdir()
-    with pytest.raises(Error, match=r"6\.1\.0-test, 6\.2\.0, expected one release"):
+    with pytest.raises(Error, match=r"6\.1\.0-test, 6\.2\.0; name one"):
         plan_initramfs(spec(root))
     assert plan_initramfs(spec(root, release=RELEASE)).release == RELEASE
     with pytest.raises(Error, match="no such modules directory"):
@@ -141,7 +141,7 @@ def test_modules_below_usr(root: Path) -> None:
 def test_busybox_must_be_static(root: Path, tmp_path: Path) -> None:
     (root / "bin/busybox").write_bytes(make_shared(interpreter="/lib/ld.so"))
     (root / "lib/ld.so").write_bytes(make_shared())
-    with pytest.raises(Error, match="not a static busybox"):
+    with pytest.raises(Error, match="busybox is not static"):
         plan_initramfs(spec(root))
     (root / "bin/busybox").unlink()
     with pytest.raises(Error, match="has no busybox"):

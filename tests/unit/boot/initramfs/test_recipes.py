@@ -32,7 +32,7 @@ def test_what_is_left_out_leaves_no_script() -> None:
 
 @pytest.mark.parametrize("names", [[], ["live", "lvm"], ["lvm", "lvn"], ["shell", "none"]])
 def test_what_does_not_go_together(names: list[str]) -> None:
-    with pytest.raises(Error, match="do not make an initramfs"):
+    with pytest.raises(Error, match="do not make one initramfs"):
         combine_recipes(names)
 
 

@@ -19,7 +19,7 @@ FUNCTIONS = {Function("one", "V_1"), Function("two", "V_1"), Function("three", "
 HERE = {"x86_64": "EM_X86_64", "aarch64": "EM_AARCH64", "riscv64": "EM_RISCV"}.get(os.uname().machine, "")
 
 
-@pytest.mark.skipif(not HERE, reason="stand-ins are for three machines")
+@pytest.mark.skipif(not HERE, reason="stubs are for three machines")
 @pytest.mark.parametrize("answer", [0, -95, -2048])
 def test_it_is_loaded_and_answers(tmp_path: Path, answer: int) -> None:
     path = tmp_path / "libthing.so.1"
@@ -45,7 +45,7 @@ def test_the_same_needs_give_the_same_bytes() -> None:
 
 
 def test_what_cannot_be(tmp_path: Path) -> None:
-    with pytest.raises(Error, match="no stand-in can be made for this machine: found EM_S390"):
+    with pytest.raises(Error, match="no stub can be made for this machine: found EM_S390"):
         build_stub("EM_S390", Stub("a.so", 0), FUNCTIONS)
     with pytest.raises(ValueError, match="answers from -2048 to 0"):
         Stub("a.so", 1)

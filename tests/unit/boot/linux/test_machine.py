@@ -57,14 +57,14 @@ class Scripted(LinuxMachine):
         super().__init__(disk, setup)
         boot = load(disk, setup.request)
         self.run.boot = boot
-        self.word = script[len(setup.request.skipped)]
+        self.fault = script[len(setup.request.skipped)]
 
     def __enter__(self) -> Scripted:
         if self.run.boot is not None and self.run.boot.loaded is None:
             raise BootError(f"refused: {self.run.boot.refusal}")
-        if self.word is not None:
-            self.run.ended_in_guest = self.word != "the machine ended"
-            raise BootError(self.word)
+        if self.fault is not None:
+            self.run.ended_in_guest = self.fault != "the machine ended"
+            raise BootError(self.fault)
         raise BootError("nothing more is scripted")
 
 
