@@ -85,9 +85,10 @@ def test_json_of_a_refusal(system: tuple[Disk, Signer], tmp_path: Path, capsys: 
     assert dry_run(path, "--certificate", str(signer.certificate), "--json") == 3
     report = as_json(capsys)
     assert report["verdict"] == "refused"
-    assert "data block" in report["refusal"]
+    assert report["refusal"]["reason"] == "no-candidate"
+    assert "data block" in report["refusal"]["text"]
     assert report["runs"] is None
-    assert report["attempts"][0]["failure"] in report["refusal"]
+    assert report["attempts"][0]["failure"]["reason"] == "not-loaded"
 
 
 def test_options_of_the_request(
@@ -105,7 +106,8 @@ def test_options_of_the_request(
         "size_bytes": 10,
         "sha256": "",
         "assurance": "unverified",
-        "why": "it was given, and nothing vouches for it",
+        "reason": "given-initrd",
+        "text": "it was given, and nothing vouches for it",
     }
     assert dry_run(disk.path, *words, "--trust-initrd") == 0
     assert dry_run(disk.path, "--entry", "other") == 3

@@ -179,9 +179,8 @@ def order_roots(contents: Contents, request: LinuxRequest) -> RootOrder:
     if choice.ambiguity is not None:
         refusal = RefusalReason.AMBIGUOUS(choice.ambiguity.cause)
     elif choice.root is not None and choice.problems:
-        refusal = RefusalReason.IMAGE_REFUSED(
-            choice.problems[0]
-        )  # of the policy, about other partitions, or about /usr
+        # Of the policy, about other partitions, or about /usr.
+        refusal = RefusalReason.IMAGE_REFUSED(choice.problems[0])
     elif not eligible:
         refusal = _no_such_slot(choice, request) or _why_none(contents, choice)
     return RootOrder(choice, eligible, refusal, notes)
