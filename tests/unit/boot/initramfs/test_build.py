@@ -198,7 +198,7 @@ def test_programs_bring_their_libraries_from_the_root(root: Path) -> None:
         plan_initramfs(spec(root, programs=("other",)))
 
 
-def test_a_stand_in_takes_the_place_of_a_library(root: Path) -> None:
+def test_a_stub_replaces_a_library(root: Path) -> None:
     """A program of this machine that is linked with libselinux, in a root that has no such library."""
     program = Path("/bin/ls").resolve()
     if "libselinux.so.1" not in read_needs(program).needed:
