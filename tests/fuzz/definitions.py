@@ -1,11 +1,12 @@
-"""The entries of what people write by hand: definitions of partitions, and the words of a command line."""
+"""The entries of what people write by hand: definitions of partitions, and kernel parameters."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
 
-from bootpath.formats.cmdline.root import pack_root_words, parse_root_words
+from bootpath.formats.cmdline.parameters import join_parameters, split_parameters
+from bootpath.formats.cmdline.root import pack_root_parameters, parse_root_parameters
 from bootpath.formats.partitions.dps import Architecture
 from bootpath.formats.repart.definition import pack_repart
 from bootpath.formats.repart.parse import parse_repart
@@ -37,9 +38,10 @@ def _unplaced(line: Assignment) -> Assignment:
     return replace(line, line=0)
 
 
-def _root_words(data: bytes) -> None:
-    words = parse_root_words(data.decode("utf-8", "surrogateescape"))
-    comes_back(words, pack_root_words, parse_root_words)
+def _root_parameters(data: bytes) -> None:
+    line = data.decode("utf-8", "surrogateescape")
+    comes_back(split_parameters(line), partial(join_parameters, limit_bytes=len(data) + 2), split_parameters)
+    comes_back(parse_root_parameters(line), pack_root_parameters, parse_root_parameters)
 
 
-DEFINITIONS = (Entry("repart", _repart), Entry("root_words", _root_words, made=lambda: COMMAND_LINES))
+DEFINITIONS = (Entry("repart", _repart), Entry("root_parameters", _root_parameters, made=lambda: COMMAND_LINES))

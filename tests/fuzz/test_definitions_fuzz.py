@@ -1,4 +1,4 @@
-"""Definition files, and words of the command line: mutants that reach the readers of values."""
+"""Definition files and kernel parameters: mutants that reach the readers of values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.fuzz.mutation import mutations
 from tests.fuzz.targets import TARGETS
 
 
-@pytest.mark.parametrize("name", ["repart", "root_words"])
+@pytest.mark.parametrize("name", ["repart", "root_parameters"])
 def test_mutants_reach_both_answers(name: str) -> None:
     entry = TARGETS[name]
     verdicts = [entry.accepts(data) for data in mutations(entry.samples(), seed=1, count=1000)]

@@ -48,7 +48,7 @@ COVERED = {
     "pkcs7": "parse_pkcs7",
     "plan": "parse_plan parse_json",
     "repart": "parse_repart parse_unit_file",
-    "root_words": "parse_root_words parse_slot",
+    "root_parameters": "parse_root_parameters parse_slot parse_logical_volume parse_ubi_volume",
     "row": "parse_row parse_decimal",
     "signed_pe": "parse_signed_pe parse_enclosed",
     "snapshot_header": "parse_snapshot_header",

@@ -243,7 +243,7 @@ def test_a_root_in_ubi(entries: Entries, tmp_path: Path) -> None:
     image = make_ubi_image(tmp_path / "ubi.img", {"other": bytes(leb_bytes), "rootfs": padded})
     (root, *_) = entries.json("--policy", "root", "--fixed", "nand", image)["entries"]
     assert root["source"]["layers"] == ["ubi rootfs"]
-    assert root["command_line"] == "quiet ubi.mtd=nand ubi.block=0,rootfs root=/dev/ubiblock0_1"
+    assert root["command_line"] == "quiet root=/dev/ubiblock0_1 ubi.mtd=nand ubi.block=0,rootfs"
 
 
 def test_a_bare_root_has_no_name_but_a_fixed_one(entries: Entries, tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_bare_root_has_no_name_but_a_fixed_one(entries: Entries, tmp_path: Pat
     image.write_bytes(ext4(tmp_path, ROOT))
     (root, *_) = entries.json("--policy", "root", image)["entries"]
     assert root["command_line"] is None
-    assert "nothing names the root" in root["warnings"][0]
+    assert "no kernel parameter can name the root" in root["warnings"][0]
     (root, *_) = entries.json("--policy", "root", "--fixed", "/dev/vdb", image)["entries"]
     assert root["command_line"] == "quiet root=/dev/vdb"
 

@@ -73,7 +73,7 @@ def test_json_has_all_of_it(system: tuple[Disk, Signer], capsys: pytest.CaptureF
     (attempt,) = report["attempts"]
     assert attempt["verified_whole"]
     assert [part["what"] for part in report["runs"]["parts"]] == ["kernel", "initrd", "command line", "root"]
-    assert {word["source"] for word in report["runs"]["words"]} == {"entry", "loader", "machine"}
+    assert {each["source"] for each in report["runs"]["parameters"]} == {"entry", "loader", "machine"}
     assert report["run"] is None
 
 
@@ -85,9 +85,10 @@ def test_json_of_a_refusal(system: tuple[Disk, Signer], tmp_path: Path, capsys: 
     assert dry_run(path, "--certificate", str(signer.certificate), "--json") == 3
     report = as_json(capsys)
     assert report["verdict"] == "refused"
-    assert "data block" in report["refusal"]
+    assert report["refusal"]["reason"] == "no-candidate"
+    assert "data block" in report["refusal"]["text"]
     assert report["runs"] is None
-    assert report["attempts"][0]["failure"] in report["refusal"]
+    assert report["attempts"][0]["failure"]["reason"] == "not-loaded"
 
 
 def test_options_of_the_request(
@@ -105,7 +106,8 @@ def test_options_of_the_request(
         "size_bytes": 10,
         "sha256": "",
         "assurance": "unverified",
-        "why": "it was given, and nothing vouches for it",
+        "reason": "given-initrd",
+        "text": "it was given, and nothing vouches for it",
     }
     assert dry_run(disk.path, *words, "--trust-initrd") == 0
     assert dry_run(disk.path, "--entry", "other") == 3
@@ -125,7 +127,7 @@ def test_the_signature_for_the_kernel(
     assert "only the initramfs of bootpath" in capsys.readouterr().out
     unsigned = make_linux_disk(tmp_path / "os.img", [("demo_1", make_volume(tmp_path / "v", RootTree.demo(), None))])
     assert dry_run(unsigned.path, "--kernel-signature") == 3
-    assert "it has no signature that the kernel could check" in capsys.readouterr().out
+    assert "the root hash has no signature that the kernel could check" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.boot.linux.choice import LinuxRequest, LinuxVerdict, NextCandidate
-from bootpath.boot.linux.load import LinuxBoot, load_linux
+from bootpath.boot.linux.load import load_linux
+from bootpath.boot.linux.result import LinuxBoot
 from bootpath.boot.timeline import Timeline
 from tests.support.ddi import Signer
 from tests.support.linuximage import RootTree, fake_initrd, fake_kernel, make_linux_disk, make_volume

@@ -68,7 +68,7 @@ def make_initrd(
         modules=(*recipe.modules, *modules),
         wanted_modules=recipe.wanted_modules,
         programs=recipe.programs,
-        stand_ins=recipe.stand_ins,
+        stubs=recipe.stubs,
         files=recipe.files(),
         busybox=guest_file("shared/busybox"),
         compression=compression,

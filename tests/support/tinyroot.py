@@ -246,10 +246,10 @@ def make_esp(path: Path, files: Mapping[str, Path]) -> Path:
     return path
 
 
-def make_signed_uki(path: Path, *, kernel: Path, initrd: Path, words: str, stub: Path, signer: Signer) -> Path:
+def make_signed_uki(path: Path, *, kernel: Path, initrd: Path, command_line: str, stub: Path, signer: Signer) -> Path:
     """Kernel, initramfs and command line in one program for UEFI, signed for Secure Boot."""
     line = path.with_suffix(".cmdline")
-    line.write_text(words)
+    line.write_text(command_line)
     sections: list[object] = []
     for name, file, address in (
         (".cmdline", line, 0x30000),

@@ -15,7 +15,9 @@ import pytest
 from bootpath.boot.initramfs.build import combine_recipes
 from bootpath.boot.initramfs.compression import Compression
 from bootpath.boot.protocol.events import parse_event
-from bootpath.formats.cmdline.root import LogicalVolume, OnFail, RootWords, UbiVolume, pack_root_words, parse_slot
+from bootpath.formats.cmdline.devices import LogicalVolume, UbiVolume, parse_slot
+from bootpath.formats.cmdline.parameters import join_parameters
+from bootpath.formats.cmdline.root import OnFail, RootParameters, pack_root_parameters
 from bootpath.vm.config import MachineConfig, Uefi
 from bootpath.vm.disks import Disk
 from bootpath.vm.qemu import QEMU
@@ -78,10 +80,10 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> VerityImage:
 
 @pytest.fixture
 def boot(start: Start) -> Boot:
-    """Starts a machine from an initramfs, words and disks."""
+    """Starts a machine from an initramfs, kernel parameters and disks."""
 
-    def begin(initramfs: Path, words: RootWords, *disks: Path, more: str = "") -> QEMU:
-        line = f"console=ttyS0 panic=-1 quiet {pack_root_words(words)} {more}"
+    def begin(initramfs: Path, root: RootParameters, *disks: Path, more: str = "") -> QEMU:
+        line = f"console=ttyS0 panic=-1 quiet {join_parameters(pack_root_parameters(root))} {more}"
         attached = tuple(Disk(f"disk{number}", path) for number, path in enumerate(disks))
         return start(MachineConfig(kernel=guest_kernel(), initrd=initramfs, cmdline=line, disks=attached))
 
@@ -112,14 +114,14 @@ def gpt_disk(directory: Path, image: VerityImage, name: str = "disk.img") -> Gpt
     return make_disk(directory / name, *entries)
 
 
-def words_of(image: VerityImage, **more: object) -> RootWords:
-    return RootWords(root_hash=bytes.fromhex(image.root_hash), **more)  # type: ignore[arg-type]
+def root_of(image: VerityImage, **more: object) -> RootParameters:
+    return RootParameters(root_hash=bytes.fromhex(image.root_hash), **more)  # type: ignore[arg-type]
 
 
 def test_the_root_hash_alone_finds_and_verifies_the_root(
     boot: Boot, build: Build, image: VerityImage, tmp_path: Path
 ) -> None:
-    machine = boot(build("verity"), words_of(image), gpt_disk(tmp_path, image).path)
+    machine = boot(build("verity"), root_of(image), gpt_disk(tmp_path, image).path)
     assert comes_up(machine).startswith("/dev/mapper/root / squashfs ro")
     events = [event for line in machine.console.text.split("\n") if (event := parse_event(line))]
     assert [f"{event.unit} {event.what}" for event in events] == [
@@ -142,27 +144,27 @@ def test_a_flipped_bit_is_refused(boot: Boot, build: Build, image: VerityImage, 
     assert place >= 0
     flip(disk.path, disk.first_lba[0] * 512 + place + len(text))
     refuses(
-        boot(build("verity"), words_of(image), disk.path),
+        boot(build("verity"), root_of(image), disk.path),
         rf"verity: /dev/vda1 does not match its root hash {image.root_hash}",
     )
 
 
 def test_another_root_hash_is_refused(boot: Boot, build: Build, image: VerityImage, tmp_path: Path) -> None:
     other = bytes(reversed(bytes.fromhex(image.root_hash)))
-    words = RootWords(root_hash=other, verity_data="/dev/vda1", verity_hash=f"PARTUUID={image.hash_uuid}")
-    machine = boot(build("verity"), words, gpt_disk(tmp_path, image).path)
+    root = RootParameters(root_hash=other, verity_data="/dev/vda1", verity_hash=f"PARTUUID={image.hash_uuid}")
+    machine = boot(build("verity"), root, gpt_disk(tmp_path, image).path)
     refuses(machine, rf"verity: /dev/vda1 does not match its root hash {other.hex()}")
 
 
 def test_an_algorithm_that_brings_its_own_root_hash_is_refused(
     boot: Boot, build: Build, image: VerityImage, tmp_path: Path
 ) -> None:
-    """The superblock is not trusted: words in its algorithm would come before those of the command line."""
+    """The superblock is not trusted: arguments in its algorithm would come before the others of the table."""
     disk = gpt_disk(tmp_path, image)
     with disk.path.open("r+b") as file:
         file.seek(disk.first_lba[1] * 512 + 32)
         file.write(b"sha256 0000000000000000 -".ljust(32, b"\0"))
-    refuses(boot(build("verity"), words_of(image), disk.path), "verity: the hash algorithm is not a name")
+    refuses(boot(build("verity"), root_of(image), disk.path), "verity: the hash algorithm is not a name")
 
 
 def test_a_signature_by_a_key_the_kernel_does_not_trust(
@@ -170,14 +172,14 @@ def test_a_signature_by_a_key_the_kernel_does_not_trust(
 ) -> None:
     """The kernel looks into its own keyrings, and ours is in none of them: with and without the demand for one."""
     signature = make_signature(tmp_path, image.root_hash, make_signer(tmp_path))
-    words = words_of(image, verity_options=(f"root-hash-signature=base64:{signature}",))
-    machine = boot(build("verity"), words, gpt_disk(tmp_path, image).path)
+    root = root_of(image, verity_options=(f"root-hash-signature=base64:{signature}",))
+    machine = boot(build("verity"), root, gpt_disk(tmp_path, image).path)
     refuses(machine, "verity: the kernel refuses the root hash: .*")
 
 
 def test_a_kernel_that_demands_a_signature(boot: Boot, build: Build, image: VerityImage, tmp_path: Path) -> None:
     more = "dm_verity.require_signatures=1"
-    machine = boot(build("verity"), words_of(image), gpt_disk(tmp_path, image).path, more=more)
+    machine = boot(build("verity"), root_of(image), gpt_disk(tmp_path, image).path, more=more)
     refuses(machine, "verity: the kernel refuses the root hash: .*")
 
 
@@ -187,12 +189,13 @@ def test_a_signature_by_the_key_of_the_machines_owner(
     """Secure Boot, shim, a Debian kernel that is locked down and demands signatures: our MOK signed UKI and root."""
     signer = make_signer(tmp_path)
     signature = make_signature(tmp_path, image.root_hash, signer)
-    words = words_of(image, verity_options=(f"root-hash-signature=base64:{signature}",))
+    root = root_of(image, verity_options=(f"root-hash-signature=base64:{signature}",))
+    line = join_parameters(pack_root_parameters(root))
     uki = make_signed_uki(
         tmp_path / "uki.efi",
         kernel=guest_kernel(),
         initrd=build("verity"),
-        words=f"console=ttyS0 panic=-1 quiet dm_verity.require_signatures=1 {pack_root_words(words)}",
+        command_line=f"console=ttyS0 panic=-1 quiet dm_verity.require_signatures=1 {line}",
         stub=stored(Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")),
         signer=signer,
     )
@@ -217,23 +220,23 @@ def test_a_logical_volume_by_uuid_in_four_mebibytes(
     initramfs = build("lvm", "verity", "ubi", compression=combine_recipes(["lvm"]).compression)
     assert initramfs.stat().st_size < LIMIT_BYTES
     volumes = make_volumes(tmp_path / "pv.img", {"root": image.data, "hash": image.hashes})
-    words = words_of(
+    root = root_of(
         image,
         logical_volume=LogicalVolume(*volumes["root"].split("/")),
         verity_hash=f"LV={volumes['hash']}",
     )
-    assert comes_up(boot(initramfs, words, volumes.path)).startswith("/dev/mapper/root / squashfs ro")
+    assert comes_up(boot(initramfs, root, volumes.path)).startswith("/dev/mapper/root / squashfs ro")
 
 
 def test_no_such_volume(boot: Boot, build: Build, tmp_path: Path, image: VerityImage) -> None:
     volumes = make_volumes(tmp_path / "pv.img", {"root": image.data})
     group, volume = volumes["root"].split("/")
     other = f"{group}/{volume[::-1]}"
-    words = RootWords(logical_volume=LogicalVolume(*other.split("/")), wait_seconds=1)
-    refuses(boot(build("lvm"), words, volumes.path), rf"devices: no data device LV={other} after 1 s.*")
+    root = RootParameters(logical_volume=LogicalVolume(*other.split("/")), wait_seconds=1)
+    refuses(boot(build("lvm"), root, volumes.path), rf"devices: no data device LV={other} after 1 s.*")
 
 
-def flash_words(path: str) -> str:
+def flash_parameters(path: str) -> str:
     return f"block2mtd.block2mtd=/dev/{path},{ERASE_BYTES},flash"
 
 
@@ -242,8 +245,8 @@ def test_a_root_on_raw_flash_with_verity_on_ubiblock(
 ) -> None:
     flash = make_flash(tmp_path / "flash.img", {"root": image.data, "tree": image.hashes}, erase_bytes=ERASE_BYTES)
     initramfs = build("verity", "ubi", modules=("block2mtd",))
-    words = words_of(image, ubi_volume=UbiVolume("flash", "root"), verity_hash="UBI=flash:tree")
-    machine = boot(initramfs, words, flash, more=flash_words("vda"))
+    root = root_of(image, ubi_volume=UbiVolume("flash", "root"), verity_hash="UBI=flash:tree")
+    machine = boot(initramfs, root, flash, more=flash_parameters("vda"))
     assert comes_up(machine).startswith("/dev/mapper/root / squashfs ro")
     assert "is /dev/ubiblock0_0" in machine.console.text
 
@@ -251,8 +254,8 @@ def test_a_root_on_raw_flash_with_verity_on_ubiblock(
 def test_a_root_on_ubifs(boot: Boot, build: Build, tmp_path: Path) -> None:
     volume = make_ubifs(make_tree(tmp_path / "tree"), tmp_path / "root.ubifs", erase_bytes=ERASE_BYTES)
     flash = make_flash(tmp_path / "flash.img", {"root": volume}, erase_bytes=ERASE_BYTES, size_bytes=16 * MIB)
-    words = RootWords(ubi_volume=UbiVolume("flash", "root"), file_system="ubifs", read_only=True)
-    machine = boot(build("ubi", modules=("block2mtd", "ubifs", "zstd")), words, flash, more=flash_words("vda"))
+    root = RootParameters(ubi_volume=UbiVolume("flash", "root"), file_system="ubifs", read_only=True)
+    machine = boot(build("ubi", modules=("block2mtd", "ubifs", "zstd")), root, flash, more=flash_parameters("vda"))
     assert comes_up(machine).startswith("ubi0_0 / ubifs ro")
 
 
@@ -268,13 +271,13 @@ TWIN = "PARTUUID=0fc63daf-8483-4772-8e79-3d69d8477de4"
 
 
 def test_of_identical_partitions_the_slot_decides(boot: Boot, build: Build, twins: GptDisk) -> None:
-    machine = boot(build("verity"), RootWords(root=TWIN, slot=parse_slot(twins.slot(2))), twins.path)
+    machine = boot(build("verity"), RootParameters(root=TWIN, slot=parse_slot(twins.slot(2))), twins.path)
     assert comes_up(machine, "b").startswith("/dev/vda2 / squashfs ro")
 
 
 def test_identical_partitions_without_a_slot_are_refused(boot: Boot, build: Build, twins: GptDisk) -> None:
     refuses(
-        boot(build("verity"), RootWords(root=TWIN), twins.path),
+        boot(build("verity"), RootParameters(root=TWIN), twins.path),
         rf"devices: {TWIN} is ambiguous: /dev/vda1 \({twins.slot(1)}\) /dev/vda2 \({twins.slot(2)}\)",
     )
 
@@ -284,27 +287,27 @@ def test_a_slot_where_something_else_is_is_refused(boot: Boot, build: Build, twi
     guid, number, lba = twins.slot(2).split(":")
     slot = parse_slot(f"{guid}:{number}:{int(lba) + 8}")
     refuses(
-        boot(build("verity"), RootWords(root="/dev/vda2", slot=slot, wait_seconds=1), twins.path),
+        boot(build("verity"), RootParameters(root="/dev/vda2", slot=slot, wait_seconds=1), twins.path),
         rf"devices: no data device /dev/vda2 after 1 s: not at the slot {slot}, but /dev/vda2 \({twins.slot(2)}\)",
     )
 
 
 def test_an_ext4_by_its_label(boot: Boot, build: Build, tmp_path: Path) -> None:
-    """A whole disk, and a blank in a word."""
+    """A whole disk, and a blank in a value."""
     disk = make_ext4(make_tree(tmp_path / "tree"), tmp_path / "root.ext4", label="my root")
-    assert comes_up(boot(build("verity"), RootWords(root="LABEL=my root", read_only=False), disk)).startswith(
+    assert comes_up(boot(build("verity"), RootParameters(root="LABEL=my root", read_only=False), disk)).startswith(
         "/dev/vda / ext4 rw"
     )
 
 
 def test_an_erofs_by_its_uuid(boot: Boot, build: Build, tmp_path: Path) -> None:
     disk = make_erofs(make_tree(tmp_path / "tree"), tmp_path / "root.erofs", uuid=ESP)
-    assert comes_up(boot(build("verity"), RootWords(root=f"UUID={ESP}"), disk)).startswith("/dev/vda / erofs ro")
+    assert comes_up(boot(build("verity"), RootParameters(root=f"UUID={ESP}"), disk)).startswith("/dev/vda / erofs ro")
 
 
 def test_a_shell_where_one_is_asked_for(boot: Boot, build: Build, tmp_path: Path) -> None:
-    words = RootWords(root="LABEL=nothing here", wait_seconds=0, on_fail=OnFail.SHELL)
-    machine = boot(build("verity"), words)
+    root = RootParameters(root="LABEL=nothing here", wait_seconds=0, on_fail=OnFail.SHELL)
+    machine = boot(build("verity"), root)
     machine.console.wait_for("bootpath: devices: no data device LABEL=nothing here after 0 s\n", SECONDS)
     machine.console.wait_for("init ends here: onfail=shell", SECONDS)
     machine.console.send_line("echo I am $((6 * 7)); exit")
@@ -313,8 +316,8 @@ def test_a_shell_where_one_is_asked_for(boot: Boot, build: Build, tmp_path: Path
 
 
 def test_a_halt_where_one_is_asked_for(boot: Boot, build: Build) -> None:
-    """Also for words that cannot be read."""
-    machine = boot(build("verity"), RootWords(on_fail=OnFail.HALT), more="bootpath.sloot=1")
-    machine.console.wait_for("bootpath: words: bootpath.sloot=1 is not known\n", SECONDS)
+    """Also for parameters that cannot be read."""
+    machine = boot(build("verity"), RootParameters(on_fail=OnFail.HALT), more="bootpath.sloot=1")
+    machine.console.wait_for("bootpath: parameters: bootpath.sloot=1 is not a parameter of bootpath\n", SECONDS)
     machine.console.wait_for("init ends here: onfail=halt", SECONDS)
     machine.console.wait_for("System halted", SECONDS)

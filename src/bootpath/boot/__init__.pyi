@@ -1,8 +1,8 @@
 from bootpath.boot.linux.choice import LinuxRequest as LinuxRequest
-from bootpath.boot.linux.load import LinuxBoot as LinuxBoot
 from bootpath.boot.linux.load import load_linux as load_linux
 from bootpath.boot.linux.machine import LinuxMachine as LinuxMachine
 from bootpath.boot.linux.machine import boot_linux as boot_linux
+from bootpath.boot.linux.result import LinuxBoot as LinuxBoot
 from bootpath.boot.machine.firmware import FirmwareMachine as FirmwareMachine
 from bootpath.boot.redox.loader import load as load
 from bootpath.boot.redox.machine import LiveMachine as LiveMachine

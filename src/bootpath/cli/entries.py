@@ -97,7 +97,7 @@ def architecture(text: str) -> EfiArchitecture:
 def run(options: argparse.Namespace) -> int:
     """List; 0 when there is something to boot, 3 when not."""
     from bootpath.cli.console import emit, emit_json, note
-    from bootpath.formats.cmdline.appendroot import Assembly, RootStyle
+    from bootpath.formats.cmdline.address import Assembly, RootStyle
     from bootpath.image.entries.find import find_entries
     from bootpath.image.entries.menu import PlaceRole
     from bootpath.image.roots.candidates import Terms

@@ -8,18 +8,19 @@ from typing import Any
 
 from bootpath.cli.arguments import add_json, source_date_epoch
 
-HELP = (
-    "build an initramfs: busybox, kernel modules with what they need, and the programs or the Python that are asked for"
-)
+HELP = "build an initramfs: busybox, kernel modules with their dependencies, and the programs or the Python you ask for"
 EPILOG = """\
---with live has the part of bootpath that runs in a guest, and the Python it needs; --with disk has the part that mounts
-the RedoxFS of the physical disk, for images that bring their own loader; --with shell ends in a shell on the console;
---with none does what the file given with --init does. --with lvm,verity,ubi, or any of the three, has no Python: it
-finds the root that the words of the kernel's command line name, on a partition or a volume of LVM2 or UBI, opens
-dm-verity over it, and pivots; see docs/reference/boot-words.md. The root directory has the kernel's modules, a static
-busybox (with lvm, verity or ubi it may be a shared one), and the programs lvm, dmsetup, keyctl, ubiattach and ubiblock;
-Python, and the libraries of programs that are added, come from this machine. Needs bootpath[initramfs].
-The same inputs give the same bytes; times are 1970, or SOURCE_DATE_EPOCH where that is in the environment.
+--with live has the part of bootpath that runs in a guest, and the Python it needs. --with disk has the part that mounts
+the RedoxFS of the physical disk, for images with a loader of their own. --with shell ends in a shell on the console.
+--with none starts the file given with --init. --with lvm,verity,ubi, or any of the three, has no Python: it finds the
+root that the kernel parameters name, on a partition or a volume of LVM2 or UBI, opens dm-verity over it, and switches
+to it; see docs/reference/kernel-command-line.md.
+
+The root directory (--root) has the kernel's modules, a static busybox (with lvm, verity or ubi it may be a shared one),
+and the programs lvm, dmsetup, keyctl, ubiattach and ubiblock. Python, and the libraries of programs that are added,
+come from this machine. Needs bootpath[initramfs].
+
+The same inputs give the same bytes. All times are 1970, or SOURCE_DATE_EPOCH where that is in the environment.
 
 examples:
   bootpath build initramfs -o live.img --root guest/
@@ -61,7 +62,7 @@ def configure(kinds: Any, name: str) -> None:
     parser = kinds.add_parser(
         name, help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("-o", "--output", metavar="F", type=Path, help="archive to write; replaced when it exists")
+    parser.add_argument("-o", "--output", metavar="F", type=Path, help="archive to write; an old one is replaced")
     parser.add_argument(
         "--with",
         dest="recipe",
@@ -75,12 +76,18 @@ def configure(kinds: Any, name: str) -> None:
     )
     parser.add_argument("--kernel-release", metavar="R", help="directory in lib/modules (default: the only one)")
     parser.add_argument(
-        "--kernel-modules", metavar="M,M", type=names, default=(), help="more modules; each must be there or built in"
+        "--kernel-modules",
+        metavar="M,M",
+        type=names,
+        default=(),
+        help="more kernel modules; each must exist or be built in",
     )
-    parser.add_argument("--init", metavar="F", type=Path, help="file to start as /init instead")
-    parser.add_argument("--busybox", metavar="F", type=Path, help="static busybox (default: that of the root)")
+    parser.add_argument("--init", metavar="F", type=Path, help="file to start as /init, instead of the usual one")
+    parser.add_argument(
+        "--busybox", metavar="F", type=Path, help="static busybox (default: that of the root directory)"
+    )
     parser.add_argument("--python", metavar="F", type=Path, help="interpreter for the guest (default: this one)")
-    parser.add_argument("--python-modules", metavar="M,M", type=names, default=(), help="more modules of Python")
+    parser.add_argument("--python-modules", metavar="M,M", type=names, default=(), help="more Python modules")
     parser.add_argument(
         "--add",
         metavar="SRC:DST",
@@ -89,9 +96,11 @@ def configure(kinds: Any, name: str) -> None:
         default=[],
         help="a file or directory to add, at an absolute path; programs bring their libraries; repeatable",
     )
-    parser.add_argument("--compress", choices=COMPRESSIONS, help="how (default: zstd; xz for lvm, verity and ubi)")
     parser.add_argument(
-        "--list", action="store_true", help="list every entry, and which part it belongs to; -o may be left out"
+        "--compress", choices=COMPRESSIONS, help="compression (default: zstd; xz for lvm, verity and ubi)"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="list every entry, and the part it belongs to; -o is optional then"
     )
     add_json(parser)
     parser.set_defaults(run=run)
@@ -106,13 +115,16 @@ def run(options: argparse.Namespace) -> int:
     try:
         from bootpath.boot.initramfs.build import build_initramfs, plan_initramfs
     except ModuleNotFoundError as fault:
-        raise Error(f"needs {fault.name}, which is not installed", hint="pip install 'bootpath[initramfs]'") from fault
+        raise Error(
+            f"bootpath build initramfs needs {fault.name}, which is not installed",
+            hint="pip install 'bootpath[initramfs]'",
+        ) from fault
 
     if options.recipe == ("none",) and options.init is None:
         note("bootpath: --with none needs --init")
         return 2
     if options.output is None and not options.list:
-        note("bootpath: expected -o, or --list")
+        note("bootpath: neither -o nor --list was given")
         return 2
     spec = _spec(options)
     built = None if options.output is None else build_initramfs(spec, options.output)
@@ -143,7 +155,7 @@ def _spec(options: argparse.Namespace) -> Any:
         wanted_modules=recipe.wanted_modules,
         python=python if python_modules else None,
         programs=recipe.programs,
-        stand_ins=recipe.stand_ins,
+        stubs=recipe.stubs,
         files=recipe.files(),
         added=tuple(Added(source, path) for source, path in options.add),
         busybox=options.busybox,

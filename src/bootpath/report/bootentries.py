@@ -13,7 +13,7 @@ from bootpath.report.units import format_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from bootpath.formats.cmdline.appendroot import RootStyle
+    from bootpath.formats.cmdline.address import RootStyle
     from bootpath.formats.entries.entry import BootEntry
     from bootpath.image.entries.files import Piece
     from bootpath.image.entries.menu import BootMenu, EntryFiles, EntrySource, Excluded, FoundEntry

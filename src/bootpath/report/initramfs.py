@@ -22,7 +22,7 @@ def initramfs_json(plan: InitramfsPlan, built: Initramfs | None, *, entries: boo
         "modules": list(plan.modules),
         "absent": list(plan.absent),
         "python": plan.python_version,
-        "stand_ins": list(plan.stand_ins),
+        "stubs": list(plan.stubs),
         "parts": [
             {"part": part.value, "entries": count, "bytes": size} for part, (count, size) in plan.sizes().items()
         ],
@@ -56,8 +56,8 @@ def render_initramfs(plan: InitramfsPlan, built: Initramfs | None, *, entries: b
     lines.append(f"  modules         {' '.join(plan.modules) or 'none'}")
     if plan.absent:
         lines.append(f"  not in Linux    {' '.join(plan.absent)}")
-    if plan.stand_ins:
-        lines.append(f"  stand-ins for   {' '.join(plan.stand_ins)}")
+    if plan.stubs:
+        lines.append(f"  stubs for       {' '.join(plan.stubs)}")
     if plan.python_version is not None:
         lines.append(f"  Python          {plan.python_version}")
     return "\n".join(lines)

@@ -16,8 +16,8 @@ from bootpath.report.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from bootpath.boot.linux.choice import LinuxRequest
-    from bootpath.boot.linux.load import Attempt, LinuxBoot, LoadedLinux
     from bootpath.boot.linux.machine import LinuxRun
+    from bootpath.boot.linux.result import Attempt, LinuxBoot, LoadedLinux
     from bootpath.image.entries.menu import BootMenu, FoundEntry
 
 _HASH_DIGITS = 16
@@ -40,8 +40,8 @@ def linux_boot_json(name: str, boot: LinuxBoot) -> dict[str, Any]:
         "policy": pack_image_policy(request.boot_policy),
         "next_candidate": request.next_candidate.value,
         "verdict": boot.verdict.value,
-        "refusal": boot.refusal,
-        "notes": list(boot.order.notes),
+        "refusal": None if boot.refusal is None else reason_json(boot.refusal),
+        "notes": [reason_json(note) for note in boot.order.notes],
         "choice": choice_json(boot.order.choice),
         "attempts": [_attempt_json(attempt) for attempt in boot.attempts],
         "chosen": None if boot.chosen is None else boot.chosen.data.path,
@@ -98,11 +98,11 @@ def verdict_line(boot: LinuxBoot) -> str:
     """The verdict with its reason."""
     loaded = boot.loaded
     if loaded is None:
-        return f"Verdict: refused: {printable(boot.refusal or '')}"
-    weak = next((part for part in loaded.parts if part.assurance.value == "unverified"), None)
+        return f"Verdict: refused: {printable(str(boot.refusal))}"
+    weak = loaded.weakest
     if weak is None:
-        return f"Verdict: verified: {printable(loaded.parts[0].why)}"
-    return f"Verdict: unverified, but allowed by the policy: {weak.what}: {printable(weak.why)}"
+        return f"Verdict: verified: {printable(str(loaded.parts[0].why))}"
+    return f"Verdict: unverified, but allowed by the policy: {weak.what}: {printable(str(weak.why))}"
 
 
 def _decisions(boot: LinuxBoot) -> Iterator[Branch]:
@@ -114,9 +114,9 @@ def _decisions(boot: LinuxBoot) -> Iterator[Branch]:
             for each in choice.candidates
         ]
         yield Branch("could be the root", tuple(Branch(line) for line in columns(rows, indent="")))
-    yield Branch(f"policy: {_policy(boot.request)}", tuple(Branch(printable(note)) for note in boot.order.notes))
+    yield Branch(f"policy: {_policy(boot.request)}", tuple(Branch(printable(str(note))) for note in boot.order.notes))
     if boot.order.refusal is not None:
-        yield Branch(f"nothing is tried: {printable(boot.order.refusal)}")
+        yield Branch(f"nothing is tried: {printable(str(boot.order.refusal))}")
     for attempt in boot.attempts:
         yield Branch(f"tried {attempt.candidate.data.location}", tuple(_attempt(attempt)))
 
@@ -127,7 +127,7 @@ def _policy(request: LinuxRequest) -> str:
     if request.certificates:
         return "only what is signed, and what is in it (a certificate was given)"
     if request.root_hash is not None:
-        return "only the root of the root hash that was given, and what is in it"
+        return "only the root with the given root hash, and what is in it"
     return "anything (no certificate and no root hash were given)"
 
 
@@ -151,16 +151,16 @@ def _attempt(attempt: Attempt) -> Iterator[Branch]:
     if attempt.table:
         yield Branch(f"opened through {attempt.table}: {describe_protection(candidate)}")
     if attempt.checked:
-        yield Branch("all of it was read and is what the root hash promises")
+        yield Branch("all of it was read and matches the root hash")
     entry = None if attempt.loaded is None else attempt.loaded.entry
     for menu in attempt.menus:
         yield from _menu(menu, entry)
     if attempt.loaded is not None:
         yield from _counting(attempt.loaded)
         yield Branch("runs", tuple(_parts(attempt.loaded)))
-        yield Branch("command line", tuple(_words(attempt.loaded)))
+        yield Branch("command line", tuple(_parameters(attempt.loaded)))
     if attempt.failure is not None:
-        yield Branch(f"FAILED: {printable(attempt.failure)}")
+        yield Branch(f"FAILED: {printable(str(attempt.failure))}")
 
 
 def _menu(menu: BootMenu, chosen: FoundEntry | None) -> Iterator[Branch]:
@@ -173,7 +173,7 @@ def _menu(menu: BootMenu, chosen: FoundEntry | None) -> Iterator[Branch]:
         yield Branch(f"{what}: {mark}{count and f', {count}'}", warnings)
     for excluded in menu.excluded:
         where = f"{excluded.source.role.value} {excluded.source.path or excluded.source.location}".rstrip()
-        yield Branch(f"left out {printable(where)}: {printable(str(excluded.why))}")
+        yield Branch(f"excluded {printable(where)}: {printable(str(excluded.why))}")
 
 
 def _counting(loaded: LoadedLinux) -> Iterator[Branch]:
@@ -193,7 +193,7 @@ def _parts(loaded: LoadedLinux) -> Iterator[Branch]:
             printable(part.origin),
             "" if part.size_bytes is None else format_bytes(part.size_bytes),
             "" if part.sha256 is None else f"sha256 {part.sha256[:_HASH_DIGITS]}…",
-            f"{part.assurance.value}: {printable(part.why)}",
+            f"{part.why.reason.assurance.value}: {printable(str(part.why))}",
         )
         for part in loaded.parts
     ]
@@ -201,10 +201,10 @@ def _parts(loaded: LoadedLinux) -> Iterator[Branch]:
         yield Branch(line)
 
 
-def _words(loaded: LoadedLinux) -> Iterator[Branch]:
+def _parameters(loaded: LoadedLinux) -> Iterator[Branch]:
     rows = [
-        (f"[{word.source.value}]", printable(word.text) + (f"  ({word.reason})" if word.reason else ""))
-        for word in loaded.words
+        (f"[{each.source.value}]", printable(each.text) + ("" if each.reason is None else f"  ({each.reason.value})"))
+        for each in loaded.parameters
     ]
     for line in columns(rows, indent=""):
         yield Branch(line)
@@ -244,7 +244,7 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
             for menu in attempt.menus
             for each in menu.excluded
         ],
-        "failure": attempt.failure,
+        "failure": None if attempt.failure is None else reason_json(attempt.failure),
     }
 
 
@@ -258,13 +258,18 @@ def _loaded_json(loaded: LoadedLinux) -> dict[str, Any]:
                 "origin": part.origin,
                 "size_bytes": part.size_bytes,
                 "sha256": part.sha256,
-                "assurance": part.assurance.value,
-                "why": part.why,
+                "assurance": part.why.reason.assurance.value,
+                **reason_json(part.why),
             }
             for part in loaded.parts
         ],
         "command_line": loaded.command_line,
-        "words": [
-            {"word": word.text, "source": word.source.value, "reason": word.reason or None} for word in loaded.words
+        "parameters": [
+            {
+                "parameter": each.text,
+                "source": each.source.value,
+                "reason": None if each.reason is None else each.reason.value,
+            }
+            for each in loaded.parameters
         ],
     }

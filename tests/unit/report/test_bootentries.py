@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from bootpath.formats.cmdline.appendroot import RootStyle
+from bootpath.formats.cmdline.address import RootStyle
 from bootpath.image.contents.nodes import Location
 from bootpath.image.entries.find import find_entries
 from bootpath.image.entries.menu import BootMenu, EntrySource, Excluded, FoundEntry, PlaceRole

@@ -1,4 +1,4 @@
-"""What lived read from the physical disk, counted where init sees it too: in memory that both share."""
+"""Counters of what lived read from the physical disk, in memory that it shares with init."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Counts:
     waits: int
     failures: int
 
-    def words(self) -> str:
-        """As in an event's detail."""
+    def detail(self) -> str:
+        """The counts as the detail of an event."""
         return f"disk_reads={self.reads} disk_bytes={self.bytes} disk_waits={self.waits} disk_failures={self.failures}"
 
 

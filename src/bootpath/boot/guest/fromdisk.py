@@ -23,7 +23,7 @@ from bootpath.boot.guest import syscalls
 from bootpath.boot.guest.disks import News, SysBlock, Uevents
 from bootpath.boot.guest.init import COMMAND_LINE, load_modules
 from bootpath.boot.guest.memory import DEVICES
-from bootpath.boot.guest.reporter import Teller
+from bootpath.boot.guest.reporter import ConsoleReporter
 from bootpath.boot.guest.syscalls import Ending
 from bootpath.boot.guest.system import CONSOLE, check_init, ending, keep_system
 from bootpath.boot.protocol.settings import Settings, parse_settings
@@ -69,27 +69,27 @@ def _fork_keeper(root: Path, init: str) -> tuple[int, int]:
     return pid, writing
 
 
-def boot_from_disk(settings: Settings, tell: Teller) -> Ending:
+def boot_from_disk(settings: Settings, report: ConsoleReporter) -> Ending:
     """Mount the root and run its init until that ends the machine. Raises Error, OSError."""
     news = Uevents()  # before the drivers: nothing that appears is missed
     keeper, ready = _fork_keeper(ROOT, settings.init)
     load_modules(early=True)
     load_modules(early=False)
     path = find_root(SysBlock().names, news)
-    tell(f"{DRIVERS}.target", "reached", str(path))
+    report(f"{DRIVERS}.target", "reached", str(path))
     ROOT.mkdir(exist_ok=True)
-    tell(ROOTFS, "mounting", str(path))
+    report(ROOTFS, "mounting", str(path))
     with closing(FileDevice.open(path, writable=True)) as disk:
         discovery = find_redoxfs(disk)
         place = choose_place(discovery, where=str(path))
         with Mount(checked(place_device(disk, discovery, place)), ROOT):
-            tell(ROOTFS, "mounted")
+            report(ROOTFS, "mounted")
             check_init(ROOT, settings.init)
-            tell(SYSTEM, "started", settings.init)
+            report(SYSTEM, "started", settings.init)
             os.write(ready, b"r")
             asked = _wait_for(keeper)
-            tell(SYSTEM, "ended", asked.name.lower().replace("_", " "))
-        tell(ROOTFS, "unmounted")
+            report(SYSTEM, "ended", asked.name.lower().replace("_", " "))
+        report(ROOTFS, "unmounted")
     return asked
 
 
@@ -109,13 +109,13 @@ def main() -> int:
     """Boot. Comes back only when even ending the machine failed."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    tell = Teller(os.open(CONSOLE, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY), time.monotonic)
-    tell(INIT, "started", "from disk")
+    report = ConsoleReporter(os.open(CONSOLE, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY), time.monotonic)
+    report(INIT, "started", "from disk")
     last = Ending.POWER_OFF
     try:
-        last = boot_from_disk(parse_settings(COMMAND_LINE.read_text()), tell)
+        last = boot_from_disk(parse_settings(COMMAND_LINE.read_text()), report)
     except (Error, OSError) as fault:
-        tell(INIT, "failed", str(fault))
-    tell(INIT, "ends the machine", last.name.lower().replace("_", " "))
+        report(INIT, "failed", str(fault))
+    report(INIT, "ends the machine", last.name.lower().replace("_", " "))
     syscalls.end_machine(last)
     return 1

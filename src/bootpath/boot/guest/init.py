@@ -25,7 +25,7 @@ from bootpath.boot.guest.counters import DiskCounters
 from bootpath.boot.guest.lived import Lived, plan_lived
 from bootpath.boot.guest.memory import PhysicalMemory, find_regions
 from bootpath.boot.guest.processes import LAST, Worker
-from bootpath.boot.guest.reporter import Teller
+from bootpath.boot.guest.reporter import ConsoleReporter
 from bootpath.boot.guest.rootfs import ROOT
 from bootpath.boot.guest.syscalls import Ending
 from bootpath.boot.guest.system import CONSOLE, check_init, ending, keep_system
@@ -48,9 +48,9 @@ SHELL = "/bin/sh"
 class Boot:
     """One boot, from the first unit to the way back. `unit` is where it is, and where it failed."""
 
-    def __init__(self, settings: Settings, tell: Teller) -> None:
+    def __init__(self, settings: Settings, report: ConsoleReporter) -> None:
         self.settings = settings
-        self.tell = tell
+        self.report = report
         self.counters = DiskCounters()
         self.unit = LIVED
         self._lived: Worker | None = None
@@ -61,22 +61,22 @@ class Boot:
         load_modules(early=True)
         memory = PhysicalMemory(find_regions())
         block = environment_block(os.environ, memory.read)
-        plan = plan_lived(block, memory, self.settings, self.counters, self.tell)
+        plan = plan_lived(block, memory, self.settings, self.counters, self.report)
         self._lived = lived = Worker("lived", lambda: Lived(plan).orders)
 
         self.unit = DRIVERS_TARGET
         load_modules(early=False)
-        self.tell(DRIVERS_TARGET, "reached")
+        self.report(DRIVERS_TARGET, "reached")
 
         self.unit = ROOTFS
-        self.tell(ROOTFS, "mounting")
+        self.report(ROOTFS, "mounting")
         lived.order("mount")
         self._mounted = True
-        self.tell(ROOTFS, "mounted", self.counters.counts().words())
+        self.report(ROOTFS, "mounted", self.counters.counts().detail())
 
         self.unit = SYSTEM
         check_init(ROOT, self.settings.init)
-        self.tell(SYSTEM, "started", self.settings.init)
+        self.report(SYSTEM, "started", self.settings.init)
         return self._system(lived)
 
     def _system(self, lived: Worker) -> Ending:
@@ -96,7 +96,7 @@ class Boot:
                 if asked is None:
                     found = f"exit code {_code(status)}"
                     raise BootError("the system's init ended without powering off", found=found)
-                self.tell(SYSTEM, "ended", _words(asked))
+                self.report(SYSTEM, "ended", _as_text(asked))
                 return asked
 
     def close(self) -> None:
@@ -105,7 +105,7 @@ class Boot:
             if self._mounted:
                 self.unit = ROOTFS
                 self._lived.order("unmount")
-                self.tell(ROOTFS, "unmounted")
+                self.report(ROOTFS, "unmounted")
             self.unit = LIVED
             self._lived.order(LAST)
 
@@ -114,7 +114,7 @@ def _code(status: int) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def _words(asked: Ending) -> str:
+def _as_text(asked: Ending) -> str:
     return asked.name.lower().replace("_", " ")
 
 
@@ -131,27 +131,27 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     console = os.open(CONSOLE, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY)
-    tell = Teller(console, time.monotonic)
-    tell(INIT, "started")
+    report = ConsoleReporter(console, time.monotonic)
+    report(INIT, "started")
     settings = Settings()
-    boot = Boot(settings, tell)
+    boot = Boot(settings, report)
     last = Ending.POWER_OFF
     try:
         boot.settings = settings = parse_settings(COMMAND_LINE.read_text())
         last = boot.run()
         boot.close()
     except (Error, OSError) as fault:
-        tell(boot.unit, "failed", str(fault).removeprefix(f"{boot.unit}: "))
+        report(boot.unit, "failed", str(fault).removeprefix(f"{boot.unit}: "))
         if settings.shell:
-            _shell(tell)
+            _shell(report)
         with contextlib.suppress(Error, OSError):
             boot.close()
-    tell(INIT, "ends the machine", _words(last))
+    report(INIT, "ends the machine", _as_text(last))
     syscalls.end_machine(last)
     return 1
 
 
-def _shell(tell: Teller) -> None:
+def _shell(report: ConsoleReporter) -> None:
     """A shell on the console, until it is left."""
-    tell(INIT, "shell", "leave it to power off")
+    report(INIT, "shell", "leave it to power off")
     os.waitpid(os.posix_spawn(SHELL, [SHELL, "-i"], {"PATH": "/bin:/sbin:/usr/bin"}), 0)

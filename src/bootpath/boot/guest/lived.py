@@ -2,7 +2,7 @@
 
 The process holds the overlay with everything that was written, and mounts the root from it (see `rootfs`). What it
 needs from files it has before the root takes their place. A thread listens to the kernel's news about disks: a
-disk that appears is judged at once, whether or not a read waits for it, and what became of it is told.
+disk that appears is checked at once, whether or not a read waits for it, and the result is reported.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bootpath.boot.guest.counters import DiskCounters
 from bootpath.boot.guest.disks import News, SysBlock, Uevents
 from bootpath.boot.guest.memory import PhysicalMemory
 from bootpath.boot.guest.processes import LAST, Orders
-from bootpath.boot.guest.reporter import Teller
+from bootpath.boot.guest.reporter import ConsoleReporter
 from bootpath.boot.guest.rootfs import mount_root
 from bootpath.boot.protocol.settings import Settings
 from bootpath.boot.redox.drivers import DRIVERS
@@ -43,18 +43,18 @@ _GRACE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class LivePlan:
-    """What lived is started with: who it is, what it was handed, and where it counts and tells."""
+    """What lived is started with: the handoff, its settings, its counters, and where it reports."""
 
     handoff: Handoff
     preload: memoryview
     password: bytes | None
     settings: Settings
     counters: DiskCounters
-    tell: Teller
+    report: ConsoleReporter
 
 
 def plan_lived(
-    environment: bytes, memory: PhysicalMemory, settings: Settings, counters: DiskCounters, tell: Teller
+    environment: bytes, memory: PhysicalMemory, settings: Settings, counters: DiskCounters, report: ConsoleReporter
 ) -> LivePlan:
     """Read the handoff and find the preload. Raises FormatError, BootError."""
     handoff = read_environment(environment)
@@ -63,11 +63,11 @@ def plan_lived(
     password = None
     if handoff.password_addr is not None:
         password = memory.read(handoff.password_addr, handoff.password_size_bytes or 0, "REDOXFS_PASSWORD")
-    return LivePlan(handoff, preload, password, settings, counters, tell)
+    return LivePlan(handoff, preload, password, settings, counters, report)
 
 
 class WatchedDisk(LateDisk):
-    """A late disk that counts what it is asked for, and tells when somebody begins to wait for it and what failed."""
+    """A late disk that counts reads, and reports a read that begins to wait for the disk or fails."""
 
     def __init__(self, finder: Finder, plan: LivePlan) -> None:
         super().__init__(
@@ -78,19 +78,19 @@ class WatchedDisk(LateDisk):
             name="physical disk",
         )
         self._counters = plan.counters
-        self._tell = plan.tell
+        self._report = plan.report
 
     def read(self, offset: int, length: int) -> Sequence[Buffer]:
         """See `LateDisk.read`."""
         waits = self.get_nowait() is None
         self._counters.add(reads=1, bytes_read=length, waits=int(waits))
         if waits:
-            self._tell(LIVED, "waits for the disk", f"{length} bytes at {offset}")
+            self._report(LIVED, "waits for the disk", f"{length} bytes at {offset}")
         try:
             return super().read(offset, length)
         except DeviceError as fault:
             self._counters.add(failures=1)
-            self._tell(LIVED, "read failed", f"{length} bytes at {offset}: {fault}")
+            self._report(LIVED, "read failed", f"{length} bytes at {offset}: {fault}")
             raise
 
     def read_resident(self, offset: int, length: int) -> Sequence[Buffer] | None:
@@ -102,12 +102,12 @@ class WatchedDisk(LateDisk):
 
 
 class Watch:
-    """Judges disks as they come, and tells about them. `run` is for a thread of its own."""
+    """Checks disks as they appear, and reports the result. `run` is for a thread of its own."""
 
-    def __init__(self, disks: SysBlock, late: LateDisk, tell: Teller) -> None:
+    def __init__(self, disks: SysBlock, late: LateDisk, report: ConsoleReporter) -> None:
         self._disks = disks
         self._late = late
-        self._tell = tell
+        self._report = report
 
     def start(self) -> None:
         """Listen from now on, and look at what is there already."""
@@ -122,21 +122,21 @@ class Watch:
     def hear(self, news: News) -> None:
         """Act on one piece of news."""
         if news.action == "remove":
-            self._tell(DRIVERS, "disk removed", news.name)
+            self._report(DRIVERS, "disk removed", news.name)
             disk = self._late.get_nowait()
             if disk is not None and news.name not in self._disks.names():
                 self._late.failed(disk)
         elif news.action == "add":
-            self._tell(DRIVERS, "disk appeared", news.name)
+            self._report(DRIVERS, "disk appeared", news.name)
             self._judge(news.name)
 
     def _judge(self, name: str) -> None:
         self._late.notify()
         disk = self._late.look()
         if disk is not None:
-            self._tell(DRIVERS, "disk accepted", disk.identity.name)
+            self._report(DRIVERS, "disk accepted", disk.identity.name)
         elif self._late.refusal is not None:  # else a drive without a medium
-            self._tell(DRIVERS, "disk refused", f"{name}: {self._late.refusal}")
+            self._report(DRIVERS, "disk refused", f"{name}: {self._late.refusal}")
 
 
 class Lived:
@@ -178,7 +178,7 @@ class Lived:
         """Stop serving."""
         self._server.stop(_GRACE_SECONDS)
         self._thread.join()
-        self._plan.tell(LIVED, "stopped", self._plan.counters.counts().words())
+        self._plan.report(LIVED, "stopped", self._plan.counters.counts().detail())
 
 
 def _live_disk(plan: LivePlan) -> Checked:
@@ -188,8 +188,8 @@ def _live_disk(plan: LivePlan) -> Checked:
     overlay_bytes = plan.settings.overlay or available_bytes() // 2
     # Whether what is written was there before is not asked of a disk that may not have come.
     overlay = Overlay(base, max_bytes=overlay_bytes, drop_matching=False)
-    Watch(disks, late, plan.tell).start()
-    plan.tell(LIVED, "started", f"size={base.size_bytes} preload={len(plan.preload)} overlay={overlay_bytes}")
+    Watch(disks, late, plan.report).start()
+    plan.report(LIVED, "started", f"size={base.size_bytes} preload={len(plan.preload)} overlay={overlay_bytes}")
     return checked(overlay)
 
 
@@ -198,7 +198,7 @@ def _classic_disk(plan: LivePlan) -> Checked:
     newest = scan_ring(MemoryDevice(plan.preload, read_only=True), 0).newest
     if newest is None:
         raise BootError("the preload does not begin with a RedoxFS", where=LIVED)
-    plan.tell(LIVED, "started", f"classic, preload={len(plan.preload)}")
+    plan.report(LIVED, "started", f"classic, preload={len(plan.preload)}")
     return checked(Classic(plan.preload, shown_bytes=newest.size_bytes, identity=Identity(LIVE_NAME)))
 
 
@@ -208,4 +208,4 @@ def available_bytes(meminfo: Path = MEMINFO) -> int:
         name, _, value = line.partition(":")
         if name == "MemAvailable":
             return int(value.split()[0]) * 1024
-    raise BootError("does not say how much memory is available", where=str(meminfo))
+    raise BootError("the file does not say how much memory is available", where=str(meminfo))

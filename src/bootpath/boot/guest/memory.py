@@ -51,7 +51,7 @@ class PhysicalMemory:
         self._maps: dict[int, memoryview] = {}
 
     def at(self, address: int, length: int, what: str) -> memoryview:
-        """The bytes somebody was told of. Raises BootError when they were not handed over, OSError."""
+        """The bytes at a physical address. Raises BootError when they are not in a region, OSError."""
         for region in self.regions:
             start = address - region.address
             if start >= 0 and start + length <= region.length:

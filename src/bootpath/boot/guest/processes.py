@@ -1,7 +1,7 @@
-"""A child of init that does what it is ordered to: forked from what is imported already, one order at a time.
+"""A child of init that obeys orders, one at a time: a fork, so everything it needs is imported already.
 
-Orders and answers are messages on a socket pair. An answer is empty when it was done, else the fault in words; the
-child ends, with code 0, after the order that is called `LAST` or when init is gone.
+Orders and answers are messages on a socket pair. An answer is a NUL when the order was done, or the text of the
+fault. The child ends, with code 0, after the order `LAST` or when init is gone.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Worker:
         self._socket.close()
 
     def order(self, name: str) -> None:
-        """Have it done. Raises BootError with the child's own words when it could not, or when the child has died."""
+        """Give an order, wait for the answer. Raises BootError with the child's fault, or when the child has died."""
         try:
             self._socket.send(name.encode())
         except OSError as fault:
@@ -56,7 +56,7 @@ class Worker:
     def _answer(self) -> None:
         said = self._socket.recv(_MESSAGE_BYTES)
         if said != b"\0":
-            raise BootError(said.decode(errors="replace") or f"{self.name} ended without a word")
+            raise BootError(said.decode(errors="replace") or f"{self.name} ended without an answer")
 
 
 def _obey(name: str, make: Callable[[], Orders], orders: socket.socket) -> NoReturn:

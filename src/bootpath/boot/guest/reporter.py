@@ -1,4 +1,4 @@
-"""Tells the console what happens: events as whole lines, each in one write."""
+"""Reports events to the console: whole lines, each in one write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from bootpath.boot.protocol.events import Event
 
 
-class Teller:
+class ConsoleReporter:
     """Writes events to the descriptor `fd`, with seconds of `clock`. Processes may share it."""
 
     def __init__(self, fd: int, clock: Callable[[], float]) -> None:
@@ -16,7 +16,7 @@ class Teller:
         self._clock = clock
 
     def __call__(self, unit: str, what: str, detail: str = "") -> None:
-        """Tell that `what` happened in `unit`. A console that is gone is not an error: the boot goes on."""
+        """Report that `what` happened in `unit`. A console that is gone is not an error: the boot goes on."""
         try:
             os.write(self._fd, f"{Event(self._clock(), unit, what, detail)}\n".encode(errors="replace"))
         except OSError:

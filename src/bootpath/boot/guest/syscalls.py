@@ -37,8 +37,8 @@ def _check(result: int, what: str) -> None:
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
     """mount(2)."""
-    words = [word.encode() or None for word in (source, target, kind)]
-    _check(_libc.mount(*words, ctypes.c_ulong(flags), data.encode() or None), target)
+    names = [name.encode() or None for name in (source, target, kind)]
+    _check(_libc.mount(*names, ctypes.c_ulong(flags), data.encode() or None), target)
 
 
 def unshare(flags: int) -> None:

@@ -39,7 +39,7 @@ def check_init(root: Path, init: str) -> None:
     """Refuse a root whose init cannot be started. Raises BootError."""
     path = root / init.lstrip("/")
     if not path.is_symlink() and not os.access(path, os.X_OK):
-        raise BootError("the root has no program to start", where=init, hint="name another with bootpath.init=")
+        raise BootError("the root has no init", where=init, hint="name another with bootpath.init=")
 
 
 def keep_system(root: Path, init: str, environment: Mapping[str, str] = _ENVIRONMENT) -> NoReturn:

@@ -33,7 +33,7 @@ from bootpath.boot.initramfs.elfclosure import is_elf, read_needs, resolve_below
 from bootpath.boot.initramfs.modules import KernelModule, KernelModules
 from bootpath.boot.initramfs.pythonclosure import PYTHON_PATH, python_closure
 from bootpath.boot.initramfs.recipes import RECIPES, SHELL_INIT, Recipe, combine_recipes, python_init
-from bootpath.boot.initramfs.stub import Function, StandIn, build_stand_in, functions_from
+from bootpath.boot.initramfs.stub import Function, Stub, build_stub, functions_from
 from bootpath.core.errors import Error
 from bootpath.formats.cpio import CpioEntry, arrange_cpio, pack_cpio
 from bootpath.image.output import atomic_output
@@ -106,8 +106,8 @@ class InitramfsSpec:
     """What to build. `root` has the kernel's modules and busybox; `release` None is the only one there.
 
     `busybox` None is the one in `root`; it is static, unless `programs` bring libraries anyway: these are found by name
-    in `root`, with their libraries, but for `stand_ins`. `files` are paths in the guest and contents. `mtime_seconds`
-    is every file's time, since 1970.
+    in `root`, with their libraries, except those that `stubs` replace. `files` are paths in the guest and contents.
+    `mtime_seconds` is every file's time, since 1970.
     """
 
     root: Path
@@ -117,7 +117,7 @@ class InitramfsSpec:
     wanted_modules: tuple[str, ...] = ()
     python: PythonGuest | None = None
     programs: tuple[str, ...] = ()
-    stand_ins: tuple[StandIn, ...] = ()
+    stubs: tuple[Stub, ...] = ()
     files: tuple[tuple[str, bytes], ...] = ()
     added: tuple[Added, ...] = ()
     busybox: Path | None = None
@@ -137,7 +137,7 @@ class Item:
 class InitramfsPlan:
     """The content, sorted by path; `modules` in load order; `absent` are wanted modules that this kernel has not.
 
-    `stand_ins` are the libraries that something else stands in for.
+    `stubs` are the libraries that are replaced by stubs.
     """
 
     items: tuple[Item, ...]
@@ -145,7 +145,7 @@ class InitramfsPlan:
     modules: tuple[str, ...]
     absent: tuple[str, ...]
     python_version: str | None
-    stand_ins: tuple[str, ...] = ()
+    stubs: tuple[str, ...] = ()
 
     def sizes(self) -> dict[Part, tuple[int, int]]:
         """Number of entries and bytes of content of each part that has any."""
@@ -194,9 +194,9 @@ def plan_initramfs(spec: InitramfsSpec) -> InitramfsPlan:
     busybox = _find_busybox(spec)
     items += _busybox(busybox)
     items += _modules(kernel, modules)
-    stand_ins: tuple[str, ...] = ()
+    stubs: tuple[str, ...] = ()
     if spec.programs:
-        stand_ins, programs = _programs(spec, busybox)
+        stubs, programs = _programs(spec, busybox)
         items += programs
     version = None
     if spec.python is not None:
@@ -209,7 +209,7 @@ def plan_initramfs(spec: InitramfsSpec) -> InitramfsPlan:
         modules=tuple(module.name for module in modules),
         absent=absent,
         python_version=version,
-        stand_ins=stand_ins,
+        stubs=stubs,
     )
 
 
@@ -224,7 +224,7 @@ def _arrange(items: Iterable[Item], mtime_seconds: int) -> tuple[Item, ...]:
 
 
 def _kernel(spec: InitramfsSpec) -> KernelModules:
-    """The modules of the release that is meant: the only one when it is not named."""
+    """The modules of the release: the only one when none is named."""
     places = [resolve_below(spec.root, place) for place in _MODULES_PLACES]
     directory = next((place for place in places if place.is_dir()), places[0])
     if spec.release is not None:
@@ -232,10 +232,9 @@ def _kernel(spec: InitramfsSpec) -> KernelModules:
     releases = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
     if len(releases) != 1:
         raise Error(
-            "which kernel is meant is not clear: found",
+            "the directory has no single kernel release",
             where=str(directory),
             found=", ".join(releases) or "none",
-            expected="one release",
             hint="name one with --kernel-release",
         )
     return KernelModules(directory / releases[0])
@@ -248,7 +247,7 @@ def _check_compression(spec: InitramfsSpec, release: str) -> None:
     name = option[spec.compression]
     if name is not None and config.is_file() and f"CONFIG_{name}=y" not in config.read_text().split("\n"):
         raise Error(
-            f"this kernel cannot unpack {spec.compression.value}",
+            f"the kernel cannot unpack {spec.compression.value}",
             where=str(config),
             expected=f"CONFIG_{name}=y",
             hint="choose another with --compress",
@@ -268,9 +267,9 @@ def _find_busybox(spec: InitramfsSpec) -> Path:
     places = [resolve_below(spec.root, place) for place in _BUSYBOX_PLACES] if spec.busybox is None else [spec.busybox]
     source = next((place for place in places if place.is_file()), None)
     if source is None:
-        raise Error("has no busybox", where=str(spec.root), expected=" or ".join(_BUSYBOX_PLACES))
+        raise Error("the root directory has no busybox", where=str(spec.root), expected=" or ".join(_BUSYBOX_PLACES))
     if not spec.programs and shared_libraries([source], root=spec.root):
-        raise Error("is not a static busybox", where=str(source), hint="install busybox-static")
+        raise Error("busybox is not static", where=str(source), hint="install busybox-static")
     return source
 
 
@@ -281,10 +280,10 @@ def _busybox(source: Path) -> Iterator[Item]:
 
 
 def _programs(spec: InitramfsSpec, busybox: Path) -> tuple[tuple[str, ...], list[Item]]:
-    """The programs and libraries, and the names of the libraries that something stands in for."""
+    """The programs and libraries, and the names of the libraries that stubs replace."""
     found = {name: _find_program(spec.root, name) for name in spec.programs}
     libraries = shared_libraries(
-        [*found.values(), busybox], root=spec.root, without=frozenset(one.soname for one in spec.stand_ins)
+        [*found.values(), busybox], root=spec.root, without=frozenset(one.soname for one in spec.stubs)
     )
     items = [
         Item(CpioEntry.file(f"sbin/{name}", without_sections(path.read_bytes()), 0o755), Part.PROGRAMS)
@@ -292,7 +291,7 @@ def _programs(spec: InitramfsSpec, busybox: Path) -> tuple[tuple[str, ...], list
     ]
     items += [_library(library.path, library.source) for library in libraries]
     replaced = []
-    for one in spec.stand_ins:
+    for one in spec.stubs:
         users = [
             path for path in (*found.values(), *(library.source for library in libraries)) if _needs(path, one.soname)
         ]
@@ -301,7 +300,7 @@ def _programs(spec: InitramfsSpec, busybox: Path) -> tuple[tuple[str, ...], list
             for path in users:
                 functions |= functions_from(path.read_bytes(), one.soname)
             beside = next(library for library in libraries if PurePosixPath(library.path).name.startswith("libc."))
-            data = build_stand_in(read_needs(users[0]).machine, one, functions)
+            data = build_stub(read_needs(users[0]).machine, one, functions)
             place = PurePosixPath(beside.path).with_name(one.soname).as_posix()
             items.append(Item(CpioEntry.file(place, data, 0o755), Part.LIBRARIES))
             replaced.append(one.soname)
@@ -316,7 +315,11 @@ def _find_program(root: Path, name: str) -> Path:
     places = [resolve_below(root, f"{place}/{name}") for place in _PROGRAM_PLACES]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
-        raise Error(f"has no program {name}", where=str(root), expected=f"{name} in {', '.join(_PROGRAM_PLACES)}")
+        raise Error(
+            f"the root directory has no program {name}",
+            where=str(root),
+            expected=f"{name} in {', '.join(_PROGRAM_PLACES)}",
+        )
     return found
 
 
@@ -352,7 +355,7 @@ def _added(added: Iterable[Added]) -> Iterator[Item]:
     for one in added:
         source = one.source
         if not source.exists():
-            raise Error("no such file or directory to add", where=str(source))
+            raise Error("there is no such file or directory to add", where=str(source))
         target = one.path.strip("/") or "."
         yield from _added_one(source, target)
         for path in sorted(source.rglob("*")) if source.is_dir() else ():
@@ -370,7 +373,7 @@ def _added_one(path: Path, place: str) -> Iterator[Item]:
             yield Item(CpioEntry.directory(place), Part.ADDED)
         return
     if not path.is_file():
-        raise Error("is neither file, directory nor link, and cannot be added", where=str(path))
+        raise Error("what is added is not a file, a directory or a link", where=str(path))
     data = path.read_bytes()
     yield Item(CpioEntry.file(place, data, 0o755 if path.stat().st_mode & 0o111 else 0o644), Part.ADDED)
     if is_elf(data):

@@ -3,7 +3,7 @@
 Source: ld.so(8), System V ABI gABI "Shared Object Dependencies". For each DT_NEEDED of an object the places are, in
 order: its DT_RUNPATH, or where it has none the DT_RPATH of it and of the objects that brought it in; the directories of
 ``/etc/ld.so.conf``; the loader's own directories. ``$ORIGIN`` and ``$LIB`` are expanded; LD_LIBRARY_PATH and hwcaps
-directories are not looked at. A library of another machine or class is passed over.
+directories are not looked at. A library of another machine or class is skipped.
 
 In the guest every library lies in one directory, beside libc, where the loader looks without a cache; only the loader
 itself, which programs name by its path, keeps that path. So no path of the build machine reaches the guest, and two
@@ -86,7 +86,7 @@ def read_needs(path: Path) -> ElfNeeds:
             runpath=_split(strings["DT_RUNPATH"]),
         )
     except BROKEN_ELF as fault:
-        raise FormatError(f"is not an ELF file: {fault}", where=str(path)) from fault
+        raise FormatError(f"the file is not an ELF file: {fault}", where=str(path)) from fault
 
 
 def _read_dynamic(dynamic: DynamicSegment, strings: dict[str, list[str]]) -> None:
@@ -124,7 +124,7 @@ def without_sections(data: bytes) -> bytes:
         # Elf32_Ehdr and Elf64_Ehdr: e_shoff; then, behind four bytes of flags and three halves, e_shnum and e_shstrndx.
         offset, width, numbers = (32, 4, 48) if elf.elfclass == 32 else (40, 8, 60)
     except BROKEN_ELF as fault:
-        raise FormatError(f"is not an ELF file: {fault}", where="elf") from fault
+        raise FormatError(f"the file is not an ELF file: {fault}", where="elf") from fault
     cut = bytearray(data[:end])
     cut[offset : offset + width] = bytes(width)
     cut[numbers : numbers + 4] = bytes(4)
@@ -134,7 +134,7 @@ def without_sections(data: bytes) -> bytes:
 def resolve_below(root: Path, path: str) -> Path:
     """The file that `path` is when `root` is ``/``: links are followed, and lead nowhere outside.
 
-    The result may not exist. Raises Error when links go in circles.
+    The result may not exist. Raises Error when links form a loop.
     """
     waiting = [part for part in reversed(PurePosixPath(path).parts) if part != "/"]
     here: list[str] = []
@@ -150,7 +150,7 @@ def resolve_below(root: Path, path: str) -> Path:
             continue
         links += 1
         if links > _MAX_LINKS:
-            raise Error("symbolic links go in circles", where=f"{root}: {path}")
+            raise Error("symbolic links form a loop", where=f"{root}: {path}")
         target = PurePosixPath(os.readlink(candidate))
         if target.is_absolute():
             here = []
@@ -207,7 +207,7 @@ class _Search:
         if needs.interpreter is not None:
             loader = resolve_below(self._root, needs.interpreter)
             if not loader.is_file():
-                raise Error(f"needs the loader {needs.interpreter}, which is not there", where=str(path))
+                raise Error(f"the program needs the loader {needs.interpreter}, which does not exist", where=str(path))
             self._loaders[needs.interpreter] = loader
         chain = ((real, needs), *above)
         for name in needs.needed:
@@ -230,7 +230,7 @@ class _Search:
             if source.is_file() and _fits(source, needs):
                 return place, source
         raise Error(
-            f"needs {name}, which is not found",
+            f"the object needs {name}, which is not found",
             where=str(needing),
             hint=f"looked in {', '.join(dict.fromkeys(self._places(chain)))} below {self._root}",
         )

@@ -1,4 +1,4 @@
-"""Kernel modules from a modules directory (``lib/modules/<release>``): what to load, and in which order.
+"""Kernel modules from a modules directory (``lib/modules/<release>``): which to load, and in which order.
 
 Source: kmod's modules.dep(5) and depmod(8); the ``.modinfo`` section of each module, strings ``key=value``.
 
@@ -54,7 +54,9 @@ class KernelModules:
 
     def __init__(self, directory: Path) -> None:
         if not directory.is_dir():
-            raise Error("no such modules directory", where=str(directory), hint="is this release installed there?")
+            raise Error(
+                "there is no such modules directory", where=str(directory), hint="is this release installed there?"
+            )
         self.directory = directory
         self.release = directory.name
         self._builtin = frozenset(module_name(line) for line in self._lines("modules.builtin"))
@@ -110,7 +112,7 @@ class KernelModules:
     def load_order(self, names: Iterable[str]) -> tuple[KernelModule, ...]:
         """The named modules and what they need, each once, in an order in which every one can be loaded.
 
-        Built-in modules are left out. Raises Error and FormatError as `read`, and Error for a circle.
+        Built-in modules are left out. Raises Error and FormatError as `read`, and Error for a loop of modules.
         """
         ordered: dict[str, KernelModule] = {}
         for name in names:
@@ -121,7 +123,9 @@ class KernelModules:
         if name in ordered or (self.is_builtin(name) and name not in self._paths):
             return
         if name in above:
-            raise Error("modules need each other", where=str(self.directory), found=" -> ".join((*above, name)))
+            raise Error(
+                "modules need each other in a loop", where=str(self.directory), found=" -> ".join((*above, name))
+            )
         if name not in self._paths:
             raise self._missing(name, above)
         module = self.read(name)
@@ -150,9 +154,9 @@ def decompress(path: str, data: bytes) -> tuple[str, bytes]:
     try:
         plain = _DECOMPRESSORS[suffix](data)
     except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as fault:
-        raise FormatError(f"does not decompress: {fault}", where=f"module{suffix}") from fault
+        raise FormatError(f"the module cannot be decompressed: {fault}", where=f"module{suffix}") from fault
     if len(plain) > MAX_MODULE_BYTES:
-        raise FormatError("is too large for a module", where="module", expected=f"at most {MAX_MODULE_BYTES} bytes")
+        raise FormatError("the module is too large", where="module", expected=f"at most {MAX_MODULE_BYTES} bytes")
     return path.removesuffix(suffix), plain
 
 
@@ -196,14 +200,14 @@ def _module(name: str, path: str, data: bytes) -> KernelModule:
     after: list[str] = []
     for key, value in _modinfo(data):
         if key == "depends":
-            depends += [module_name(word) for word in value.split(",") if word]
+            depends += [module_name(needed) for needed in value.split(",") if needed]
         elif key == "softdep":
             target = before
-            for word in value.split():
-                if word in ("pre:", "post:"):
-                    target = before if word == "pre:" else after
+            for item in value.split():
+                if item in ("pre:", "post:"):
+                    target = before if item == "pre:" else after
                 else:
-                    target.append(module_name(word))
+                    target.append(module_name(item))
     return KernelModule(name, path, data, tuple(depends), tuple(before), tuple(after))
 
 
@@ -213,9 +217,9 @@ def _modinfo(data: bytes) -> Iterator[tuple[str, str]]:
         section = ELFFile(BytesIO(data)).get_section_by_name(".modinfo")
         content = None if section is None else section.data()
     except BROKEN_ELF as fault:
-        raise FormatError(f"is not an ELF file: {fault}", where="module") from fault
+        raise FormatError(f"the module is not an ELF file: {fault}", where="module") from fault
     if content is None:
-        raise FormatError("has no .modinfo section, so it is not a kernel module", where="module")
+        raise FormatError("the file has no .modinfo section, so it is not a kernel module", where="module")
     for line in content.split(b"\0"):
         key, _, value = line.decode("utf-8", "replace").partition("=")
         if key:

@@ -100,7 +100,7 @@ def python_closure(interpreter: Path, modules: Iterable[str], *, search_path: Se
             case ".pyc":
                 copied[name] = (f"{library}/{place}{'/__init__' if is_package else ''}.pyc", source)
             case _:
-                raise Error(f"the module {name} is no file that can be taken along", where=str(source))
+                raise Error(f"the module {name} is not a file that can be added", where=str(source))
     files = [PythonFile(path, source.read_bytes(), name) for name, (path, source) in copied.items()]
     files += _compile(interpreter, compiled)
     binary = Path(snapshot["binary"]).resolve()
@@ -131,7 +131,7 @@ def _run(interpreter: Path, program: str, *arguments: str, stdin: bytes = b"") -
     try:
         result = subprocess.run(command, input=stdin, capture_output=True, check=False, env={"PYTHONHASHSEED": "0"})
     except OSError as fault:
-        raise Error(f"does not run: {fault.strerror}", where=str(interpreter)) from fault
+        raise Error(f"the interpreter does not run: {fault.strerror}", where=str(interpreter)) from fault
     if result.returncode:
         lines = result.stderr.decode(errors="replace").splitlines() or [f"exit code {result.returncode}"]
         raise Error("the guest's Python cannot import what it should", where=str(interpreter), found=lines[-1])

@@ -1,8 +1,8 @@
-"""The kinds of initramfs: what each has beside busybox, and the one that several of them make together.
+"""The kinds of initramfs: what each has beside busybox, and how several of them are combined.
 
 ``live``, ``disk``, ``shell`` and ``none`` stand alone. ``lvm``, ``verity`` and ``ubi`` are parts of one without Python:
-any of them go together, and what the words of docs/reference/boot-words.md say is done by the scripts in
-`bootpath.boot.tinyinit` with the programs of the distribution.
+any of them go together. The scripts in `bootpath.boot.tinyinit` do what docs/reference/kernel-command-line.md says,
+with the programs of the distribution.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from bootpath.boot.initramfs.compression import Compression
-from bootpath.boot.initramfs.stub import StandIn
+from bootpath.boot.initramfs.stub import Stub
 from bootpath.boot.tinyinit import data_file
 from bootpath.core.errors import Error
 
@@ -39,19 +39,18 @@ def python_init(module: str, *, load_modules: bool = True) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a kind of initramfs has: `modules` must be there, `wanted_modules` where the kernel has them.
+    """What a kind of initramfs has: `modules` must exist, `wanted_modules` are added where the kernel has them.
 
-    `python_modules` are imported in the guest; `programs` are found in the root by name and bring their libraries, but
-    for those of `stand_ins`, which a `boot.initramfs.stub` takes the place of. `scripts` are files of `boot.tinyinit`
-    and their places in the guest; `init` is None where the caller, or `combine_recipes`, has to give one. `compression`
-    is what it gets unasked.
+    `python_modules` are imported in the guest. `programs` are found in the root directory by name and bring their
+    libraries, except those that `stubs` replace. `scripts` are files of `boot.tinyinit` and their paths in the guest.
+    `init` is None where the caller, or `combine_recipes`, has to give one. `compression` is the default.
     """
 
     modules: tuple[str, ...] = ()
     wanted_modules: tuple[str, ...] = ()
     python_modules: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
-    stand_ins: tuple[StandIn, ...] = ()
+    stubs: tuple[Stub, ...] = ()
     scripts: tuple[tuple[str, str], ...] = ()
     init: bytes | None = None
     compression: Compression = Compression.ZSTD
@@ -69,14 +68,14 @@ _TINY = Recipe(
     modules=("virtio_pci", "virtio_blk"),
     # crc32c: what ext4, erofs and UBI ask the kernel for by a name that is no module's.
     wanted_modules=("ahci", "sd_mod", "nvme", "crc32c_generic", "ext4", "squashfs", "erofs"),
-    scripts=_parts("console", "words", "devices", "root"),
+    scripts=_parts("console", "parameters", "devices", "root"),
     compression=Compression.XZ,  # 3869 KiB for all three in Debian 12; zstd leaves 4640
 )
 
 # As libsystemd's functions answer where there is no journal and no bus; it brings libgcrypt and three compressions.
-_NO_SYSTEMD = StandIn("libsystemd.so.0", -errno.EOPNOTSUPP)
+_NO_SYSTEMD = Stub("libsystemd.so.0", -errno.EOPNOTSUPP)
 # is_selinux_enabled(3): 0 where no policy is loaded, which is what the root's own init does; libpcre2 is behind it.
-_NO_SELINUX = StandIn("libselinux.so.1", 0)
+_NO_SELINUX = Stub("libselinux.so.1", 0)
 
 RECIPES: dict[str, Recipe] = {
     "none": Recipe(),
@@ -96,14 +95,14 @@ RECIPES: dict[str, Recipe] = {
     "lvm": Recipe(
         modules=("dm_mod",),
         programs=("lvm",),
-        stand_ins=(_NO_SELINUX, _NO_SYSTEMD),
+        stubs=(_NO_SELINUX, _NO_SYSTEMD),
         scripts=(*_parts("lvm"), ("lvm.conf", "etc/lvm/lvm.conf")),
     ),
     "verity": Recipe(
         modules=("dm_mod", "dm_verity"),
         wanted_modules=("sha256_ssse3",),
         programs=("dmsetup", "keyctl"),
-        stand_ins=(_NO_SELINUX,),
+        stubs=(_NO_SELINUX,),
         scripts=_parts("verity"),
     ),
     "ubi": Recipe(
@@ -121,7 +120,7 @@ def combine_recipes(names: Sequence[str]) -> Recipe:
     unknown = [name for name in names if name not in RECIPES]
     if unknown or not names or (len(names) > 1 and any(name not in TINY for name in names)):
         raise Error(
-            "these do not make an initramfs",
+            "these kinds do not make one initramfs",
             found=",".join(names) or "nothing",
             expected=f"one of {', '.join(name for name in RECIPES if name not in TINY)}, or any of {', '.join(TINY)}",
         )
@@ -133,7 +132,7 @@ def combine_recipes(names: Sequence[str]) -> Recipe:
         modules=_union(part.modules for part in parts),
         wanted_modules=_union(part.wanted_modules for part in parts),
         programs=_union(part.programs for part in parts),
-        stand_ins=_union(part.stand_ins for part in parts),
+        stubs=_union(part.stubs for part in parts),
         scripts=_union(part.scripts for part in parts),
         init=data_file("init.sh"),
     )

@@ -1,17 +1,17 @@
-"""A shared library that stands in for another: every function of it gives one answer, such as "not supported".
+"""A stub for a shared library: every function of it returns one number, such as "not supported".
 
-For a library that a program links with and can do without, and that would bring more into an initramfs than the
-program itself is: lvm2 is linked with libsystemd to speak to the journal and to D-Bus, and libsystemd brings libgcrypt
-and three compressions. The stand-in has the same soname and the same versioned symbols, as many as its users need; each
-returns the same number. Whoever chooses what is replaced, and by which answer, vouches for it.
+For a library that a program links with and can do without, and that is larger than the program itself: lvm2 is linked
+with libsystemd to speak to the journal and to D-Bus, and libsystemd brings libgcrypt and three compressions. The stub
+has the same soname and the same versioned symbols, as many as its users need. A recipe chooses which libraries are
+replaced, and by which answer; its author is responsible for the choice.
 
 Sources: System V ABI, "Dynamic Linking" (DT_HASH); Linux Standard Base 5.0, "Symbol Versioning"; the processors' ABIs.
 The file, all of it in one segment that is read and executed, and a second one that names the dynamic section::
 
     ELF header | program headers | .dynsym | .dynstr | .hash | .gnu.version | .gnu.version_d | code | .dynamic
 
-There are no relocations, so nothing is written at run time but what the loader itself puts into .dynamic: that segment
-is writable, and begins on a page of its own. Symbols and versions are sorted: the same needs give the same bytes.
+There are no relocations. At run time only the dynamic loader writes, into .dynamic: that segment is writable, and
+begins on a page of its own. Symbols and versions are sorted: the same needs give the same bytes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SECTION_INDEX = 1  # any but SHN_UNDEF: there are no section headers
 
 
 @dataclass(frozen=True, slots=True)
-class StandIn:
+class Stub:
     """The library that is replaced, and what its functions return: 0, or a negative errno down to -2048."""
 
     soname: str
@@ -50,7 +50,7 @@ class StandIn:
 
     def __post_init__(self) -> None:
         if self.answer not in _ANSWERS:
-            raise ValueError(f"a stand-in answers from {_ANSWERS[0]} to {_ANSWERS[-1]}, not {self.answer}")
+            raise ValueError(f"a stub answers from {_ANSWERS[0]} to {_ANSWERS[-1]}, not {self.answer}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -64,7 +64,7 @@ class Function:
 def functions_from(program: bytes, soname: str) -> frozenset[Function]:
     """The versioned functions that an ELF program takes from the library.
 
-    Raises FormatError, also when it takes data from it, which nothing can stand in for.
+    Raises FormatError, also when it takes data from it, which no stub can have.
     """
     try:
         elf = ELFFile(BytesIO(program))
@@ -76,7 +76,7 @@ def functions_from(program: bytes, soname: str) -> frozenset[Function]:
             and isinstance(numbers, GNUVerSymSection)
             and isinstance(needs, GNUVerNeedSection)
         ):
-            raise FormatError("does not say the versions of its symbols", where="elf")
+            raise FormatError("the program does not say the versions of its symbols", where="elf")
         versions = {
             int(entry["vna_other"]): str(entry.name)
             for library, entries in needs.iter_versions()
@@ -89,22 +89,22 @@ def functions_from(program: bytes, soname: str) -> frozenset[Function]:
             if version is None or symbol["st_shndx"] != "SHN_UNDEF":
                 continue
             if symbol["st_info"]["type"] == "STT_OBJECT":
-                raise FormatError(f"takes data from {soname}, {symbol.name}", where="elf")
+                raise FormatError(f"the program takes data from {soname}: {symbol.name}", where="elf")
             found.add(Function(str(symbol.name), version))
         return frozenset(found)
     except BROKEN_ELF as fault:
-        raise FormatError(f"is not an ELF file: {fault}", where="elf") from fault
+        raise FormatError(f"the program is not an ELF file: {fault}", where="elf") from fault
 
 
 def _version_number(index: object) -> int:
     return index & 0x7FFF if isinstance(index, int) else 0
 
 
-def build_stand_in(machine: str, library: StandIn, functions: Iterable[Function]) -> bytes:
+def build_stub(machine: str, library: Stub, functions: Iterable[Function]) -> bytes:
     """The file; `machine` is pyelftools' name of it. Raises Error for a machine whose code is not known."""
     soname = library.soname
     if machine not in _MACHINES:
-        raise Error("no stand-in can be made for this machine", where=soname, found=machine)
+        raise Error("no stub can be made for this machine", where=soname, found=machine)
     code = _code(machine, library.answer)
     listed = sorted(set(functions))
     versions = sorted({function.version for function in listed})

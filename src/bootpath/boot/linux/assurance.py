@@ -1,9 +1,9 @@
-"""What is known of what runs: who vouches for a root, for the files of an entry, and for the root on a command line.
+"""Who vouches for what runs: for a root, for the files of an entry, and for the root that a command line names.
 
 - A root is vouched for by the signature of its root hash, or by the caller who gives that hash. That a disk's own UUIDs
   agree with its hash tree says nothing about who wrote both.
-- Files in a root are worth what the root is. On a boot partition only a signed image (UKI) is worth anything, with all
-  of its add-ons; what an entry of type 1 adds to one there is not signed, so it does not count.
+- Files in a root are as good as the root. On a boot partition only a signed image (UKI) is vouched for, with all of its
+  add-ons; what an entry of type 1 adds to one there is not signed, so it does not count.
 - A command line that is vouched for vouches for the root hash on it.
 
 Each answer comes with its reason. Raises Error when a library for signatures is missing.
@@ -13,77 +13,130 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TypeAlias
+from enum import Enum
 
-from bootpath.boot.linux.choice import Assurance, LinuxRequest, trusted_hash
-from bootpath.boot.linux.cmdline import Word, WordSource, read_words
-from bootpath.core.errors import BootError, FormatError, SignatureError
+from bootpath.boot.linux.choice import LinuxRequest
+from bootpath.boot.linux.cmdline import ParameterSource, PlacedParameter, read_root
+from bootpath.core.errors import FormatError, SignatureError
+from bootpath.core.reasons import Explanation, Reason
+from bootpath.formats.cmdline.root import MAPPED_DEVICES, ROOT_HASH
 from bootpath.formats.entries.entry import EntryKind
 from bootpath.formats.partitions.imagepolicy import Protection
 from bootpath.image.entries.menu import KERNEL_MAX_BYTES, FoundEntry, PlaceRole
 from bootpath.image.roots.candidates import Candidate
 from bootpath.image.signatures.pe import verify_pe
 
-Known: TypeAlias = tuple[Assurance, str]
+
+class Assurance(Enum):
+    """Whether something that runs is known to be what was made: a signature or the caller vouches for it."""
+
+    VERIFIED = "verified"
+    UNVERIFIED = "unverified"
 
 
-def root_content(candidate: Candidate, request: LinuxRequest) -> Known:
+class AssuranceReason(Reason):
+    """Why something is verified, or is not."""
+
+    SIGNED = "signed by {}"
+    HASH_GIVEN = "its root hash was given"
+    HASH_ON_COMMAND_LINE = "its root hash is on a command line that is verified: {}"
+    CALLER = "the caller vouches for it"
+
+    HASH_OF_DISK = "only the disk itself says its root hash"
+    NO_VERITY = "it is {}"
+    BOOT_PARTITION = "nothing protects the {} partition"
+    NO_CERTIFICATE = "nothing protects the {} partition, and no certificate was given for the image"
+    BAD_SIGNATURE = "it has no valid signature: {}"
+    GIVEN_INITRD = "it was given, and nothing vouches for it"
+    OTHER_ROOT = "the command line names another root"
+    NO_ROOT_HASH = "the command line does not have its root hash"
+    IGNORES_CORRUPTION = "the command line says ignore-corruption"
+
+    @property
+    def assurance(self) -> Assurance:
+        """What the reason comes to."""
+        return Assurance.VERIFIED if self in _VERIFIED else Assurance.UNVERIFIED
+
+    @property
+    def verified(self) -> bool:
+        """True when somebody whom the caller trusts vouches for it."""
+        return self in _VERIFIED
+
+
+_VERIFIED = (
+    AssuranceReason.SIGNED,
+    AssuranceReason.HASH_GIVEN,
+    AssuranceReason.HASH_ON_COMMAND_LINE,
+    AssuranceReason.CALLER,
+)
+
+
+def root_content(candidate: Candidate, request: LinuxRequest) -> Explanation[AssuranceReason]:
     """What is known of everything that is read of the candidate."""
-    trust = trusted_hash(candidate, request)
-    if trust is not None:
-        return Assurance.VERIFIED, trust
-    if candidate.protection is Protection.VERITY:
-        return Assurance.UNVERIFIED, "only the disk itself says its root hash"
-    return Assurance.UNVERIFIED, f"it is {candidate.protection.value}"
+    if candidate.root_hash is not None and candidate.protection is Protection.SIGNED:
+        assert candidate.signer is not None
+        return AssuranceReason.SIGNED(candidate.signer.subject)
+    if candidate.protection is not Protection.VERITY:
+        return AssuranceReason.NO_VERITY(candidate.protection.value)
+    given = candidate.root_hash is not None and request.root_hash == candidate.root_hash
+    return AssuranceReason.HASH_GIVEN() if given else AssuranceReason.HASH_OF_DISK()
 
 
-def entry_files(candidate: Candidate, found: FoundEntry, request: LinuxRequest) -> Known:
+def entry_files(candidate: Candidate, found: FoundEntry, request: LinuxRequest) -> Explanation[AssuranceReason]:
     """What is known of the files of an entry, and of its options. Raises what reading an image does."""
-    if found.source.role is PlaceRole.ROOT:
+    role = found.source.role
+    if role is PlaceRole.ROOT:
         return root_content(candidate, request)
-    unprotected = f"nothing protects the {found.source.role.value} partition"
     if found.entry.kind is not EntryKind.UKI:
-        return Assurance.UNVERIFIED, unprotected
+        return AssuranceReason.BOOT_PARTITION(role.value)
     if not request.certificates:
-        return Assurance.UNVERIFIED, f"{unprotected}, and no certificate was given for the image"
+        return AssuranceReason.NO_CERTIFICATE(role.value)
     try:
         signers = [
             verify_pe(found.files.read_file(path, KERNEL_MAX_BYTES), request.certificates, now=request.now)
             for path in (found.entry.uki, *found.parts.addons)
         ]
     except SignatureError as fault:
-        return Assurance.UNVERIFIED, f"{unprotected}; {fault}"
-    return Assurance.VERIFIED, f"signed by {signers[0].subject}"
+        return AssuranceReason.BAD_SIGNATURE(fault)
+    return AssuranceReason.SIGNED(signers[0].subject)
 
 
-def given_initrd(request: LinuxRequest) -> Known:
+def given_initrd(request: LinuxRequest) -> Explanation[AssuranceReason]:
     """What is known of an initramfs that the caller gives."""
-    if request.initrd is not None and request.initrd.trusted:
-        return Assurance.VERIFIED, "the caller vouches for it"
-    return Assurance.UNVERIFIED, "it was given, and nothing vouches for it"
+    trusted = request.initrd is not None and request.initrd.trusted
+    return AssuranceReason.CALLER() if trusted else AssuranceReason.GIVEN_INITRD()
 
 
 def mounted_root(
-    candidate: Candidate, words: Iterable[Word], options: Known, request: LinuxRequest, *, alone: bool
-) -> Known:
+    candidate: Candidate,
+    placed: Iterable[PlacedParameter],
+    options: Explanation[AssuranceReason],
+    request: LinuxRequest,
+    *,
+    alone: bool,
+) -> Explanation[AssuranceReason]:
     """What is known of what the system will have as its root.
 
-    `options` is what is known of the entry's own words; `alone`: without an initramfs the kernel makes the root.
+    `options` is what is known of the entry's own parameters; `alone`: without an initramfs the kernel makes the root.
     """
-    words = tuple(words)
+    placed = tuple(placed)
     known = root_content(candidate, request)
-    named = any(word.source is WordSource.ENTRY and word.name == "roothash=" for word in words)
-    if candidate.hashes is not None and named and options[0] is Assurance.VERIFIED:
-        known = Assurance.VERIFIED, f"its root hash is on a command line that is {options[1]}"
-    if known[0] is Assurance.UNVERIFIED:
+    if candidate.hashes is not None and options.reason.verified and _has(placed, ROOT_HASH, ParameterSource.ENTRY):
+        known = AssuranceReason.HASH_ON_COMMAND_LINE(options)
+    if not known.reason.verified:
         return known
     if alone:
-        ours = any(word.source is WordSource.LOADER and word.name == "dm-mod.create=" for word in words)
-        return known if ours else (Assurance.UNVERIFIED, "the command line names another root")
-    with suppress(BootError, FormatError):
-        said = read_words(words)
-        if "ignore-corruption" in said.verity_options:
-            return Assurance.UNVERIFIED, "the command line says ignore-corruption"
-        if said.root_hash == candidate.root_hash:
+        made = _has(placed, MAPPED_DEVICES, ParameterSource.LOADER)
+        return known if made else AssuranceReason.OTHER_ROOT()
+    with suppress(FormatError):
+        root = read_root(placed)
+        if "ignore-corruption" in root.verity_options:
+            return AssuranceReason.IGNORES_CORRUPTION()
+        if root.root_hash == candidate.root_hash:
             return known
-    return Assurance.UNVERIFIED, "the command line does not say its root hash"
+    return AssuranceReason.NO_ROOT_HASH()
+
+
+def _has(placed: Iterable[PlacedParameter], name: str, source: ParameterSource) -> bool:
+    key = name.replace("-", "_")
+    return any(each.source is source and each.key == key for each in placed)

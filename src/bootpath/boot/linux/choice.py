@@ -1,17 +1,17 @@
-"""What to boot of an image-based Linux, decided before a byte of it runs: the roots, the best first, and the entry.
+"""Which roots of a Linux image to try, the best first: decided before a byte of the image runs.
 
 Rules:
 
-1. `image.roots.choice` knows what may be the root. Here is decided which of them are *meant*: those that discovery is
-   not to pass over, for this machine, in the slot that was asked for; the newest version first.
-2. What is meant and cannot be used is not passed over silently. With `NextCandidate.NEVER` the boot is refused with its
-   reason; with `POLICY` the next one that the policy allows is tried, an older version, say. The same holds for the
-   partition table's backup copy, when the first copy is damaged.
-3. Nothing but a slot decides between copies of one image, whatever is allowed. Whoever names a slot, or a root hash,
-   means it: the flag no-auto, which is about finding a partition unasked, does not count then.
+1. `image.roots.choice` knows what may be the root. This module decides which of them are *eligible*: those for this
+   machine, in the slot that was asked for, which discovery need not skip; the newest version first.
+2. An eligible root that cannot be used is never skipped silently. With `NextCandidate.NEVER` the boot is refused with
+   the reason; with `POLICY` the next root that the policy allows is tried, which may be an older version. The same
+   holds for the partition table's backup copy, when the first copy is damaged.
+3. Only a slot decides between copies of one image, whatever the policy allows. A slot or a root hash that the caller
+   names overrules the flag no-auto, which is about finding a partition unasked.
 4. A root's own entries come first: they are protected as it is. Those of XBOOTLDR and of the EFI partition count when
-   the root has none, or when one is named, and the policy lets these partitions be used unprotected. Where nothing
-   unverified is to run (`LinuxRequest.strict`), only unified kernel images count there, which may be signed.
+   the root has none, or when the caller names one, and the policy lets these partitions be used unprotected. Where
+   nothing unverified may run (`LinuxRequest.strict`), only unified kernel images count there, since they can be signed.
 
 Pure: nothing is read from the disk here. Sources: UAPI.1, UAPI.2, systemd.image-policy(7).
 """
@@ -22,8 +22,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from reprlib import repr as brief
+from typing import TypeAlias
 
-from bootpath.formats.cmdline.appendroot import Assembly
+from bootpath.core.reasons import Explanation, Reason
+from bootpath.formats.cmdline.address import Assembly
 from bootpath.formats.partitions.dps import FLAG_NO_AUTO, Architecture, Designator
 from bootpath.formats.partitions.gpt import GptVerdict
 from bootpath.formats.partitions.imagepolicy import ImagePolicy, Protection, parse_image_policy
@@ -32,7 +34,7 @@ from bootpath.image.entries.bootvolumes import newest_first
 from bootpath.image.entries.menu import PlaceRole
 from bootpath.image.roots.candidates import Candidate, Terms, find_candidates, locations, set_aside
 from bootpath.image.roots.choice import DEFAULT_POLICY, SIGNED_POLICY, RootChoice, choose_root
-from bootpath.image.roots.reasons import ExclusionReason, ProblemReason
+from bootpath.image.roots.reasons import ProblemReason
 
 HASHED_POLICY = "root=verity+signed+absent:usr=verity+signed+absent:=open"
 """The policy of a caller who gives a root hash and no policy."""
@@ -40,21 +42,14 @@ _DESIGNATORS = {PlaceRole.ESP: Designator.ESP, PlaceRole.XBOOTLDR: Designator.XB
 
 
 class NextCandidate(Enum):
-    """What becomes of a boot whose first candidate cannot be used."""
+    """What to do when the first candidate cannot be used: refuse, or try the next one that the policy allows."""
 
     NEVER = "never"
     POLICY = "policy"
 
 
-class Assurance(Enum):
-    """Whether something that runs is known to be what was made: a signature or the caller vouches for it."""
-
-    VERIFIED = "verified"
-    UNVERIFIED = "unverified"
-
-
 class LinuxVerdict(Enum):
-    """What a boot is worth, as a whole: its weakest part."""
+    """The verdict on a boot as a whole: that of its weakest part."""
 
     VERIFIED = "verified"
     UNVERIFIED = "unverified"
@@ -72,13 +67,13 @@ class GivenInitrd:
 
 @dataclass(frozen=True, slots=True)
 class LinuxRequest:
-    """What is asked of a boot.
+    """What the caller asks of a boot.
 
     `policy` None is "*", or what the certificates or the root hash make of it (`boot_policy`). `disk_name` is what the
-    kernel will call the disk ("/dev/vda"); with `fixed` devices are named by it and not searched. `assembly` says who
-    puts the root together; without any initramfs the kernel has to; with `kernel_signature` the kernel is to check the
-    root hash's signature as well, by its own keys. `append` are more words for the command line.
-    `passed` are the paths of candidates that are not to be tried, with the reason.
+    kernel will call the disk ("/dev/vda"); with `fixed`, devices are named by it and not searched. `assembly` says who
+    assembles the root; without any initramfs the kernel has to. With `kernel_signature` the kernel checks the root
+    hash's signature too, by its own keys. `append` are more kernel parameters. `skipped` are the paths of candidates
+    that are not to be tried, each with the reason.
     """
 
     policy: ImagePolicy | None = None
@@ -96,7 +91,7 @@ class LinuxRequest:
     initrd: GivenInitrd | None = None
     full: bool = False
     now: datetime | None = None
-    passed: tuple[tuple[str, str], ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
 
     @property
     def boot_policy(self) -> ImagePolicy:
@@ -108,32 +103,65 @@ class LinuxRequest:
 
     @property
     def strict(self) -> bool:
-        """True when nothing unverified is to run: the caller says whom to trust, and no policy that allows more."""
+        """True when nothing unverified may run: the caller says whom to trust, and gives no policy that allows more."""
         return self.policy is None and bool(self.certificates or self.root_hash)
 
     @property
-    def terms(self) -> Terms:
+    def requirements(self) -> Terms:
         """What a candidate has to fulfil."""
         return Terms(self.boot_policy, self.certificates, self.architecture, self.root_hash, self.now)
 
 
+class RefusalReason(Reason):
+    """Why nothing is booted, or why a candidate is not."""
+
+    INCOMPLETE = "what is on the disk could not be read completely: {}"
+    NO_TABLE = "the disk cannot be read as a whole: {}"
+    TABLE_DAMAGED = "the partition table is damaged, and its backup copy would be the next candidate: {}"
+    AMBIGUOUS = "{}"
+    IMAGE_REFUSED = "{}"
+    NO_SUCH_SLOT = "no root is in the slot {}, and one is in {}"
+    LIVE_DISK = "the disk is a live disk with a RedoxFS, which boots without the options for a Linux image"
+    ONLY_USR = "the disk has a /usr and no root, which this loader does not boot"
+    NO_ROOT = "no root can be used: {}"
+    # Of a candidate.
+    EXCLUDED = "it is excluded: {}"
+    FAILED_BEFORE = "it failed before: {}"
+    NO_TRIES_LEFT = "no entry of it has a try left"
+    NOT_LOADED = "it cannot be loaded: {}"
+    NO_CANDIDATE = "{}"
+
+
+Refusal: TypeAlias = Explanation[RefusalReason]
+
+
+class NoteReason(Reason):
+    """What was accepted that a stricter caller would refuse."""
+
+    BACKUP_DAMAGED = "the partition table's backup copy is damaged: {}"
+    BACKUP_USED = "the partition table is damaged, and its backup copy is used: {}"
+
+
+Note: TypeAlias = Explanation[NoteReason]
+
+
 @dataclass(frozen=True, slots=True)
 class RootOrder:
-    """The candidates to be tried, the best first, each with the reason why it cannot be used, or None.
+    """The candidates to try, the best first; one that is excluded counts as tried, and failed.
 
-    `refusal` is why none of them is tried at all; `notes` are what was accepted that a stricter caller would not.
+    `refusal` is why none of them is tried at all; `notes` are what was accepted that a stricter caller would refuse.
     """
 
     choice: RootChoice
     candidates: tuple[Candidate, ...]
-    refusal: str | None = None
-    notes: tuple[str, ...] = ()
+    refusal: Refusal | None = None
+    notes: tuple[Note, ...] = ()
 
 
 def order_roots(contents: Contents, request: LinuxRequest) -> RootOrder:
     """Which roots are tried, in which order. Raises Error when a library is missing."""
     if request.slot is not None or request.root_hash is not None:
-        contents = replace(contents, root=_asked_for(contents.root))
+        contents = replace(contents, root=_without_no_auto(contents.root))
     choice = choose_root(
         contents,
         request.boot_policy,
@@ -143,23 +171,19 @@ def order_roots(contents: Contents, request: LinuxRequest) -> RootOrder:
         root_hash=request.root_hash,
         now=request.now,
     )
-    found = find_candidates(contents, request.terms)
-    meant = newest_first(each for each in found if _is_meant(each, request, choice))
-    passed = dict(request.passed)
-    meant = tuple(
-        each.exclude(ExclusionReason.FAILED_BEFORE(passed[each.data.path])) if each.data.path in passed else each
-        for each in meant
-    )
-    refusal, notes = _table_refusal(contents, request)
+    found = find_candidates(contents, request.requirements)
+    eligible = newest_first(each for each in found if _is_eligible(each, request, choice))
+    refusal, notes = _judge_table(contents, request)
     if contents.incomplete is not None:
-        refusal = str(contents.incomplete)
+        refusal = RefusalReason.INCOMPLETE(contents.incomplete)
     if choice.ambiguity is not None:
-        refusal = str(choice.ambiguity)
+        refusal = RefusalReason.AMBIGUOUS(choice.ambiguity.cause)
     elif choice.root is not None and choice.problems:
-        refusal = str(choice.problems[0])  # of the policy, about other partitions, or about /usr
-    elif not meant:
+        # Of the policy, about other partitions, or about /usr.
+        refusal = RefusalReason.IMAGE_REFUSED(choice.problems[0])
+    elif not eligible:
         refusal = _no_such_slot(choice, request) or _why_none(contents, choice)
-    return RootOrder(choice, meant, refusal, notes)
+    return RootOrder(choice, eligible, refusal, notes)
 
 
 def may_use(request: LinuxRequest, role: PlaceRole) -> bool:
@@ -167,28 +191,16 @@ def may_use(request: LinuxRequest, role: PlaceRole) -> bool:
     return request.boot_policy.judge(_DESIGNATORS[role], Protection.UNPROTECTED).protection is not None
 
 
-def trusted_hash(candidate: Candidate, request: LinuxRequest) -> str | None:
-    """Who vouches for the candidate's root hash; None when only the disk itself says it."""
-    if candidate.root_hash is None:
-        return None
-    if candidate.protection is Protection.SIGNED:
-        assert candidate.signer is not None
-        return f"signed by {candidate.signer.subject}"
-    if candidate.protection is Protection.VERITY and request.root_hash == candidate.root_hash:
-        return "its root hash was given"
-    return None
-
-
-def _asked_for(node: Node) -> Node:
+def _without_no_auto(node: Node) -> Node:
     """The node, and all below, without the flag no-auto."""
     partition = node.partition
     if partition is not None:
         partition = replace(partition, flags=partition.flags & ~FLAG_NO_AUTO)
-    return replace(node, partition=partition, children=tuple(_asked_for(child) for child in node.children))
+    return replace(node, partition=partition, children=tuple(_without_no_auto(child) for child in node.children))
 
 
-def _is_meant(candidate: Candidate, request: LinuxRequest, choice: RootChoice) -> bool:
-    """True for a root that nothing but damage, or the policy, keeps from being used."""
+def _is_eligible(candidate: Candidate, request: LinuxRequest, choice: RootChoice) -> bool:
+    """True for a root that only damage, or the policy, can keep from being used."""
     data = candidate.data
     if candidate.designator is not Designator.ROOT or set_aside(data) is not None:
         return False
@@ -196,10 +208,10 @@ def _is_meant(candidate: Candidate, request: LinuxRequest, choice: RootChoice) -
         return False
     if candidate.architecture is not None:
         if request.root_hash is not None and candidate.root_hash != request.root_hash:
-            # With a root hash that is given, another image is not meant; where all are others, each is told.
+            # The root hash names another image. Where no image has it, each is reported with its reason.
             return not any(each.root_hash == request.root_hash for each in choice.candidates)
         return candidate.architecture is request.architecture
-    # A place that no type says it is a root: one that cannot be is none.
+    # No type says that this place is a root: it is one only if it can be used as such.
     return candidate.excluded is None or _is_root_by_name(data)
 
 
@@ -207,33 +219,34 @@ def _is_root_by_name(node: Node) -> bool:
     return node.name.lower() in ("root", "rootfs")
 
 
-def _table_refusal(contents: Contents, request: LinuxRequest) -> tuple[str | None, tuple[str, ...]]:
+def _judge_table(contents: Contents, request: LinuxRequest) -> tuple[Refusal | None, tuple[Note, ...]]:
     """Why the partition table is not believed, or what was accepted of it."""
     gpt = contents.root.gpt
     if gpt is None:
         fault = contents.root.fault
-        return (str(fault) if fault is not None and not contents.root.superblocks else None), ()
+        unreadable = fault is not None and not contents.root.superblocks
+        return (RefusalReason.NO_TABLE(fault) if unreadable else None), ()
     if gpt.verdict is GptVerdict.SOUND:
         return None, ()
     if gpt.verdict is GptVerdict.BACKUP_DAMAGED:
-        return None, (f"the partition table's backup copy: {gpt.backup_fault or gpt.verdict.value}",)
-    reason = f"the partition table: {gpt.primary_fault or gpt.verdict.value}"
+        return None, (NoteReason.BACKUP_DAMAGED(gpt.backup_fault or gpt.verdict.value),)
+    detail = gpt.primary_fault or gpt.verdict.value
     if request.next_candidate is NextCandidate.POLICY:
-        return None, (f"{reason}; its backup copy is used",)
-    return f"{reason}; its backup copy would be the next candidate", ()
+        return None, (NoteReason.BACKUP_USED(detail),)
+    return RefusalReason.TABLE_DAMAGED(detail), ()
 
 
-def _no_such_slot(choice: RootChoice, request: LinuxRequest) -> str | None:
-    """What to say of a slot that is the place of no root; None when it is one, or was not asked for."""
+def _no_such_slot(choice: RootChoice, request: LinuxRequest) -> Refusal | None:
+    """The refusal of a slot that is the place of no root; None when it is one, or was not asked for."""
     slot, roots = request.slot, [each for each in choice.candidates if each.designator is Designator.ROOT]
     if slot is None or not roots or any(each.data.location.is_named(slot) for each in roots):
         return None
-    return f"there is no root in the slot {brief(slot)}; there is one in {locations(roots)}"
+    return RefusalReason.NO_SUCH_SLOT(brief(slot), locations(roots))
 
 
-def _why_none(contents: Contents, choice: RootChoice) -> str:
+def _why_none(contents: Contents, choice: RootChoice) -> Refusal:
     if any(each.kind == "redoxfs" for node in contents.nodes() for each in node.superblocks):
-        return "there is a RedoxFS on it: a live disk, which is booted without the options of an image-based Linux"
+        return RefusalReason.LIVE_DISK()
     if choice.usr is not None:
-        return "there is a /usr and no root, which this loader does not boot"
-    return "; ".join(map(str, choice.problems)) or str(ProblemReason.NOTHING())
+        return RefusalReason.ONLY_USR()
+    return RefusalReason.NO_ROOT("; ".join(map(str, choice.problems or (ProblemReason.NOTHING(),))))

@@ -1,48 +1,56 @@
-"""The kernel's command line, word by word, and who put each there.
+"""The kernel command line of a Linux image, parameter by parameter, and who put each there.
 
 ::
 
     the entry's options … | the root, by the loader | the slot, by the loader | the machine's | the caller's [-- init's]
 
-- The root is named by the loader when the entry asks for it (``linux-appendroot``) or names none itself; how, says
-  `formats.cmdline.appendroot`. With no initramfs the kernel has to put it together.
-- The slot is handed over whenever the root is a partition (``bootpath.slot=``), so that what runs can tell the place it
-  was started from without guessing: copies of an image are equal in everything else.
-- A disk that is raw flash needs words of its own, by which Linux makes an MTD of it.
-- What stands behind ``--`` is for init (Linux, kernel-parameters.txt), so words of ours go before it.
+- The loader names the root when the entry asks for it (``linux-appendroot``) or names none itself;
+  `formats.cmdline.appendroot` says how. Without an initramfs the kernel has to assemble it.
+- The slot is added whenever the root is a partition (``bootpath.slot=``), so that what runs knows the place it was
+  started from: copies of an image are equal in everything else.
+- A disk that is raw flash needs parameters of its own, by which Linux makes an MTD of it.
+- What stands behind ``--`` is for init (Linux, kernel-parameters.txt), so everything that is added goes before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from bootpath.core.errors import BootError, FormatError
-from bootpath.formats.cmdline.appendroot import (
+from bootpath.formats.cmdline.address import (
     Assembly,
-    DiskSpot,
-    PartitionSpot,
-    RootPlace,
-    RootSpot,
+    DeviceAddress,
+    DiskAddress,
+    PartitionAddress,
+    RootAddress,
     RootStyle,
-    UbiSpot,
-    device_word,
+    UbiAddress,
+    device_name,
     partition_device,
-    root_words,
 )
-from bootpath.formats.cmdline.parameters import join_words, split_raw
-from bootpath.formats.cmdline.root import RootWords, parse_root_words
+from bootpath.formats.cmdline.appendroot import root_parameters
+from bootpath.formats.cmdline.devices import Slot
+from bootpath.formats.cmdline.parameters import Parameter, join_parameters, quote, split_init, split_parameters
+from bootpath.formats.cmdline.root import (
+    DATA_PARAMETERS,
+    HASH_SLOT,
+    SLOT,
+    VERITY_ROOT_OPTIONS,
+    RootParameters,
+    pack_root_parameters,
+    parse_root_parameters,
+)
 from bootpath.formats.ubi.attach import Ubi
 
 MTD = "0"
 """The MTD that Linux makes of a flash which is a disk: the first there is."""
-_ROOT_WORDS = ("root=", "roothash=", "bootpath.lv=", "bootpath.ubi=", "systemd.verity_root_data=", "dm-mod.create=")
-_SLOT, _HASH_SLOT = "bootpath.slot=", "bootpath.hash_slot="
+_CONSOLE = "console"
 
 
-class WordSource(Enum):
-    """Who put a word on the command line."""
+class ParameterSource(Enum):
+    """Who put a parameter on the command line."""
 
     ENTRY = "entry"
     LOADER = "loader"
@@ -50,19 +58,34 @@ class WordSource(Enum):
     CALLER = "caller"
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word as it stands there, with its quotes; `reason` says why it does."""
+class ParameterReason(Enum):
+    """Why a parameter was added to those of the entry."""
 
-    text: str
-    source: WordSource
-    reason: str = ""
+    ENTRY_ASKS = "the entry asks for the root (linux-appendroot)"
+    ENTRY_NAMES_NONE = "the entry names no root"
+    SIGNATURE = "the kernel checks the signature too"
+    SLOT = "where it was found"
+    MACHINE = "the machine needs it"
+    CALLER = "--append"
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedParameter:
+    """A parameter, who put it there, and why; an entry's own has no reason."""
+
+    parameter: Parameter
+    source: ParameterSource
+    reason: ParameterReason | None = None
 
     @property
-    def name(self) -> str:
-        """What stands before the equals sign, with it."""
-        name, equals, _ = self.text.partition("=")
-        return name + equals
+    def key(self) -> str:
+        """See `Parameter.key`."""
+        return self.parameter.key
+
+    @property
+    def text(self) -> str:
+        """The parameter as it stands on the line."""
+        return self.parameter.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,125 +95,146 @@ class Flash:
     ubi: Ubi
     number: int | None = None
 
-    def words(self, disk_name: str) -> tuple[str, ...]:
-        """The words by which Linux makes an MTD of it and UBI attaches that (block2mtd.c, ubi/build.c)."""
+    def parameters(self, disk_name: str) -> tuple[Parameter, ...]:
+        """The parameters by which Linux makes an MTD of it and UBI attaches that (block2mtd.c, ubi/build.c)."""
         disk = disk_name if self.number is None else partition_device(disk_name, self.number)
         return (
-            f"block2mtd.block2mtd={disk},{self.ubi.peb_bytes}",
-            f"ubi.mtd={MTD},{self.ubi.vid_offset}",
+            quote("block2mtd.block2mtd", f"{disk},{self.ubi.peb_bytes}"),
+            quote("ubi.mtd", f"{MTD},{self.ubi.vid_offset}"),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class RootNaming:
-    """How the loader names the root: where it is, and by which names. `flash` is there when it is on UBI.
+    """How the loader names the root: its address, and by which names. `flash` is there when it is on UBI.
 
     `signature` is where that of the root hash lies, when the kernel is to check it.
     """
 
-    place: RootPlace | None
+    address: RootAddress | None
     disk_name: str
     fixed: bool = False
     assembly: Assembly = Assembly.BOOTPATH
     flash: Flash | None = None
-    signature: RootSpot | None = None
+    signature: DeviceAddress | None = None
 
-    def words(self) -> tuple[str, ...]:
-        """The words for the root, without the slot's. Raises BootError when nothing names it."""
-        if self.place is None:
-            raise BootError("nothing names the root to a kernel", where="command line")
-        flash = () if self.flash is None else self.flash.words(self.disk_name)
-        words = root_words(self.place, RootStyle(self._called(self.place.data), self.assembly))
-        return (*flash, *(word for word in words if not word.startswith((_SLOT, _HASH_SLOT))))
+    def parameters(self) -> RootParameters:
+        """The parameters for the root, with its slots and its signature. Raises BootError when nothing names them."""
+        if self.address is None:
+            raise BootError("no kernel parameter can name the root", where="command line")
+        named = root_parameters(self.address, self._style(self.address.data))
+        verity = self.address.verity
+        return replace(
+            named,
+            slot=_slot(self.address.data),
+            hash_slot=None if verity is None else _slot(verity.hashes),
+            verity_options=() if self.signature is None else (self.signature_option(),),
+        )
 
-    def _called(self, spot: RootSpot) -> str | None:
-        if isinstance(spot, UbiSpot):
-            return MTD
-        # A disk without a table has no other name.
-        return self.disk_name if self.fixed or isinstance(spot, DiskSpot) else None
-
-    def signature_words(self) -> tuple[str, ...]:
-        """The word that hands the signature over. Raises BootError when nobody would take it there."""
-        if self.signature is None:
-            return ()
+    def signature_option(self) -> str:
+        """The option of verity that hands the signature over. Raises BootError when no initramfs would do so."""
+        assert self.signature is not None
         if self.assembly is not Assembly.BOOTPATH:
             raise BootError("only the initramfs of bootpath hands a signature to the kernel", where="command line")
-        device = device_word(self.signature, RootStyle(self._called(self.signature), self.assembly))
-        return (f"systemd.verity_root_options=root-hash-signature={device}",)
+        return f"root-hash-signature={device_name(self.signature, self._style(self.signature))}"
 
-    def slots(self) -> tuple[str, ...]:
-        """The words that say where the root lies, and its hash tree, for those that are partitions."""
-        if self.place is None:
-            return ()
-        spots = [(_SLOT, self.place.data)]
-        if self.place.verity is not None:
-            spots.append((_HASH_SLOT, self.place.verity.hashes))
-        return tuple(word + spot.slot for word, spot in spots if isinstance(spot, PartitionSpot) and spot.slot)
+    def _style(self, address: DeviceAddress) -> RootStyle:
+        if isinstance(address, UbiAddress):
+            return RootStyle(MTD, self.assembly)
+        # A disk without a table has no other name.
+        named = self.fixed or isinstance(address, DiskAddress)
+        return RootStyle(self.disk_name if named else None, self.assembly)
 
 
-def decide_words(
-    options: str, naming: RootNaming, *, append_root: bool, machine: Iterable[str] = (), append: str = ""
-) -> tuple[Word, ...]:
+def _slot(address: DeviceAddress) -> Slot | None:
+    return address.slot if isinstance(address, PartitionAddress) else None
+
+
+def decide_command_line(
+    options: str, naming: RootNaming, *, append_root: bool, machine: Iterable[Parameter] = (), append: str = ""
+) -> tuple[PlacedParameter, ...]:
     """The command line for an entry with these `options`.
 
-    Of the `machine`'s words those are left out that the entry or `append` has an own value for. Raises BootError when
-    the root cannot be named, FormatError when a quote does not end.
+    A parameter of the `machine` is skipped when the entry or `append` has a value of its own for it. Raises BootError
+    when the root cannot be named, FormatError for options that Linux would misread.
     """
-    said = [Word(text, WordSource.ENTRY) for text in split_raw(options)]
-    caller = [Word(text, WordSource.CALLER, "--append") for text in split_raw(append)]
-    end = next((index for index, word in enumerate(said) if word.text == "--"), len(said))
-    words, init = said[:end], said[end:]
-    named = any(word.text.startswith(_ROOT_WORDS) for word in (*words, *caller))
-    ours = append_root or not named
-    if ours:
-        reason = "the entry asks for the root (linux-appendroot)" if append_root else "the entry names no root"
-        words += [Word(text, WordSource.LOADER, reason) for text in naming.words()]
-    words += [Word(text, WordSource.LOADER, "the kernel is to check it too") for text in naming.signature_words()]
-    slots = [Word(text, WordSource.LOADER, "where it was found") for text in naming.slots()]
-    if ours or _names_the_place(words, naming):
-        words += [slot for slot in slots if not any(word.name == slot.name for word in (*words, *caller))]
-    wanted = [Word(text, WordSource.MACHINE, "the machine needs it") for text in machine]
-    words += [word for word in wanted if not _is_said(word, (*words, *caller))]
-    return (*words, *caller, *init)
+    entry, init = split_init(split_parameters(options))
+    placed = [PlacedParameter(each, ParameterSource.ENTRY) for each in entry]
+    caller = [
+        PlacedParameter(each, ParameterSource.CALLER, ParameterReason.CALLER) for each in split_parameters(append)
+    ]
+    named = any(_names_a_root(each.parameter) for each in (*placed, *caller))
+    reason = ParameterReason.ENTRY_ASKS if append_root else None if named else ParameterReason.ENTRY_NAMES_NONE
+    for parameter, why in _added_by_loader(naming, placed, reason):
+        if why is not ParameterReason.SLOT or not any(each.key == parameter.key for each in (*placed, *caller)):
+            placed.append(PlacedParameter(parameter, ParameterSource.LOADER, why))
+    for parameter in machine:
+        if not _is_set(parameter, (*placed, *caller)):
+            placed.append(PlacedParameter(parameter, ParameterSource.MACHINE, ParameterReason.MACHINE))
+    return (*placed, *caller, *(PlacedParameter(each, ParameterSource.ENTRY) for each in init))
 
 
-def line_of(words: Iterable[Word]) -> str:
+def command_line_of(placed: Iterable[PlacedParameter]) -> str:
     """The whole command line. Raises BootError when it is longer than Linux takes."""
-    return join_words(word.text for word in words)
+    return join_parameters(each.parameter for each in placed)
 
 
-def read_words(words: Iterable[Word]) -> RootWords:
-    """What an initramfs of ours makes of them. Raises FormatError when it would refuse them."""
-    return parse_root_words(line_of(words))
+def read_root(placed: Iterable[PlacedParameter]) -> RootParameters:
+    """What our initramfs reads on it. Raises FormatError when it would refuse the parameters."""
+    return parse_root_parameters(each.parameter for each in placed)
 
 
-def _is_said(word: Word, words: Iterable[Word]) -> bool:
-    """True when a word is there already; of consoles there may be several."""
-    if word.name == "console=":
-        return any(other.text.partition(",")[0] == word.text.partition(",")[0] for other in words)
-    return any(other.name == word.name for other in words)
+def _added_by_loader(
+    naming: RootNaming, entry: Iterable[PlacedParameter], reason: ParameterReason | None
+) -> Iterator[tuple[Parameter, ParameterReason]]:
+    """What the loader adds: all that names the root when there is a reason, else the slot and the signature."""
+    slots = reason is not None or _names_the_address(entry, naming)
+    if reason is None and naming.signature is None and not slots:
+        return
+    if reason is not None and naming.flash is not None:
+        yield from ((parameter, reason) for parameter in naming.flash.parameters(naming.disk_name))
+    for parameter in pack_root_parameters(naming.parameters()):
+        if parameter.name == VERITY_ROOT_OPTIONS:
+            yield parameter, ParameterReason.SIGNATURE
+        elif parameter.name in (SLOT, HASH_SLOT):
+            if slots:
+                yield parameter, ParameterReason.SLOT
+        elif reason is not None:
+            yield parameter, reason
 
 
-def _names_the_place(words: Iterable[Word], naming: RootNaming) -> bool:
-    """True when the words name the root that was chosen, so that its slot may be said of them.
+def _names_a_root(parameter: Parameter) -> bool:
+    keys = (name.replace("-", "_") for name in DATA_PARAMETERS)
+    return parameter.value is not None and parameter.key in keys
 
-    Words of another initramfs may be unknown here; a slot that is not asked for harms nobody there.
+
+def _is_set(parameter: Parameter, placed: Iterable[PlacedParameter]) -> bool:
+    """True when a parameter of this name is there already; of consoles there may be several."""
+    same = [each.parameter for each in placed if each.key == parameter.key]
+    if parameter.key != _CONSOLE:
+        return bool(same)
+    return any((each.value or "").partition(",")[0] == (parameter.value or "").partition(",")[0] for each in same)
+
+
+def _names_the_address(entry: Iterable[PlacedParameter], naming: RootNaming) -> bool:
+    """True when the entry names the root that was chosen, so that its slot may be added.
+
+    Parameters of another initramfs may be unknown here; a slot that is not asked for harms nobody there.
     """
-    place = naming.place
-    if place is None or not isinstance(place.data, PartitionSpot):
+    address = naming.address
+    if address is None or not isinstance(address.data, PartitionAddress):
         return False
     try:
-        said = read_words(words)
-    except (BootError, FormatError):
+        root = read_root(entry)
+    except FormatError:
         return False
-    if place.verity is not None:
-        return said.root_hash == place.verity.root_hash and said.data_device in _names(place.data, naming)
-    return said.root_hash is None and said.data_device in _names(place.data, naming)
+    expected = None if address.verity is None else address.verity.root_hash
+    return root.root_hash == expected and root.data_device in _names(address.data, naming)
 
 
-def _names(spot: PartitionSpot, naming: RootNaming) -> tuple[str, ...]:
+def _names(address: PartitionAddress, naming: RootNaming) -> tuple[str, ...]:
     return (
-        f"PARTUUID={spot.partuuid}",
-        f"PARTUUID={spot.partuuid.upper()}",
-        partition_device(naming.disk_name, spot.number),
+        f"PARTUUID={address.partuuid}",
+        f"PARTUUID={address.partuuid.upper()}",
+        partition_device(naming.disk_name, address.number),
     )

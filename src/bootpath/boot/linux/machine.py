@@ -3,14 +3,14 @@
 ::
 
     the image's file ── log ── overlay (what is written, in RAM) ── NBD on a Unix socket ── QEMU
-                         └──── log ── `linuxload.load_linux` ── kernel, initrd, device tree ── QEMU
+                         └──── log ── `load.load_linux` ── kernel, initrd, device tree ── QEMU
 
 Kernel and initrd are the bytes that were verified; the disk is served as it is, so what the system reads later has to
-be checked by the system: the command line says how. What was read, by the loader and by the guest, is counted by area
-until the initramfs leaves for the root (``bootpath: @… init pivots``); what QEMU has read ahead counts too.
+be checked by the system: the command line says how. Reads of the loader and of the guest are counted by area until the
+initramfs leaves for the root (``bootpath: @… init pivots``); what QEMU reads ahead counts too.
 
-An initramfs of ours that finds no root says why and ends the machine. With `NextCandidate.POLICY` the loader starts
-again then, and passes over the candidate that failed.
+An initramfs of ours that finds no root says why and ends the machine. With `NextCandidate.POLICY` the loader then
+starts again, and skips the candidate that failed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from typing import NoReturn
 
 from bootpath.block.targets.log import Log
 from bootpath.boot.linux.choice import LinuxRequest, NextCandidate
-from bootpath.boot.linux.load import LinuxBoot, LoadedLinux, load_linux
+from bootpath.boot.linux.load import load_linux
+from bootpath.boot.linux.result import LinuxBoot, LoadedLinux
 from bootpath.boot.machine.diskreads import AreaReads, count_reads, disk_areas
 from bootpath.boot.machine.firmware import SERVER, ServedImage, served_disk
 from bootpath.boot.machine.watched import LOGIN_PATTERN, MIB, TIMEOUT_SECONDS, Remaining, WatchedMachine, WatchedRun
@@ -33,14 +34,15 @@ from bootpath.boot.redox.loader import LOADER
 from bootpath.core.device import Device, checked
 from bootpath.core.errors import BootError
 from bootpath.core.iolog import Read
+from bootpath.formats.cmdline.parameters import Parameter
 from bootpath.vm.config import Display, MachineConfig
 from bootpath.vm.disks import Interface
 
 GUEST = "guest"
 DISK_NAMES = {Interface.VIRTIO: "/dev/vda", Interface.AHCI: "/dev/sda", Interface.VIRTIO_SCSI: "/dev/sda"}
 """What Linux calls the only disk of a machine."""
-MACHINE_WORDS = ("console=ttyS0", "panic=-1")
-"""What a kernel has to be told to be heard, and to end the machine instead of staying."""
+MACHINE_PARAMETERS = (Parameter("console=ttyS0"), Parameter("panic=-1"))
+"""The kernel writes to the serial console, and reboots after a panic instead of staying: QEMU ends then."""
 PIVOT_PATTERN = rf"{MARK}[0-9.]+ init pivots: [^\n]*\n"
 _FAULT = re.compile(r"bootpath: ([a-z]+): (.*)")
 
@@ -56,16 +58,16 @@ class LinuxSetup:
     overlay_bytes: int | None = None
 
     def asked(self) -> LinuxRequest:
-        """The request, with the name that the kernel will have for the disk."""
+        """The request, with what the kernel will call the disk."""
         return replace(self.request, disk_name=DISK_NAMES[self.interface])
 
 
 @dataclass(slots=True, kw_only=True)
 class LinuxRun(WatchedRun):
-    """What happened. `boot` are the decisions, of which `loader_bytes` were read for.
+    """What happened. `boot` are the decisions, for which the loader read `loader_bytes`.
 
     `reads` are those of loader and guest until the pivot (until the end, when there was none), by area, `guest_bytes`
-    those of the guest; `pivot` is what the initramfs told when it left, with the seconds since the kernel's start.
+    those of the guest; `pivot` is the event of the initramfs when it left, with the seconds since the kernel's start.
     `earlier` are the failures, in the guest, of candidates that were tried before.
     """
 
@@ -107,12 +109,12 @@ class LinuxMachine(WatchedMachine[LinuxSetup, LinuxRun]):
         reads: list[Read] = []
         self._loader_reads = reads
         disk = checked(Log(image.device, lambda record: reads.append(record) if isinstance(record, Read) else None))
-        boot = load_linux(disk, self.setup.asked(), self.timeline, machine_words=MACHINE_WORDS)
+        boot = load_linux(disk, self.setup.asked(), self.timeline, machine_parameters=MACHINE_PARAMETERS)
         self.run.boot = boot
         self._count(image.device)
         loaded = boot.loaded
         if loaded is None:
-            raise BootError(f"refused: {boot.refusal}", where=str(self.disk))
+            raise BootError(f"the boot is refused: {boot.refusal}", where=str(self.disk))
         self.timeline.note(SERVER, "serves the image", "over NBD, what is written stays in RAM")
         return linux_config(self.setup, loaded, image.uri, directory)
 
@@ -129,7 +131,7 @@ class LinuxMachine(WatchedMachine[LinuxSetup, LinuxRun]):
         raise BootError(said, where=GUEST)
 
     def see(self, until: str, remaining: Remaining) -> None:
-        """See `WatchedMachine.see`. An initramfs that is not ours does not tell when it leaves."""
+        """See `WatchedMachine.see`. An initramfs that is not ours does not report that it leaves."""
         index, said = self.wait_first((PIVOT_PATTERN, until), remaining())
         if index == 0:
             self.pivoted(said[0].strip())
@@ -208,5 +210,5 @@ def boot_linux(
         if not run.ended_in_guest or chosen is None or setup.request.next_candidate is NextCandidate.NEVER:
             return run
         earlier = (*earlier, f"{chosen.data.location}: {run.failure}")
-        passed = (*setup.request.passed, (chosen.data.path, str(run.failure)))
-        setup = replace(setup, request=replace(setup.request, passed=passed))
+        skipped = (*setup.request.skipped, (chosen.data.path, str(run.failure)))
+        setup = replace(setup, request=replace(setup.request, skipped=skipped))

@@ -20,12 +20,12 @@ class LoaderReason(Reason):
     """Why this loader does not boot an entry that others could."""
 
     EFI_PROGRAM = "{} is an EFI program, which needs its firmware"
-    DEVICETREE_OVERLAYS = "its device tree overlays are not applied by this loader"
-    UNPROTECTED = "nothing protects it, and only what is verified is to run"
+    DEVICETREE_OVERLAYS = "it has device tree overlays, which this loader does not apply"
+    UNPROTECTED = "nothing protects it, and only what is verified may run"
 
 
-def offered(menu: BootMenu, *, strict: bool = False) -> BootMenu:
-    """The menu without what cannot be booted; `strict` for a boot partition of which only what is signed is to run."""
+def bootable(menu: BootMenu, *, strict: bool = False) -> BootMenu:
+    """The menu without what cannot be booted; `strict` for a boot partition of which only what is signed may run."""
     kept, excluded = [], list(menu.excluded)
     for each in menu.entries:
         why = _unsupported(each) or (_unsigned(each) if strict else None)
@@ -36,7 +36,7 @@ def offered(menu: BootMenu, *, strict: bool = False) -> BootMenu:
     return replace(menu, entries=tuple(kept), excluded=tuple(excluded))
 
 
-def joined(first: BootMenu, second: BootMenu) -> BootMenu:
+def concatenate(first: BootMenu, second: BootMenu) -> BootMenu:
     """One menu of two, all of the first before the second."""
     return BootMenu(first.name, first.entries + second.entries, first.excluded + second.excluded)
 
@@ -51,11 +51,11 @@ def choose_entry(menu: BootMenu, wanted: str | None) -> FoundEntry:
     named = [each for each in menu.entries if each.entry.id == wanted]
     if not named:
         excluded = [each.why for each in menu.excluded if each.entry is not None and each.entry.id == wanted]
-        known = ", ".join(each.entry.id for each in menu.entries) or "nothing"
+        known = ", ".join(each.entry.id for each in menu.entries)
         what = f"there is no entry {brief(wanted)}"
         if excluded:
             what = f"the entry {brief(wanted)} is excluded: {excluded[0]}"
-        raise BootError(what, where=menu.name, hint=f"there is {known}")
+        raise BootError(what, where=menu.name, hint=f"the entries are {known}" if known else "there is no other entry")
     return named[0]
 
 

@@ -1,12 +1,12 @@
-"""What the guest says about its boot: one console line for each event, which a host reads back.
+"""What the guest reports about its boot: one console line for each event, which the host reads.
 
 ::
 
     bootpath: @12.345 50_rootfs mounted: disk_reads=0 disk_bytes=0
 
-The seconds are the guest's monotonic clock, which starts with its kernel; then the unit, what happened in small letters
-and spaces, and after a colon whatever else there is to say. A console is shared, so an event may stand behind other
-text in its line; nothing of ours stands behind an event.
+The seconds are the guest's monotonic clock, which starts with its kernel. Then come the unit, what happened in small
+letters and spaces, and after a colon the details. The console is shared, so an event may stand behind other text in its
+line; nothing of ours stands behind an event.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Event:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The ``name=number`` words of the detail."""
+        """The ``name=number`` pairs of the detail."""
         return {name: int(number) for name, number in _COUNT.findall(self.detail)}
 
     def __str__(self) -> str:

@@ -1,17 +1,17 @@
-"""What the guest is told: the handoff in its environment, and words for itself on the kernel's command line.
+"""What the guest is told: the handoff in its environment, and settings of its own on the kernel's command line.
 
-Linux gives words ``KEY=value`` of its command line that it does not know to init as environment, at most 32 of them,
-and words with a dot to nobody; the latter are ours (``/proc/cmdline``):
+Linux gives parameters ``KEY=value`` that it does not know to init as environment, at most 32 of them, and parameters
+with a dot to nobody; the latter are ours (``/proc/cmdline``):
 
 ======================  ==========================================================================
 bootpath.shell=1        when the boot fails: a shell on the console instead of powering off
 bootpath.classic=1      serve the live disk as the old daemon did: only what is preloaded
-bootpath.deadline=30    seconds a read waits for the physical disk
+bootpath.deadline=30    seconds that a read waits for the physical disk
 bootpath.overlay=N      bytes of writes that are kept in RAM, then ENOSPC (default: half of the free memory)
 bootpath.init=/path     the root's init (default /sbin/init)
 ======================  ==========================================================================
 
-An extents map that is too long for a command line lies in memory behind the preload, at the text that LIVE_MAP_ADDR and
+An extents map that is too long for a command line lies in memory behind the preload, where LIVE_MAP_ADDR and
 LIVE_MAP_SIZE point to; here it is put back into the environment block.
 """
 
@@ -22,17 +22,18 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from bootpath.core.errors import BootError
+from bootpath.formats.cmdline.parameters import Parameter, quote, split_init, split_parameters
 
 PREFIX = "bootpath."
 MAP_ADDR, MAP_SIZE = "DISK_LIVE_MAP_ADDR", "DISK_LIVE_MAP_SIZE"
-_EXTENTS = "DISK_LIVE_EXTENTS"
+EXTENTS = "DISK_LIVE_EXTENTS"
 _PREFIXES = ("DISK_", "REDOXFS_", "PARTITION_")
 _MAX_MAP_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The words for the guest itself; see the module docstring."""
+    """The settings of the guest; see the module docstring."""
 
     shell: bool = False
     classic: bool = False
@@ -40,19 +41,19 @@ class Settings:
     overlay: int | None = None
     init: str = "/sbin/init"
 
-    def words(self) -> list[str]:
-        """The words that say this, without those that say what is so anyway."""
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The kernel parameters for these settings, without those that have their default."""
         default = Settings()
-        words = []
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value != getattr(default, field.name):
-                words.append(f"{PREFIX}{field.name}={int(value) if isinstance(value, bool) else value}")
-        return words
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return tuple(
+            quote(f"{PREFIX}{name}", int(value) if isinstance(value, bool) else value)
+            for name, value in values.items()
+            if value != getattr(default, name)
+        )
 
 
 def parse_settings(command_line: str) -> Settings:
-    """The settings in a kernel command line. Raises BootError for an unknown one, or a value that is none."""
+    """The settings on a kernel command line. Raises FormatError, BootError for one that is unknown or unreadable."""
     readers: dict[str, Callable[[str], Any]] = {
         "shell": _flag,
         "classic": _flag,
@@ -61,16 +62,16 @@ def parse_settings(command_line: str) -> Settings:
         "init": str,
     }
     found: dict[str, Any] = {}
-    for word in command_line.split():
-        name, equals, value = word.removeprefix(PREFIX).partition("=")
-        if not word.startswith(PREFIX):
+    for parameter in split_init(split_parameters(command_line))[0]:
+        if not parameter.key.startswith(PREFIX):
             continue
-        if not equals or name not in readers:
-            raise BootError("unknown word", where="kernel command line", found=word)
+        name, value = parameter.key.removeprefix(PREFIX), parameter.value
+        if value is None or name not in readers:
+            raise BootError("the parameter is not known", where="kernel command line", found=parameter.text)
         try:
             found[name] = readers[name](value)
         except ValueError:
-            raise BootError("a value nobody can read", where="kernel command line", found=word) from None
+            raise BootError("the value cannot be read", where="kernel command line", found=parameter.text) from None
     return Settings(**found)
 
 
@@ -91,8 +92,14 @@ def environment_block(environment: Mapping[str, str], read_memory: Callable[[int
         try:
             at, size = int(address, 16), int(length, 16)
         except ValueError:
-            raise BootError("is no address and size", where=MAP_ADDR, found=f"{address!r}, {length!r}") from None
+            raise BootError(
+                f"{MAP_ADDR} and {MAP_SIZE} are not numbers",
+                where="handoff",
+                found=f"{address!r}, {length!r}",
+            ) from None
         if size > _MAX_MAP_BYTES:
-            raise BootError("the map of extents has", where=MAP_SIZE, found=size, expected=f"<= {_MAX_MAP_BYTES} bytes")
-        pairs[_EXTENTS] = read_memory(at, size, MAP_ADDR).decode("ascii", errors="replace")
+            raise BootError(
+                f"the map of extents has {size} bytes", where=MAP_SIZE, expected=f"at most {_MAX_MAP_BYTES} bytes"
+            )
+        pairs[EXTENTS] = read_memory(at, size, MAP_ADDR).decode("ascii", errors="replace")
     return "".join(f"{key}={value}\n" for key, value in pairs.items()).encode()

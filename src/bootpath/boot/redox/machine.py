@@ -1,7 +1,7 @@
 """The boot for real: our loader as the firmware's next stage, QEMU, and a Linux that carries our guest.
 
 The loader opens the image, takes kernel and initramfs from the RedoxFS in it (or from files), preloads, and puts the
-preload into the machine's memory; the handoff goes to the guest's init as words of the kernel's command line. The
+preload into the machine's memory; the handoff goes to the guest's init as kernel parameters. The
 physical disk is a read-only disk of the machine, there from the start, plugged in later, or never. See
 `boot.guest.init` for the other side.
 """
@@ -25,7 +25,7 @@ from bootpath.boot.redox.machinerun import LOGIN, Heard, MachineRun, heard_event
 from bootpath.boot.redox.placement import Placement, make_blob, place
 from bootpath.boot.redox.rootfs import ROOTFS
 from bootpath.core.errors import BootError, MachineError
-from bootpath.formats.cmdline.parameters import join_words
+from bootpath.formats.cmdline.parameters import Parameter, join_parameters, split_parameters
 from bootpath.formats.handoff import parse_handoff
 from bootpath.vm.config import Display, MachineConfig, MemoryFile
 from bootpath.vm.disks import Disk, Interface
@@ -100,15 +100,16 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
         self.run.handover = handover
         kernel = setup.kernel or _write(directory / "kernel", handover.boot_files[0])
         initrd = setup.initrd or _write(directory / "initfs", handover.boot_files[1])
-        placement, blobs, words = self._place(handover, initrd.stat().st_size, directory)
+        placement, blobs, parameters = self._place(handover, initrd.stat().st_size, directory)
         self.run.placement = placement
-        command_line = join_words(
+        screen = "" if setup.display is Display.NONE else "console=tty0"
+        command_line = join_parameters(
             (
-                *(("console=tty0",) if setup.display is not Display.NONE else ()),
-                *("console=ttyS0", "quiet", "panic=-1", placement.word),
-                *words,
-                *setup.settings.words(),
-                *setup.command_line.split(),
+                *split_parameters(f"{screen} console=ttyS0 quiet panic=-1"),
+                placement.parameter,
+                *parameters,
+                *setup.settings.parameters(),
+                *split_parameters(setup.command_line),
             )
         )
         there = setup.disk_delay_seconds == 0
@@ -125,7 +126,7 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
 
     def _place(
         self, handover: Handover, initrd_bytes: int, directory: Path
-    ) -> tuple[Placement, tuple[MemoryFile, ...], list[str]]:
+    ) -> tuple[Placement, tuple[MemoryFile, ...], tuple[Parameter, ...]]:
         handoff = parse_handoff(handover.environment)
         assert handoff.live_addr is not None
         blob = make_blob(handoff, self.setup.password)
@@ -140,7 +141,7 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
             )
             for start in range(0, size, PIECE_BYTES)
         )
-        return placement, blobs, blob.words(handoff, placement.address)
+        return placement, blobs, blob.parameters(handoff, placement.address)
 
     def physical(self, path: Path | None = None, name: str = DISK_NAME) -> Disk:
         """The physical disk as QEMU has it; an image for its place. Never written to: AHCI has to have a snapshot."""

@@ -1,4 +1,4 @@
-"""Where the preload lies in a machine's memory, and how Linux is told: one blob, a reserved range, words.
+"""Where the preload lies in a machine's memory, and the kernel parameters for it: one blob, a reserved range.
 
 The blob is the preload, then the map of extents where it is too long for a command line, then the password::
 
@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from bootpath.boot.protocol.settings import MAP_ADDR, MAP_SIZE
+from bootpath.boot.protocol.settings import EXTENTS, MAP_ADDR, MAP_SIZE
 from bootpath.boot.redox.memory import PAGE_BYTES
 from bootpath.core.errors import BootError
+from bootpath.formats.cmdline.parameters import Parameter, quote
 from bootpath.formats.handoff import Handoff, pack_handoff
 
 MIB = 1 << 20
@@ -29,7 +30,7 @@ KERNEL_ROOM_BYTES = 192 * MIB
 """From 0: the kernel as it is unpacked, and what it needs before it knows its memory."""
 FIRMWARE_ROOM_BYTES = 32 * MIB
 """At the end of low memory: q35's TSEG of 16 MiB, and below it what SeaBIOS allocates (ACPI tables, SMBIOS, itself)."""
-_MAP_WORD_BYTES = 512
+_MAP_PARAMETER_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,9 @@ class Placement:
     reserved_bytes: int
 
     @property
-    def word(self) -> str:
-        """What Linux is told."""
-        return f"memmap={self.reserved_bytes >> 20}M!{self.address:#x}"
+    def parameter(self) -> Parameter:
+        """The kernel parameter that reserves the memory."""
+        return quote("memmap", f"{self.reserved_bytes >> 20}M!{self.address:#x}")
 
 
 def place(usable_bytes: int, initrd_bytes: int, blob_bytes: int) -> Placement:
@@ -91,12 +92,12 @@ class Blob:
         """What to write at which offset, beside the preload itself."""
         return [(self.map_offset, self.map_text), (self.password_offset, self.password)]
 
-    def words(self, handoff: Handoff, address: int) -> list[str]:
-        """The handoff as words of a command line, with the blob at `address`."""
+    def parameters(self, handoff: Handoff, address: int) -> tuple[Parameter, ...]:
+        """The handoff as kernel parameters, with the blob at `address`. Raises FormatError."""
         extra = handoff.extra
         if self.map_text:
-            words = ((MAP_ADDR, address + self.map_offset), (MAP_SIZE, len(self.map_text)))
-            extra = (*extra, *((key, f"{value:016x}") for key, value in words))
+            places = ((MAP_ADDR, address + self.map_offset), (MAP_SIZE, len(self.map_text)))
+            extra = (*extra, *((key, f"{value:016x}") for key, value in places))
         moved = replace(
             handoff,
             live_addr=address,
@@ -104,14 +105,14 @@ class Blob:
             password_size_bytes=len(self.password) if self.password else None,
             extra=extra,
         )
-        text = pack_handoff(moved).decode()
-        return [line for line in text.splitlines() if not (self.map_text and line.startswith("DISK_LIVE_EXTENTS="))]
+        pairs = [line.partition("=") for line in pack_handoff(moved).decode().split("\n") if line]
+        return tuple(quote(key, value) for key, _, value in pairs if not (self.map_text and key == EXTENTS))
 
 
 def make_blob(handoff: Handoff, password: bytes | None) -> Blob:
     """What goes with the preload: the map only when it is too long for a command line."""
     text = ",".join(f"{extent.offset:x}+{extent.length:x}" for extent in handoff.live_extents or ()).encode()
-    map_text = text if len(text) > _MAP_WORD_BYTES else b""
+    map_text = text if len(text) > _MAP_PARAMETER_BYTES else b""
     return Blob(map_text, password or b"", handoff.live_size_bytes or 0)
 
 

@@ -2,8 +2,8 @@
 
 on_fail=reboot
 
-# tell UNIT WHAT [DETAIL]: an event, as bootpath's host side reads them back. The seconds count from the kernel's start.
-tell() {
+# report UNIT WHAT [DETAIL]: an event, as bootpath's host side reads them back. The seconds count from the kernel's start.
+report() {
     local up idle
     read -r up idle < /proc/uptime
     echo "bootpath: @${up}0 $1 $2${3:+: $3}"
@@ -12,11 +12,11 @@ tell() {
 # fail UNIT TEXT: one clear line, then what bootpath.onfail= says. Never returns.
 fail() {
     echo "bootpath: $1: $2"
-    tell init "ends here" "onfail=$on_fail"
+    report init "ends here" "onfail=$on_fail"
     case $on_fail in
     shell)
         setsid cttyhack sh
-        tell init "ends here" "the shell has ended, reboot"
+        report init "ends here" "the shell has ended, reboot"
         ;;
     halt)
         drain

@@ -1,6 +1,6 @@
-# Kernel modules, and the devices that words name. Nothing is chosen when two would do: a slot decides, or the boot ends.
+# Kernel modules, and the devices that parameters name. Where two devices match, a slot decides, or the boot ends.
 
-# The modules of /etc/bootpath/modules but file systems, which mount needs one of, and flash, which waits for its words.
+# The modules of /etc/bootpath/modules but file systems, which mount needs one of, and flash, which waits for its parameters.
 load_modules() {
     local path name names=
     while read -r path; do
@@ -14,7 +14,7 @@ load_modules() {
         last_line /run/bootpath/modprobe
         fail modules "${line:-modprobe has failed}"
     }
-    tell modules loaded
+    report modules loaded
 }
 
 # centiseconds UPTIME: as a number without zeros before it, which would make it octal; in $now.
@@ -48,7 +48,7 @@ find_device() {
                 ;;
             esac
             if [ -n "$device" ]; then
-                tell devices "found the $1" "$2 is $device"
+                report devices "found the $1" "$2 is $device"
                 return
             fi
         fi

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The first process of a tiny initramfs: from the words on the kernel's command line to the root, and away.
+# The first process of a tiny initramfs: from the kernel parameters to the root, which it then becomes.
 #
 # Each step is in a file of its own in /lib/bootpath; a file that was left out (lvm, ubi, verity) cannot be used.
 # Functions give their result in a variable, never on stdout: `fail` has to end this process, not a subshell.
@@ -13,13 +13,12 @@ mount -t devtmpfs devtmpfs /dev
 mount -t tmpfs -o mode=755,nosuid,nodev tmpfs /run
 mkdir -p /run/bootpath /sysroot
 
-for part in console words devices root lvm ubi verity; do
+for part in console parameters devices root lvm ubi verity; do
     [ ! -e "/lib/bootpath/$part.sh" ] || . "/lib/bootpath/$part.sh"
 done
 
-tell init started
-read -r line < /proc/cmdline
-read_words "$line"
+report init started
+read_parameters "$(cat /proc/cmdline)"
 reboot_on_panic
 load_modules
 [ -z "$lvm_by_name" ] || activate_by_name

@@ -42,5 +42,5 @@ activate_by_name() {
         *) lvm_says vgchange --sysinit -ay "$name" ;;
         esac || fail lvm "$name: $line"
     done
-    tell lvm activated "${lvm_by_name# }"
+    report lvm activated "${lvm_by_name# }"
 }

@@ -1,6 +1,6 @@
 # The root: mounted, looked at, and become.
 
-# file_system_of DEVICE: what is on it, in $file_system, unless a word said it.
+# file_system_of DEVICE: what is on it, in $file_system, unless a parameter names it.
 file_system_of() {
     local line
     case ${file_system:+said}$1 in
@@ -23,7 +23,7 @@ file_system_of() {
     esac
 }
 
-# mount_root DEVICE: on /sysroot. What verity guards is read-only, whatever the words say.
+# mount_root DEVICE: on /sysroot. What verity guards is read-only, whatever the parameters say.
 mount_root() {
     local one old_ifs=$IFS line
     file_system_of "$1"
@@ -33,7 +33,7 @@ mount_root() {
         IFS=$old_ifs
         modprobe -q "$one"
         mount -t "$one" -o "${mode:-ro}${mount_options:+,$mount_options}" "$1" /sysroot 2> /run/bootpath/mount && {
-            tell root mounted "$1 $one ${mode:-ro}"
+            report root mounted "$1 $one ${mode:-ro}"
             return
         }
         IFS=,

@@ -4,7 +4,7 @@
 open_ubi() {
     local mtd=${1%:*} volume=${1##*:} path number found line ubi=
     device=
-    # Their words may name disks (block2mtd), so they wait until now. A module that is not there is not needed.
+    # Their parameters may name disks (block2mtd), so they wait until now. A module that is not there is not needed.
     modprobe -q block2mtd
     modprobe -q nandsim
     modprobe -q ubi 2> /run/bootpath/ubi || [ -e /dev/ubi_ctrl ] || {

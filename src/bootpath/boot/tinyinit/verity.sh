@@ -1,7 +1,7 @@
 # dm-verity: the table that Linux wants, from the superblock (veritysetup's, version 1) or from the options.
 #
-# The superblock is not trusted: numbers are made of its digits, and the algorithm is a plain word, so nothing in it can
-# become another word of the table. What it says wrongly, the root hash does not fit.
+# The superblock is not trusted: numbers are made of its digits, and the algorithm is a plain name, so nothing in it can
+# become another argument of the table. If it is wrong, the data does not match the root hash.
 
 # open_verity DATA HASH: /dev/mapper/root; in $root_device.
 open_verity() {
@@ -32,7 +32,7 @@ open_verity() {
         ! is_corrupt || mismatch
         fail verity "cannot read $1"
     }
-    tell verity opened "$root_device${signature:+, its signature is good}"
+    report verity opened "$root_device${signature:+, its signature is good}"
 }
 
 # refused: the kernel does not take the table; dmsetup says little, the kernel's log says why.
@@ -93,11 +93,11 @@ read_options() {
         IFS=,
     done
     IFS=$old_ifs
-    check_parameters
+    check_table
 }
 
-# check_parameters: that each is one plain word, whoever said it.
-check_parameters() {
+# check_table: that each is one plain argument, wherever it comes from.
+check_table() {
     case $salt in
     *[!0-9a-f]*) fail verity "the salt is not hexadecimal" ;;
     esac
@@ -130,7 +130,7 @@ read_superblock() {
     number_at "$hex" 80 2; size=$number_read
     [ "$size" -le 256 ] || fail verity "the superblock of $1 has a salt of $size bytes"
     salt=${hex:176:$((size * 2))}
-    check_parameters
+    check_table
 }
 
 # load_signature: gives the kernel the PKCS#7 of the root hash, as a key that the table names.

@@ -173,7 +173,7 @@ def _explain(options: argparse.Namespace) -> int:
 
     from bootpath.block.leaves.open import open_device
     from bootpath.boot.linux.load import load_linux
-    from bootpath.boot.linux.machine import DISK_NAMES, MACHINE_WORDS
+    from bootpath.boot.linux.machine import DISK_NAMES, MACHINE_PARAMETERS
     from bootpath.boot.timeline import Timeline
     from bootpath.cli.boot.running import interface
     from bootpath.cli.console import emit, emit_json, progress_bar
@@ -185,7 +185,7 @@ def _explain(options: argparse.Namespace) -> int:
             disk,
             request,
             Timeline(time.monotonic),
-            machine_words=MACHINE_WORDS,
+            machine_parameters=MACHINE_PARAMETERS,
             progress=lambda done: progress(done, disk.size_bytes, ""),
         )
     if options.json:
@@ -201,7 +201,7 @@ def _exit_code(verdict: str) -> int:
 
 def _request(options: argparse.Namespace, disk_name: str = "/dev/vda") -> LinuxRequest:
     from bootpath.boot.linux.choice import GivenInitrd, LinuxRequest, NextCandidate
-    from bootpath.formats.cmdline.appendroot import Assembly
+    from bootpath.formats.cmdline.address import Assembly
     from bootpath.formats.partitions.dps import Architecture
 
     initrd = None

@@ -53,7 +53,7 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
     add_firmware_options(group)
     group.add_argument("--kernel", metavar="F", type=Path, help="Linux to start instead of usr/lib/boot/kernel")
     group.add_argument("--initrd", metavar="F", type=Path, help="initramfs instead of usr/lib/boot/initfs")
-    group.add_argument("--append", metavar="WORDS", default="", help="more words for Linux's command line")
+    group.add_argument("--append", metavar="PARAMETERS", default="", help="more kernel parameters")
     group.add_argument("--ahci", action="store_true", help="the physical disk is a SATA disk (default: virtio)")
     group.add_argument(
         "--until", type=expression, metavar="RE", help="what the console says in the end (default: login: at its end)"

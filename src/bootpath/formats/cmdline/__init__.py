@@ -1,1 +1,6 @@
-"""The kernel command line: its parameters, and those that name the root."""
+"""The kernel command line, for whoever writes one and whoever reads one.
+
+Read `parameters` first (split, quote, join and measure), then `devices` (how a parameter names a device), `root` (the
+parameters that name the root, parsed and packed), `address` (where a root is) and `appendroot` (the parameters for an
+address).
+"""

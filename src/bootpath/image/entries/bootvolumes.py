@@ -6,7 +6,7 @@ one is left out. Roots are what `image.roots.candidates` finds, slots A and B al
 through it, so that nothing unchecked is believed. The newest version comes first: where the entries of two roots are
 called the same, that is what puts them in order.
 
-A place knows how a kernel is told where it is (`RootPlace`): by its partition, its volume, its hashes.
+A place knows how a kernel is told where it is (`RootAddress`): by its partition, its volume, its hashes.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from bootpath.block.table.stack import open_table
 from bootpath.block.targets.linear import Linear
 from bootpath.core.device import SECTOR_BYTES, Device, Identity, checked, read_bytes
 from bootpath.core.errors import Error, FormatError
-from bootpath.formats.cmdline.appendroot import (
-    DiskSpot,
-    LogicalVolumeSpot,
-    PartitionSpot,
-    RootPlace,
-    RootSpot,
+from bootpath.formats.cmdline.address import (
+    DeviceAddress,
+    DiskAddress,
+    LogicalVolumeAddress,
+    PartitionAddress,
+    RootAddress,
     RootVerity,
-    UbiSpot,
+    UbiAddress,
 )
+from bootpath.formats.cmdline.devices import Slot
 from bootpath.formats.dm.table import Row, Table
 from bootpath.formats.dm.targets import device_names
 from bootpath.formats.dm.verity import VerityRow, pack_verity_args
@@ -54,7 +55,7 @@ class BootPlace:
 
     source: EntrySource
     files: Files
-    root: RootPlace | None
+    root: RootAddress | None
 
     @property
     def follows_links(self) -> bool:
@@ -90,16 +91,16 @@ def chosen_place(disk: Device, contents: Contents, candidate: Candidate, device:
     return _place(source, name_root(disk, contents, candidate), open_files(device))
 
 
-def name_root(disk: Device, contents: Contents, candidate: Candidate) -> RootPlace | None:
+def name_root(disk: Device, contents: Contents, candidate: Candidate) -> RootAddress | None:
     """How a kernel is told of a root, None when nothing names it. Raises FormatError, DeviceError."""
     return _Finder(disk, contents, Terms(ImagePolicy({})))._root_place(candidate)
 
 
-def name_signature(disk: Device, contents: Contents, candidate: Candidate) -> RootSpot | None:
+def name_signature(disk: Device, contents: Contents, candidate: Candidate) -> DeviceAddress | None:
     """How a kernel is told of the place of a root's signature, None where there is none. Raises as `name_root`."""
     if candidate.signature is None:
         return None
-    return _Finder(disk, contents, Terms(ImagePolicy({})))._spot(candidate.signature)
+    return _Finder(disk, contents, Terms(ImagePolicy({})))._device_address(candidate.signature)
 
 
 class _Finder:
@@ -125,7 +126,7 @@ class _Finder:
                 yield Excluded(EntrySource(role, node.location), aside)
                 continue
             taken = node
-            yield self._open(EntrySource(role, node.location), RootPlace(_partition_spot(node)), node)
+            yield self._open(EntrySource(role, node.location), RootAddress(_partition_address(node)), node)
 
     def roots(self) -> Iterator[BootPlace | Excluded]:
         """Every candidate for the root, that of slot A and that of slot B; one that is out is not opened."""
@@ -144,7 +145,7 @@ class _Finder:
             yield self._open(source, place, candidate.data, candidate)
 
     def _open(
-        self, source: EntrySource, root: RootPlace | None, node: Node, candidate: Candidate | None = None
+        self, source: EntrySource, root: RootAddress | None, node: Node, candidate: Candidate | None = None
     ) -> BootPlace | Excluded:
         try:
             device = open_node(self.disk, self.contents, node.path)
@@ -155,7 +156,7 @@ class _Finder:
             return Excluded(source, VolumeReason.UNREADABLE(error))
 
     def _verified(self, data: Device, candidate: Candidate) -> Device:
-        verity = _verity_of(candidate, UbiSpot("hash", 0))
+        verity = _verity_of(candidate, UbiAddress("hash", 0))
         assert candidate.hashes is not None
         assert verity is not None
         hashes = open_node(self.disk, self.contents, candidate.hashes.path)
@@ -186,28 +187,28 @@ class _Finder:
         end = partition.offset_bytes + partition.size_bytes
         if end > self.disk.size_bytes:
             return Excluded(source, VolumeReason.TRUNCATED(end, self.disk.size_bytes))
-        root = RootPlace(PartitionSpot(partition.partuuid, partition.number))
+        root = RootAddress(PartitionAddress(partition.partuuid, partition.number))
         try:
             lower = Linear(self.disk, partition.offset_bytes, partition.size_bytes)
             return _place(source, root, open_files(checked(lower)))
         except Error as error:
             return Excluded(source, VolumeReason.UNREADABLE(error))
 
-    def _root_place(self, candidate: Candidate) -> RootPlace | None:
+    def _root_place(self, candidate: Candidate) -> RootAddress | None:
         """How a kernel is told of a root. Raises FormatError, DeviceError."""
-        data = self._spot(candidate.data)
+        data = self._device_address(candidate.data)
         if data is None:
             return None
         if candidate.hashes is None:
-            return RootPlace(data)
-        hashes = self._spot(candidate.hashes)
-        return None if hashes is None else RootPlace(data, _verity_of(candidate, hashes))
+            return RootAddress(data)
+        hashes = self._device_address(candidate.hashes)
+        return None if hashes is None else RootAddress(data, _verity_of(candidate, hashes))
 
-    def _spot(self, node: Node) -> RootSpot | None:
+    def _device_address(self, node: Node) -> DeviceAddress | None:
         if node.kind is NodeKind.DISK:
-            return DiskSpot()
+            return DiskAddress()
         if node.kind is NodeKind.PARTITION:
-            return None if node.parent_path else _partition_spot(node)
+            return None if node.parent_path else _partition_address(node)
         if node.parent_path:
             # A volume on a volume: only one whose carrier is a partition of the disk has a name.
             above = self.contents.node(node.parent_path)
@@ -215,27 +216,27 @@ class _Finder:
                 return None
         if node.kind is NodeKind.UBI_VOLUME:
             ubi = read_ubi(open_node(self.disk, self.contents, node.parent_path))
-            return next((UbiSpot(each.name, each.number) for each in ubi.volumes if each.name == node.name), None)
+            return next((UbiAddress(each.name, each.number) for each in ubi.volumes if each.name == node.name), None)
         return self._logical_volume(node)
 
-    def _logical_volume(self, node: Node) -> LogicalVolumeSpot:
+    def _logical_volume(self, node: Node) -> LogicalVolumeAddress:
         """A volume by its names, its UUIDs, and the partitions it is made of. Raises FormatError, DeviceError."""
         group_name, name = node.path.split("/")[-2:]
         rows = () if node.table is None else node.table.rows
         words = dict.fromkeys(word for row in rows for word in device_names(row))
         carriers = [(word, self.contents.node("" if word == "." else word)) for word in words]
-        members: list[tuple[str, DiskSpot | PartitionSpot]] = []
+        members: list[tuple[str, DiskAddress | PartitionAddress]] = []
         group_uuid = uuid = ""
         for word, carrier in carriers:
             # A physical volume inside another volume has no name that a kernel knows.
             if carrier is None or carrier.parent_path or carrier.table is not None:
-                return LogicalVolumeSpot(group_name, name)
-            members.append((word, DiskSpot() if carrier.kind is NodeKind.DISK else _partition_spot(carrier)))
+                return LogicalVolumeAddress(group_name, name)
+            members.append((word, DiskAddress() if carrier.kind is NodeKind.DISK else _partition_address(carrier)))
             group = read_lvm2(open_node(self.disk, self.contents, carrier.path)).group
             for volume in () if group is None or group.name != group_name else group.logical_volumes:
                 if group is not None and volume.name == name:
                     group_uuid, uuid = group.uuid, volume.uuid
-        return LogicalVolumeSpot(group_name, name, group_uuid, uuid, node.table, tuple(members))
+        return LogicalVolumeAddress(group_name, name, group_uuid, uuid, node.table, tuple(members))
 
     @staticmethod
     def _layers(candidate: Candidate) -> tuple[str, ...]:
@@ -249,18 +250,20 @@ class _Finder:
         return tuple(layers)
 
 
-def _place(source: EntrySource, root: RootPlace | None, files: Files) -> BootPlace:
+def _place(source: EntrySource, root: RootAddress | None, files: Files) -> BootPlace:
     return BootPlace(EntrySource(source.role, source.location, source.layers, files.format), files, root)
 
 
-def _partition_spot(node: Node) -> PartitionSpot:
+def _partition_address(node: Node) -> PartitionAddress:
     assert node.partition is not None
     location = node.location
-    slot = f"{location.disk_guid}:{location.number}:{location.first_lba}"
-    return PartitionSpot(str(node.partition.guid), node.partition.number, slot)
+    slot = None
+    if location.disk_guid is not None and location.number is not None and location.first_lba is not None:
+        slot = Slot(location.disk_guid, location.number, location.first_lba)
+    return PartitionAddress(str(node.partition.guid), node.partition.number, slot)
 
 
-def _verity_of(candidate: Candidate, hashes: RootSpot) -> RootVerity | None:
+def _verity_of(candidate: Candidate, hashes: DeviceAddress) -> RootVerity | None:
     if candidate.hashes is None or candidate.hashes.tree is None or candidate.root_hash is None:
         return None
     superblock = candidate.hashes.tree.superblock

@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from bootpath.core.errors import BootError
+from bootpath.core.errors import BootError, FormatError
 from bootpath.core.reasons import Explanation, Reason
-from bootpath.formats.cmdline.appendroot import PARTUUIDS, RootPlace, RootStyle, append_root, root_words
+from bootpath.formats.cmdline.address import PARTUUIDS, RootAddress, RootStyle
+from bootpath.formats.cmdline.appendroot import root_parameters
+from bootpath.formats.cmdline.parameters import insert_parameters
+from bootpath.formats.cmdline.root import pack_root_parameters
 from bootpath.formats.entries.entry import BootEntry
 from bootpath.fs.readers.files import Files
 from bootpath.image.contents.nodes import Location
@@ -73,7 +76,7 @@ class FoundEntry:
     entry: BootEntry
     source: EntrySource
     parts: EntryFiles
-    place: RootPlace | None
+    place: RootAddress | None
     files: Files = field(repr=False, compare=False)
     warnings: tuple[str, ...] = ()
 
@@ -106,12 +109,16 @@ class FoundEntry:
 
         `appendroot` overrules the entry. Raises BootError when the root has to be named and nothing names it.
         """
-        words: tuple[str, ...] = ()
-        if self.entry.append_root if appendroot is None else appendroot:
-            if self.place is None:
-                raise BootError("nothing names the place of this entry", where=str(self.source.location))
-            words = append_root(self.entry, self.place, style) or root_words(self.place, style)
-        return " ".join(part for part in (self.parts.command_line, *words) if part)
+        line = self.parts.command_line
+        if not (self.entry.append_root if appendroot is None else appendroot):
+            return line
+        where = str(self.source.location)
+        if self.place is None:
+            raise BootError("no kernel parameter can name the root of this entry", where=where)
+        try:
+            return insert_parameters(line, pack_root_parameters(root_parameters(self.place, style)))
+        except FormatError as fault:
+            raise BootError(f"the root cannot be appended: {fault}", where=where) from fault
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def test_orders_are_done_in_the_child_and_faults_come_back() -> None:
         worker.order("bad")
     worker.order("count")
     assert counters.counts() == Counts(3, 21, 0, 0)
-    assert counters.counts().words() == "disk_reads=3 disk_bytes=21 disk_waits=0 disk_failures=0"
+    assert counters.counts().detail() == "disk_reads=3 disk_bytes=21 disk_waits=0 disk_failures=0"
     worker.order(LAST)
     assert status_of(worker) == 0
     with pytest.raises(BootError, match="w is gone"):
@@ -53,7 +53,7 @@ def test_a_worker_that_cannot_begin() -> None:
 
 def test_a_worker_that_dies() -> None:
     worker = Worker("w", lambda: {"die": lambda: os._exit(9)})
-    with pytest.raises(BootError, match="w ended without a word"):
+    with pytest.raises(BootError, match="w ended without an answer"):
         worker.order("die")
     assert status_of(worker) == 9
     worker.close()

@@ -23,7 +23,7 @@ from bootpath.boot.initramfs.build import (
 from bootpath.boot.initramfs.compression import Compression, compress
 from bootpath.boot.initramfs.elfclosure import read_needs, shared_libraries
 from bootpath.boot.initramfs.recipes import TINY
-from bootpath.boot.initramfs.stub import StandIn
+from bootpath.boot.initramfs.stub import Stub
 from bootpath.cli.initramfs import COMPRESSIONS, KINDS, TOGETHER
 from bootpath.cli.main import main
 from bootpath.core.errors import Error, FormatError
@@ -118,14 +118,14 @@ def test_compressions_can_be_undone() -> None:
 
 
 def test_kernel_that_cannot_unpack_it(root: Path) -> None:
-    with pytest.raises(Error, match="this kernel cannot unpack xz, expected CONFIG_RD_XZ=y"):
+    with pytest.raises(Error, match="the kernel cannot unpack xz, expected CONFIG_RD_XZ=y"):
         plan_initramfs(spec(root, compression=Compression.XZ))
     plan_initramfs(spec(root, compression=Compression.ZSTD))
 
 
 def test_release(root: Path) -> None:
     (root / "lib/modules/6.2.0").mkdir()
-    with pytest.raises(Error, match=r"6\.1\.0-test, 6\.2\.0, expected one release"):
+    with pytest.raises(Error, match=r"6\.1\.0-test, 6\.2\.0; name one"):
         plan_initramfs(spec(root))
     assert plan_initramfs(spec(root, release=RELEASE)).release == RELEASE
     with pytest.raises(Error, match="no such modules directory"):
@@ -141,7 +141,7 @@ def test_modules_below_usr(root: Path) -> None:
 def test_busybox_must_be_static(root: Path, tmp_path: Path) -> None:
     (root / "bin/busybox").write_bytes(make_shared(interpreter="/lib/ld.so"))
     (root / "lib/ld.so").write_bytes(make_shared())
-    with pytest.raises(Error, match="not a static busybox"):
+    with pytest.raises(Error, match="busybox is not static"):
         plan_initramfs(spec(root))
     (root / "bin/busybox").unlink()
     with pytest.raises(Error, match="has no busybox"):
@@ -185,7 +185,7 @@ def test_programs_bring_their_libraries_from_the_root(root: Path) -> None:
         spec(
             root,
             programs=("tool",),
-            stand_ins=(StandIn("libgone.so.1", 0),),
+            stubs=(Stub("libgone.so.1", 0),),
             files=(("lib/bootpath/part.sh", b"part"),),
         )
     )
@@ -193,12 +193,12 @@ def test_programs_bring_their_libraries_from_the_root(root: Path) -> None:
     assert parts["sbin/tool"] is Part.PROGRAMS
     assert parts["lib/libc.so.6"] is parts["lib/ld.so"] is Part.LIBRARIES
     assert parts["lib/bootpath/part.sh"] is Part.CONFIG
-    assert plan.stand_ins == ()  # nothing needs it
+    assert plan.stubs == ()  # nothing needs it
     with pytest.raises(Error, match="has no program other"):
         plan_initramfs(spec(root, programs=("other",)))
 
 
-def test_a_stand_in_takes_the_place_of_a_library(root: Path) -> None:
+def test_a_stub_replaces_a_library(root: Path) -> None:
     """A program of this machine that is linked with libselinux, in a root that has no such library."""
     program = Path("/bin/ls").resolve()
     if "libselinux.so.1" not in read_needs(program).needed:
@@ -208,9 +208,9 @@ def test_a_stand_in_takes_the_place_of_a_library(root: Path) -> None:
     for library in shared_libraries([program], without=frozenset({"libselinux.so.1"})):
         (root / library.path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(library.source, root / library.path)
-    wanted = {"programs": ("ls",), "stand_ins": (StandIn("libselinux.so.1", 0),)}
+    wanted = {"programs": ("ls",), "stubs": (Stub("libselinux.so.1", 0),)}
     plan = plan_initramfs(spec(root, **wanted))
-    assert plan.stand_ins == ("libselinux.so.1",)
+    assert plan.stubs == ("libselinux.so.1",)
     sizes = {Path(item.entry.path).name: len(item.entry.data) for item in plan.items}
     assert 0 < sizes["libselinux.so.1"] < 4096
     assert "libpcre2-8.so.0" not in sizes
@@ -265,7 +265,7 @@ def test_list_without_output(
 
 def test_usage(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, root, "--with", "none", "--list")[0::2] == (2, "bootpath: --with none needs --init\n")
-    assert run(capsys, root, "--with", "shell")[0::2] == (2, "bootpath: expected -o, or --list\n")
+    assert run(capsys, root, "--with", "shell")[0::2] == (2, "bootpath: neither -o nor --list was given\n")
     for add in ("nothing", "file:relative", ":/x"):
         with pytest.raises(SystemExit, match="2"):
             run(capsys, root, "--add", add)

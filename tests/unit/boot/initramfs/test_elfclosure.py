@@ -74,7 +74,9 @@ def test_rpath_is_inherited_and_runpath_is_not(tmp_path: Path) -> None:
     program = {"bin/program": make_shared(["libone.so"], interpreter=LOADER, rpath="/opt")}
     assert "lib/libtwo.so" in closure(system(tmp_path / "rpath", files | program))
     program = {"bin/program": make_shared(["libone.so"], interpreter=LOADER, runpath="/opt")}
-    with pytest.raises(Error, match=r"opt/libone\.so: needs libtwo\.so, which is not found; looked in /lib/x86_64"):
+    with pytest.raises(
+        Error, match=r"opt/libone\.so: the object needs libtwo\.so, which is not found; looked in /lib/x86_64"
+    ):
         closure(system(tmp_path / "runpath", files | program))
 
 
@@ -100,7 +102,7 @@ def test_two_libraries_of_one_name(tmp_path: Path) -> None:
 
 def test_missing_loader(tmp_path: Path) -> None:
     tree(tmp_path, {"bin/program": make_shared(interpreter=LOADER)})
-    with pytest.raises(Error, match=r"needs the loader /lib64/ld-test\.so\.2, which is not there"):
+    with pytest.raises(Error, match=r"needs the loader /lib64/ld-test\.so\.2, which does not exist"):
         closure(tmp_path)
 
 
@@ -112,7 +114,7 @@ def test_links_lead_nowhere_outside(tmp_path: Path) -> None:
     assert resolve_below(root, "/lib/file") == root / "usr/lib/file"
     assert resolve_below(root, "up/lib/../lib/file") == root / "usr/lib/file"
     assert resolve_below(root, "../../etc/passwd") == root / "etc/passwd"
-    with pytest.raises(Error, match="circles"):
+    with pytest.raises(Error, match="loop"):
         resolve_below(root, "/loop/x")
 
 

@@ -21,7 +21,7 @@ def test_parts_go_together_in_any_order() -> None:
     assert {"virtio_blk", "dm_verity", "ubi"} <= set(together.modules)
     assert together.modules.count("dm_mod") == 1
     assert together.compression is Compression.XZ
-    assert [library.soname for library in together.stand_ins] == ["libselinux.so.1", "libsystemd.so.0"]
+    assert [library.soname for library in together.stubs] == ["libselinux.so.1", "libsystemd.so.0"]
 
 
 def test_what_is_left_out_leaves_no_script() -> None:
@@ -32,7 +32,7 @@ def test_what_is_left_out_leaves_no_script() -> None:
 
 @pytest.mark.parametrize("names", [[], ["live", "lvm"], ["lvm", "lvn"], ["shell", "none"]])
 def test_what_does_not_go_together(names: list[str]) -> None:
-    with pytest.raises(Error, match="do not make an initramfs"):
+    with pytest.raises(Error, match="do not make one initramfs"):
         combine_recipes(names)
 
 

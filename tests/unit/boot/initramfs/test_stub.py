@@ -11,7 +11,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from bootpath.boot.initramfs.elfclosure import read_needs, shared_libraries
-from bootpath.boot.initramfs.stub import Function, StandIn, build_stand_in, elf_hash, functions_from
+from bootpath.boot.initramfs.stub import Function, Stub, build_stub, elf_hash, functions_from
 from bootpath.core.errors import Error, FormatError
 from tests.support.tools import tool
 
@@ -19,11 +19,11 @@ FUNCTIONS = {Function("one", "V_1"), Function("two", "V_1"), Function("three", "
 HERE = {"x86_64": "EM_X86_64", "aarch64": "EM_AARCH64", "riscv64": "EM_RISCV"}.get(os.uname().machine, "")
 
 
-@pytest.mark.skipif(not HERE, reason="stand-ins are for three machines")
+@pytest.mark.skipif(not HERE, reason="stubs are for three machines")
 @pytest.mark.parametrize("answer", [0, -95, -2048])
 def test_it_is_loaded_and_answers(tmp_path: Path, answer: int) -> None:
     path = tmp_path / "libthing.so.1"
-    path.write_bytes(build_stand_in(HERE, StandIn("libthing.so.1", answer), FUNCTIONS))
+    path.write_bytes(build_stub(HERE, Stub("libthing.so.1", answer), FUNCTIONS))
     library = ctypes.CDLL(str(path))
     assert [getattr(library, name)() for name in ("one", "two", "three")] == [answer] * 3
     with pytest.raises(AttributeError):
@@ -34,25 +34,25 @@ def test_it_is_loaded_and_answers(tmp_path: Path, answer: int) -> None:
                                                ("EM_RISCV", "1305 10fa 67800000")])  # fmt: skip
 def test_the_code_of_each_machine(machine: str, code: str) -> None:
     """By an independent assembler: mov eax, -95 / mov w0, #-95 / li a0, -95; and ret."""
-    assert bytes.fromhex(code) in build_stand_in(machine, StandIn("a.so", -95), FUNCTIONS)
+    assert bytes.fromhex(code) in build_stub(machine, Stub("a.so", -95), FUNCTIONS)
 
 
 def test_the_same_needs_give_the_same_bytes() -> None:
-    library = StandIn("a.so", 0)
-    assert build_stand_in("EM_X86_64", library, sorted(FUNCTIONS)) == build_stand_in(
+    library = Stub("a.so", 0)
+    assert build_stub("EM_X86_64", library, sorted(FUNCTIONS)) == build_stub(
         "EM_X86_64", library, sorted(FUNCTIONS, reverse=True)
     )
 
 
 def test_what_cannot_be(tmp_path: Path) -> None:
-    with pytest.raises(Error, match="no stand-in can be made for this machine: found EM_S390"):
-        build_stand_in("EM_S390", StandIn("a.so", 0), FUNCTIONS)
+    with pytest.raises(Error, match="no stub can be made for this machine: found EM_S390"):
+        build_stub("EM_S390", Stub("a.so", 0), FUNCTIONS)
     with pytest.raises(ValueError, match="answers from -2048 to 0"):
-        StandIn("a.so", 1)
+        Stub("a.so", 1)
     with pytest.raises(FormatError, match="is not an ELF file"):
         functions_from(b"#!/bin/sh\n", "a.so")
     with pytest.raises(FormatError, match="does not say the versions"):
-        functions_from(build_stand_in("EM_X86_64", StandIn("a.so", 0), FUNCTIONS), "b.so")
+        functions_from(build_stub("EM_X86_64", Stub("a.so", 0), FUNCTIONS), "b.so")
 
 
 def test_hash_of_the_gabi() -> None:
@@ -66,7 +66,7 @@ def test_a_real_program_runs_with_one(tmp_path: Path) -> None:
         pytest.skip("this lvm needs no libsystemd")
     functions = functions_from(lvm.read_bytes(), "libsystemd.so.0")
     assert Function("sd_journal_send_with_location", "LIBSYSTEMD_209") in functions
-    data = build_stand_in(read_needs(lvm).machine, StandIn("libsystemd.so.0", -95), functions)
+    data = build_stub(read_needs(lvm).machine, Stub("libsystemd.so.0", -95), functions)
     (tmp_path / "libsystemd.so.0").write_bytes(data)
     environment = {"LD_LIBRARY_PATH": str(tmp_path), "LD_BIND_NOW": "1", "LVM_SUPPRESS_FD_WARNINGS": "1"}
     done = subprocess.run([lvm, "formats"], env=environment, capture_output=True, text=True, check=True)
@@ -79,7 +79,7 @@ def test_a_real_program_runs_with_one(tmp_path: Path) -> None:
 
 
 def test_segments_do_not_share_a_page() -> None:
-    content = build_stand_in("EM_X86_64", StandIn("a.so", 0), FUNCTIONS)
+    content = build_stub("EM_X86_64", Stub("a.so", 0), FUNCTIONS)
     elf = ELFFile(BytesIO(content))
     text, data = (segment for segment in elf.iter_segments() if segment["p_type"] == "PT_LOAD")
     assert text["p_flags"] == 5

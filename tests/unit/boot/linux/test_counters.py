@@ -12,9 +12,12 @@ import jsonschema
 import pytest
 
 from bootpath.block.leaves.file import FileDevice
-from bootpath.boot.linux.choice import LinuxRequest, LinuxVerdict, NextCandidate
-from bootpath.boot.linux.load import LinuxBoot, load_linux
+from bootpath.boot.linux.choice import LinuxRequest, LinuxVerdict, NextCandidate, RefusalReason
+from bootpath.boot.linux.load import load_linux
+from bootpath.boot.linux.menu import LoaderReason
+from bootpath.boot.linux.result import LinuxBoot
 from bootpath.boot.timeline import Timeline
+from bootpath.core.reasons import Explanation
 from bootpath.formats.cpio import parse_cpio
 from bootpath.report.linuxboot import linux_boot_json, render_linux_boot
 from tests.support.images import digest
@@ -87,7 +90,7 @@ def test_an_older_root_is_not_booted_for_a_newer_ones_counters_unless_that_is_al
     assert booted(load(newer_is_bad)) == ("demo_2", "a+0-3.conf")
     boot = load(newer_is_bad, NextCandidate.POLICY)
     assert booted(boot) == ("demo_1", "a.conf")
-    assert [attempt.failure for attempt in boot.attempts] == ["no entry of it has a try left", None]
+    assert [attempt.failure for attempt in boot.attempts] == [RefusalReason.NO_TRIES_LEFT(), None]
     assert "FAILED: no entry of it has a try left" in render_linux_boot("disk.img", boot)
 
 
@@ -102,21 +105,23 @@ def test_where_all_are_bad_the_newest_is_booted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"),
+    ("text", "why"),
     [
-        ("efi /boot/vmlinuz\n", "/boot/vmlinuz is an EFI program, which needs its firmware"),
-        (f"{ENTRY}devicetree /boot/initrd\ndevicetree-overlay /boot/initrd\n", "its device tree overlays are not"),
+        ("efi /boot/vmlinuz\n", LoaderReason.EFI_PROGRAM("/boot/vmlinuz")),
+        (f"{ENTRY}devicetree /boot/initrd\ndevicetree-overlay /boot/initrd\n", LoaderReason.DEVICETREE_OVERLAYS()),
     ],
 )
-def test_an_entry_that_this_loader_cannot_boot_is_left_out(tmp_path: Path, text: str, reason: str) -> None:
+def test_an_entry_that_this_loader_cannot_boot_is_excluded(
+    tmp_path: Path, text: str, why: Explanation[LoaderReason]
+) -> None:
     """It is the first by its name, and stands in nobody's way."""
     boot = load(make(tmp_path, {"b.conf": text, "a.conf": ENTRY}))
     assert booted(boot) == ("demo_1", "a.conf")
-    assert f"left out root {ENTRIES}/b.conf: {reason}" in render_linux_boot("disk.img", boot)
+    assert f"excluded root {ENTRIES}/b.conf: {why}" in render_linux_boot("disk.img", boot)
     (tmp_path / "alone").mkdir()
     alone = load(make(tmp_path / "alone", {"b.conf": text}))
     assert alone.verdict is LinuxVerdict.REFUSED
-    assert reason in str(alone.refusal)
+    assert str(why) in str(alone.refusal)
 
 
 def test_extra_resources_come_behind_the_initrds(tmp_path: Path) -> None:

@@ -12,8 +12,19 @@ from pathlib import Path
 import pytest
 
 from bootpath.block.leaves.file import FileDevice
-from bootpath.boot.linux.choice import Assurance, GivenInitrd, LinuxRequest, LinuxVerdict, NextCandidate
-from bootpath.boot.linux.load import LinuxBoot, join_initrds, load_linux
+from bootpath.boot.linux.assurance import AssuranceReason
+from bootpath.boot.linux.candidate import join_initrds
+from bootpath.boot.linux.choice import (
+    GivenInitrd,
+    LinuxRequest,
+    LinuxVerdict,
+    NextCandidate,
+    NoteReason,
+    RefusalReason,
+)
+from bootpath.boot.linux.cmdline import ParameterSource
+from bootpath.boot.linux.load import load_linux
+from bootpath.boot.linux.result import LinuxBoot
 from bootpath.boot.timeline import Timeline
 from bootpath.formats.partitions.imagepolicy import parse_image_policy
 from bootpath.image.entries.find import find_entries
@@ -85,22 +96,22 @@ def test_the_newest_version_is_loaded_and_all_of_it_is_verified(system: System) 
     assert boot.loaded.initrd == fake_initrd(2)
     assert boot.chosen is not None
     assert boot.chosen.data.path == "4"
-    assert {part.what: part.assurance for part in boot.loaded.parts} == dict.fromkeys(
-        ("kernel", "initrd", "command line", "root"), Assurance.VERIFIED
+    signed = AssuranceReason.SIGNED("CN=signer")
+    assert {part.what: part.why for part in boot.loaded.parts} == dict.fromkeys(
+        ("kernel", "initrd", "command line", "root"), signed
     )
-    assert all(part.why == "signed by CN=signer" for part in boot.loaded.parts)
 
 
 def test_the_command_line_names_root_and_slot_and_says_who_put_it_there(system: System) -> None:
     boot = load_signed(system)
     assert boot.loaded is not None
-    words = {word.name: word for word in boot.loaded.words}
-    assert words["quiet"].source.value == "entry"
-    assert words["roothash="].text == f"roothash={system.new.root_hash.hex()}"
-    assert words["roothash="].source.value == "loader"
+    placed = {each.key: each for each in boot.loaded.parameters}
+    assert placed["quiet"].source is ParameterSource.ENTRY
+    assert placed["roothash"].text == f"roothash={system.new.root_hash.hex()}"
+    assert placed["roothash"].source is ParameterSource.LOADER
     location = boot.contents.node("4").location  # type: ignore[union-attr]
-    assert words["bootpath.slot="].text == f"bootpath.slot={location.disk_guid}:4:{location.first_lba}"
-    assert words["bootpath.hash_slot="].text.split(":")[1] == "5"
+    assert placed["bootpath.slot"].text == f"bootpath.slot={location.disk_guid}:4:{location.first_lba}"
+    assert placed["bootpath.hash_slot"].text.split(":")[1] == "5"
 
 
 def test_fixed_names_instead_of_uuids(system: System) -> None:
@@ -115,14 +126,14 @@ def test_a_root_hash_that_is_given_says_which_image_is_meant(system: System) -> 
     assert boot.verdict is LinuxVerdict.VERIFIED
     assert boot.loaded is not None
     assert boot.loaded.kernel == fake_kernel(1)
-    assert boot.loaded.parts[0].why == "its root hash was given"
+    assert boot.loaded.parts[0].why.reason is AssuranceReason.HASH_GIVEN
 
 
 def test_without_anything_to_trust_it_is_unverified_and_allowed(system: System) -> None:
     boot = load(system.disk.path)
     assert boot.verdict is LinuxVerdict.UNVERIFIED
     assert boot.loaded is not None
-    assert boot.loaded.parts[0].why == "only the disk itself says its root hash"
+    assert boot.loaded.parts[0].why.reason is AssuranceReason.HASH_OF_DISK
 
 
 def test_an_initrd_that_is_given_is_believed_only_when_the_caller_says_so(system: System) -> None:
@@ -138,7 +149,7 @@ def test_another_signer_is_refused(system: System, tmp_path: Path) -> None:
     boot = load(system.disk.path, certificates=(Signer.make(tmp_path, "other").certificate.read_bytes(),))
     assert boot.verdict is LinuxVerdict.REFUSED
     assert boot.refusal is not None
-    assert boot.refusal.startswith("4 (")
+    assert str(boot.refusal).startswith("4 (")
 
 
 def test_the_slot_decides(system: System) -> None:
@@ -169,8 +180,8 @@ def test_a_flipped_bit_is_refused_with_its_reason(system: System, name: str) -> 
     boot = load_signed(system)
     assert boot.verdict is LinuxVerdict.REFUSED
     assert boot.refusal is not None
-    assert boot.refusal.startswith("4 (")
-    assert reason in boot.refusal
+    assert str(boot.refusal).startswith("4 (")
+    assert reason in str(boot.refusal)
     assert len(boot.attempts) == 1
 
 
@@ -191,11 +202,11 @@ def test_a_flipped_bit_of_the_partition_table(system: System, offset: int) -> No
     boot = load_signed(system)
     assert boot.verdict is LinuxVerdict.REFUSED
     assert boot.refusal is not None
-    assert "the partition table" in boot.refusal
-    assert "backup copy would be the next candidate" in boot.refusal
+    assert boot.order.refusal is not None
+    assert boot.order.refusal.reason is RefusalReason.TABLE_DAMAGED
     allowed = load_signed(system, next_candidate=POLICY)
     assert allowed.verdict is LinuxVerdict.VERIFIED
-    assert "its backup copy is used" in allowed.order.notes[0]
+    assert [note.reason for note in allowed.order.notes] == [NoteReason.BACKUP_USED]
 
 
 def test_a_flipped_bit_of_the_backup_table_is_told(system: System) -> None:
@@ -203,7 +214,8 @@ def test_a_flipped_bit_of_the_backup_table_is_told(system: System) -> None:
     flip(system.disk.path, system.disk.path.stat().st_size - 512 + 60)
     boot = load_signed(system)
     assert boot.verdict is LinuxVerdict.VERIFIED
-    assert boot.order.notes[0].startswith("the partition table's backup copy: gpt: header at LBA")
+    assert boot.order.notes[0].reason is NoteReason.BACKUP_DAMAGED
+    assert str(boot.order.notes[0].details[0]).startswith("gpt: header at LBA")
     with closing(FileDevice.open(system.disk.path)) as disk:
         assert find_entries(disk).warnings[0].startswith("the partition table: gpt: header at LBA")
 
@@ -213,14 +225,17 @@ def test_data_that_nobody_loads_is_found_only_by_reading_all(system: System, tmp
     assert load_signed(system).verdict is LinuxVerdict.VERIFIED
     boot = load_signed(system, full=True)
     assert boot.verdict is LinuxVerdict.REFUSED
-    assert "it is not what its root hash promises: data block" in str(boot.refusal)
+    assert boot.attempts[0].failure is not None
+    assert "data block " in str(boot.attempts[0].failure)
+    assert "does not match the root hash" in str(boot.attempts[0].failure)
 
 
 def test_identical_slots_are_decided_by_a_slot_alone(made: System, tmp_path: Path) -> None:
     disk = make_linux_disk(tmp_path / "disk.img", [("demo_1.0", made.old), ("demo_1.0", made.old)])
     boot = load(disk.path, certificates=made.certificates, next_candidate=POLICY)
     assert boot.verdict is LinuxVerdict.REFUSED
-    assert "ambiguous" in str(boot.refusal)
+    assert boot.order.refusal is not None
+    assert boot.order.refusal.reason is RefusalReason.AMBIGUOUS
     boot = load(disk.path, certificates=made.certificates, slot="4")
     assert boot.loaded is not None
     assert ":4:" in boot.loaded.command_line
@@ -231,13 +246,13 @@ def test_an_entry_may_name_the_root_itself(made: System, tmp_path: Path) -> None
     volume = make_volume(tmp_path / "v", RootTree.demo(entry=entry), made.signer)
     disk = make_linux_disk(tmp_path / "disk.img", [("demo_1.0", volume)])
     refused = load(disk.path, certificates=made.certificates)
-    assert "only a verified root is to be mounted: the command line does not say its root hash" in str(refused.refusal)
+    assert "the root that would be mounted is not verified" in str(refused.refusal)
     anything = parse_image_policy("*")
     boot = load(disk.path, certificates=made.certificates, policy=anything, append="loglevel=7")
     assert boot.loaded is not None
     assert boot.loaded.command_line == "root=/dev/sdz9 loglevel=7 -- single"
     assert boot.verdict is LinuxVerdict.UNVERIFIED
-    assert boot.loaded.parts[-1].why == "the command line does not say its root hash"
+    assert boot.loaded.parts[-1].why.reason is AssuranceReason.NO_ROOT_HASH
 
 
 def test_without_an_initrd_the_kernel_puts_the_root_together(made: System, tmp_path: Path) -> None:
@@ -261,16 +276,17 @@ def test_entries_that_cannot_be_booted(made: System, tmp_path: Path) -> None:
     for name, reason in (
         ("demo-1", "device tree overlays"),
         ("efi", "an EFI program"),
-        ("text", "no Linux for x86"),
+        ("text", "not a Linux for x86"),
         ("other", "there is no entry 'other'"),
     ):
         assert reason in str(load(disk.path, certificates=made.certificates, entry=name).refusal)
 
 
-def test_a_candidate_that_failed_elsewhere_is_passed_over_when_that_is_allowed(system: System) -> None:
-    passed = (("4", "its init was not to be read"),)
-    assert load_signed(system, passed=passed).refusal is not None
-    boot = load_signed(system, passed=passed, next_candidate=POLICY)
+def test_a_candidate_that_failed_elsewhere_is_skipped_when_that_is_allowed(system: System) -> None:
+    skipped = (("4", "its init cannot be read"),)
+    refused = load_signed(system, skipped=skipped)
+    assert [each.failure for each in refused.attempts] == [RefusalReason.FAILED_BEFORE("its init cannot be read")]
+    boot = load_signed(system, skipped=skipped, next_candidate=POLICY)
     assert boot.chosen is not None
     assert boot.chosen.data.path == "1"
 

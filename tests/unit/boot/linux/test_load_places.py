@@ -13,8 +13,11 @@ import pytest
 from bootpath.block.leaves.file import FileDevice
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.targets.readonly import ReadOnly
-from bootpath.boot.linux.choice import Assurance, LinuxRequest, LinuxVerdict, NextCandidate
-from bootpath.boot.linux.load import LinuxBoot, load_linux
+from bootpath.boot.linux.assurance import AssuranceReason
+from bootpath.boot.linux.choice import LinuxRequest, LinuxVerdict, NextCandidate, RefusalReason
+from bootpath.boot.linux.load import load_linux
+from bootpath.boot.linux.menu import LoaderReason
+from bootpath.boot.linux.result import LinuxBoot
 from bootpath.boot.timeline import Timeline
 from bootpath.core.device import Buffer, Device, Segment
 from bootpath.formats.partitions.imagepolicy import parse_image_policy
@@ -69,13 +72,13 @@ def test_an_entry_of_the_efi_partition_is_unverified(bare: Volume, signer: Signe
     trusted = (signer.certificate.read_bytes(),)
     refused = load_file(path, certificates=trusted)
     assert refused.verdict is LinuxVerdict.REFUSED
-    assert "nothing protects it, and only what is verified is to run" in str(refused.refusal)
+    assert LoaderReason.UNPROTECTED.text in str(refused.refusal)
     boot = load_file(path, certificates=trusted, policy=ESP_OPEN)
     assert boot.verdict is LinuxVerdict.UNVERIFIED
     assert boot.loaded is not None
-    whys = {part.what: (part.assurance, part.why) for part in boot.loaded.parts}
-    assert whys["kernel"] == (Assurance.UNVERIFIED, "nothing protects the esp partition")
-    assert whys["root"] == (Assurance.VERIFIED, "signed by CN=signer")
+    reasons = {part.what: part.why for part in boot.loaded.parts}
+    assert reasons["kernel"] == AssuranceReason.BOOT_PARTITION("esp")
+    assert reasons["root"] == AssuranceReason.SIGNED("CN=signer")
     assert f"roothash={bare.root_hash.hex()}" in boot.loaded.command_line
 
 
@@ -95,7 +98,7 @@ def test_a_uki_brings_its_parts(bare: Volume, signer: Signer, tmp_path: Path) ->
     assert boot.loaded.kernel == fake_kernel()
     assert boot.loaded.initrd == fake_initrd()
     assert boot.verdict is LinuxVerdict.UNVERIFIED
-    assert "image signature: it is not signed" in boot.loaded.parts[0].why
+    assert boot.loaded.parts[0].why.reason is AssuranceReason.BAD_SIGNATURE
     words = boot.loaded.command_line.split()
     assert words[:2] == [f"roothash={bare.root_hash.hex()}", "quiet"]
     assert words[2].startswith("bootpath.slot=")
@@ -118,24 +121,27 @@ def test_a_signed_uki_is_verified(bare: Volume, signer: Signer, tmp_path: Path) 
     assert boot.verdict is LinuxVerdict.VERIFIED, boot.refusal
     assert boot.loaded is not None
     assert (boot.loaded.kernel, boot.loaded.initrd) == (fake_kernel(), fake_initrd())
-    assert {part.why for part in boot.loaded.parts} == {"signed by CN=signer"}
+    assert {part.why for part in boot.loaded.parts} == {AssuranceReason.SIGNED("CN=signer")}
     assert f"roothash={bare.root_hash.hex()}" in boot.loaded.command_line
     # Without the signer there is nothing to believe it by, and a root hash alone does not vouch for it.
     refused = load_file(path, root_hash=bare.root_hash)
     assert "no certificate was given for the image" in str(refused.refusal)
 
 
-@pytest.mark.parametrize("text", [fake_kernel()[50_000:50_100], b"quiet", b"VERSION_ID"], ids=["kernel", "words", "os"])
+@pytest.mark.parametrize(
+    "text", [fake_kernel()[50_000:50_100], b"quiet", b"VERSION_ID"], ids=["kernel", "command line", "os"]
+)
 def test_a_flipped_bit_of_a_signed_uki(bare: Volume, signer: Signer, tmp_path: Path, text: bytes) -> None:
     path = with_esp(tmp_path, bare, {"EFI/Linux/os_3.efi": signed_uki(tmp_path, signer, "quiet")})
     flip(path, find_in(path, text))
     trusted = (signer.certificate.read_bytes(),)
     boot = load_file(path, certificates=trusted)
     assert boot.verdict is LinuxVerdict.REFUSED
-    assert "only what is verified is to run: nothing protects the esp partition; image signature: another file was" in (
-        str(boot.refusal)
-    )
-    assert load_file(path, certificates=trusted, policy=ESP_OPEN).verdict is LinuxVerdict.UNVERIFIED
+    assert "the entry is not verified: it has no valid signature: " in str(boot.refusal)
+    allowed = load_file(path, certificates=trusted, policy=ESP_OPEN)
+    assert allowed.verdict is LinuxVerdict.UNVERIFIED
+    assert allowed.loaded is not None
+    assert allowed.loaded.parts[0].why.reason is AssuranceReason.BAD_SIGNATURE
 
 
 def test_a_signed_command_line_vouches_for_the_root_hash_on_it(signer: Signer, tmp_path: Path) -> None:
@@ -146,7 +152,7 @@ def test_a_signed_command_line_vouches_for_the_root_hash_on_it(signer: Signer, t
     boot = load_file(path, certificates=(signer.certificate.read_bytes(),), policy=policy)
     assert boot.verdict is LinuxVerdict.VERIFIED, boot.refusal
     assert boot.loaded is not None
-    assert boot.loaded.parts[-1].why == "its root hash is on a command line that is signed by CN=signer"
+    assert boot.loaded.parts[-1].why.reason is AssuranceReason.HASH_ON_COMMAND_LINE
 
 
 def test_an_add_on_has_to_be_signed_too(bare: Volume, signer: Signer, tmp_path: Path) -> None:
@@ -224,14 +230,15 @@ def test_a_disk_that_is_the_root(tmp_path: Path) -> None:
     boot = load_file(tmp_path / "disk.img")
     assert boot.loaded is not None, boot.refusal
     assert boot.loaded.command_line == "quiet root=/dev/vda"
-    assert boot.loaded.parts[-1].why == "it is unprotected"
+    assert boot.loaded.parts[-1].why.reason is AssuranceReason.NO_VERITY
 
 
 def test_nothing_on_it(tmp_path: Path) -> None:
     (tmp_path / "disk.img").write_bytes(bytes(1 << 20))
     boot = load_file(tmp_path / "disk.img")
     assert boot.verdict is LinuxVerdict.REFUSED
-    assert boot.refusal == "nothing on it could be the root"
+    assert boot.order.refusal is not None
+    assert boot.order.refusal.reason is RefusalReason.NO_ROOT
     assert boot.attempts == ()
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from bootpath.block.leaves.file import FileDevice
 from bootpath.boot.linux.choice import LinuxRequest, NextCandidate
-from bootpath.boot.linux.load import LinuxBoot, load_linux
-from bootpath.boot.linux.machine import MACHINE_WORDS, LinuxMachine, LinuxRun, LinuxSetup, boot_linux, linux_config
+from bootpath.boot.linux.load import load_linux
+from bootpath.boot.linux.machine import MACHINE_PARAMETERS, LinuxMachine, LinuxRun, LinuxSetup, boot_linux, linux_config
+from bootpath.boot.linux.result import LinuxBoot
 from bootpath.boot.timeline import Timeline
 from bootpath.core.errors import BootError
 from bootpath.report.linuxboot import linux_run_json, render_linux_run
@@ -30,7 +31,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def load(path: Path, request: LinuxRequest) -> LinuxBoot:
     with closing(FileDevice.open(path)) as device:
-        return load_linux(device, request, Timeline(time.monotonic), machine_words=MACHINE_WORDS)
+        return load_linux(device, request, Timeline(time.monotonic), machine_parameters=MACHINE_PARAMETERS)
 
 
 def test_the_machine_gets_what_was_loaded(disk: Path, tmp_path: Path) -> None:
@@ -56,14 +57,14 @@ class Scripted(LinuxMachine):
         super().__init__(disk, setup)
         boot = load(disk, setup.request)
         self.run.boot = boot
-        self.word = script[len(setup.request.passed)]
+        self.fault = script[len(setup.request.skipped)]
 
     def __enter__(self) -> Scripted:
         if self.run.boot is not None and self.run.boot.loaded is None:
             raise BootError(f"refused: {self.run.boot.refusal}")
-        if self.word is not None:
-            self.run.ended_in_guest = self.word != "the machine ended"
-            raise BootError(self.word)
+        if self.fault is not None:
+            self.run.ended_in_guest = self.fault != "the machine ended"
+            raise BootError(self.fault)
         raise BootError("nothing more is scripted")
 
 

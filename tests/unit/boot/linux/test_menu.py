@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bootpath.boot.linux.menu import choose_entry, offered
+from bootpath.boot.linux.menu import bootable, choose_entry
 from bootpath.core.errors import BootError
 from bootpath.formats.entries.entry import BootEntry, EntryKind
 from bootpath.fs.readers.files import Files
@@ -23,11 +23,11 @@ def test_the_first_entry_or_the_one_that_is_named() -> None:
     menu = BootMenu("disk", (found("b"), found("a")))
     assert choose_entry(menu, None).entry.id == "b"
     assert choose_entry(menu, "a").entry.id == "a"
-    with pytest.raises(BootError, match=r"there is no entry 'c'; there is b, a"):
+    with pytest.raises(BootError, match=r"there is no entry 'c'; the entries are b, a"):
         choose_entry(menu, "c")
 
 
-def test_an_entry_that_is_out_is_refused_with_its_reason() -> None:
+def test_an_excluded_entry_is_refused_with_its_reason() -> None:
     out = found("a")
     menu = BootMenu("disk", (), (Excluded(out.source, EntryReason.KERNEL_EMPTY("/k"), out.entry),))
     with pytest.raises(BootError, match="the entry 'a' is excluded: the kernel /k is empty"):
@@ -36,8 +36,8 @@ def test_an_entry_that_is_out_is_refused_with_its_reason() -> None:
         choose_entry(menu, None)
 
 
-def test_only_what_may_be_signed_is_offered_to_who_is_strict() -> None:
+def test_only_what_may_be_signed_is_bootable_where_nothing_unverified_may_run() -> None:
     menu = BootMenu("disk", (found("b"), found("a")))
-    assert offered(menu) == menu
-    strict = offered(menu, strict=True)
+    assert bootable(menu) == menu
+    strict = bootable(menu, strict=True)
     assert (strict.entries, len(strict.excluded)) == ((), 2)

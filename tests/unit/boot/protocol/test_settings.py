@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from bootpath.boot.protocol.settings import Settings, environment_block, parse_settings
 from bootpath.core.errors import BootError
+from bootpath.formats.cmdline.parameters import join_parameters
 
 MEMORY = {0x1000: b"0+1000,200000+3000"}
 
@@ -29,22 +30,26 @@ def read_memory(address: int, length: int, what: str) -> bytes:
         init=st.sampled_from(["/sbin/init", "/bin/sh"]),
     )
 )
-def test_words_say_the_settings(settings: Settings) -> None:
-    assert parse_settings(" ".join(["console=ttyS0 quiet", *settings.words()])) == settings
+def test_parameters_of_settings_are_read_back(settings: Settings) -> None:
+    assert parse_settings(f"console=ttyS0 quiet {join_parameters(settings.parameters())}") == settings
 
 
-def test_what_is_so_anyway_takes_no_words() -> None:
-    assert Settings().words() == []
+def test_a_default_needs_no_parameter() -> None:
+    assert Settings().parameters() == ()
+
+
+def test_what_is_for_init_is_not_read() -> None:
+    assert parse_settings("bootpath.shell=1 -- bootpath.classic=1") == Settings(shell=True)
 
 
 @pytest.mark.parametrize(
-    "word",
+    "text",
     ["bootpath.shell", "bootpath.shell=yes", "bootpath.deadline=soon", "bootpath.other=1", "bootpath.overlay=1.5"],
 )
-def test_words_nobody_can_read(word: str) -> None:
+def test_parameters_that_cannot_be_read(text: str) -> None:
     with pytest.raises(BootError, match="kernel command line") as caught:
-        parse_settings(f"quiet {word}")
-    assert caught.value.found == word
+        parse_settings(f"quiet {text}")
+    assert caught.value.found == text
 
 
 def test_the_environment_is_the_handoff() -> None:

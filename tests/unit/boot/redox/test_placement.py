@@ -20,6 +20,7 @@ from bootpath.boot.redox.placement import (
 )
 from bootpath.core.errors import BootError
 from bootpath.core.extents import Extent
+from bootpath.formats.cmdline.parameters import join_parameters
 from bootpath.formats.handoff import Handoff, parse_handoff
 
 UUID_ = UUID("6f3a2f8e-93a5-4b6e-8f43-0d9ef0b2c001")
@@ -41,8 +42,8 @@ def test_a_preload_lies_in_memory_that_nobody_else_takes(usable: int, initrd: in
         assert end - HIGH_ADDRESS <= placement.memory_bytes - LOW_OF_LARGE_BYTES
 
 
-def test_the_word_for_linux() -> None:
-    assert place(4096 * MIB, 0, 3 * MIB).word == "memmap=4M!0x100000000"
+def test_the_parameter_for_linux() -> None:
+    assert place(4096 * MIB, 0, 3 * MIB).parameter.text == "memmap=4M!0x100000000"
 
 
 def test_a_machine_without_memory() -> None:
@@ -77,10 +78,10 @@ def test_the_guest_reads_what_the_loader_said(count: int, password: bytes | None
     def read(at: int, length: int, what: str) -> bytes:
         return bytes(memory[at - address : at - address + length])
 
-    words = blob.words(said, address)
-    assert len(words) <= 16, "Linux takes 32 variables, some of which are its own"
-    assert sum(len(word) + 1 for word in words) < 1200
-    heard = parse_handoff(environment_block(dict(word.split("=", 1) for word in words), read))
+    parameters = blob.parameters(said, address)
+    assert len(parameters) <= 16, "Linux takes 32 variables, some of which are its own"
+    assert len(join_parameters(parameters)) < 1200
+    heard = parse_handoff(environment_block({each.name: each.value or "" for each in parameters}, read))
     assert heard.live_addr == address
     assert heard.live_extents == said.live_extents
     assert heard.full_size_bytes == said.full_size_bytes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 from pathlib import Path
 from uuid import UUID
@@ -9,7 +11,9 @@ from uuid import UUID
 import pytest
 
 from bootpath.boot.tinyinit import data_file
-from bootpath.formats.cmdline.root import LogicalVolume, OnFail, RootWords, Slot, UbiVolume, pack_root_words
+from bootpath.formats.cmdline.devices import LogicalVolume, Slot, UbiVolume
+from bootpath.formats.cmdline.parameters import join_parameters, split_parameters
+from bootpath.formats.cmdline.root import OnFail, RootParameters, pack_root_parameters, parse_root_parameters
 from tests.support.tools import guest_program
 
 GUID = UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
@@ -23,53 +27,94 @@ set -f
 on_fail=reboot
 has() { true; }
 fail() { echo "FAIL $on_fail $1: $2"; exit 1; }
+awk() { "$busybox" awk "$@"; }
+tr() { "$busybox" tr "$@"; }
 """
 
 
 def shell(script: str) -> str:
     """What busybox's shell prints; it may end with 1."""
-    text = f"{STUBS}\n{data_file('words.sh').decode()}\n{data_file('devices.sh').decode()}\n{script}"
-    done = subprocess.run([guest_program("busybox"), "sh"], input=text, capture_output=True, text=True, check=False)
-    assert done.stderr == ""
-    return done.stdout
+    busybox = guest_program("busybox")
+    parts = "\n".join(data_file(f"{name}.sh").decode() for name in ("parameters", "devices"))
+    text = f"busybox={busybox}\n{STUBS}\n{parts}\n{script}"
+    done = subprocess.run([busybox, "sh"], input=os.fsencode(text), capture_output=True, check=False)
+    assert done.stderr == b""
+    return os.fsdecode(done.stdout)
 
 
 def read(line: str) -> dict[str, str]:
-    """The variables that the words set."""
+    """The variables that the parameters set."""
     show = "".join(f'echo "{name}=${name}"\n' for name in NAMES.split())
-    said = shell(f"read_words '{line}'\n{show}")
+    said = shell(f"read_parameters {shlex.quote(line)}\n{show}")
     assert not said.startswith("FAIL"), said
     return dict(line.split("=", 1) for line in said.splitlines())
 
 
 @pytest.mark.parametrize(
-    "words",
+    "root",
     [
-        RootWords(root="LABEL=my root", others=("quiet", "a.b=c d", "--", "root=/dev/no")),
-        RootWords(root=f"PARTUUID={GUID}", slot=Slot(GUID, 2, 2**40), read_only=False, wait_seconds=3),
-        RootWords(root_hash=HASH, verity_options=("hash-offset=4096", "panic-on-corruption"), on_fail=OnFail.SHELL),
-        RootWords(root_hash=HASH, root="/dev/mapper/root", logical_volume=LogicalVolume(VG, LV), read_only=True),
-        RootWords(root_hash=HASH, verity_data="/dev/vda1", verity_hash="/dev/vda2", hash_slot=Slot(GUID, 1, 34)),
-        RootWords(ubi_volume=UbiVolume("nand 0", "root"), file_system="ubifs", init="/bin/sh", mount_options="sync"),
+        RootParameters(root="LABEL=my root", others=split_parameters('quiet a.b="c d" -- root=/dev/no')),
+        RootParameters(root=f"PARTUUID={GUID}", slot=Slot(GUID, 2, 2**40), read_only=False, wait_seconds=3),
+        RootParameters(
+            root_hash=HASH, verity_options=("hash-offset=4096", "panic-on-corruption"), on_fail=OnFail.SHELL
+        ),
+        RootParameters(root_hash=HASH, root="/dev/mapper/root", logical_volume=LogicalVolume(VG, LV), read_only=True),
+        RootParameters(root_hash=HASH, verity_data="/dev/vda1", verity_hash="/dev/vda2", hash_slot=Slot(GUID, 1, 34)),
+        RootParameters(
+            ubi_volume=UbiVolume("nand 0", "root"), file_system="ubifs", init="/bin/sh", mount_options="sync"
+        ),
     ],
 )
-def test_both_readers_agree(words: RootWords) -> None:
-    said = read(pack_root_words(words))
-    assert said["data"] == words.data_device
-    assert said["hash"] == (words.hash_device or "")
-    assert said["root_hash"] == (words.root_hash.hex() if words.root_hash else "")
-    assert said["slot"] == str(words.slot or "")
-    assert said["hash_slot"] == str(words.hash_slot or "")
-    assert said["on_fail"] == words.on_fail.value
-    assert said["mode"] == {None: "", True: "ro", False: "rw"}[words.read_only]
-    assert said["file_system"] == (words.file_system or "")
-    assert said["mount_options"] == (words.mount_options or "")
-    assert said["init_path"] == (words.init or "")
-    assert said["wait_seconds"] == str(10 if words.wait_seconds is None else words.wait_seconds)
-    assert said["verity_options"] == ",".join(words.verity_options)
+def test_both_readers_agree(root: RootParameters) -> None:
+    agree(join_parameters(pack_root_parameters(root)), root)
 
 
-def test_capitals_and_the_last_of_linux_words() -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        "\v\vroot=/dev/a\fro\rinit=/x\n",
+        'root=/dev/a\vrootflags="a b"\tx="\ty\n" \x1crw',
+        '"root=LABEL=my root" "ro"',
+        'root="LABEL=my root" a="ro\nrw" init="/sbin/init"',
+        'a="root=/dev/b" root=/dev/a b"root=/dev/c d"',
+        'root=/dev/a "--" rw',
+        'root=/dev/a --=x rw "--x" -- ro',
+        '=root=/dev/b root=/dev/a root rootdelay "rootwait=3"',
+        f"roothash={HASH.hex()} systemd.verity-root-data=/dev/vda1",
+        "root=/dev/a\x85 root=/dev/a x=é",
+        'root=/dev/a x="voilà \xa0"',
+    ],
+)
+def test_both_readers_split_alike(line: str) -> None:
+    agree(line, parse_root_parameters(line))
+
+
+def test_the_guest_reads_what_is_not_written_as_linux_does() -> None:
+    """A quote that does not end, and the byte 0xa0 outside quotes: the loader refuses to write either."""
+    assert read('ro root="/dev/a rw')["data"] == "/dev/a rw"
+    assert read('ro root="/dev/a')["data"] == "/dev/a"
+    line = os.fsdecode(b"x=voil\xc3\xa0root=/dev/a\xa0rw")
+    assert (read(line)["data"], read(line)["mode"]) == ("/dev/a", "rw")
+
+
+def agree(line: str, root: RootParameters) -> None:
+    """What the shell reads on the line is this value."""
+    said = read(line)
+    assert said["data"] == root.data_device
+    assert said["hash"] == (root.hash_device or "")
+    assert said["root_hash"] == (root.root_hash.hex() if root.root_hash else "")
+    assert said["slot"] == str(root.slot or "")
+    assert said["hash_slot"] == str(root.hash_slot or "")
+    assert said["on_fail"] == root.on_fail.value
+    assert said["mode"] == {None: "", True: "ro", False: "rw"}[root.read_only]
+    assert said["file_system"] == (root.file_system or "")
+    assert said["mount_options"] == (root.mount_options or "")
+    assert said["init_path"] == (root.init or "")
+    assert said["wait_seconds"] == str(10 if root.wait_seconds is None else root.wait_seconds)
+    assert said["verity_options"] == ",".join(root.verity_options)
+
+
+def test_capitals_and_the_last_of_linux_parameters() -> None:
     said = read(f"root=/dev/a ro root=/dev/b rw roothash={HASH.hex().upper()} bootpath.slot={str(GUID).upper()}:1:2")
     assert (said["data"], said["mode"]) == ("/dev/b", "rw")
     assert said["root_hash"] == HASH.hex()
@@ -79,26 +124,29 @@ def test_capitals_and_the_last_of_linux_words() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("quiet", "nothing says where the root is"),
+        ("quiet", "no parameter names the root"),
         (f"roothash={HASH.hex()} roothash={HASH[::-1].hex()}", "roothash comes twice"),
         ("roothash=12", "roothash has 2 digits"),
         (f"roothash={HASH.hex()[:-1]}x", "not hexadecimal"),
         ("root=vda1", "the data device is vda1"),
         ("root=/dev/a rootdelay=soon", "rootdelay is soon"),
         ("root=/dev/a bootpath.onfail=panic", "bootpath.onfail is panic"),
-        ("root=/dev/a bootpath.sloot=1", "bootpath.sloot=1 is not known"),
+        ("root=/dev/a bootpath.sloot=1", "bootpath.sloot=1 is not a parameter of bootpath"),
         ("root=/dev/a bootpath.slot=1:2:3", "the slot is 1:2:3"),
         ("root=/dev/a systemd.verity_root_data=/dev/b", "without roothash="),
+        ('root=LABEL="my root"', "a value has a quote"),
+        ('root="LABEL=my\troot"', "a control character"),
+        ('root="LABEL=my\nroot"', "a control character"),
         (f"root=/dev/a bootpath.lv={VG}/{LV}", "the data is said to be on LV="),
-        (f"bootpath.lv={VG}/{LV} bootpath.slot={GUID}:1:1", "which is no partition"),
+        (f"bootpath.lv={VG}/{LV} bootpath.slot={GUID}:1:1", "which is not a partition"),
     ],
 )
 def test_what_is_refused(line: str, message: str) -> None:
-    said = shell(f"read_words '{line} bootpath.onfail=halt'" if "onfail" not in line else f"read_words '{line}'")
+    said = shell(f"read_parameters {shlex.quote(line if 'onfail' in line else f'{line} bootpath.onfail=halt')}")
     assert said.startswith("FAIL ")
     assert message in said
     assert said.count("\n") == 1
-    assert "onfail" in line or said.startswith("FAIL halt")  # whatever the order of the words
+    assert "onfail" in line or said.startswith("FAIL halt")  # whatever the order of the parameters
 
 
 @pytest.mark.parametrize(("uptime", "now"), [("0.05", 5), ("0.98", 98), ("9.08", 908), ("123.40", 12340)])
@@ -106,9 +154,9 @@ def test_the_clock_has_no_octal_numbers(uptime: str, now: int) -> None:
     assert shell(f"centiseconds {uptime}; echo $now") == f"{now}\n"
 
 
-@pytest.mark.parametrize(("word", "seconds"), [("rootdelay=08", 8), ("rootwait=0", 0), ("rootwait", 999999999)])
-def test_how_long_is_waited(word: str, seconds: int) -> None:
-    assert read(f"root=/dev/a {word}")["wait_seconds"] == str(seconds)
+@pytest.mark.parametrize(("parameter", "seconds"), [("rootdelay=08", 8), ("rootwait=0", 0), ("rootwait", 999999999)])
+def test_how_long_is_waited(parameter: str, seconds: int) -> None:
+    assert read(f"root=/dev/a {parameter}")["wait_seconds"] == str(seconds)
 
 
 def gpt(*entries: bytes) -> bytes:

@@ -1,34 +1,39 @@
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bootpath.core.errors import BootError
-from bootpath.formats.cmdline.appendroot import (
+from bootpath.formats.cmdline.address import (
     Assembly,
-    DiskSpot,
-    LogicalVolumeSpot,
-    PartitionSpot,
-    RootPlace,
+    DiskAddress,
+    LogicalVolumeAddress,
+    PartitionAddress,
+    RootAddress,
     RootStyle,
     RootVerity,
-    UbiSpot,
-    append_root,
+    UbiAddress,
     mapper_device,
     partition_device,
-    root_words,
 )
-from bootpath.formats.dm.create import parse_dm_create
+from bootpath.formats.cmdline.appendroot import root_parameters
+from bootpath.formats.cmdline.devices import Slot
+from bootpath.formats.cmdline.parameters import Parameter, join_parameters
+from bootpath.formats.cmdline.root import pack_root_parameters, parse_root_parameters
 from bootpath.formats.dm.table import Row, Table
-from bootpath.formats.entries.bls import BlsEntry
-from bootpath.formats.entries.entry import bls_entry
 from bootpath.formats.verity.tree import VerityParameters
 
-DATA = PartitionSpot("11111111-2222-3333-4444-555555555555", 2, "0fd1:2:2048")
-HASH = PartitionSpot("66666666-7777-8888-9999-aaaaaaaaaaaa", 3, "0fd1:3:4096")
+GUID = UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
+VG, LV = "PBcCoW-3nMh-bxAi-F2Sl-As4J-0Shv-rL03fk", "dCjLNb-92cp-wDlj-obHQ-RPgV-ZrvR-rRWr8d"
+DATA = PartitionAddress("11111111-2222-3333-4444-555555555555", 2, Slot(GUID, 2, 2048))
+HASH = PartitionAddress("66666666-7777-8888-9999-aaaaaaaaaaaa", 3, Slot(GUID, 3, 4096))
 ROOT_HASH = bytes(range(32))
 VERITY = RootVerity(HASH, ROOT_HASH, VerityParameters(256, salt=b"\1\2"))
 TABLE = Table((Row(0, 2048, "linear", ("2", "2048")), Row(2048, 2048, "linear", ("3", "2048"))))
-VOLUME = LogicalVolumeSpot("vg-0", "root", "VG-ID", "LV-ID", TABLE, (("2", DATA), ("3", HASH)))
+VOLUME = LogicalVolumeAddress("vg-0", "root", VG, LV, TABLE, (("2", DATA), ("3", HASH)))
 OURS, KERNEL, FIXED = RootStyle(assembly=Assembly.BOOTPATH), RootStyle(assembly=Assembly.KERNEL), RootStyle("/dev/vda")
 PARTUUID, HASH_PARTUUID = f"PARTUUID={DATA.partuuid}", f"PARTUUID={HASH.partuuid}"
 
@@ -36,69 +41,113 @@ CHECKED = f"roothash={ROOT_HASH.hex()} systemd.verity_root_data={PARTUUID} syste
 
 
 @pytest.mark.parametrize(
-    ("place", "style", "words"),
+    ("address", "style", "line"),
     [
-        (RootPlace(DATA), RootStyle(), f"root={PARTUUID}"),
-        (RootPlace(DATA), FIXED, "root=/dev/vda2"),
-        (RootPlace(DATA), RootStyle("/dev/mmcblk0"), "root=/dev/mmcblk0p2"),
-        (RootPlace(DATA), KERNEL, f"root={PARTUUID}"),
-        (RootPlace(DATA), OURS, f"root={PARTUUID} bootpath.slot=0fd1:2:2048"),
-        (RootPlace(DiskSpot()), FIXED, "root=/dev/vda"),
+        (RootAddress(DATA), RootStyle(), f"root={PARTUUID}"),
+        (RootAddress(DATA), FIXED, "root=/dev/vda2"),
+        (RootAddress(DATA), RootStyle("/dev/mmcblk0"), "root=/dev/mmcblk0p2"),
+        (RootAddress(DATA), KERNEL, f"root={PARTUUID}"),
+        (RootAddress(DATA), OURS, f"root={PARTUUID} bootpath.slot={GUID}:2:2048"),
+        (RootAddress(DiskAddress()), FIXED, "root=/dev/vda"),
         (
-            RootPlace(DATA, VERITY),
+            RootAddress(DATA, VERITY),
             RootStyle(),
             CHECKED,
         ),
         (
-            RootPlace(DATA, VERITY),
+            RootAddress(DATA, VERITY),
             FIXED,
             f"roothash={ROOT_HASH.hex()} systemd.verity_root_data=/dev/vda2 systemd.verity_root_hash=/dev/vda3",
         ),
         (
-            RootPlace(DATA, VERITY),
+            RootAddress(DATA, VERITY),
             OURS,
-            f"{CHECKED} bootpath.slot=0fd1:2:2048 bootpath.hash_slot=0fd1:3:4096",
+            f"{CHECKED} bootpath.slot={GUID}:2:2048 bootpath.hash_slot={GUID}:3:4096",
         ),
-        (RootPlace(VOLUME), RootStyle(), "rd.lvm.lv=vg-0/root root=/dev/mapper/vg--0-root"),
-        (RootPlace(VOLUME), OURS, "root=LV=VG-ID/LV-ID"),
+        (RootAddress(VOLUME), RootStyle(), "rd.lvm.lv=vg-0/root root=/dev/mapper/vg--0-root"),
+        (RootAddress(VOLUME), OURS, f"root=LV={VG}/{LV}"),
         (
-            RootPlace(VOLUME, VERITY),
+            RootAddress(VOLUME, VERITY),
             OURS,
-            f"{CHECKED} bootpath.hash_slot=0fd1:3:4096".replace(PARTUUID, "LV=VG-ID/LV-ID", 1),
+            f"{CHECKED} bootpath.hash_slot={GUID}:3:4096".replace(PARTUUID, f"LV={VG}/{LV}", 1),
         ),
-        (RootPlace(UbiSpot("rootfs", 1)), RootStyle(), "ubi.block=0,rootfs root=/dev/ubiblock0_1"),
-        (RootPlace(UbiSpot("rootfs", 1)), RootStyle("nand"), "ubi.mtd=nand ubi.block=0,rootfs root=/dev/ubiblock0_1"),
-        (RootPlace(UbiSpot("rootfs", 1)), RootStyle("nand", Assembly.BOOTPATH), "root=UBI=nand:rootfs"),
+        (RootAddress(UbiAddress("rootfs", 1)), RootStyle(), "root=/dev/ubiblock0_1 ubi.block=0,rootfs"),
+        (
+            RootAddress(UbiAddress("rootfs", 1)),
+            RootStyle("nand"),
+            "root=/dev/ubiblock0_1 ubi.mtd=nand ubi.block=0,rootfs",
+        ),
+        (RootAddress(UbiAddress("rootfs", 1)), RootStyle("nand", Assembly.BOOTPATH), "root=UBI=nand:rootfs"),
     ],
 )
-def test_words(place: RootPlace, style: RootStyle, words: str) -> None:
-    assert " ".join(root_words(place, style)) == words
+def test_how_each_root_is_named(address: RootAddress, style: RootStyle, line: str) -> None:
+    assert join_parameters(packed(address, style)) == line
 
 
-def test_a_root_behind_verity_is_never_called_by_its_partition() -> None:
+def packed(address: RootAddress, style: RootStyle) -> tuple[Parameter, ...]:
+    return pack_root_parameters(root_parameters(address, style))
+
+
+names = st.from_regex(r"[A-Za-z0-9_.][A-Za-z0-9+_.-]{0,8}", fullmatch=True)
+slots = st.none() | st.builds(Slot, st.uuids(), st.integers(1, 128), st.integers(0, 2**64 - 1))
+partitions = st.builds(PartitionAddress, st.uuids().map(str), st.integers(1, 128), slots)
+volumes = st.builds(
+    LogicalVolumeAddress,
+    names,
+    names,
+    st.sampled_from([VG, ""]),
+    st.just(LV),
+    st.none() | st.just(TABLE),
+    st.just((("2", DATA), ("3", HASH))),
+)
+flash = st.builds(UbiAddress, st.text(st.characters(codec="utf-8"), min_size=1, max_size=9), st.integers(0, 127))
+devices = st.one_of(st.just(DiskAddress()), partitions, volumes, flash)
+verities = st.builds(
+    RootVerity,
+    devices,
+    st.binary(min_size=32, max_size=32),
+    st.builds(VerityParameters, st.integers(1, 2**32), salt=st.binary(max_size=32)),
+    st.integers(0, 2**20),
+)
+
+
+@given(
+    st.builds(RootAddress, devices, st.none() | verities),
+    st.builds(RootStyle, st.sampled_from([None, "/dev/vda", "/dev/nvme0n1", "nand"]), st.sampled_from(Assembly)),
+)
+def test_all_that_a_loader_writes_is_read_back(address: RootAddress, style: RootStyle) -> None:
+    try:
+        root = root_parameters(address, style)
+    except BootError:
+        return
+    assert parse_root_parameters(pack_root_parameters(root)) == root
+    assert parse_root_parameters(join_parameters(pack_root_parameters(root), limit_bytes=8192)) == root
+
+
+def test_a_root_behind_verity_is_never_named_by_its_partition() -> None:
     for assembly in Assembly:
-        words = root_words(RootPlace(DATA, VERITY), RootStyle(assembly=assembly))
-        assert not any(word == f"root={PARTUUID}" for word in words)
-        assert ROOT_HASH.hex() in " ".join(words)
+        parameters = packed(RootAddress(DATA, VERITY), RootStyle(assembly=assembly))
+        assert not any(each.text == f"root={PARTUUID}" for each in parameters)
+        assert ROOT_HASH.hex() in join_parameters(parameters)
 
 
 def test_the_kernel_makes_verity() -> None:
-    create, root = root_words(RootPlace(DATA, VERITY), KERNEL)
-    (device,) = parse_dm_create(create.removeprefix('dm-mod.create="').removesuffix('"'))
-    assert (root, device.minor, device.read_only) == ("root=/dev/dm-0", 0, True)
+    named = root_parameters(RootAddress(DATA, VERITY), KERNEL)
+    (device,) = named.mapped_devices
+    assert (named.root, device.minor, device.read_only) == ("/dev/dm-0", 0, True)
     (row,) = device.table.rows
     assert (row.num_sectors, row.target, row.args[1:3]) == (2048, "verity", (PARTUUID, HASH_PARTUUID))
     assert row.args[8:10] == (ROOT_HASH.hex(), "0102")
 
 
 def test_the_kernel_makes_volumes_and_what_stands_on_them() -> None:
-    create, root = root_words(RootPlace(VOLUME), KERNEL)
-    (device,) = parse_dm_create(create.removeprefix('dm-mod.create="').removesuffix('"'))
-    assert (root, device.name) == ("root=/dev/dm-0", "vg--0-root")
+    named = root_parameters(RootAddress(VOLUME), KERNEL)
+    (device,) = named.mapped_devices
+    assert (named.root, device.name) == ("/dev/dm-0", "vg--0-root")
     assert [row.args for row in device.table.rows] == [(PARTUUID, "2048"), (HASH_PARTUUID, "2048")]
-    create, root = root_words(RootPlace(VOLUME, VERITY), RootStyle("/dev/sda", Assembly.KERNEL))
-    volume, verity = parse_dm_create(create.removeprefix('dm-mod.create="').removesuffix('"'))
-    assert root == "root=/dev/dm-1"
+    named = root_parameters(RootAddress(VOLUME, VERITY), RootStyle("/dev/sda", Assembly.KERNEL))
+    volume, verity = named.mapped_devices
+    assert named.root == "/dev/dm-1"
     assert [row.args[0] for row in volume.table.rows] == ["/dev/sda2", "/dev/sda3"]
     assert verity.table.rows[0].args[1:3] == ("/dev/dm-0", "/dev/sda3")
 
@@ -106,23 +155,15 @@ def test_the_kernel_makes_volumes_and_what_stands_on_them() -> None:
 @pytest.mark.parametrize(
     ("place", "style"),
     [
-        (RootPlace(DiskSpot()), RootStyle()),
-        (RootPlace(UbiSpot("a", 0)), OURS),
-        (RootPlace(UbiSpot("a", 0), VERITY), KERNEL),
-        (RootPlace(LogicalVolumeSpot("a", "b")), KERNEL),
+        (RootAddress(DiskAddress()), RootStyle()),
+        (RootAddress(UbiAddress("a", 0)), OURS),
+        (RootAddress(UbiAddress("a", 0), VERITY), KERNEL),
+        (RootAddress(LogicalVolumeAddress("a", "b")), KERNEL),
     ],
 )
-def test_places_without_words(place: RootPlace, style: RootStyle) -> None:
+def test_roots_that_nothing_names(place: RootAddress, style: RootStyle) -> None:
     with pytest.raises(BootError):
-        root_words(place, style)
-
-
-def test_only_entries_that_ask_for_it() -> None:
-    place = RootPlace(DATA)
-    asks = bls_entry("a.conf", BlsEntry(linux="/k", append_root=True))
-    assert append_root(asks, place) == (f"root={PARTUUID}",)
-    for other in (None, False):
-        assert append_root(bls_entry("a.conf", BlsEntry(linux="/k", append_root=other)), place) == ()
+        root_parameters(place, style)
 
 
 def test_names_of_devices() -> None:

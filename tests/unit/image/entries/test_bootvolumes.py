@@ -10,7 +10,7 @@ from bootpath.block.leaves.file import FileDevice
 from bootpath.block.targets.log import Log
 from bootpath.core.device import checked
 from bootpath.core.iolog import Read
-from bootpath.formats.cmdline.appendroot import DiskSpot, LogicalVolumeSpot, RootPlace
+from bootpath.formats.cmdline.address import DiskAddress, LogicalVolumeAddress, RootAddress
 from bootpath.formats.dm.table import Row, Table
 from bootpath.formats.entries.uki import EfiArchitecture
 from bootpath.formats.partitions.dps import Designator
@@ -50,7 +50,7 @@ def test_a_volume_on_a_volume_has_no_table_for_the_kernel() -> None:
         if isinstance(each, BootPlace)
     ]
     assert place.source.layers == ("lvm vg1/b",)
-    assert place.root == RootPlace(LogicalVolumeSpot("vg1", "b"))
+    assert place.root == RootAddress(LogicalVolumeAddress("vg1", "b"))
 
 
 def test_the_disk_itself() -> None:
@@ -59,7 +59,7 @@ def test_the_disk_itself() -> None:
     contents = Contents("disk", Node("", NodeKind.DISK, "disk", disk.size_bytes, Location(""), superblocks=found))
     (place,) = find_places(disk, contents, list(PlaceRole), Terms(parse_image_policy("*")))
     assert isinstance(place, BootPlace)
-    assert (place.root, place.follows_links) == (RootPlace(DiskSpot()), True)
+    assert (place.root, place.follows_links) == (RootAddress(DiskAddress()), True)
 
 
 ROOT = Terms(parse_image_policy("root=signed+verity"))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from bootpath.core.errors import BootError, FileSystemError
-from bootpath.formats.cmdline.appendroot import PartitionSpot, RootPlace, RootStyle
+from bootpath.formats.cmdline.address import PartitionAddress, RootAddress, RootStyle
 from bootpath.image.contents.nodes import Location
 from bootpath.image.entries.bootvolumes import BootPlace
 from bootpath.image.entries.menu import EntrySource, Excluded, FoundEntry, PlaceRole
@@ -15,13 +15,13 @@ from tests.unit.formats.entries.test_uki import OS_RELEASE, PROFILES
 
 ENTRIES = "/loader/entries"
 KERNEL = {"/k": b"kernel", "/i": b"initrd", "/j": b"more"}
-SPOT = PartitionSpot("11111111-2222-3333-4444-555555555555", 2)
+SPOT = PartitionAddress("11111111-2222-3333-4444-555555555555", 2)
 
 
 def place(content: Mapping[str, bytes | str], role: PlaceRole = PlaceRole.ESP, root: bool = True) -> BootPlace:
     source = EntrySource(role, Location("2"), format="memory")
     fold_case = role is not PlaceRole.ROOT
-    return BootPlace(source, memory_files(content, fold_case=fold_case), RootPlace(SPOT) if root else None)
+    return BootPlace(source, memory_files(content, fold_case=fold_case), RootAddress(SPOT) if root else None)
 
 
 def read(
@@ -135,7 +135,7 @@ def test_only_a_root_has_entries_below_boot_and_links() -> None:
 def test_a_place_without_a_name() -> None:
     (entry,) = read_place(place(conf("linux /k\nlinux-appendroot yes\n"), root=False))
     assert isinstance(entry, FoundEntry)
-    with pytest.raises(BootError, match="nothing names"):
+    with pytest.raises(BootError, match="no kernel parameter can name the root"):
         entry.command_line()
 
 

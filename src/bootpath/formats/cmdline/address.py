@@ -1,0 +1,134 @@
+"""Where a root is, in terms of a disk, and what a kernel calls the devices there.
+
+A `RootAddress` is found by a loader. How it is said to a kernel depends on the `RootStyle`: on who assembles the root,
+and on whether the loader knows what the kernel will call the disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from bootpath.core.errors import BootError
+from bootpath.formats.cmdline.devices import Slot
+from bootpath.formats.dm.table import Table
+from bootpath.formats.verity.tree import VerityParameters
+
+
+@dataclass(frozen=True, slots=True)
+class DiskAddress:
+    """The whole disk: a file system without a partition table."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionAddress:
+    """A partition: the UUID as Linux writes PARTUUID, its number, and its slot; an MBR has none."""
+
+    partuuid: str
+    number: int
+    slot: Slot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogicalVolumeAddress:
+    """A volume of LVM2, by names and by UUIDs ("" where they are not known).
+
+    `table` has its device-mapper lines, whose devices `members` are; None when the kernel cannot assemble it.
+    """
+
+    group: str
+    name: str
+    group_uuid: str = ""
+    uuid: str = ""
+    table: Table | None = None
+    members: tuple[tuple[str, DiskAddress | PartitionAddress], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UbiAddress:
+    """A UBI volume: its name, and its number, by which its block device is called."""
+
+    name: str
+    number: int
+
+
+DeviceAddress: TypeAlias = DiskAddress | PartitionAddress | LogicalVolumeAddress | UbiAddress
+
+
+@dataclass(frozen=True, slots=True)
+class RootVerity:
+    """What protects a root: where its hashes are, from which hash block on, and the hash to believe."""
+
+    hashes: DeviceAddress
+    root_hash: bytes
+    parameters: VerityParameters
+    start_block: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RootAddress:
+    """Where a root is, and the verity between it and the file system."""
+
+    data: DeviceAddress
+    verity: RootVerity | None = None
+
+
+class Assembly(Enum):
+    """Who assembles the root: any initramfs (by systemd's and dracut's parameters), ours, or the kernel alone."""
+
+    INITRAMFS = "initramfs"
+    BOOTPATH = "bootpath"
+    KERNEL = "kernel"
+
+
+@dataclass(frozen=True, slots=True)
+class RootStyle:
+    """How a root is named. `disk` is what the kernel calls the disk: "/dev/vda", or the name of an MTD for UBI."""
+
+    disk: str | None = None
+    assembly: Assembly = Assembly.INITRAMFS
+
+
+PARTUUIDS = RootStyle()
+
+
+def partition_device(disk: str, number: int) -> str:
+    """What Linux calls a partition of a disk: /dev/vda2, /dev/nvme0n1p2 (block/partitions/core.c)."""
+    return f"{disk}{'p' if disk[-1:].isdigit() else ''}{number}"
+
+
+def mapper_name(group: str, name: str) -> str:
+    """The device-mapper name of a logical volume: hyphens are doubled, one stands between group and volume."""
+    return "-".join(part.replace("-", "--") for part in (group, name))
+
+
+def mapper_device(group: str, name: str) -> str:
+    """The node of a logical volume."""
+    return f"/dev/mapper/{mapper_name(group, name)}"
+
+
+def named_by_uuid(address: DeviceAddress, style: RootStyle) -> bool:
+    """True for a logical volume that is found by its UUIDs: our initramfs does so."""
+    by_uuid = isinstance(address, LogicalVolumeAddress) and bool(address.group_uuid and address.uuid)
+    return by_uuid and style.assembly is Assembly.BOOTPATH
+
+
+def device_name(address: DeviceAddress, style: RootStyle) -> str:
+    """The name of a device as it is when the root is looked for. Raises BootError where there is none."""
+    match address:
+        case LogicalVolumeAddress():
+            if named_by_uuid(address, style):
+                return f"LV={address.group_uuid}/{address.uuid}"
+            return mapper_device(address.group, address.name)
+        case PartitionAddress():
+            return (
+                f"PARTUUID={address.partuuid}" if style.disk is None else partition_device(style.disk, address.number)
+            )
+        case UbiAddress() if style.assembly is not Assembly.BOOTPATH:
+            return f"/dev/ubiblock0_{address.number}"
+        case UbiAddress() if style.disk is not None:
+            return f"UBI={style.disk}:{address.name}"
+        case DiskAddress() if style.disk is not None:
+            return style.disk
+    raise BootError("no kernel parameter can name the root", hint="say what the kernel calls the disk")
