@@ -17,8 +17,9 @@ import pytest
 
 from bootpath.block.leaves.file import FileDevice
 from bootpath.block.leaves.open import open_device
-from bootpath.boot.redox.loader import Preload, PreloadKind, load
+from bootpath.boot.redox.loader import load
 from bootpath.boot.redox.planning import plan_boot
+from bootpath.boot.redox.preload import PreloadChoice, PreloadKind
 from bootpath.boot.timeline import Timeline
 from bootpath.cli.main import main
 from bootpath.core.device import checked, read_bytes
@@ -185,7 +186,7 @@ def test_the_service_manager_is_told(image: Path, tmp_path: Path, monkeypatch: p
 def handed_over(image: Path, directory: Path) -> tuple[Path, Path]:
     """The environment block and the preload, as a boot loader leaves them."""
     with closing(FileDevice.open(image)) as disk:
-        plan = Preload(PreloadKind.PLAN, plan=plan_boot(disk).plan)
+        plan = PreloadChoice(PreloadKind.PLAN, plan=plan_boot(disk).plan)
         handover = load(disk, plan, Timeline(lambda: 0.0))
     environment, memory = directory / "environment", directory / "memory"
     environment.write_bytes(handover.environment)

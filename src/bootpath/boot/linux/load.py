@@ -38,8 +38,7 @@ from bootpath.boot.linux.choice import (
 )
 from bootpath.boot.linux.cmdline import Flash, RootNaming, Word, WordSource, decide_words, line_of, read_words
 from bootpath.boot.linux.menu import choose_entry, joined, offered
-from bootpath.boot.redox.loader import LOADER
-from bootpath.boot.timeline import Timeline
+from bootpath.boot.timeline import LOADER, Timeline
 from bootpath.core.device import Device, checked
 from bootpath.core.errors import BootError, Error, FormatError
 from bootpath.formats.cmdline.appendroot import Assembly, RootSpot
@@ -166,11 +165,15 @@ def load_linux(
     timeline: Timeline,
     *,
     machine_words: Iterable[str] = (),
+    contents: Contents | None = None,
     progress: Progress | None = None,
 ) -> LinuxBoot:
-    """Decide and load. The disk stays the caller's. See the module docstring for what is raised."""
+    """Decide and load. The disk stays the caller's, who may have read its `contents` already.
+
+    See the module docstring for what is raised.
+    """
     with timeline.step(LOADER, "look at the disk") as step:
-        contents = read_contents(disk)
+        contents = contents or read_contents(disk)
         step.detail = f"{len(contents.nodes())} places"
     with timeline.step(LOADER, "choose the root") as step:
         order = order_roots(contents, request)

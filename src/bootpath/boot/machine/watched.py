@@ -166,7 +166,7 @@ class WatchedMachine(ABC, Generic[SetupT, RunT]):
     def see(self, until: str, remaining: Remaining) -> None:
         """Wait until the boot has come to its end: the console says `until`. Raises as `wait_for`."""
         self.wait_for(until, remaining())
-        self.timeline.note(self.where(), "console says", until)
+        self.timeline.note(self.where(), "console matches", until)
 
     def boot(
         self,
@@ -194,9 +194,8 @@ class WatchedMachine(ABC, Generic[SetupT, RunT]):
                     if not self.machine.running:
                         raise
                     late = run.seconds_to_end is None and self.timeline.clock() >= deadline
-                    what = f"the console did not say it within {timeout_seconds:g} s" if late else str(fault)
-                    expected = f"/{until}/" if late else None
-                    run.failure = BootError(what, where=self.where(), expected=expected, hint=_last(fault.console))
+                    what = f"no match for /{until}/ within {timeout_seconds:g} s" if late else str(fault)
+                    run.failure = BootError(what, where=self.where(), hint=_last(fault.console))
                 finally:
                     if screenshot is not None:
                         self._take_picture(screenshot)

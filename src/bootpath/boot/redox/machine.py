@@ -1,7 +1,7 @@
 """The boot for real: our loader as the firmware's next stage, QEMU, and a Linux that carries our guest.
 
 The loader opens the image, takes kernel and initramfs from the RedoxFS in it (or from files), preloads, and puts the
-preload into the machine's memory; the handoff goes to the guest's init as words of the kernel's command line. The
+preload into the machine's memory; the handoff goes to the guest's init as kernel parameters. The
 physical disk is a read-only disk of the machine, there from the start, plugged in later, or never. See
 `boot.guest.init` for the other side.
 """
@@ -20,9 +20,10 @@ from bootpath.block.leaves.file import FileDevice
 from bootpath.boot.machine.watched import MIB, Remaining, WatchedMachine
 from bootpath.boot.protocol.events import MARK, Event, parse_event
 from bootpath.boot.protocol.settings import Settings
-from bootpath.boot.redox.loader import LINUX, Handover, Preload, load
+from bootpath.boot.redox.loader import LINUX, Handover, load
 from bootpath.boot.redox.machinerun import LOGIN, Heard, MachineRun, heard_events
-from bootpath.boot.redox.placement import Placement, make_blob, place
+from bootpath.boot.redox.placement import ReservedMemory, make_blob, reserve_memory
+from bootpath.boot.redox.preload import PreloadChoice
 from bootpath.boot.redox.rootfs import ROOTFS
 from bootpath.core.errors import BootError, MachineError
 from bootpath.formats.cmdline.parameters import join_words
@@ -42,7 +43,7 @@ class MachineSetup:
     root; `disk_delay_seconds` counts from the machine's start, None is never; `appears` is what is the physical disk
     then, instead of the image; `command_line` is added for Linux."""
 
-    preload: Preload
+    preload: PreloadChoice
     memory_bytes: int = 512 * MIB
     disk_delay_seconds: float | None = 0.0
     appears: Path | None = None
@@ -100,20 +101,20 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
         self.run.handover = handover
         kernel = setup.kernel or _write(directory / "kernel", handover.boot_files[0])
         initrd = setup.initrd or _write(directory / "initfs", handover.boot_files[1])
-        placement, blobs, words = self._place(handover, initrd.stat().st_size, directory)
-        self.run.placement = placement
+        memory, blobs, parameters = self._place(handover, initrd.stat().st_size, directory)
+        self.run.memory = memory
         command_line = join_words(
             (
                 *(("console=tty0",) if setup.display is not Display.NONE else ()),
-                *("console=ttyS0", "quiet", "panic=-1", placement.word),
-                *words,
+                *("console=ttyS0", "quiet", "panic=-1", memory.parameter),
+                *parameters,
                 *setup.settings.words(),
                 *setup.command_line.split(),
             )
         )
         there = setup.disk_delay_seconds == 0
         return MachineConfig(
-            memory_bytes=placement.memory_bytes,
+            memory_bytes=memory.memory_bytes,
             kernel=kernel,
             initrd=initrd,
             cmdline=command_line,
@@ -125,22 +126,22 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
 
     def _place(
         self, handover: Handover, initrd_bytes: int, directory: Path
-    ) -> tuple[Placement, tuple[MemoryFile, ...], list[str]]:
+    ) -> tuple[ReservedMemory, tuple[MemoryFile, ...], list[str]]:
         handoff = parse_handoff(handover.environment)
         assert handoff.live_addr is not None
         blob = make_blob(handoff, self.setup.password)
-        placement = place(self.setup.memory_bytes, initrd_bytes, blob.size_bytes)
+        memory = reserve_memory(self.setup.memory_bytes, initrd_bytes, blob.size_bytes)
         preload = handover.memory.at(handoff.live_addr, blob.preload_bytes, what="preload")
         contents = [(0, preload), *((offset, memoryview(content)) for offset, content in blob.parts())]
         size = max(blob.size_bytes, 1)
         blobs = tuple(
             MemoryFile(
                 _write_piece(directory / f"preload{start // PIECE_BYTES}", start, size, contents),
-                placement.address + start,
+                memory.address + start,
             )
             for start in range(0, size, PIECE_BYTES)
         )
-        return placement, blobs, blob.words(handoff, placement.address)
+        return memory, blobs, blob.parameters(handoff, memory.address)
 
     def physical(self, path: Path | None = None, name: str = DISK_NAME) -> Disk:
         """The physical disk as QEMU has it; an image for its place. Never written to: AHCI has to have a snapshot."""

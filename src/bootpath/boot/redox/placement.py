@@ -1,4 +1,4 @@
-"""Where the preload lies in a machine's memory, and how Linux is told: one blob, a reserved range, words.
+"""Where the preload lies in a machine's memory, and how Linux is told: one blob, a reserved range, kernel parameters.
 
 The blob is the preload, then the map of extents where it is too long for a command line, then the password::
 
@@ -29,11 +29,11 @@ KERNEL_ROOM_BYTES = 192 * MIB
 """From 0: the kernel as it is unpacked, and what it needs before it knows its memory."""
 FIRMWARE_ROOM_BYTES = 32 * MIB
 """At the end of low memory: q35's TSEG of 16 MiB, and below it what SeaBIOS allocates (ACPI tables, SMBIOS, itself)."""
-_MAP_WORD_BYTES = 512
+_MAP_PARAMETER_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class ReservedMemory:
     """A machine of `memory_bytes`, of which it gives up `reserved_bytes` at `address`."""
 
     memory_bytes: int
@@ -41,17 +41,17 @@ class Placement:
     reserved_bytes: int
 
     @property
-    def word(self) -> str:
-        """What Linux is told."""
+    def parameter(self) -> str:
+        """The kernel parameter that reserves it."""
         return f"memmap={self.reserved_bytes >> 20}M!{self.address:#x}"
 
 
-def place(usable_bytes: int, initrd_bytes: int, blob_bytes: int) -> Placement:
+def reserve_memory(usable_bytes: int, initrd_bytes: int, blob_bytes: int) -> ReservedMemory:
     """A machine that leaves `usable_bytes` to the system. Raises BootError when that is too little to start Linux."""
     least = _up(KERNEL_ROOM_BYTES + initrd_bytes + FIRMWARE_ROOM_BYTES, MIB)
     if usable_bytes < least:
         raise BootError(
-            "the machine has too little memory",
+            "the machine has too little memory for Linux",
             where="placement",
             expected=f"at least {least >> 20} MiB beside the preload",
             found=f"{usable_bytes >> 20} MiB",
@@ -60,12 +60,12 @@ def place(usable_bytes: int, initrd_bytes: int, blob_bytes: int) -> Placement:
     total = _up(usable_bytes, MIB) + reserved
     if total < LOW_LIMIT_BYTES:
         end = total - FIRMWARE_ROOM_BYTES - _up(initrd_bytes, PAGE_BYTES)
-        return Placement(total, (end - reserved) // ALIGN_BYTES * ALIGN_BYTES, reserved)
-    return Placement(max(total, LOW_LIMIT_BYTES, LOW_OF_LARGE_BYTES + reserved), HIGH_ADDRESS, reserved)
+        return ReservedMemory(total, (end - reserved) // ALIGN_BYTES * ALIGN_BYTES, reserved)
+    return ReservedMemory(max(total, LOW_LIMIT_BYTES, LOW_OF_LARGE_BYTES + reserved), HIGH_ADDRESS, reserved)
 
 
 @dataclass(frozen=True, slots=True)
-class Blob:
+class PreloadBlob:
     """What lies behind the preload in memory, and what it makes of the handoff."""
 
     map_text: bytes
@@ -91,12 +91,12 @@ class Blob:
         """What to write at which offset, beside the preload itself."""
         return [(self.map_offset, self.map_text), (self.password_offset, self.password)]
 
-    def words(self, handoff: Handoff, address: int) -> list[str]:
-        """The handoff as words of a command line, with the blob at `address`."""
+    def parameters(self, handoff: Handoff, address: int) -> list[str]:
+        """The handoff as kernel parameters, with the blob at `address`."""
         extra = handoff.extra
         if self.map_text:
-            words = ((MAP_ADDR, address + self.map_offset), (MAP_SIZE, len(self.map_text)))
-            extra = (*extra, *((key, f"{value:016x}") for key, value in words))
+            places = ((MAP_ADDR, address + self.map_offset), (MAP_SIZE, len(self.map_text)))
+            extra = (*extra, *((key, f"{value:016x}") for key, value in places))
         moved = replace(
             handoff,
             live_addr=address,
@@ -108,11 +108,11 @@ class Blob:
         return [line for line in text.splitlines() if not (self.map_text and line.startswith("DISK_LIVE_EXTENTS="))]
 
 
-def make_blob(handoff: Handoff, password: bytes | None) -> Blob:
+def make_blob(handoff: Handoff, password: bytes | None) -> PreloadBlob:
     """What goes with the preload: the map only when it is too long for a command line."""
     text = ",".join(f"{extent.offset:x}+{extent.length:x}" for extent in handoff.live_extents or ()).encode()
-    map_text = text if len(text) > _MAP_WORD_BYTES else b""
-    return Blob(map_text, password or b"", handoff.live_size_bytes or 0)
+    map_text = text if len(text) > _MAP_PARAMETER_BYTES else b""
+    return PreloadBlob(map_text, password or b"", handoff.live_size_bytes or 0)
 
 
 def _up(value: int, unit: int) -> int:

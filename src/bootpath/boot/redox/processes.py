@@ -28,7 +28,7 @@ from bootpath.boot.machine.daemons import Daemon
 from bootpath.boot.redox.drivers import DRIVERS
 from bootpath.boot.redox.lived import LIVE_NAME, LIVED
 from bootpath.boot.redox.loader import Handover
-from bootpath.boot.redox.simulation import Root, Setup
+from bootpath.boot.redox.simulation import Root, SimulationSetup
 from bootpath.boot.timeline import Timeline
 from bootpath.core.device import SECTOR_BYTES, Device, checked
 from bootpath.core.errors import BootError, DeviceError, Error
@@ -44,7 +44,7 @@ _PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Programs:
+class DaemonPrograms:
     """The commands, without arguments: the daemon ``lived``, and ``bootpath serve`` as the disk's driver."""
 
     lived: tuple[str, ...]
@@ -57,7 +57,7 @@ class LivePath:
     `rules` make it fail, in the grammar of `parse_rules`. Closed at the end of a ``with``, or by `close`.
     """
 
-    def __init__(self, programs: Programs, disk: Path | None, *, rules: str = "") -> None:
+    def __init__(self, programs: DaemonPrograms, disk: Path | None, *, rules: str = "") -> None:
         self.lived: Daemon | None = None
         self.driver: Daemon | None = None
         self._programs = programs
@@ -77,7 +77,7 @@ class LivePath:
     def __exit__(self, *unused: object) -> None:
         self.close()
 
-    def start(self, setup: Setup, handover: Handover, timeline: Timeline) -> Root:
+    def start(self, setup: SimulationSetup, handover: Handover, timeline: Timeline) -> Root:
         """See `StartLive`. Raises BootError when lived does not come up, DeviceError when it cannot be reached."""
         with timeline.step(LIVED, "start") as step:
             device = self._start_lived(setup, handover)
@@ -133,7 +133,7 @@ class LivePath:
             else:
                 timeline.note(DRIVERS, "serve", "the physical disk is there")
 
-    def _start_lived(self, setup: Setup, handover: Handover) -> Device:
+    def _start_lived(self, setup: SimulationSetup, handover: Handover) -> Device:
         environment = self._run / "environment"
         environment.write_bytes(handover.environment)
         socket = self._run / LIVE_NAME

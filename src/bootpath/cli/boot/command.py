@@ -20,7 +20,7 @@ from bootpath.cli.boot.linux import (
 from bootpath.cli.boot.machine import add_machine_options, contradiction, live_contradiction, run_machine
 
 if TYPE_CHECKING:
-    from bootpath.boot.redox.loader import Preload
+    from bootpath.boot.redox.preload import PreloadChoice
     from bootpath.boot.redox.simulation import Simulation, StartLive
     from bootpath.core.device import Device
 
@@ -104,21 +104,21 @@ def configure(commands: Any, name: str) -> None:
     parser.set_defaults(run=run)
 
 
-def _choose_preload(options: argparse.Namespace, disk: Device, password: bytes | None) -> Preload:
-    from bootpath.boot.redox.loader import Preload, PreloadKind
+def _choose_preload(options: argparse.Namespace, disk: Device, password: bytes | None) -> PreloadChoice:
     from bootpath.boot.redox.planning import plan_boot
+    from bootpath.boot.redox.preload import PreloadChoice, PreloadKind
     from bootpath.formats.plan import parse_plan
 
     if options.plan is not None:
-        return Preload(PreloadKind.PLAN, plan=parse_plan(options.plan.read_bytes()))
+        return PreloadChoice(PreloadKind.PLAN, plan=parse_plan(options.plan.read_bytes()))
     wanted = options.preload
     if wanted is None:
         wanted = CLASSIC_PRELOAD_BYTES if options.classic else "plan"
     if wanted == "full":
-        return Preload(PreloadKind.FULL)
+        return PreloadChoice(PreloadKind.FULL)
     if wanted == "plan":
-        return Preload(PreloadKind.PLAN, plan=plan_boot(disk, password=password).plan)
-    return Preload(PreloadKind.PREFIX, prefix_bytes=wanted)
+        return PreloadChoice(PreloadKind.PLAN, plan=plan_boot(disk, password=password).plan)
+    return PreloadChoice(PreloadKind.PREFIX, prefix_bytes=wanted)
 
 
 def _physical_disks(options: argparse.Namespace, disk: Device, stack: ExitStack) -> list[Device]:
@@ -156,7 +156,7 @@ def run(options: argparse.Namespace) -> int:
     import time
 
     from bootpath.block.leaves.open import open_device
-    from bootpath.boot.redox.simulation import Mode, Setup, simulate
+    from bootpath.boot.redox.simulation import SimulationMode, SimulationSetup, simulate
     from bootpath.cli.console import note
 
     wrong = _usage(options)
@@ -177,14 +177,20 @@ def run(options: argparse.Namespace) -> int:
         note(f"bootpath: boot: {wrong}")
         return 2
     password = read_password(options.password_file)
-    mode = Mode.CLASSIC if options.classic else Mode.FROM_DISK if options.from_disk else Mode.LIVE
+    mode = (
+        SimulationMode.CLASSIC
+        if options.classic
+        else SimulationMode.FROM_DISK
+        if options.from_disk
+        else SimulationMode.LIVE
+    )
     with ExitStack() as stack:
         disk = stack.enter_context(closing(open_device(options.disk)))
-        preload = None if mode is Mode.FROM_DISK else _choose_preload(options, disk, password)
+        preload = None if mode is SimulationMode.FROM_DISK else _choose_preload(options, disk, password)
         if options.vm:
             assert preload is not None
             return run_machine(options, preload, password)
-        setup = Setup(
+        setup = SimulationSetup(
             preload=preload,
             disks=_physical_disks(options, disk, stack),
             mode=mode,
@@ -203,10 +209,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _processes(options: argparse.Namespace, stack: ExitStack) -> StartLive:
     """The live disk of --processes; they end with `stack`."""
-    from bootpath.boot.redox.processes import LivePath, Programs
+    from bootpath.boot.redox.processes import DaemonPrograms, LivePath
 
     python = (sys.executable, "-P")
-    programs = Programs(
+    programs = DaemonPrograms(
         lived=(*python, "-c", "import sys; from bootpath.cli.lived import main; sys.exit(main())"),
         driver=(*python, "-m", "bootpath", "serve"),
     )

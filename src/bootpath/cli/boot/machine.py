@@ -13,7 +13,7 @@ from bootpath.cli.boot.firmware import add_firmware_options, firmware_contradict
 from bootpath.cli.boot.running import boot_arguments, display, interface, machine_arguments, told
 
 if TYPE_CHECKING:
-    from bootpath.boot.redox.loader import Preload
+    from bootpath.boot.redox.preload import PreloadChoice
 
 DEFAULT_MEMORY = "512MiB"
 _MIB = 1 << 20
@@ -105,7 +105,7 @@ def live_contradiction(options: argparse.Namespace) -> str | None:
     return _TOGETHER if (options.kernel is None) != (options.initrd is None) else None
 
 
-def run_machine(options: argparse.Namespace, preload: Preload, password: bytes | None) -> int:
+def run_machine(options: argparse.Namespace, preload: PreloadChoice, password: bytes | None) -> int:
     """Boot, and say what happened; raises what failed."""
     from bootpath.boot.protocol.settings import Settings
     from bootpath.boot.redox.machine import LiveMachine, MachineSetup

@@ -138,7 +138,7 @@ def _open_service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
 
 
 def _served_disk(options: argparse.Namespace, disk: Device) -> ServedDisk:
-    from bootpath.boot.redox.loader import PreloadKind
+    from bootpath.boot.redox.preload import PreloadKind
     from bootpath.boot.redox.served import choose_served_preload
     from bootpath.formats.plan import parse_plan
 
