@@ -29,7 +29,7 @@ from bootpath.vm.config import Accelerator
 MIB = 1 << 20
 HEADING = "## In a machine"
 EXPLANATION = (
-    "`bootpath boot --vm` to a login prompt with each kind of preload, in turn, medians. *Before the root* is what had "
+    "`bootpath boot` to a login prompt with each kind of preload, in turn, medians. *Before the root* is what had "
     "to come from the disk until the root was mounted, by lived's count; *from the disk* is all that the machine read "
     "until the login, by QEMU's count, with the MiB by which lived knows the disk again. *Memory* is what the system "
     "gave up for the preload."

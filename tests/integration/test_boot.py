@@ -142,7 +142,7 @@ def test_plan_of_another_image_is_refused(image: Path, tmp_path: Path) -> None:
     other = make_image(tmp_path, uuid=type(planned(image).plan.uuid)(int=5))
     result = boot(image, plan_of(other))
     assert isinstance(result.failure, BootError)
-    assert "belongs to another image" in str(result.failure)
+    assert "was made for another image" in str(result.failure)
 
 
 def test_another_disk_is_refused_by_name(image: Path, tmp_path: Path) -> None:

@@ -114,12 +114,12 @@ def test_export(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dm", "export", str(table), *names]) == 0
     assert capsys.readouterr().out == table.read_text().replace("a.img", "/dev/vda").replace("cow.img", "/dev/vdb")
     Path("one").write_text("0 8 linear 8:1 0")
-    arguments = ("--format", "dm-mod.create", "--name", "root", "--uuid", "U", "--minor", "3", "--ro")
+    arguments = ("--to", "dm-mod.create", "--dm-name", "root", "--dm-uuid", "U", "--dm-minor", "3", "--read-only")
     assert main(["dm", "export", "one", *arguments]) == 0
     exported = capsys.readouterr().out
     assert exported == 'dm-mod.create="root,U,3,ro,0 8 linear 8:1 0"\n'
     Path("word").write_text(exported)  # what is written can be read
-    assert main(["dm", "export", "word", "--format", "dm-mod.create"]) == 0
+    assert main(["dm", "export", "word", "--to", "dm-mod.create"]) == 0
     assert capsys.readouterr().out == exported
 
 
@@ -136,14 +136,14 @@ def test_export(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["read", "--table", "one", "--length", "5000"], "5000 bytes from byte 0 on are past the end"),
         (["hash", "--table", "all.table", "--select", "low"], "all.table: table row 2: striped: /dev/block/8:1"),
         (["table", "broken"], "broken: table: row 1, column 2: the row ends"),
-        (["table", "binary"], "binary: is no text in UTF-8"),
+        (["table", "binary"], "binary: is not text in UTF-8"),
         (["hash", "--table", "bad"], "bad: row at sector 8: read of 4096 bytes at 0: error target"),
         (["table", "short"], "short: row 2: linear: arguments are 'a'"),
         (["export", "named"], "named: n: row 1: striped: 2 stripes have 2 words"),
         (["table", "nothing"], "nothing: table: no devices were found by dmsetup"),
         (["table", "missing"], "missing: No such file"),
         (["export", "ours"], "ours: row 1: overlay: is a target of this package"),
-        (["export", "all.table", "--name", "x"], "several devices are described"),
+        (["export", "all.table", "--dm-name", "x"], "several devices are described"),
     ],
 )
 def test_what_is_wrong_is_one_line(

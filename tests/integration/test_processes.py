@@ -220,7 +220,7 @@ def test_no_orphans_after_kill_9_of_the_simulation(image: Path) -> None:
 
 
 def test_the_command(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["boot", str(image), "--processes", "--touch", FAR_FILE]) == 0
+    assert main(["simulate", str(image), "--processes", "--touch", FAR_FILE]) == 0
     output = capsys.readouterr().out
     assert "; process " in output
     assert "from preload" in output
@@ -229,7 +229,7 @@ def test_the_command(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_command_with_a_disk_that_fails(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["boot", str(image), "--processes", "--touch", FAR_FILE, "--deadline", "0.5s"]
+    arguments = ["simulate", str(image), "--processes", "--touch", FAR_FILE, "--deadline", "0.5s"]
     assert main([*arguments, "--fault", "read:error"]) == 3
     captured = capsys.readouterr()
     assert "mounted, but the boot fails" in captured.out
@@ -238,8 +238,12 @@ def test_the_command_with_a_disk_that_fails(image: Path, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize(
     ("arguments", "pattern"),
-    [(["--classic"], "live boot"), (["--from-disk"], "live boot"), (["--disk", "a", "--disk", "b"], "one --disk")],
+    [
+        (["--classic"], "simulated in this process"),
+        (["--from-disk"], "nothing is live"),
+        (["--disk", "a", "--disk", "b"], "one --disk"),
+    ],
 )
 def test_usage(image: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], pattern: str) -> None:
-    assert main(["boot", str(image), "--processes", *arguments]) == 2
+    assert main(["simulate", str(image), "--processes", *arguments]) == 2
     assert pattern in capsys.readouterr().err

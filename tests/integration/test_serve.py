@@ -201,7 +201,7 @@ def handed_over(image: Path, directory: Path) -> tuple[Path, Path]:
 def lived(image: Path, directory: Path, *arguments: str | Path) -> Iterator[str]:
     """The daemon, started on what a boot loader leaves."""
     environment, memory = handed_over(image, directory)
-    arguments = ("--env", environment, "--memory", memory, *arguments)
+    arguments = ("--env", environment, "--preload-memory", memory, *arguments)
     with serving("lived", *arguments, "--socket", directory / "s") as uri:
         yield uri
 
@@ -282,7 +282,7 @@ def test_lived_refuses_what_is_no_handoff(
 
     (tmp_path / "env").write_bytes(environment)
     (tmp_path / "memory").write_bytes(bytes(4096))
-    arguments = ["--env", str(tmp_path / "env"), "--memory", str(tmp_path / "memory"), "--no-disk"]
+    arguments = ["--env", str(tmp_path / "env"), "--preload-memory", str(tmp_path / "memory"), "--no-disk"]
     # With a command it keeps this process's privileges, which other tests need.
     code = lived.main([*arguments, "--run", "true"])
     assert code in (1, 3)

@@ -26,6 +26,7 @@ from bootpath.boot.redox.preload import PreloadChoice, PreloadKind
 from bootpath.formats.trace import pack_trace, parse_trace
 from bootpath.image.redox.discovery import find_redoxfs
 from bootpath.report.firmware import firmware_json
+from bootpath.report.page import page
 from bootpath.vm.config import Display
 from bootpath.vm.qemu import QEMU
 from tests.support.tools import demo_image, tool
@@ -149,7 +150,7 @@ def test_by_its_own_loader_under_uefi_from_a_served_disk(image: Path, tmp_path: 
     assert result.failure is None, result.failure
     assert seen == ["fuse"]
     assert result.seconds_to_end is not None
-    jsonschema.validate(json.loads(json.dumps(firmware_json(str(image), result))), SCHEMA)
+    jsonschema.validate(json.loads(json.dumps(page(firmware_json(str(image), result)))), SCHEMA)
 
     areas = {area.name: area for area in result.reads}
     loader = areas["EFI"]

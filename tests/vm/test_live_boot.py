@@ -190,7 +190,7 @@ def test_the_classic_daemon_fails_in_the_guest_as_in_the_simulation(
     assert isinstance(simulation.failure, BootError)
     assert "failed with EINVAL" in simulation.failure.what
 
-    assert main(["boot", str(path), "--vm", "--classic", "--preload", "1MiB", "--json"]) == 3
+    assert main(["boot", str(path), "--classic", "--preload", "1MiB", "--json"]) == 3
     value = json.loads(capsys.readouterr().out)
     jsonschema.validate(value, SCHEMA)
     assert not value["mounted"]
@@ -225,7 +225,7 @@ def test_the_classic_daemon_boots_a_small_image_by_luck(
 ) -> None:
     picture = tmp_path / "screen.png"
     prefix = lucky_prefix(images.plain).prefix_bytes
-    arguments = ["--vm", "--classic", "--preload", str(prefix), "--ahci", "--json", "--screenshot", str(picture)]
+    arguments = ["--classic", "--preload", str(prefix), "--ahci", "--json", "--screenshot", str(picture)]
     assert main(["boot", str(images.plain.path), *arguments]) == 0
     value = json.loads(capsys.readouterr().out)
     jsonschema.validate(value, SCHEMA)
@@ -239,5 +239,5 @@ def test_the_classic_daemon_boots_a_small_image_by_luck(
 
 
 def test_a_machine_without_a_boot(images: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["boot", str(images.plain.path), "--vm", "--memory", "64MiB"]) == 3
+    assert main(["boot", str(images.plain.path), "--memory", "64MiB"]) == 3
     assert "the machine has too little memory 64 MiB" in capsys.readouterr().err

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def machine_json(name: str, run: MachineRun, *, mode: str, preload: str) -> dict[str, Any]:
-    """``bootpath boot --vm --json`` (docs/schemas/machine.json)."""
+    """``bootpath boot --json`` of a live disk (docs/schemas/machine.json)."""
     handover, memory, fallback, disk = run.handover, run.memory, run.fallback, run.disk
     return {
         "disk": name,
@@ -40,7 +40,7 @@ def machine_json(name: str, run: MachineRun, *, mode: str, preload: str) -> dict
 
 
 def render_machine(name: str, run: MachineRun) -> str:
-    """``bootpath boot --vm``."""
+    """``bootpath boot`` of a live disk."""
     lines = [name, *timeline_lines(run.steps)]
     if run.mounted:
         assert run.handover is not None

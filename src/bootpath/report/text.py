@@ -154,7 +154,7 @@ def render_plan(name: str, planned: BootPlan, preload_bytes: int | None) -> str:
 
 
 def render_simulation(name: str, simulation: Simulation) -> str:
-    """``bootpath boot``."""
+    """``bootpath simulate``."""
     lines = [name]
     lines += columns(
         [

@@ -1,42 +1,24 @@
-"""A first look at a disk: its contents, read once, and the kind of disk that they make it."""
+"""A first look at a disk: its contents, read once and handed on, and the kind of disk that they make it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
 from bootpath.block.targets.log import Log
-from bootpath.boot.linux.choice import LinuxRequest, order_roots
 from bootpath.core.device import Device, checked
 from bootpath.core.iolog import Read, Record
 from bootpath.image.contents.nodes import Contents
 from bootpath.image.contents.read import read_contents
-
-
-class DiskKind(Enum):
-    """What can be booted from a disk; the text stands in messages."""
-
-    LIVE = "a RedoxFS"
-    LINUX = "an image-based Linux"
-    UNKNOWN = "neither a RedoxFS nor an image-based Linux"
+from bootpath.image.kind import JudgedKind, disk_kind
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The contents of a disk, and the reads that were made for them."""
+    """The contents of a disk, the reads that were made for them, and what kind of disk they make it."""
 
     contents: Contents
     reads: tuple[Read, ...]
-
-    @property
-    def kind(self) -> DiskKind:
-        """A RedoxFS makes it a live disk, whatever else is there; then whatever could be the root of a Linux counts."""
-        if any(each.kind == "redoxfs" for node in self.contents.nodes() for each in node.superblocks):
-            return DiskKind.LIVE
-        candidates = order_roots(self.contents, LinuxRequest()).choice.candidates
-        if any(each.architecture is not None or each.data.superblocks for each in candidates):
-            return DiskKind.LINUX
-        return DiskKind.UNKNOWN
+    judged: JudgedKind
 
 
 def look_at(disk: Device) -> Look:
@@ -48,4 +30,4 @@ def look_at(disk: Device) -> Look:
             reads.append(record)
 
     contents = read_contents(checked(Log(disk, sink)))
-    return Look(contents, tuple(reads))
+    return Look(contents, tuple(reads), disk_kind(contents))

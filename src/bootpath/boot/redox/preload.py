@@ -60,9 +60,9 @@ def check_belongs(made_for: Plan | Trace, header: RedoxHeader, *, hint: str) -> 
     ):
         if expected != found:
             raise BootError(
-                f"the {kind} was made for another image: its {what} is",
+                f"the {kind} was made for another image",
                 where=kind,
-                expected=expected,
-                found=found,
+                expected=f"{what} {expected}",
+                found=f"{what} {found}",
                 hint=hint,
             )

@@ -1,6 +1,6 @@
 """The live path of a simulation as real processes that talk over sockets, as on a machine::
 
-    10_lived     lived --env - --memory (sealed memory) --disk nbd+unix:///?socket=RUN/driver
+    10_lived     lived --env - --preload-memory (sealed memory) --disk nbd+unix:///?socket=RUN/driver
     40_drivers   bootpath serve DISK --read-only --socket RUN/driver, started when lived serves, after the disk's delay
     50_rootfs    this process: RedoxFS over an NBD connection to lived
 
@@ -139,7 +139,7 @@ class LivePath:
         socket = self._run / LIVE_NAME
         memory = _seal_preload(handover)
         try:
-            command = [*self._programs.lived, "--env", "-", "--memory", f"/proc/self/fd/{memory}"]
+            command = [*self._programs.lived, "--env", "-", "--preload-memory", f"/proc/self/fd/{memory}"]
             command += ["--socket", str(socket), *_QUICK]
             command += ["--block-size", str(setup.block_bytes), "--deadline", f"{setup.deadline_seconds:g}"]
             if setup.overlay_bytes is not None:

@@ -6,6 +6,7 @@ from bootpath.boot.redox.machinerun import MachineRun, clock_offset, heard_event
 from bootpath.boot.timeline import Step
 from bootpath.core.errors import BootError
 from bootpath.report.machine import machine_json, render_machine
+from bootpath.report.page import page
 from bootpath.vm.console import ConsoleLine
 from tests.support.tree import schema
 
@@ -52,6 +53,6 @@ def test_a_failure_is_shown_where_it_was() -> None:
     assert "FAILED" in text
     assert text.endswith("Verdict: does not boot")
     value = machine_json("disk.img", run, mode="live", preload="plan")
-    jsonschema.validate(value, SCHEMA)
-    assert value["failure"] == "50_rootfs: read failed with EINVAL"
+    jsonschema.validate(page(value), SCHEMA)
+    assert (value["failure"]["where"], value["failure"]["what"]) == ("50_rootfs", "read failed with EINVAL")
     assert value["fallback"] is None
