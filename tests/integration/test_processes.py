@@ -174,11 +174,14 @@ def test_what_lived_says_when_it_does_not_start(image: Path, tmp_path: Path) -> 
     with LivePath(programs, image) as path:
         result = boot(image, path)
     assert isinstance(result.failure, BootError)
-    assert str(result.failure) == "10_lived: ended before it served: found exit code 3; out of luck"
+    failure = result.failure
+    assert failure is not None
+    assert (failure.where, failure.found, failure.hint) == ("10_lived", "exit code 3", "out of luck")
+    assert failure.what == "the process ended before it served"
 
 
 def test_what_the_driver_says_when_it_does_not_start(image: Path, tmp_path: Path) -> None:
-    gone = r"40_drivers: ended before it served.*none\.img"
+    gone = r"40_drivers: the process ended before it served.*none\.img"
     with LivePath(PROGRAMS, tmp_path / "none.img") as path, pytest.raises(BootError, match=gone):
         path.start_driver()
 

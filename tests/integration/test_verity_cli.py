@@ -283,4 +283,4 @@ def test_signing_needs_to_know_where_to(signed: Path, capsys: pytest.CaptureFixt
         main(["verity", "sign", "ab" * 32, *map(str, options)])
     assert failure.value.code == 2
     assert main(["verity", "sign", "ab" * 31, *map(str, options), "--json"]) == 1
-    assert "root hash is" in capsys.readouterr().err
+    assert "the root hash has a wrong length" in capsys.readouterr().err

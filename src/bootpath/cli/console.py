@@ -24,7 +24,7 @@ def emit(text: str) -> None:
 def emit_bytes(data: Buffer) -> None:
     """Write bytes that are a result, all of them: an unbuffered stdout may take fewer at a time. Raises as `emit`."""
     if sys.stdout is None:
-        raise Error("is closed", where="standard output")
+        raise Error("stdout is closed")
     view = memoryview(data)
     with stdout_faults():
         while view:

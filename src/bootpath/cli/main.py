@@ -105,15 +105,15 @@ def run_command(
 
 
 def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options. What nobody understands is an error of the command that was named, with what may have been meant."""
+    """The options. An unknown option is an error of the command that was named, with a similar one."""
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         from difflib import get_close_matches
 
         parser = _innermost(parser, options)
         known = [name for action in parser._actions for name in action.option_strings]
-        meant = get_close_matches(unknown[0].partition("=")[0], known, n=1)
-        hint = f"; did you mean {meant[0]}?" if meant else ""
+        similar = get_close_matches(unknown[0].partition("=")[0], known, n=1)
+        hint = f"; did you mean {similar[0]}?" if similar else ""
         parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     return options
 

@@ -24,6 +24,7 @@ from bootpath.image.redox.discovery import Place, choose_place, find_redoxfs, pl
 from bootpath.image.redox.layout import INITFS_MAGIC, INITFS_PATH, KERNEL_MAGIC, KERNEL_PATH
 
 _CHUNK_BYTES = 1 << 20
+_LINUX_HINT = "put a Linux there, or name one with --kernel and --initrd; bootpath simulate needs none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def load_boot_file(fs: RedoxFS, file: BootFile) -> bytes:
         data = fs.read(path)
     except FileSystemError as fault:
         raise BootError(
-            "the loader cannot read it",
+            f"the loader cannot read the {file.what}",
             where=path,
             found=fault.what,
             hint="add it with bootpath build live --kernel/--initfs",
@@ -98,8 +99,8 @@ def load_boot_file(fs: RedoxFS, file: BootFile) -> bytes:
     if not data.startswith(file.magics, start):
         expected = " or ".join(magic.hex() for magic in file.magics)
         found = data[start : start + len(file.magics[0])].hex() or ("an empty file" if not data else "a short file")
-        hint = "for a machine: put a Linux there, or name one with --kernel and --initrd" if file in LINUX else None
-        raise BootError("wrong magic", where=path, expected=expected, found=found, hint=hint)
+        hint = _LINUX_HINT if file in LINUX else None
+        raise BootError(f"the {file.what} has the wrong magic", where=path, expected=expected, found=found, hint=hint)
     return data
 
 

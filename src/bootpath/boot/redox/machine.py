@@ -87,7 +87,7 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
         """Load, and write what QEMU reads to `directory`: kernel, initramfs, and the blob with the preload."""
         setup = self.setup
         if setup.appears is not None:
-            FileDevice.open(setup.appears).close()  # what is missing is told now, and not when it is plugged in
+            FileDevice.open(setup.appears).close()  # what is missing fails now, and not when it is plugged in
         files = () if setup.kernel is not None and setup.initrd is not None else LINUX
         with closing(FileDevice.open(self.disk)) as device:
             handover = load(
@@ -188,13 +188,13 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
         return event
 
     def heard(self) -> list[Heard]:
-        """Everything that the guest has told so far."""
+        """Everything that the guest has reported so far."""
         return heard_events(self.machine.console.lines)
 
     def finish(self) -> MachineRun:
         """Take the timeline, and the statistics while the machine runs."""
         if self.started:
-            self.run.tell(self.timeline.steps, self.started_seconds, self.heard())
+            self.run.take_timeline(self.timeline.steps, self.started_seconds, self.heard())
             if self.machine.running:
                 with suppress(MachineError):
                     self.run.disk = self.machine.block_statistics().get(DISK_NAME)

@@ -72,7 +72,7 @@ class MachineRun(WatchedRun):
         """True when the root was mounted."""
         return self.seconds_to_root is not None
 
-    def tell(self, host: Sequence[Step], started: float, heard: Sequence[Heard]) -> None:
+    def take_timeline(self, host: Sequence[Step], started: float, heard: Sequence[Heard]) -> None:
         """Take over the timeline and what it says about the mount."""
         self.steps = merge(host, started, heard)
         offset = started + clock_offset(heard)

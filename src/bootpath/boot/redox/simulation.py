@@ -176,14 +176,16 @@ def _physical_root(
     """Wait for the driver, then take the physical partition with the right uuid; writes still go to an overlay."""
     with timeline.step(ROOTFS, "wait for the physical disk"):
         if not drivers.disks or setup.disk_delay_seconds > setup.deadline_seconds:
-            raise BootError("no physical disk to mount from", where=ROOTFS, hint="drop --from-disk for a live boot")
+            raise BootError("no physical disk appears in time", where=ROOTFS, hint="drop --from-disk for a live boot")
         while not drivers.ready:
             pause(0.001)
     for disk in drivers.present():
         discovery = find_redoxfs(disk)
         place = choose_place(discovery, where=disk.identity.name, file_system_uuid=handoff.redoxfs_uuid)
         return _overlaid(place_device(disk, discovery, place), place.found_by)
-    raise BootError("no disk has this file system", where=ROOTFS, expected=f"uuid {handoff.redoxfs_uuid}")
+    raise BootError(
+        "no disk has the file system that the loader read", where=ROOTFS, expected=f"uuid {handoff.redoxfs_uuid}"
+    )
 
 
 def _overlaid(device: Device, name: str) -> Root:
@@ -218,7 +220,12 @@ def _mount(root: Root, handoff: Handoff, password: bytes | None, recorder: _Reco
     fs = RedoxFS.open(log, password=password, cleanup=True)
     if fs.header.uuid != handoff.redoxfs_uuid:
         fs.close()
-        raise BootError("another file system", where=root.name, expected=handoff.redoxfs_uuid, found=fs.header.uuid)
+        raise BootError(
+            "the root is another file system than the one the loader read",
+            where=root.name,
+            expected=handoff.redoxfs_uuid,
+            found=fs.header.uuid,
+        )
     return fs
 
 

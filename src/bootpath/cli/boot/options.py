@@ -73,7 +73,7 @@ def memory(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option: with which modes it goes, the group of its help in a simulation, and what argparse is told."""
+    """One option: with which modes it goes, the group of its help in a simulation, and its arguments for argparse."""
 
     flag: str
     modes: frozenset[BootMode]
@@ -94,12 +94,12 @@ class Option:
 
     def add(self, parser: argparse._ActionsContainer, *, hidden: bool = False) -> None:
         """Give the parser the option, without a default."""
-        told: dict[str, Any] = {"dest": self.name, "default": argparse.SUPPRESS}
-        told["help"] = argparse.SUPPRESS if hidden else self.help
+        arguments: dict[str, Any] = {"dest": self.name, "default": argparse.SUPPRESS}
+        arguments["help"] = argparse.SUPPRESS if hidden else self.help
         for key in ("metavar", "type", "choices", "action", "nargs"):
             if getattr(self, key) is not None:
-                told[key] = getattr(self, key)
-        parser.add_argument(self.flag, **told)
+                arguments[key] = getattr(self, key)
+        parser.add_argument(self.flag, **arguments)
 
 
 def _row(flag: str, modes: Iterable[BootMode], text: str, **more: Any) -> Option:

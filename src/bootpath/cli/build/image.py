@@ -223,7 +223,10 @@ def _architecture(options: argparse.Namespace) -> Architecture:
 
     found: Architecture | None = options.architecture or Architecture.of_machine(os.uname().machine)
     if found is None:
-        raise Error("this machine's architecture has no partition types", found=os.uname().machine, hint="--architecture")
+        raise Error("this machine's architecture has no partition types",
+            found=os.uname().machine,
+            hint="give --architecture",
+        )
     return found
 
 

@@ -153,7 +153,7 @@ def _hash(options: argparse.Namespace) -> int:
 
     if options.algorithm not in hashlib.algorithms_available or options.algorithm.startswith("shake"):
         raise Error(
-            "the algorithm is", found=repr(options.algorithm), expected="one of hashlib's, as sha256 or blake2b"
+            "the hash algorithm is unknown", found=repr(options.algorithm), expected="one of hashlib's, as sha256"
         )
     hasher = hashlib.new(options.algorithm)
     with Disks(verbose=options.verbose) as disks, ExitStack() as stack:
@@ -214,7 +214,7 @@ def _export(options: argparse.Namespace) -> int:
     given = {key: value for key, value in said.items() if value is not None}
     if given and len(listed) > 1:
         raise FormatError(
-            "several devices are described",
+            "the table describes several devices",
             where=table_name(options.table),
             hint="--dm-name is for one",
         )

@@ -88,7 +88,7 @@ def check_mapping(options: argparse.Namespace, listed: tuple[ListedTable, ...]) 
         if name not in used:
             expected = " or ".join(used) if used else "no --device: it has none"
             raise Error(
-                "--device names what is no device of the table:",
+                "--device names a device that the table does not have",
                 where=table_name(options.table),
                 found=name,
                 expected=expected,
@@ -106,10 +106,10 @@ def open_dm(options: argparse.Namespace, stack: ExitStack, disks: Disks, *, writ
     listed = read_listing(options.table)
     names = [each.name for each in listed]
     if options.select is None and len(listed) > 1:
-        raise TableError("several devices are described", where=where, hint=f"--select {' or '.join(names)}")
+        raise TableError("the table describes several devices", where=where, hint=f"--select {' or '.join(names)}")
     if options.select is not None and options.select not in names:
         expected = " or ".join(names) if any(names) else "no --select: its device has no name"
-        raise TableError("there is no device", where=where, found=options.select, expected=expected)
+        raise TableError("the table has no such device", where=where, found=options.select, expected=expected)
     chosen = listed[0] if options.select is None else listed[names.index(options.select)]
     try:
         check_mapping(options, listed)

@@ -74,5 +74,9 @@ def _parse_root_hash(text: str) -> bytes:
     except ValueError:
         value = b""
     if len(value) not in ALGORITHMS.values():
-        raise FormatError("root hash is", where="verity", found=repr(text[:80]), expected="20 to 64 bytes as digits")
+        raise FormatError(
+            "the root hash has a wrong length or is not hexadecimal",
+            found=repr(text[:80]),
+            expected="20 to 64 bytes",
+        )
     return value

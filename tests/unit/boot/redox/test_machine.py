@@ -119,7 +119,7 @@ def test_a_password_lies_behind_the_preload(tmp_path: Path) -> None:
 
 def test_files_of_this_machine_instead(tmp_path: Path) -> None:
     path = make_image(tmp_path)
-    with pytest.raises(BootError, match="kernel: wrong magic"):
+    with pytest.raises(BootError, match="the kernel has the wrong magic"):
         LiveMachine(path, MachineSetup(PREFIX)).prepare(tmp_path)
     write(tmp_path / "vmlinuz", KERNEL)
     write(tmp_path / "initrd", INITRAMFS)
@@ -130,8 +130,10 @@ def test_files_of_this_machine_instead(tmp_path: Path) -> None:
 
 def test_an_initramfs_that_is_none(tmp_path: Path) -> None:
     path = linux_image(tmp_path, initramfs=b"nothing")
-    with pytest.raises(BootError, match=r"usr/lib/boot/initfs: wrong magic 6e6f74.*, expected 303730373031 or 1f8b or"):
+    with pytest.raises(BootError, match="the initfs has the wrong magic") as caught:
         LiveMachine(path, MachineSetup(PREFIX)).prepare(tmp_path)
+    assert str(caught.value.found).startswith("6e6f74")
+    assert "303730373031 or 1f8b or" in str(caught.value.expected)
 
 
 def test_a_command_line_that_linux_would_cut(image: Path, tmp_path: Path) -> None:
