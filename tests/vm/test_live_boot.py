@@ -195,7 +195,8 @@ def test_the_classic_daemon_fails_in_the_guest_as_in_the_simulation(
     jsonschema.validate(value, SCHEMA)
     assert not value["mounted"]
     assert not value["booted"]
-    assert value["failure"].startswith(f"50_rootfs: {simulation.failure.what}")
+    assert value["failure"]["where"] == "50_rootfs"
+    assert value["failure"]["what"].startswith(simulation.failure.what)
 
 
 def lucky_prefix(image: LinuxImage) -> PreloadChoice:
