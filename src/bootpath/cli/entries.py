@@ -49,15 +49,17 @@ def configure(commands: Any, name: str) -> None:
         metavar="PLACES",
         help=f"where entries are looked for: any of {', '.join(PLACES)}, with commas (default: {DEFAULT_PLACES})",
     )
-    parser.add_argument("--all", action="store_true", help="look into the other places too, and say what is left out")
+    parser.add_argument("--all", action="store_true", help="look into the other places too, and show what is excluded")
     parser.add_argument(
         "--architecture",
         type=architecture,
         metavar="ARCH",
         help="the architecture that counts (default: any)",
     )
-    parser.add_argument("--no-efi", action="store_true", help="for a machine without EFI: no UKIs, no EFI programs")
-    group = parser.add_argument_group("what a root must be, for its entries to count")
+    parser.add_argument(
+        "--no-efi", action="store_true", help="for a machine without EFI: exclude UKIs and EFI programs"
+    )
+    group = parser.add_argument_group("which roots are eligible")
     add_certificates(group)
     add_policy(group)
     group = parser.add_argument_group("how a root is named, for entries with linux-appendroot")

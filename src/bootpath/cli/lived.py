@@ -34,21 +34,19 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of the daemon."""
     parser = Parser(prog="lived", description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"lived {__version__}")
-    parser.add_argument(
-        "--env", metavar="FILE|-", required=True, help="the environment block; NUL-separated is fine too"
-    )
+    parser.add_argument("--env", metavar="FILE|-", required=True, help="file with the environment block, - for stdin")
     parser.add_argument(
         "--preload-memory",
         metavar="F",
         type=Path,
         required=True,
-        help="what the preload lies in: a file or device, from its start",
+        help="file or device that begins with the preload",
     )
     disks = parser.add_mutually_exclusive_group(required=True)
     disks.add_argument(
         "--disk", dest="physical", metavar="D", help="the physical disk behind the preload, which may appear later"
     )
-    disks.add_argument("--no-disk", action="store_true", help="none will come")
+    disks.add_argument("--no-disk", action="store_true", help="no physical disk appears")
     parser.add_argument(
         "--deadline",
         type=duration,

@@ -59,16 +59,16 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
         type=architecture,
         help="the architecture of root and usr (default: this machine's)",
     )
-    parser.add_argument("--seed", type=uuid, metavar="UUID", help="where UUIDs and salts come from (default: random)")
+    parser.add_argument("--seed", type=uuid, metavar="UUID", help="what UUIDs and salts are derived from (default: random)")
     parser.add_argument("--size", type=size, metavar="SIZE", help="size of the image (default: as small as can be)")
     parser.add_argument(
-        "--align", type=size, metavar="SIZE", default=1 << 20, help="where partitions may begin (default: 1MiB)"
+        "--align", type=size, metavar="SIZE", default=1 << 20, help="alignment of partitions (default: 1MiB)"
     )
     parser.add_argument(
-        "--slots", type=int, default=1, metavar="N", help="sets of root or usr, for updates (default: 1)"
+        "--slots", type=int, default=1, metavar="N", help="how many sets of root and /usr, for updates (default: 1)"
     )
     parser.add_argument(
-        "--fill", choices=("empty", "both"), default="empty", help="what further slots hold (default: empty)"
+        "--fill", choices=("empty", "both"), default="empty", help="leave further slots empty, or fill them too (default: empty)"
     )
     parser.add_argument("--all-root", action="store_true", help="make root the owner of every file")
     add_signing_key(parser)
@@ -78,28 +78,28 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         default=Path("/"),
-        help="where the paths they name begin (default: /)",
+        help="directory that their paths are relative to (default: /)",
     )
-    files.add_argument("--image-id", metavar="ID", help="what %%M stands for")
-    files.add_argument("--image-version", metavar="V", help="what %%A stands for")
-    short = parser.add_argument_group("without")
-    short.add_argument("--root", type=Path, metavar="PATH", help="the same as SOURCE, when it is the root")
+    files.add_argument("--image-id", metavar="ID", help="value of the specifier %%M")
+    files.add_argument("--image-version", metavar="V", help="value of the specifier %%A")
+    short = parser.add_argument_group("without definitions")
+    short.add_argument("--root", type=Path, metavar="PATH", help="the root, when SOURCE would be taken for definitions")
     short.add_argument(
         "--file-system", choices=("erofs", "squashfs", "ext4"), help="file system of the root (default: erofs)"
     )
     short.add_argument(
-        "--compression", metavar="NAME", help="of the root: lz4, lz4hc (erofs), gzip, xz, zstd (squashfs)"
+        "--compression", metavar="NAME", help="compression of the root: lz4, lz4hc (erofs), gzip, xz, zstd (squashfs)"
     )
-    short.add_argument("--root-size", type=size, metavar="SIZE", help="least size of the root's partition")
-    short.add_argument("--label", metavar="NAME", help="label of the root; those of verity add to it")
+    short.add_argument("--root-size", type=size, metavar="SIZE", help="minimum size of the root partition")
+    short.add_argument("--label", metavar="NAME", help="label of the root partition; the labels of its verity partitions begin with it")
     short.add_argument("--verity", action="store_true", help="protect the root with dm-verity (implied by --key)")
-    short.add_argument("--esp", type=Path, metavar="DIR", help="what the EFI partition holds")
-    short.add_argument("--esp-size", type=size, metavar="SIZE", help="its size (default: at least 64MiB)")
-    short.add_argument("--efi-loader", type=Path, metavar="F", help="what firmware starts: EFI/BOOT/BOOTX64.EFI, and so on")
+    short.add_argument("--esp", type=Path, metavar="DIR", help="directory whose content goes to the EFI partition")
+    short.add_argument("--esp-size", type=size, metavar="SIZE", help="size of the EFI partition (default: at least 64MiB)")
+    short.add_argument("--efi-loader", type=Path, metavar="F", help="program that UEFI starts; it is put at EFI/BOOT")
     short.add_argument(
-        "--uki", type=Path, metavar="F", action="append", default=[], help="unified kernel image for EFI/Linux"
+        "--uki", type=Path, metavar="F", action="append", default=[], help="unified kernel image to put at EFI/Linux; repeatable"
     )
-    short.add_argument("--xbootldr", type=Path, metavar="DIR", help="what an extended boot loader partition holds")
+    short.add_argument("--xbootldr", type=Path, metavar="DIR", help="directory whose content goes to the extended boot loader partition")
 
 
 def run(options: argparse.Namespace) -> int:
