@@ -281,4 +281,4 @@ def test_missing_extra(root: Path, capsys: pytest.CaptureFixture[str], monkeypat
     monkeypatch.setitem(sys.modules, "elftools.common.exceptions", None)
     code, _, err = run(capsys, root, "--with", "shell", "--list")
     assert code == 1
-    assert "which is not installed; pip install 'bootpath[initramfs]'" in err
+    assert "is not installed; pip install 'bootpath[initramfs]'" in err

@@ -158,7 +158,7 @@ class Full(Watched):
 
 def test_a_place_for_files_that_is_full_is_named() -> None:
     clock = Clock()
-    with pytest.raises(MachineError, match=r"/bootpath-\w+: No space left on device; set TMPDIR"):
+    with pytest.raises(MachineError, match=r"/bootpath-\w+: .*: No space left on device; set TMPDIR"):
         Full(clock, Guest(clock, "")).boot()
 
 
