@@ -76,7 +76,7 @@ $(BUILD)/demo/ddi.img: demo/verified.sh | $(INSTALLED) tools
 demo: $(INSTALLED) $(BUILD)/demo/big.img ## build a 4093 MiB live image, show why it did not boot, and boot it
 	demo/run.sh $(BUILD)/demo
 
-test: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img ## everything: style, types, floors, all tests
+test: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img ## everything: style, types, layers, all tests
 	$(MAKE) --no-print-directory lint
 	BOOTPATH_DEMO=$(CURDIR)/$(BUILD)/demo $(BIN)/python -m pytest
 

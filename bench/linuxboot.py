@@ -33,7 +33,7 @@ MIB = 1 << 20
 MEMORY_BYTES = 384 * MIB
 HEADING = "## Verified boots"
 EXPLANATION = (
-    "`bootpath boot --vm` of the same root until the initramfs leaves for it: without verity, through verity, and with "
+    "`bootpath boot` of the same root until the initramfs leaves for it: without verity, through verity, and with "
     "all of it verified first. *Kernel, s* is the guest's clock at that moment, *loader* what was read before QEMU "
     "started, *guest* what QEMU read from then on, *different* both, with what was read twice counted once. "
     "*Loader, s* ends when QEMU runs: unpacking the kernel is part of it. Flash is a disk with block2mtd on it. "

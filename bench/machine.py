@@ -18,10 +18,10 @@ from pathlib import Path
 
 from bench.page import put_section
 from bootpath.block.leaves.file import FileDevice
-from bootpath.boot.redox.loader import Preload, PreloadKind
 from bootpath.boot.redox.machine import LiveMachine, MachineSetup
 from bootpath.boot.redox.machinerun import MachineRun
 from bootpath.boot.redox.planning import plan_boot
+from bootpath.boot.redox.preload import PreloadChoice, PreloadKind
 from bootpath.report.units import format_bytes
 from bootpath.vm.accelerator import choose_accelerator
 from bootpath.vm.config import Accelerator
@@ -29,25 +29,25 @@ from bootpath.vm.config import Accelerator
 MIB = 1 << 20
 HEADING = "## In a machine"
 EXPLANATION = (
-    "`bootpath boot --vm` to a login prompt with each kind of preload, in turn, medians. *Before the root* is what had "
+    "`bootpath boot` to a login prompt with each kind of preload, in turn, medians. *Before the root* is what had "
     "to come from the disk until the root was mounted, by lived's count; *from the disk* is all that the machine read "
     "until the login, by QEMU's count, with the MiB by which lived knows the disk again. *Memory* is what the system "
     "gave up for the preload."
 )
 
 
-def kinds(disk: Path, prefix_bytes: int) -> dict[str, Preload]:
+def kinds(disk: Path, prefix_bytes: int) -> dict[str, PreloadChoice]:
     """The preloads to compare."""
     with closing(FileDevice.open(disk)) as device:
         plan = plan_boot(device).plan
     return {
-        "plan": Preload(PreloadKind.PLAN, plan=plan),
-        f"prefix {format_bytes(prefix_bytes)}": Preload(PreloadKind.PREFIX, prefix_bytes=prefix_bytes),
-        "full": Preload(PreloadKind.FULL),
+        "plan": PreloadChoice(PreloadKind.PLAN, plan=plan),
+        f"prefix {format_bytes(prefix_bytes)}": PreloadChoice(PreloadKind.PREFIX, prefix_bytes=prefix_bytes),
+        "full": PreloadChoice(PreloadKind.FULL),
     }
 
 
-def boot(disk: Path, preload: Preload, memory_bytes: int, accelerator: Accelerator) -> MachineRun:
+def boot(disk: Path, preload: PreloadChoice, memory_bytes: int, accelerator: Accelerator) -> MachineRun:
     """One boot. Raises what failed."""
     machine = LiveMachine(disk, MachineSetup(preload, memory_bytes=memory_bytes), accelerator=accelerator)
     run = machine.boot(timeout_seconds=1500)
@@ -77,7 +77,7 @@ def row(name: str, runs: list[MachineRun]) -> str:
     """One kind's line."""
     last = runs[-1]
     assert last.handover is not None
-    assert last.placement is not None
+    assert last.memory is not None
     assert last.fallback is not None
     mounted = statistics.median(run.seconds_to_root or 0.0 for run in runs)
     ended = statistics.median(run.seconds_to_end or 0.0 for run in runs)
@@ -85,7 +85,7 @@ def row(name: str, runs: list[MachineRun]) -> str:
     cells = (
         name,
         format_bytes(last.handover.preload_bytes),
-        format_bytes(last.placement.reserved_bytes),
+        format_bytes(last.memory.reserved_bytes),
         f"{mounted:.1f}",
         f"{ended:.1f}",
         f"{last.fallback['disk_reads']} reads, {format_bytes(last.fallback['disk_bytes'])}",

@@ -24,8 +24,8 @@ from pathlib import Path
 from bench.page import put_section
 from bench.sides import boot_seconds, fuse_cat, read_all
 from bootpath.block.leaves.file import FileDevice
-from bootpath.boot.redox.loader import Preload, PreloadKind
 from bootpath.boot.redox.planning import plan_boot
+from bootpath.boot.redox.preload import PreloadChoice, PreloadKind
 from bootpath.report.units import format_bytes, format_seconds
 
 HEADING = "# Benchmarks"
@@ -91,9 +91,9 @@ def absolute(what: str, side: Side, floor: str, rounds: int) -> Row:
 def boots(image: Path) -> list[Row]:
     with closing(FileDevice.open(image)) as disk:
         planned = plan_boot(disk)
-    plan = Preload(PreloadKind.PLAN, plan=planned.plan)
-    prefix = Preload(PreloadKind.PREFIX, prefix_bytes=1 << 30)
-    full = Preload(PreloadKind.FULL)
+    plan = PreloadChoice(PreloadKind.PLAN, plan=planned.plan)
+    prefix = PreloadChoice(PreloadKind.PREFIX, prefix_bytes=1 << 30)
+    full = PreloadChoice(PreloadKind.FULL)
     share = 100 * planned.system_bytes / planned.plan.size_bytes
     return [
         compare(

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from bootpath.block.leaves.file import FileDevice
 from bootpath.block.targets.log import Log
-from bootpath.boot.redox.loader import Preload
-from bootpath.boot.redox.simulation import Setup, simulate
+from bootpath.boot.redox.preload import PreloadChoice
+from bootpath.boot.redox.simulation import SimulationSetup, simulate
 from bootpath.core.device import Device, checked
 from bootpath.fs.redox.redoxfs import RedoxFS
 
 
-def boot_seconds(image: Path, preload: Preload) -> float:
+def boot_seconds(image: Path, preload: PreloadChoice) -> float:
     """From the loader's start to the mounted root."""
     with closing(FileDevice.open(image)) as disk:
-        simulation = simulate(disk, Setup(preload, [disk]), clock=time.monotonic, pause=time.sleep)
+        simulation = simulate(disk, SimulationSetup(preload, [disk]), clock=time.monotonic, pause=time.sleep)
         assert simulation.failure is None, simulation.failure
         assert simulation.seconds_to_root is not None
         return simulation.seconds_to_root

@@ -18,11 +18,11 @@ test -e os.key || openssl req -x509 -newkey rsa:2048 -nodes -keyout os.key -out 
 export SOURCE_DATE_EPOCH=1700000000
 seed=0d7e49a2-5b26-4c4c-8a6b-2f2d1c9f4a11
 for output in os.img again.img; do
-	say "$bootpath" image build tree/ -o "$output" --sign os.key os.crt --esp esp/ --slots 2 --fill both --split --seed $seed
+	say "$bootpath" build image tree/ -o "$output" --key os.key --key-certificate os.crt --esp esp/ --slots 2 --fill both --split --seed $seed
 done
 say cmp os.img again.img && echo 'the same bytes'
 ask sgdisk -v os.img
-ask veritysetup verify os.root-*64.img os.root-*-verity.img "$("$bootpath" image plan tree/ --sign os.key os.crt --esp esp/ \
+ask veritysetup verify os.root-*64.img os.root-*-verity.img "$("$bootpath" build image tree/ --dry-run --key os.key --key-certificate os.crt --esp esp/ \
 	--seed $seed --json | sed -n 's/.*"root_hash": "\(.*\)".*/\1/p' | head -n 1)" && echo 'verified'
 say "$bootpath" inspect os.img
 if [ "$(id -u)" = 0 ]; then ask systemd-dissect os.img; fi

@@ -14,7 +14,7 @@ show bootpath inspect "$image"
 
 printf '\n# Before: 1 GiB is preloaded, and the daemon knows nothing else.\n'
 code=0
-show bootpath boot "$image" --classic --preload 1024MiB || code=$?
+show bootpath simulate "$image" --classic --preload 1024MiB || code=$?
 if [ "$code" -ne 3 ]; then
     echo "demo: the classic boot ended with $code, expected 3" >&2
     exit 1
@@ -25,4 +25,4 @@ show bootpath plan "$image" --preload 1024MiB --picture "$1/plan.png" -o "$1/big
 echo "the picture is $1/plan.png"
 
 printf '\n# Now: the plan is preloaded, the disk comes two seconds late, and one file lies far beyond the preload.\n'
-show bootpath boot "$image" --plan "$1/big.plan" --disk-delay 2s --touch /usr/share/data/blob47
+show bootpath simulate "$image" --plan "$1/big.plan" --disk-delay 2s --touch /usr/share/data/blob47

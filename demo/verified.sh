@@ -24,7 +24,7 @@ INITTAB
 echo 'root::0:0:root:/root:/bin/sh' >"$tree/etc/passwd"
 printf 'ID=demo\nVERSION_ID=1\n' >"$tree/etc/os-release"
 cp "$guest"/boot/vmlinuz-* "$tree/boot/vmlinuz"
-"$bootpath" build initramfs --with lvm,verity,ubi --root "$guest" -o "$tree/boot/initrd" >/dev/null
+"$bootpath" build initramfs --with lvm,verity,ubi --sysroot "$guest" -o "$tree/boot/initrd" >/dev/null
 cat >"$tree/loader/entries/demo-1.conf" <<'ENTRY'
 title Demo
 version 1
@@ -36,4 +36,4 @@ ENTRY
 
 [ -f "$directory/os.key" ] ||
     openssl req -x509 -newkey rsa:2048 -nodes -keyout "$directory/os.key" -out "$directory/os.crt" -subj /CN=me -days 3650 2>/dev/null
-"$bootpath" image build "$tree" -o "$image" --all-root --sign "$directory/os.key" "$directory/os.crt"
+"$bootpath" build image "$tree" -o "$image" --all-root --key "$directory/os.key" --key-certificate "$directory/os.crt"

@@ -14,14 +14,14 @@ set -- "$tree"/boot/vmlinuz-*
 [ $# = 1 ] && [ -f "$1" ] || { echo "image.sh: expected one kernel in $tree/boot, found: $*" >&2; exit 1; }
 mkdir -p "$work" "$tree/usr/lib/boot"
 cp "$1" "$tree/usr/lib/boot/kernel"
-"$bootpath" build initramfs --root "$tree" -o "$work/live-initramfs"
+"$bootpath" build initramfs --sysroot "$tree" -o "$work/live-initramfs"
 cp "$work/live-initramfs" "$tree/usr/lib/boot/initfs"
 
 set -- --size "$size"
 if [ -f "$stub" ]; then
-    "$bootpath" build initramfs --with disk --root "$tree" -o "$work/disk-initramfs"
+    "$bootpath" build initramfs --with disk --sysroot "$tree" -o "$work/disk-initramfs"
     "$here/uki.sh" "$stub" "$tree/usr/lib/boot/kernel" "$work/disk-initramfs" \
         'console=tty0 console=ttyS0 quiet panic=-1' "$work/boot.efi"
-    set -- "$@" --efi-loader "$work/boot.efi" --efi-size 32MiB
+    set -- "$@" --efi-loader "$work/boot.efi" --esp-size 32MiB
 fi
 "$bootpath" build live "$tree" -o "$image" "$@"

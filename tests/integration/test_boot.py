@@ -11,14 +11,14 @@ import pytest
 
 from bootpath.block.leaves.file import FileDevice
 from bootpath.block.targets.fault import Fault, parse_rules
-from bootpath.boot.redox.loader import Preload, PreloadKind
 from bootpath.boot.redox.planning import BootPlan, plan_boot
-from bootpath.boot.redox.simulation import Mode, Setup, Simulation, simulate
+from bootpath.boot.redox.preload import PreloadChoice, PreloadKind
+from bootpath.boot.redox.simulation import Simulation, SimulationMode, SimulationSetup, simulate
 from bootpath.core.device import Device
 from bootpath.core.errors import BootError, FileSystemError
 from tests.support.images import FAR_FILE, MIB, PASSWORD, copy, digest, make_image, patch
 
-FULL = Preload(PreloadKind.FULL)
+FULL = PreloadChoice(PreloadKind.FULL)
 FS_OFFSET = 2 * MIB
 
 
@@ -27,16 +27,16 @@ def planned(image: Path, password: bytes | None = None, touches: Sequence[str] =
         return plan_boot(disk, password=password, touches=touches)
 
 
-def plan_of(image: Path, password: bytes | None = None) -> Preload:
-    return Preload(PreloadKind.PLAN, plan=planned(image, password).plan)
+def plan_of(image: Path, password: bytes | None = None) -> PreloadChoice:
+    return PreloadChoice(PreloadKind.PLAN, plan=planned(image, password).plan)
 
 
 def boot(
     image: Path,
-    preload: Preload | None,
+    preload: PreloadChoice | None,
     *,
     others: Sequence[Device] | None = None,
-    mode: Mode = Mode.LIVE,
+    mode: SimulationMode = SimulationMode.LIVE,
     delay: float = 0.0,
     deadline: float = 5.0,
     touches: tuple[str, ...] = (),
@@ -46,7 +46,7 @@ def boot(
     before = digest(image)
     with closing(FileDevice.open(image)) as disk:
         disks = [disk] if others is None else others
-        setup = Setup(preload, disks, mode, delay, deadline, password, touches, block_bytes)
+        setup = SimulationSetup(preload, disks, mode, delay, deadline, password, touches, block_bytes)
         result = simulate(disk, setup, clock=time.monotonic, pause=time.sleep)
     assert digest(image) == before
     return result
@@ -82,13 +82,13 @@ def test_no_disk_is_an_error_where_the_plan_ends_and_not_with_a_full_preload(ima
 
 
 def test_prefix_preload_falls_through(image: Path) -> None:
-    result = boot(image, Preload(PreloadKind.PREFIX, prefix_bytes=2 * MIB), touches=(FAR_FILE,))
+    result = boot(image, PreloadChoice(PreloadKind.PREFIX, prefix_bytes=2 * MIB), touches=(FAR_FILE,))
     assert result.failure is None
     assert result.reads["disk"].reads > 0
 
 
 def test_from_disk_waits_for_the_driver(image: Path) -> None:
-    result = boot(image, None, mode=Mode.FROM_DISK, delay=0.05)
+    result = boot(image, None, mode=SimulationMode.FROM_DISK, delay=0.05)
     assert result.failure is None
     assert result.seconds_to_root is not None
     assert result.seconds_to_root >= 0.05
@@ -100,7 +100,7 @@ def test_encrypted(locked_image: Path, preload: str) -> None:
     chosen = {
         "plan": lambda: plan_of(locked_image, PASSWORD),
         "full": lambda: FULL,
-        "prefix": lambda: Preload(PreloadKind.PREFIX, prefix_bytes=4 * MIB),
+        "prefix": lambda: PreloadChoice(PreloadKind.PREFIX, prefix_bytes=4 * MIB),
     }[preload]()
     result = boot(locked_image, chosen, password=PASSWORD, touches=(FAR_FILE,))
     assert result.failure is None
@@ -121,8 +121,8 @@ def test_classic_fails_exactly_where_the_plan_says(image: Path) -> None:
     chosen = ends[::5] + ends[-2:]
     for prefix in sorted({*chosen, *(end - 4096 for end in chosen), 1 * MIB, 22 * MIB}):
         miss = plan.classic_miss(prefix)
-        preload = Preload(PreloadKind.PREFIX, prefix_bytes=prefix)
-        result = boot(image, preload, mode=Mode.CLASSIC, touches=(FAR_FILE,))
+        preload = PreloadChoice(PreloadKind.PREFIX, prefix_bytes=prefix)
+        result = boot(image, preload, mode=SimulationMode.CLASSIC, touches=(FAR_FILE,))
         assert (result.failure is None) == (miss is None), prefix
         if miss is not None:
             assert result.failed_access is not None
@@ -134,7 +134,7 @@ def test_classic_fails_exactly_where_the_plan_says(image: Path) -> None:
 def test_the_smallest_prefix_is_the_smallest(image: Path) -> None:
     plan = planned(image)
     for prefix, boots in ((plan.prefix_bytes, True), (plan.prefix_bytes - 4096, False)):
-        result = boot(image, Preload(PreloadKind.PREFIX, prefix_bytes=prefix), mode=Mode.CLASSIC)
+        result = boot(image, PreloadChoice(PreloadKind.PREFIX, prefix_bytes=prefix), mode=SimulationMode.CLASSIC)
         assert (result.failure is None) == boots
 
 
@@ -142,7 +142,7 @@ def test_plan_of_another_image_is_refused(image: Path, tmp_path: Path) -> None:
     other = make_image(tmp_path, uuid=type(planned(image).plan.uuid)(int=5))
     result = boot(image, plan_of(other))
     assert isinstance(result.failure, BootError)
-    assert "belongs to another image" in str(result.failure)
+    assert "was made for another image" in str(result.failure)
 
 
 def test_another_disk_is_refused_by_name(image: Path, tmp_path: Path) -> None:
@@ -213,14 +213,14 @@ def test_recorded_boot_makes_a_plan_without_fallback(image: Path) -> None:
     assert first.trace is not None
     with closing(FileDevice.open(image)) as disk:
         plan = plan_boot(disk, recorded=first.trace).plan
-    second = boot(image, Preload(PreloadKind.PLAN, plan=plan), others=[], touches=(FAR_FILE,))
+    second = boot(image, PreloadChoice(PreloadKind.PLAN, plan=plan), others=[], touches=(FAR_FILE,))
     assert second.failure is None
 
 
 def test_touched_paths_are_in_the_plan(image: Path) -> None:
     with_far = planned(image, touches=[FAR_FILE])
     assert with_far.plan.total_bytes >= planned(image).plan.total_bytes + 6 * MIB
-    preload = Preload(PreloadKind.PLAN, plan=with_far.plan)
+    preload = PreloadChoice(PreloadKind.PLAN, plan=with_far.plan)
     assert boot(image, preload, others=[], touches=(FAR_FILE,)).failure is None
 
 
@@ -228,7 +228,7 @@ def test_what_only_the_loader_reads_is_not_preloaded(image: Path) -> None:
     plan = planned(image)
     loader = {part.why for part in plan.plan.extents if part.step == "loader"}
     assert {"kernel", "initfs"} <= loader
-    result = boot(image, Preload(PreloadKind.PLAN, plan=plan.plan))
+    result = boot(image, PreloadChoice(PreloadKind.PLAN, plan=plan.plan))
     assert result.handover is not None
     assert result.handover.preload_bytes == plan.system_bytes
     assert plan.system_bytes + 500_000 < plan.plan.total_bytes

@@ -82,7 +82,7 @@ def test_plan(capsys: pytest.CaptureFixture[str], image: Path, tmp_path: Path) -
     assert isinstance(miss, dict)
     assert miss["offset"] + miss["length"] > 2 * MIB
     assert miss["error"] == "EINVAL"
-    code, _, _ = run(capsys, "boot", image, "--plan", tmp_path / "p.plan", "--no-disk", "--touch", FAR_FILE)
+    code, _, _ = run(capsys, "simulate", image, "--plan", tmp_path / "p.plan", "--no-disk", "--touch", FAR_FILE)
     assert code == 0
 
 
@@ -97,23 +97,25 @@ def test_plan_picture(
     assert [entry.name for entry in tmp_path.iterdir()] == [picture.name]
 
 
-def test_boot(capsys: pytest.CaptureFixture[str], image: Path) -> None:
-    code, result = run_json(capsys, "boot", "boot", image)
+def test_simulate(capsys: pytest.CaptureFixture[str], image: Path) -> None:
+    code, result = run_json(capsys, "simulate", "simulate", image)
     assert code == 0
     assert result["mounted"] is True
     assert isinstance(result["timeline"], list)
     assert {step["actor"] for step in result["timeline"]} == {"loader", "10_lived", "40_drivers", "50_rootfs", "boot"}
 
 
-def test_boot_failure_is_json_too(capsys: pytest.CaptureFixture[str], image: Path) -> None:
-    code, result = run_json(capsys, "boot", "boot", image, "--classic", "--preload", "2MiB", "--touch", FAR_FILE)
+def test_simulate_failure_is_json_too(capsys: pytest.CaptureFixture[str], image: Path) -> None:
+    code, result = run_json(
+        capsys, "simulate", "simulate", image, "--classic", "--preload", "2MiB", "--touch", FAR_FILE
+    )
     assert code == 3
     assert isinstance(result["first_miss"], dict)
     assert result["first_miss"]["error"] == "EINVAL"
 
 
-def test_boot_show_env(capsys: pytest.CaptureFixture[str], image: Path) -> None:
-    code, output, _ = run(capsys, "boot", image, "--show-env")
+def test_simulate_show_env(capsys: pytest.CaptureFixture[str], image: Path) -> None:
+    code, output, _ = run(capsys, "simulate", image, "--show-env")
     assert code == 0
     assert re.search(r"^DISK_LIVE_PARTIAL=1$", output, re.MULTILINE)
     assert re.search(rf"^REDOXFS_UUID={FS_UUID}$", output, re.MULTILINE)
@@ -121,14 +123,14 @@ def test_boot_show_env(capsys: pytest.CaptureFixture[str], image: Path) -> None:
 
 def test_record_then_plan(capsys: pytest.CaptureFixture[str], image: Path, tmp_path: Path) -> None:
     trace, plan = tmp_path / "t", tmp_path / "p"
-    assert run(capsys, "boot", image, "--touch", FAR_FILE, "--record", trace)[0] == 0
+    assert run(capsys, "simulate", image, "--touch", FAR_FILE, "--record", trace)[0] == 0
     assert run(capsys, "plan", image, "--recorded", trace, "-o", plan)[0] == 0
-    assert run(capsys, "boot", image, "--plan", plan, "--no-disk", "--touch", FAR_FILE)[0] == 0
+    assert run(capsys, "simulate", image, "--plan", plan, "--no-disk", "--touch", FAR_FILE)[0] == 0
 
 
 def test_fault_rule(capsys: pytest.CaptureFixture[str], image: Path) -> None:
     code, _, errors = run(
-        capsys, "boot", image, "--touch", FAR_FILE, "--deadline", "10ms", "--fault", "read:error:errno=EIO:after=9"
+        capsys, "simulate", image, "--touch", FAR_FILE, "--deadline", "10ms", "--fault", "read:error:errno=EIO:after=9"
     )
     assert code == 3
     assert "EIO" in errors
@@ -239,7 +241,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
-@pytest.mark.parametrize("command", ["inspect", "plan", "boot"])
+@pytest.mark.parametrize("command", ["inspect", "plan", "simulate"])
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damaged_images(
     capsys: pytest.CaptureFixture[str], image: Path, tmp_path: Path, damage: str, command: str
@@ -270,7 +272,7 @@ def test_one_damaged_gpt_is_said_and_survived(
     code, output, _ = run(capsys, "inspect", broken)
     assert code == 0
     assert "CRC" in output
-    assert run(capsys, "boot", broken)[0] == 0
+    assert run(capsys, "simulate", broken)[0] == 0
 
 
 def test_pack_gpt_repairs_the_primary(image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -289,7 +291,7 @@ def test_pack_gpt_repairs_the_primary(image: Path, tmp_path: Path, capsys: pytes
 
 
 def test_no_such_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    for command in ("inspect", "plan", "boot"):
+    for command in ("inspect", "plan", "simulate", "boot"):
         code, _, errors = run(capsys, command, tmp_path / "nothing.img")
         assert code == 1
         assert errors.count("\n") == 1
@@ -310,7 +312,7 @@ def test_wrong_and_missing_passwords(
     if password is not None:
         (tmp_path / "secret").write_bytes(password)
         options = ["--password-file", tmp_path / "secret"]
-    for command in ("plan", "boot"):
+    for command in ("plan", "simulate"):
         code, _, errors = run(capsys, command, locked_image, *options)
         assert code == 1
         assert "password" in errors
@@ -319,7 +321,7 @@ def test_wrong_and_missing_passwords(
 
 def test_password_for_an_open_image(capsys: pytest.CaptureFixture[str], image: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"x")
-    code, _, errors = run(capsys, "boot", image, "--password-file", tmp_path / "secret")
+    code, _, errors = run(capsys, "simulate", image, "--password-file", tmp_path / "secret")
     assert code == 1
     assert "not encrypted" in errors
 
@@ -329,7 +331,7 @@ def test_password_for_an_open_image(capsys: pytest.CaptureFixture[str], image: P
 )
 def test_what_is_no_plan(capsys: pytest.CaptureFixture[str], image: Path, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "plan").write_bytes(content)
-    for arguments in (("boot", image, "--plan"), ("plan", image, "--recorded")):
+    for arguments in (("simulate", image, "--plan"), ("plan", image, "--recorded")):
         code, _, errors = run(capsys, *arguments, tmp_path / "plan")
         assert code == 1
         assert errors.count("\n") == 1
@@ -338,11 +340,11 @@ def test_what_is_no_plan(capsys: pytest.CaptureFixture[str], image: Path, tmp_pa
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["boot", "x", "--classic", "--plan", "p"],
-        ["boot", "x", "--classic", "--from-disk"],
-        ["boot", "x", "--no-disk", "--from-disk"],
-        ["boot", "x", "--preload", "some"],
-        ["boot", "x", "--plan", "p", "--preload", "full"],
+        ["simulate", "x", "--classic", "--plan", "p"],
+        ["simulate", "x", "--classic", "--from-disk"],
+        ["simulate", "x", "--no-disk", "--from-disk"],
+        ["simulate", "x", "--preload", "some"],
+        ["simulate", "x", "--plan", "p", "--preload", "full"],
         ["plan", "x", "--picture", "p.gif"],
         ["plan", "x", "--preload", "-1"],
         ["build", "live", "t"],
@@ -359,7 +361,7 @@ def test_usage(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None
 
 @pytest.mark.parametrize("rule", ["read", "read:explode", "read:error:errno=EWHAT", "read:error:after=x"])
 def test_bad_fault_rules(capsys: pytest.CaptureFixture[str], image: Path, rule: str) -> None:
-    code, _, errors = run(capsys, "boot", image, "--fault", rule)
+    code, _, errors = run(capsys, "simulate", image, "--fault", rule)
     assert code == 1
     assert "fault rule" in errors
 
@@ -437,7 +439,7 @@ def test_interrupt_ends_with_130_and_no_traces(capsys: pytest.CaptureFixture[str
 
 def test_version_help_and_completion(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "--version")[:2] == (0, "bootpath 0.1.0\n")
-    for command in ("inspect", "plan", "boot"):
+    for command in ("inspect", "plan", "simulate", "boot"):
         code, output, _ = run(capsys, command, "--help")
         assert code == 0
         assert "examples:" in output

@@ -9,25 +9,25 @@ from pathlib import Path
 import pytest
 
 from bootpath.block.leaves.file import FileDevice
-from bootpath.boot.redox.loader import Preload, PreloadKind
 from bootpath.boot.redox.planning import plan_boot
-from bootpath.boot.redox.simulation import Mode, Setup, Simulation, simulate
+from bootpath.boot.redox.preload import PreloadChoice, PreloadKind
+from bootpath.boot.redox.simulation import Simulation, SimulationMode, SimulationSetup, simulate
 
 pytestmark = pytest.mark.big
 GIB = 1 << 30
 MIB = 1 << 20
 
 
-def boot(image: Path, preload: Preload | None = None, **changes: object) -> Simulation:
+def boot(image: Path, preload: PreloadChoice | None = None, **changes: object) -> Simulation:
     with closing(FileDevice.open(image)) as disk:
-        chosen = preload or Preload(PreloadKind.PLAN, plan=plan_boot(disk).plan)
-        setup = Setup(chosen, changes.pop("disks", [disk]), **changes)  # type: ignore[arg-type]
+        chosen = preload or PreloadChoice(PreloadKind.PLAN, plan=plan_boot(disk).plan)
+        setup = SimulationSetup(chosen, changes.pop("disks", [disk]), **changes)  # type: ignore[arg-type]
         return simulate(disk, setup, clock=time.monotonic, pause=time.sleep)
 
 
 def test_big_does_not_boot_classically(demo: Path) -> None:
-    prefix = Preload(PreloadKind.PREFIX, prefix_bytes=GIB)
-    result = boot(demo / "big.img", prefix, mode=Mode.CLASSIC)
+    prefix = PreloadChoice(PreloadKind.PREFIX, prefix_bytes=GIB)
+    result = boot(demo / "big.img", prefix, mode=SimulationMode.CLASSIC)
     assert not result.mounted
     with closing(FileDevice.open(demo / "big.img")) as disk:
         miss = plan_boot(disk).classic_miss(GIB)
@@ -58,10 +58,10 @@ def test_big_without_a_disk(demo: Path) -> None:
 
 def test_big_fully_preloaded_needs_no_disk(demo: Path) -> None:
     far = ("/usr/share/data/blob47",)
-    assert boot(demo / "big.img", Preload(PreloadKind.FULL), disks=[], touches=far).failure is None
+    assert boot(demo / "big.img", PreloadChoice(PreloadKind.FULL), disks=[], touches=far).failure is None
 
 
 def test_mini_boots_both_ways(demo: Path) -> None:
-    prefix = Preload(PreloadKind.PREFIX, prefix_bytes=GIB)
-    assert boot(demo / "mini.img", prefix, mode=Mode.CLASSIC).failure is None
+    prefix = PreloadChoice(PreloadKind.PREFIX, prefix_bytes=GIB)
+    assert boot(demo / "mini.img", prefix, mode=SimulationMode.CLASSIC).failure is None
     assert boot(demo / "mini.img", disk_delay_seconds=0.1).failure is None

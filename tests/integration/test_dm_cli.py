@@ -114,36 +114,36 @@ def test_export(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dm", "export", str(table), *names]) == 0
     assert capsys.readouterr().out == table.read_text().replace("a.img", "/dev/vda").replace("cow.img", "/dev/vdb")
     Path("one").write_text("0 8 linear 8:1 0")
-    arguments = ("--format", "dm-mod.create", "--name", "root", "--uuid", "U", "--minor", "3", "--ro")
+    arguments = ("--to", "dm-mod.create", "--dm-name", "root", "--dm-uuid", "U", "--dm-minor", "3", "--read-only")
     assert main(["dm", "export", "one", *arguments]) == 0
     exported = capsys.readouterr().out
     assert exported == 'dm-mod.create="root,U,3,ro,0 8 linear 8:1 0"\n'
     Path("word").write_text(exported)  # what is written can be read
-    assert main(["dm", "export", "word", "--format", "dm-mod.create"]) == 0
+    assert main(["dm", "export", "word", "--to", "dm-mod.create"]) == 0
     assert capsys.readouterr().out == exported
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["hash", "--table", "all.table"], "several devices are described; --select low or enc or snap"),
-        (["hash", "--table", "all.table", "--select", "x"], "there is no device x, expected low or enc or snap"),
+        (["hash", "--table", "all.table"], "the table describes several devices; --select low or enc or snap"),
+        (["hash", "--table", "all.table", "--select", "x"], "the table has no such device"),
         (["hash", "--table", "one", "--select", "x"], "its device has no name"),
-        (["hash", "--table", "one", "--algorithm", "md"], "the algorithm is 'md'"),
-        (["read", "--table", "one", "--device", "8:7=a.img"], "no device of the table: 8:7, expected no --device"),
-        (["export", "all.table", "--device", "8:7=/dev/sda"], "of the table: 8:7, expected a.img or 8:1 or "),
+        (["hash", "--table", "one", "--algorithm", "md"], "the hash algorithm is unknown"),
+        (["read", "--table", "one", "--device", "8:7=a.img"], "--device names a device that the table does not have"),
+        (["export", "all.table", "--device", "8:7=/dev/sda"], "--device names a device that the table does not have"),
         (["read", "--table", "one", "--offset", "5000"], "byte 5000 is past the end, expected at most 4096"),
         (["read", "--table", "one", "--length", "5000"], "5000 bytes from byte 0 on are past the end"),
         (["hash", "--table", "all.table", "--select", "low"], "all.table: table row 2: striped: /dev/block/8:1"),
         (["table", "broken"], "broken: table: row 1, column 2: the row ends"),
-        (["table", "binary"], "binary: is no text in UTF-8"),
+        (["table", "binary"], "binary: the table is not text in UTF-8"),
         (["hash", "--table", "bad"], "bad: row at sector 8: read of 4096 bytes at 0: error target"),
         (["table", "short"], "short: row 2: linear: arguments are 'a'"),
         (["export", "named"], "named: n: row 1: striped: 2 stripes have 2 words"),
         (["table", "nothing"], "nothing: table: no devices were found by dmsetup"),
         (["table", "missing"], "missing: No such file"),
         (["export", "ours"], "ours: row 1: overlay: is a target of this package"),
-        (["export", "all.table", "--name", "x"], "several devices are described"),
+        (["export", "all.table", "--dm-name", "x"], "the table describes several devices"),
     ],
 )
 def test_what_is_wrong_is_one_line(

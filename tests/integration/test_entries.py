@@ -123,13 +123,13 @@ def test_for_one_machine(entries: Entries, boot_disk: Path) -> None:
 
 
 def test_the_policy(entries: Entries, boot_disk: Path) -> None:
-    menu = entries.json("--policy", "xbootldr", boot_disk)
+    menu = entries.json("--look-in", "xbootldr", boot_disk)
     assert [entry["title"] for entry in menu["entries"]] == ["Two"]
-    menu = entries.json("--policy", "xbootldr", "--all", boot_disk)
+    menu = entries.json("--look-in", "xbootldr", "--all", boot_disk)
     assert [entry["title"] for entry in menu["entries"]] == ["Two"]
     forbidden = [each for each in menu["excluded"] if each["reason"] == "not-asked-for"]
     assert len(forbidden) == 5
-    assert entries.json("--policy", "root", boot_disk, code=3)["entries"] == []
+    assert entries.json("--look-in", "root", boot_disk, code=3)["entries"] == []
 
 
 def test_text(entries: Entries, boot_disk: Path) -> None:
@@ -171,7 +171,7 @@ def test_duplicates_of_the_esp_are_left_out(entries: Entries, tmp_path: Path) ->
 def test_a_root_behind_verity(entries: Entries, tmp_path: Path, protected: Volume) -> None:
     disk = make_disk(tmp_path / "disk.img", protected.parts("os_1")).path
     assert entries.json(disk, code=3)["entries"] == []
-    menu = entries.json("--policy", "esp,xbootldr,root", disk)
+    menu = entries.json("--look-in", "esp,xbootldr,root", disk)
     assert [entry["id"] for entry in menu["entries"]] == ["root", "b", "a"]
     root = menu["entries"][0]
     assert root["source"]["layers"] == [f"verity {protected.root_hash.hex()}"]
@@ -181,11 +181,11 @@ def test_a_root_behind_verity(entries: Entries, tmp_path: Path, protected: Volum
         f"systemd.verity_root_data=PARTUUID={data} systemd.verity_root_hash=PARTUUID={hashes}"
     )
     assert menu["entries"][1]["command_line"] == "x"
-    (fixed, *_) = entries.json("--policy", "root", "--fixed", "/dev/vda", disk)["entries"]
+    (fixed, *_) = entries.json("--look-in", "root", "--disk-name", "/dev/vda", disk)["entries"]
     assert fixed["command_line"].endswith("systemd.verity_root_data=/dev/vda1 systemd.verity_root_hash=/dev/vda2")
-    (ours, *_) = entries.json("--policy", "root", "--assembly", "bootpath", disk)["entries"]
+    (ours, *_) = entries.json("--look-in", "root", "--assembly", "bootpath", disk)["entries"]
     assert f"bootpath.slot={DISK_GUID}:1:2048 bootpath.hash_slot={DISK_GUID}:2:" in ours["command_line"]
-    (kernel, *_) = entries.json("--policy", "root", "--assembly", "kernel", disk)["entries"]
+    (kernel, *_) = entries.json("--look-in", "root", "--assembly", "kernel", disk)["entries"]
     assert f'dm-mod.create="root,,0,ro,0 2048 verity 1 PARTUUID={data} PARTUUID={hashes} ' in kernel["command_line"]
 
 
@@ -193,11 +193,11 @@ def test_a_root_must_be_signed_by_whom_one_trusts(entries: Entries, tmp_path: Pa
     ours, other = Signer.make(tmp_path, "ours"), Signer.make(tmp_path, "other")
     volume = protect(tmp_path, ext4(tmp_path, ROOT, DATA_BYTES), ours)
     disk = make_disk(tmp_path / "disk.img", volume.parts("os_1")).path
-    menu = entries.json("--policy", "root", "--certificate", ours.certificate, disk)
+    menu = entries.json("--look-in", "root", "--certificate", ours.certificate, disk)
     assert menu["entries"][0]["id"] == "root"
-    menu = entries.json("--policy", "root", "--certificate", other.certificate, disk, code=3)
+    menu = entries.json("--look-in", "root", "--certificate", other.certificate, disk, code=3)
     assert menu["excluded"][0]["reason"] == "signature-invalid"
-    entries.json("--policy", "root", "--image-policy", "root=encrypted", disk, code=3)
+    entries.json("--look-in", "root", "--policy", "root=encrypted", disk, code=3)
 
 
 def test_a_root_that_was_changed_is_not_believed(entries: Entries, tmp_path: Path, protected: Volume) -> None:
@@ -209,15 +209,15 @@ def test_a_root_that_was_changed_is_not_believed(entries: Entries, tmp_path: Pat
     with made.path.open("r+b") as file:
         file.seek(made.offsets[1])
         file.write(damaged)
-    assert "Evil" not in entries.text("--policy", "root", made.path)[1]
-    menu = entries.json("--policy", "root", made.path, code=None)
+    assert "Evil" not in entries.text("--look-in", "root", made.path)[1]
+    menu = entries.json("--look-in", "root", made.path, code=None)
     assert "root" not in [entry["id"] for entry in menu["entries"]]
     assert menu["excluded"]
 
 
 def test_the_same_root_twice_is_two_places(entries: Entries, tmp_path: Path, protected: Volume) -> None:
     disk = make_disk(tmp_path / "disk.img", [*protected.parts("os_1"), *protected.parts("os_1", serial=2)]).path
-    menu = entries.json("--policy", "root", disk)
+    menu = entries.json("--look-in", "root", disk)
     found = {entry["source"]["place"] for entry in menu["entries"]}
     left = {each["source"]["place"] for each in menu["excluded"]}
     assert found | left == {"1", "3"}
@@ -225,12 +225,12 @@ def test_the_same_root_twice_is_two_places(entries: Entries, tmp_path: Path, pro
 
 def test_a_root_in_a_logical_volume(entries: Entries, tmp_path: Path) -> None:
     disk = make_lvm_disk(tmp_path / "lvm.img", ext4(tmp_path, ROOT, DATA_BYTES)).path
-    (root, *_) = entries.json("--policy", "root", disk)["entries"]
+    (root, *_) = entries.json("--look-in", "root", disk)["entries"]
     assert (root["id"], root["source"]["place"], root["source"]["layers"]) == ("root", "vg0/root", ["lvm vg0/root"])
     assert root["command_line"] == "quiet rd.lvm.lv=vg0/root root=/dev/mapper/vg0-root"
-    (ours, *_) = entries.json("--policy", "root", "--assembly", "bootpath", disk)["entries"]
+    (ours, *_) = entries.json("--look-in", "root", "--assembly", "bootpath", disk)["entries"]
     assert ours["command_line"].startswith("quiet root=LV=")
-    (kernel, *_) = entries.json("--policy", "root", "--assembly", "kernel", disk)["entries"]
+    (kernel, *_) = entries.json("--look-in", "root", "--assembly", "kernel", disk)["entries"]
     assert 'dm-mod.create="vg0-root,,0,ro,' in kernel["command_line"]
     assert "linear PARTUUID=00000000-" in kernel["command_line"]
     assert kernel["command_line"].endswith('" root=/dev/dm-0')
@@ -241,7 +241,7 @@ def test_a_root_in_ubi(entries: Entries, tmp_path: Path) -> None:
     content = ext4(tmp_path, ROOT, DATA_BYTES)
     padded = content.ljust(-(-len(content) // leb_bytes) * leb_bytes, b"\0")
     image = make_ubi_image(tmp_path / "ubi.img", {"other": bytes(leb_bytes), "rootfs": padded})
-    (root, *_) = entries.json("--policy", "root", "--fixed", "nand", image)["entries"]
+    (root, *_) = entries.json("--look-in", "root", "--disk-name", "nand", image)["entries"]
     assert root["source"]["layers"] == ["ubi rootfs"]
     assert root["command_line"] == "quiet root=/dev/ubiblock0_1 ubi.mtd=nand ubi.block=0,rootfs"
 
@@ -249,10 +249,10 @@ def test_a_root_in_ubi(entries: Entries, tmp_path: Path) -> None:
 def test_a_bare_root_has_no_name_but_a_fixed_one(entries: Entries, tmp_path: Path) -> None:
     image = tmp_path / "root.img"
     image.write_bytes(ext4(tmp_path, ROOT))
-    (root, *_) = entries.json("--policy", "root", image)["entries"]
+    (root, *_) = entries.json("--look-in", "root", image)["entries"]
     assert root["command_line"] is None
     assert "no kernel parameter can name the root" in root["warnings"][0]
-    (root, *_) = entries.json("--policy", "root", "--fixed", "/dev/vdb", image)["entries"]
+    (root, *_) = entries.json("--look-in", "root", "--disk-name", "/dev/vdb", image)["entries"]
     assert root["command_line"] == "quiet root=/dev/vdb"
 
 
@@ -276,6 +276,6 @@ def test_a_damaged_esp_is_said(entries: Entries, tmp_path: Path) -> None:
     assert output.endswith("Verdict: nothing to boot\n")
 
 
-@pytest.mark.parametrize("words", [["--policy", "usr"], ["--policy", ""], ["--architecture", "vax"]])
+@pytest.mark.parametrize("words", [["--look-in", "usr"], ["--look-in", ""], ["--architecture", "vax"]])
 def test_usage(entries: Entries, words: list[str], boot_disk: Path) -> None:
     assert entries.text(*words, boot_disk) == (2, "")

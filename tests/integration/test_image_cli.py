@@ -36,8 +36,13 @@ def definitions(directory: Path, **texts: str) -> Path:
     return directory
 
 
+def command(action: str, *arguments: str | Path) -> list[str]:
+    """``build`` writes an image, ``plan`` only shows it."""
+    return ["build", "image", *map(str, arguments), *(["--dry-run"] if action == "plan" else [])]
+
+
 def run_json(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict[str, object]:
-    assert main(["image", *map(str, arguments), "--json"]) == 0
+    assert main([*command(*map(str, arguments)), "--json"]) == 0
     value = json.loads(capsys.readouterr().out)
     jsonschema.validate(value, SCHEMA)
     assert isinstance(value, dict)
@@ -47,7 +52,7 @@ def run_json(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path, code: int = 1) -> str:
     """The one line on stderr; nothing may be left in the output's directory, which is the present one."""
     before = sorted(os.listdir())
-    assert main(["image", *map(str, arguments)]) == code
+    assert main(command(*map(str, arguments))) == code
     error = capsys.readouterr().err
     assert error.count("\n") == 1, error
     assert sorted(os.listdir()) == before
@@ -56,7 +61,19 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path, code: in
 
 def test_json_of_a_plan_and_of_an_image(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     signer = Signer.make(tree.parent)
-    options = (tree, "--sign", signer.key, signer.certificate, "--seed", SEED, "--esp", tree, "--slots", "2")
+    options = (
+        tree,
+        "--key",
+        signer.key,
+        "--key-certificate",
+        signer.certificate,
+        "--seed",
+        SEED,
+        "--esp",
+        tree,
+        "--slots",
+        "2",
+    )
     planned = run_json(capsys, "plan", *options)
     built = run_json(capsys, "build", *options, "-o", "os.img", "--split")
     assert planned["partitions"] == built["partitions"]
@@ -79,7 +96,7 @@ def test_loader_and_kernels_have_their_places(tree: Path, capsys: pytest.Capture
 
     for name in ("boot.efi", "demo_1.efi"):
         Path(name).write_bytes(b"MZ" + name.encode())
-    options = ("--loader", "boot.efi", "--uki", "demo_1.efi", "--architecture", "arm64", "--esp-size", "4MiB")
+    options = ("--efi-loader", "boot.efi", "--uki", "demo_1.efi", "--architecture", "arm64", "--esp-size", "4MiB")
     built = run_json(capsys, "build", "--root", tree, *options, "-o", "os.img", "--split")
     partitions = built["partitions"]
     assert isinstance(partitions, list)
@@ -104,7 +121,7 @@ def test_a_file_system_image_is_taken_as_it_is(tree: Path, capsys: pytest.Captur
 
 def test_warnings_go_to_stderr(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     definitions(tree.parent / "defs", a="Type=esp\nPriority=3\nCopyFiles=/:/")
-    assert main(["image", "plan", "defs", "--copy-source", str(tree)]) == 0
+    assert main(command("plan", "defs", "--copy-source", str(tree))) == 0
     captured = capsys.readouterr()
     assert captured.err == "bootpath: warning: a.conf:3: Priority= is ignored: every partition is made, or none\n"
     assert "esp" in captured.out
@@ -164,12 +181,14 @@ def test_an_image_that_exists_stays_when_the_next_one_fails(tree: Path, capsys: 
 def test_keys_of_no_use(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     signer, other = Signer.make(tree.parent), Signer.make(tree.parent, "other")
     assert "the key is not the certificate's" in refused(
-        capsys, "build", tree, "-o", "os.img", "--sign", signer.key, other.certificate
+        capsys, "build", tree, "-o", "os.img", "--key", signer.key, "--key-certificate", other.certificate
     )
     assert "cannot be signed" in refused(
-        capsys, "build", tree, "-o", "os.img", "--sign", tree / "etc/os-release", signer.certificate
+        capsys, "build", tree, "-o", "os.img", "--key", tree / "etc/os-release", "--key-certificate", signer.certificate
     )
-    assert "No such file" in refused(capsys, "build", tree, "-o", "os.img", "--sign", "nokey", signer.certificate)
+    assert "No such file" in refused(
+        capsys, "build", tree, "-o", "os.img", "--key", "nokey", "--key-certificate", signer.certificate
+    )
 
 
 def test_a_program_that_is_missing_is_named_with_its_package(
@@ -189,7 +208,7 @@ def test_a_program_that_is_missing_is_named_with_its_package(
         ["tree", "--root", "tree"],
         ["tree", "--architecture", "pdp11"],
         ["tree", "--key", "k"],
-        ["tree", "--sign", "k", "c", "--key", "k", "--certificate", "c"],
+        ["tree", "--key-certificate", "c"],
         ["tree", "--fill", "half"],
         ["tree", "--seed", "1"],
     ],
@@ -197,7 +216,7 @@ def test_a_program_that_is_missing_is_named_with_its_package(
 def test_usage(arguments: list[str], tree: Path) -> None:
     definitions(tree.parent / "defs", a="Type=esp")
     with pytest.raises(SystemExit) as left:
-        main(["image", "plan", *arguments])
+        main(command("plan", *arguments))
     assert left.value.code == 2
 
 

@@ -133,12 +133,11 @@ def test_the_signature_for_the_kernel(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--dry-run --preload full", "--preload is for a live disk with a RedoxFS"),
-        ("--vm --no-disk --slot 1", "--no-disk is for a live disk with a RedoxFS"),
-        ("--slot 1", "an image-based Linux boots with --vm"),
-        ("", "an image-based Linux boots with --vm"),
-        ("--vm --trust-initrd", "--trust-initrd goes with --initrd"),
-        ("--vm --firmware uefi --slot 1", "--slot is for our loader of an image-based Linux"),
+        ("--dry-run --preload full", "--preload is for a simulation or a live disk with a RedoxFS; "),
+        ("--no-disk --slot 1", "--no-disk is for a simulation or a live disk with a RedoxFS; "),
+        ("--trust-initrd", "--trust-initrd goes with --initrd"),
+        ("--dry-run --serial", "--dry-run does not go with --serial: no machine is started"),
+        ("--firmware uefi --slot 1", "--slot is for an image-based Linux; --firmware lets the disk"),
     ],
 )
 def test_what_does_not_go_together(
@@ -159,19 +158,19 @@ def test_values_that_are_none(words: str, capsys: pytest.CaptureFixture[str]) ->
 
 def test_a_live_disk_is_still_a_live_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     image = make_image(tmp_path)
-    assert main(["boot", str(image)]) == 0
+    assert main(["simulate", str(image)]) == 0
     assert "50_rootfs" in capsys.readouterr().out
-    assert main(["boot", str(image), "--initrd", "x", "--vm"]) == 2
-    assert "--kernel and --initrd go together" in capsys.readouterr().err
-    assert dry_run(image) == 3
-    assert "a RedoxFS" in capsys.readouterr().out
+    assert main(["boot", str(image), "--initrd", "x"]) == 2
+    assert "--initrd goes with --kernel" in capsys.readouterr().err
+    assert dry_run(image) == 2
+    assert f"--dry-run is for an image-based Linux; {image}: partition 3 holds a RedoxFS" in capsys.readouterr().err
 
 
 def test_how_much_is_read_for_the_entries(system: tuple[Disk, Signer], capsys: pytest.CaptureFixture[str]) -> None:
     """A root that the policy does not name is looked at like any partition, and not opened."""
     path = str(system[0].path)
     counts = []
-    for words in ("--policy root", "--policy root --image-policy root=unused", "--policy esp"):
+    for words in ("--look-in root", "--look-in root --policy root=unused", "--look-in esp"):
         main(["entries", "-v", *words.split(), path])
         counts.append(int(capsys.readouterr().err.splitlines()[0].rpartition(", ")[2].split()[0]))
     assert counts[0] > counts[1] == counts[2]
@@ -182,13 +181,13 @@ def test_a_disk_that_is_served(system: tuple[Disk, Signer], tmp_path: Path, caps
         assert main(["boot", served.uri, "--dry-run", "--certificate", str(system[1].certificate)]) == 0
     image = make_image(tmp_path)
     with ServedImage(image, tmp_path / "live.sock") as served:
-        assert main(["boot", served.uri]) == 0
+        assert main(["simulate", served.uri]) == 0
         assert "50_rootfs" in capsys.readouterr().out
-        assert main(["boot", served.uri, "--vm"]) == 2
+        assert main(["boot", served.uri]) == 2
         assert "is a file or a block device" in capsys.readouterr().err
 
 
 def test_a_disk_that_is_neither(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "disk.img").write_bytes(bytes(1 << 20))
-    assert main(["boot", str(tmp_path / "disk.img"), "--vm"]) == 1
+    assert main(["boot", str(tmp_path / "disk.img")]) == 1
     assert "no RedoxFS found" in capsys.readouterr().err

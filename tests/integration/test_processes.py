@@ -18,10 +18,11 @@ import pytest
 
 from bootpath.block.leaves.file import FileDevice
 from bootpath.block.targets.log import Log
-from bootpath.boot.redox.loader import Handover, Preload, PreloadKind
+from bootpath.boot.redox.loader import Handover
 from bootpath.boot.redox.planning import plan_boot
-from bootpath.boot.redox.processes import LivePath, Programs
-from bootpath.boot.redox.simulation import Root, Setup, Simulation, simulate
+from bootpath.boot.redox.preload import PreloadChoice, PreloadKind
+from bootpath.boot.redox.processes import DaemonPrograms, LivePath
+from bootpath.boot.redox.simulation import Root, Simulation, SimulationSetup, simulate
 from bootpath.boot.timeline import Timeline
 from bootpath.cli.main import main
 from bootpath.core.device import checked
@@ -33,7 +34,7 @@ from tests.support.tools import tool
 
 SECONDS = 60.0
 RUN = "import sys; from bootpath.cli.{} import main; sys.exit(main())"
-PROGRAMS = Programs(
+PROGRAMS = DaemonPrograms(
     lived=(sys.executable, "-c", RUN.format("lived")), driver=(sys.executable, "-c", RUN.format("main"), "serve")
 )
 
@@ -46,8 +47,8 @@ def needs() -> None:
 def boot(image: Path, path: LivePath, *, start: Callable[..., Root] | None = None, **options: object) -> Simulation:
     before = digest(image)
     with closing(FileDevice.open(image)) as disk:
-        plan = Preload(PreloadKind.PLAN, plan=plan_boot(disk).plan)
-        setup = replace(Setup(plan, [], deadline_seconds=SECONDS), **options)  # type: ignore[arg-type]
+        plan = PreloadChoice(PreloadKind.PLAN, plan=plan_boot(disk).plan)
+        setup = replace(SimulationSetup(plan, [], deadline_seconds=SECONDS), **options)  # type: ignore[arg-type]
         result = simulate(disk, setup, clock=time.monotonic, pause=time.sleep, start_live=start or path.start)
     assert digest(image) == before
     return result
@@ -132,7 +133,7 @@ def test_a_driver_that_stalls(image: Path) -> None:
 def test_lived_is_killed_in_the_middle_of_the_boot(image: Path) -> None:
     with LivePath(PROGRAMS, image) as path:
 
-        def start(setup: Setup, handover: Handover, timeline: Timeline) -> Root:
+        def start(setup: SimulationSetup, handover: Handover, timeline: Timeline) -> Root:
             root = path.start(setup, handover, timeline)
             reads = 0
 
@@ -169,15 +170,18 @@ def test_a_disk_that_fails(image: Path) -> None:
 
 
 def test_what_lived_says_when_it_does_not_start(image: Path, tmp_path: Path) -> None:
-    programs = Programs(("sh", "-c", "echo bootpath: out of luck >&2; exit 3"), PROGRAMS.driver)
+    programs = DaemonPrograms(("sh", "-c", "echo bootpath: out of luck >&2; exit 3"), PROGRAMS.driver)
     with LivePath(programs, image) as path:
         result = boot(image, path)
     assert isinstance(result.failure, BootError)
-    assert str(result.failure) == "10_lived: ended before it served: found exit code 3; out of luck"
+    failure = result.failure
+    assert failure is not None
+    assert (failure.where, failure.found, failure.hint) == ("10_lived", "exit code 3", "out of luck")
+    assert failure.what == "the process ended before it served"
 
 
 def test_what_the_driver_says_when_it_does_not_start(image: Path, tmp_path: Path) -> None:
-    gone = r"40_drivers: ended before it served.*none\.img"
+    gone = r"40_drivers: the process ended before it served.*none\.img"
     with LivePath(PROGRAMS, tmp_path / "none.img") as path, pytest.raises(BootError, match=gone):
         path.start_driver()
 
@@ -186,13 +190,13 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from contextlib import closing
-from bootpath.block import FileDevice
-from bootpath.boot import Setup, simulate
-from bootpath.boot.redox.loader import Preload, PreloadKind
+from bootpath.block.leaves.file import FileDevice
+from bootpath.boot.redox.preload import PreloadChoice, PreloadKind
+from bootpath.boot.redox.simulation import SimulationSetup, simulate
 from bootpath.boot.redox.processes import LivePath
 from tests.integration.test_processes import PROGRAMS
 with LivePath(PROGRAMS, Path(sys.argv[1])) as path, closing(FileDevice.open(sys.argv[1])) as disk:
-    setup = Setup(Preload(PreloadKind.PREFIX, 1 << 20), [])
+    setup = SimulationSetup(PreloadChoice(PreloadKind.PREFIX, 1 << 20), [])
     result = simulate(disk, setup, clock=time.monotonic, pause=time.sleep, start_live=path.start)
     path.start_driver()
     print(path.lived.pid, path.driver.pid, flush=True)
@@ -219,7 +223,7 @@ def test_no_orphans_after_kill_9_of_the_simulation(image: Path) -> None:
 
 
 def test_the_command(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["boot", str(image), "--processes", "--touch", FAR_FILE]) == 0
+    assert main(["simulate", str(image), "--processes", "--touch", FAR_FILE]) == 0
     output = capsys.readouterr().out
     assert "; process " in output
     assert "from preload" in output
@@ -228,7 +232,7 @@ def test_the_command(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_command_with_a_disk_that_fails(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["boot", str(image), "--processes", "--touch", FAR_FILE, "--deadline", "0.5s"]
+    arguments = ["simulate", str(image), "--processes", "--touch", FAR_FILE, "--deadline", "0.5s"]
     assert main([*arguments, "--fault", "read:error"]) == 3
     captured = capsys.readouterr()
     assert "mounted, but the boot fails" in captured.out
@@ -237,8 +241,12 @@ def test_the_command_with_a_disk_that_fails(image: Path, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize(
     ("arguments", "pattern"),
-    [(["--classic"], "live boot"), (["--from-disk"], "live boot"), (["--disk", "a", "--disk", "b"], "one --disk")],
+    [
+        (["--classic"], "simulated in this process"),
+        (["--from-disk"], "nothing is live"),
+        (["--disk", "a", "--disk", "b"], "one --disk"),
+    ],
 )
 def test_usage(image: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], pattern: str) -> None:
-    assert main(["boot", str(image), "--processes", *arguments]) == 2
+    assert main(["simulate", str(image), "--processes", *arguments]) == 2
     assert pattern in capsys.readouterr().err

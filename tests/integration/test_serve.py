@@ -17,8 +17,9 @@ import pytest
 
 from bootpath.block.leaves.file import FileDevice
 from bootpath.block.leaves.open import open_device
-from bootpath.boot.redox.loader import Preload, PreloadKind, load
+from bootpath.boot.redox.loader import load
 from bootpath.boot.redox.planning import plan_boot
+from bootpath.boot.redox.preload import PreloadChoice, PreloadKind
 from bootpath.boot.timeline import Timeline
 from bootpath.cli.main import main
 from bootpath.core.device import checked, read_bytes
@@ -185,7 +186,7 @@ def test_the_service_manager_is_told(image: Path, tmp_path: Path, monkeypatch: p
 def handed_over(image: Path, directory: Path) -> tuple[Path, Path]:
     """The environment block and the preload, as a boot loader leaves them."""
     with closing(FileDevice.open(image)) as disk:
-        plan = Preload(PreloadKind.PLAN, plan=plan_boot(disk).plan)
+        plan = PreloadChoice(PreloadKind.PLAN, plan=plan_boot(disk).plan)
         handover = load(disk, plan, Timeline(lambda: 0.0))
     environment, memory = directory / "environment", directory / "memory"
     environment.write_bytes(handover.environment)
@@ -200,7 +201,7 @@ def handed_over(image: Path, directory: Path) -> tuple[Path, Path]:
 def lived(image: Path, directory: Path, *arguments: str | Path) -> Iterator[str]:
     """The daemon, started on what a boot loader leaves."""
     environment, memory = handed_over(image, directory)
-    arguments = ("--env", environment, "--memory", memory, *arguments)
+    arguments = ("--env", environment, "--preload-memory", memory, *arguments)
     with serving("lived", *arguments, "--socket", directory / "s") as uri:
         yield uri
 
@@ -281,7 +282,7 @@ def test_lived_refuses_what_is_no_handoff(
 
     (tmp_path / "env").write_bytes(environment)
     (tmp_path / "memory").write_bytes(bytes(4096))
-    arguments = ["--env", str(tmp_path / "env"), "--memory", str(tmp_path / "memory"), "--no-disk"]
+    arguments = ["--env", str(tmp_path / "env"), "--preload-memory", str(tmp_path / "memory"), "--no-disk"]
     # With a command it keeps this process's privileges, which other tests need.
     code = lived.main([*arguments, "--run", "true"])
     assert code in (1, 3)

@@ -10,9 +10,9 @@ from pathlib import Path
 from bootpath.block.leaves.file import FileDevice
 from bootpath.block.overlay.ram import Overlay
 from bootpath.block.targets.linear import Linear
-from bootpath.boot.redox.loader import Preload, PreloadKind
 from bootpath.boot.redox.planning import plan_boot
-from bootpath.boot.redox.simulation import Mode, Setup, simulate
+from bootpath.boot.redox.preload import PreloadChoice, PreloadKind
+from bootpath.boot.redox.simulation import SimulationMode, SimulationSetup, simulate
 from bootpath.core.device import checked
 from bootpath.fs.redox.redoxfs import RedoxFS
 from bootpath.image.redox.discovery import choose_place, find_redoxfs, place_device
@@ -34,8 +34,8 @@ def archived(tree: Path, directory: Path) -> Path:
 
 def test_an_image_of_redoxfs_ar_boots_from_its_plan(tree: Path, tmp_path: Path) -> None:
     with closing(FileDevice.open(archived(tree, tmp_path))) as disk:
-        plan = Preload(PreloadKind.PLAN, plan=plan_boot(disk).plan)
-        result = simulate(disk, Setup(plan, []), clock=time.monotonic, pause=time.sleep)
+        plan = PreloadChoice(PreloadKind.PLAN, plan=plan_boot(disk).plan)
+        result = simulate(disk, SimulationSetup(plan, []), clock=time.monotonic, pause=time.sleep)
     assert result.failure is None
 
 
@@ -43,8 +43,10 @@ def test_the_classic_daemon_misses_its_log_when_the_preload_ends_before_it(tree:
     with closing(FileDevice.open(archived(tree, tmp_path))) as disk:
         planned = plan_boot(disk)
         log = next(part for part in planned.plan.extents if part.why == "allocator log")
-        prefix = Preload(PreloadKind.PREFIX, prefix_bytes=log.offset)
-        result = simulate(disk, Setup(prefix, [disk], Mode.CLASSIC), clock=time.monotonic, pause=time.sleep)
+        prefix = PreloadChoice(PreloadKind.PREFIX, prefix_bytes=log.offset)
+        result = simulate(
+            disk, SimulationSetup(prefix, [disk], SimulationMode.CLASSIC), clock=time.monotonic, pause=time.sleep
+        )
     miss = planned.classic_miss(log.offset)
     assert miss is not None
     assert result.failed_access is not None

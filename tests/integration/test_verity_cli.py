@@ -173,7 +173,7 @@ def signed(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Pa
         tmp_path / "root",
         "--key",
         tmp_path / "key",
-        "--certificate",
+        "--key-certificate",
         tmp_path / "certificate",
     )
     said = json_of(capsys, "sign", *where, "-o", tmp_path / "p7s", "--json-partition", tmp_path / "partition")
@@ -192,7 +192,7 @@ def opening(directory: Path, *more: str | Path) -> list[str]:
 
 @pytest.mark.parametrize("signature", ["p7s", "partition"])
 def test_a_row_of_a_signed_volume(signature: str, signed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ("--root-hash-signature", signed / signature, "--certificate", signed / "certificate", "--table")
+    options = ("--root-hash-signature", signed / signature, "--certificate", signed / "certificate", "--print-table")
     assert main(opening(signed, *options, "--check-at-most-once")) == 0
     shown = capsys.readouterr()
     assert "signed by CN=tester" in shown.err
@@ -206,7 +206,7 @@ def test_a_row_of_a_signed_volume(signature: str, signed: Path, capsys: pytest.C
 def test_a_table_line_with_fec(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     parity = ("--fec-device", str(tmp_path / "f"), "--fec-offset", "8192")
     json_of(capsys, "format", data, tmp_path / "h", "--root-hash-file", tmp_path / "root", *parity)
-    assert main(opening(tmp_path, *parity, "--table")) == 0
+    assert main(opening(tmp_path, *parity, "--print-table")) == 0
     row = capsys.readouterr().out.strip()
     expected = f" 8 use_fec_from_device {tmp_path}/f fec_blocks 304 fec_start 2 fec_roots 2"
     assert row.endswith(expected)
@@ -225,7 +225,15 @@ def test_nothing_is_opened_with_a_signature_that_does_not_verify(
     (signed / "old").write_bytes(old.certificate)
     (signed / "junk").write_bytes(b"junk")
     (signed / "other").write_bytes(json.dumps({"rootHash": "ab" * 32, "signature": "YQ=="}).encode())
-    sign = ("sign", "--root-hash-file", signed / "root", "--key", signed / "old-key", "--certificate", signed / "old")
+    sign = (
+        "sign",
+        "--root-hash-file",
+        signed / "root",
+        "--key",
+        signed / "old-key",
+        "--key-certificate",
+        signed / "old",
+    )
     json_of(capsys, *sign, "-o", signed / "old-p7s")
     served = signed / "served"
     for signature, certificate, message in (
@@ -248,7 +256,7 @@ def test_nothing_is_opened_with_a_signature_that_does_not_verify(
 )
 def test_options_that_contradict(options: tuple[str, ...], signed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as failure:
-        main(opening(signed, "--table", *options))
+        main(opening(signed, "--print-table", *options))
     assert failure.value.code == 2
 
 
@@ -270,9 +278,9 @@ def test_a_volume_is_served_and_checked_at_every_read(signed: Path, capsys: pyte
 
 
 def test_signing_needs_to_know_where_to(signed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ("--key", signed / "key", "--certificate", signed / "certificate")
+    options = ("--key", signed / "key", "--key-certificate", signed / "certificate")
     with pytest.raises(SystemExit) as failure:
         main(["verity", "sign", "ab" * 32, *map(str, options)])
     assert failure.value.code == 2
     assert main(["verity", "sign", "ab" * 31, *map(str, options), "--json"]) == 1
-    assert "root hash is" in capsys.readouterr().err
+    assert "the root hash has a wrong length" in capsys.readouterr().err

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from bootpath.cli.boot.options import MACHINE, SIMULATE, given_options
 from bootpath.cli.main import build_parser
+from bootpath.cli.renamed import check_spelling
 from tests.support.tree import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -37,8 +39,12 @@ def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]
 
 @pytest.mark.parametrize("command", commands())
 def test_documented_commands_parse(command: str) -> None:
-    words = shlex.split(command)[1:]
-    build_parser().parse_args(list(takewhile(lambda word: word not in ("|", ">", "&&"), words)))
+    words = list(takewhile(lambda word: word not in ("|", ">", "&&"), shlex.split(command)[1:]))
+    check_spelling(words)
+    options = build_parser().parse_args(words)
+    if options.command in ("simulate", "boot"):
+        modes = {SIMULATE} if options.command == "simulate" else MACHINE
+        assert all(option.modes & modes for option in given_options(options)), "an option of the other command"
 
 
 def test_there_are_documented_commands() -> None:

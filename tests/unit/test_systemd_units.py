@@ -50,6 +50,6 @@ def test_lived_takes_the_command_line() -> None:
     ]
     assert program == "/usr/bin/lived"
     options = build_parser().parse_args(arguments)
-    assert options.disk == "/dev/vda"
+    assert options.physical == "/dev/vda"
     assert options.socket is None
     assert options.tcp is None

@@ -54,7 +54,7 @@ def test_the_bios_boots_the_served_disk_and_its_reads_are_told(
     monkeypatch.setattr("bootpath.vm.choose_accelerator", lambda: translator)
     before = digest(bios_image)
     trace = tmp_path / "boot.trace"
-    options = ["--vm", "--firmware", "bios", "--memory", "64MiB", "--until", WORD, "--record", str(trace), "--json"]
+    options = ["--firmware", "bios", "--memory", "64MiB", "--until", WORD, "--record", str(trace), "--json"]
     assert main(["boot", str(bios_image), *options]) == 0
     report = json.loads(capsys.readouterr().out)
     jsonschema.validate(report, SCHEMA)

@@ -20,12 +20,13 @@ from PIL import Image, ImageStat
 from bootpath.block.leaves.file import FileDevice
 from bootpath.boot.machine.firmware import Firmware, FirmwareMachine, FirmwareSetup
 from bootpath.boot.machine.watched import LOGIN_PATTERN
-from bootpath.boot.redox.loader import Preload, PreloadKind
 from bootpath.boot.redox.machine import LiveMachine, MachineSetup
 from bootpath.boot.redox.planning import plan_boot
+from bootpath.boot.redox.preload import PreloadChoice, PreloadKind
 from bootpath.formats.trace import pack_trace, parse_trace
 from bootpath.image.redox.discovery import find_redoxfs
 from bootpath.report.firmware import firmware_json
+from bootpath.report.page import page
 from bootpath.vm.config import Display
 from bootpath.vm.qemu import QEMU
 from tests.support.tools import demo_image, tool
@@ -61,7 +62,7 @@ def debian(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bo
     """Debian by our loader: a plan preload, the disk plugged in later, a login on serial, the greeter on virtio-gpu."""
     directory = tmp_path_factory.mktemp("debian")
     with closing(FileDevice.open(image)) as disk:
-        preload = Preload(PreloadKind.PLAN, plan=plan_boot(disk).plan)
+        preload = PreloadChoice(PreloadKind.PLAN, plan=plan_boot(disk).plan)
     setup = MachineSetup(preload, memory_bytes=MEMORY_BYTES, disk_delay_seconds=5.0, display=Display.VIRTIO_GPU)
     with LiveMachine(image, setup, transcript=directory / "console") as live:
         live.wait_for(LOGIN_PATTERN, SECONDS)
@@ -149,7 +150,7 @@ def test_by_its_own_loader_under_uefi_from_a_served_disk(image: Path, tmp_path: 
     assert result.failure is None, result.failure
     assert seen == ["fuse"]
     assert result.seconds_to_end is not None
-    jsonschema.validate(json.loads(json.dumps(firmware_json(str(image), result))), SCHEMA)
+    jsonschema.validate(json.loads(json.dumps(page(firmware_json(str(image), result)))), SCHEMA)
 
     areas = {area.name: area for area in result.reads}
     loader = areas["EFI"]

@@ -14,6 +14,7 @@ from bootpath.boot.linux.choice import LinuxRequest, LinuxVerdict, NextCandidate
 from bootpath.boot.linux.machine import LinuxMachine, LinuxRun, LinuxSetup, boot_linux
 from bootpath.core.errors import BootError
 from bootpath.report.linuxboot import linux_run_json, render_linux_run
+from bootpath.report.page import page
 from tests.support.ddi import Signer
 from tests.support.images import digest
 from tests.support.linuximage import find_in, flip, make_linux_disk
@@ -74,7 +75,7 @@ def booted(run: LinuxRun) -> LinuxRun:
     assert run.seconds_to_pivot is not None
     assert run.seconds_to_end is not None
     assert run.seconds_to_pivot <= run.seconds_to_end
-    jsonschema.validate(json.loads(json.dumps(linux_run_json("disk", run))), SCHEMA)
+    jsonschema.validate(json.loads(json.dumps(page(linux_run_json("disk", run)))), SCHEMA)
     return run
 
 

@@ -17,10 +17,10 @@ from bootpath.block.leaves.file import FileDevice
 from bootpath.boot.machine.watched import LOGIN_PATTERN
 from bootpath.boot.protocol.events import parse_event
 from bootpath.boot.protocol.settings import Settings
-from bootpath.boot.redox.loader import Preload, PreloadKind
 from bootpath.boot.redox.machine import DISK_NAME, LiveMachine, MachineSetup
 from bootpath.boot.redox.planning import plan_boot
-from bootpath.boot.redox.simulation import Mode, Setup, simulate
+from bootpath.boot.redox.preload import PreloadChoice, PreloadKind
+from bootpath.boot.redox.simulation import SimulationMode, SimulationSetup, simulate
 from bootpath.cli.main import main
 from bootpath.core.errors import BootError
 from bootpath.core.extents import Extent
@@ -34,7 +34,7 @@ from tests.support.tree import schema
 pytestmark = pytest.mark.live_boot
 
 SECONDS = 240.0
-RING_ONLY = Preload(PreloadKind.PREFIX, prefix_bytes=MIB)
+RING_ONLY = PreloadChoice(PreloadKind.PREFIX, prefix_bytes=MIB)
 SCHEMA = schema("machine")
 DROP_CACHES = "sync; echo 3 > /proc/sys/vm/drop_caches"
 NOTHING = {"disk_reads": 0, "disk_bytes": 0, "disk_waits": 0, "disk_failures": 0}
@@ -62,9 +62,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Images:
     )
 
 
-def plan_of(image: LinuxImage) -> Preload:
+def plan_of(image: LinuxImage) -> PreloadChoice:
     with closing(FileDevice.open(image.path)) as disk:
-        return Preload(PreloadKind.PLAN, plan=plan_boot(disk).plan)
+        return PreloadChoice(PreloadKind.PLAN, plan=plan_boot(disk).plan)
 
 
 @contextmanager
@@ -184,19 +184,22 @@ def test_the_classic_daemon_fails_in_the_guest_as_in_the_simulation(
 ) -> None:
     path = images.plain.path
     with closing(FileDevice.open(path)) as disk:
-        simulation = simulate(disk, Setup(RING_ONLY, [disk], Mode.CLASSIC), clock=lambda: 0.0, pause=lambda _: None)
+        simulation = simulate(
+            disk, SimulationSetup(RING_ONLY, [disk], SimulationMode.CLASSIC), clock=lambda: 0.0, pause=lambda _: None
+        )
     assert isinstance(simulation.failure, BootError)
     assert "failed with EINVAL" in simulation.failure.what
 
-    assert main(["boot", str(path), "--vm", "--classic", "--preload", "1MiB", "--json"]) == 3
+    assert main(["boot", str(path), "--classic", "--preload", "1MiB", "--json"]) == 3
     value = json.loads(capsys.readouterr().out)
     jsonschema.validate(value, SCHEMA)
     assert not value["mounted"]
     assert not value["booted"]
-    assert value["failure"].startswith(f"50_rootfs: {simulation.failure.what}")
+    assert value["failure"]["where"] == "50_rootfs"
+    assert value["failure"]["what"].startswith(simulation.failure.what)
 
 
-def lucky_prefix(image: LinuxImage) -> Preload:
+def lucky_prefix(image: LinuxImage) -> PreloadChoice:
     """The shortest preload that has all that the file system uses, though not the whole disk: what mini images got."""
     with closing(FileDevice.open(image.path)) as disk:
         discovery = find_redoxfs(disk)
@@ -206,7 +209,7 @@ def lucky_prefix(image: LinuxImage) -> Preload:
             used = free.gaps(Extent(0, fs.header.size_bytes))
         prefix = -(-(max(extent.end for extent in used)) // MIB) * MIB
         assert prefix < place.size_bytes
-    return Preload(PreloadKind.PREFIX, prefix_bytes=prefix)
+    return PreloadChoice(PreloadKind.PREFIX, prefix_bytes=prefix)
 
 
 def test_a_small_image_boots_as_it_always_did(images: Images) -> None:
@@ -223,7 +226,7 @@ def test_the_classic_daemon_boots_a_small_image_by_luck(
 ) -> None:
     picture = tmp_path / "screen.png"
     prefix = lucky_prefix(images.plain).prefix_bytes
-    arguments = ["--vm", "--classic", "--preload", str(prefix), "--ahci", "--json", "--screenshot", str(picture)]
+    arguments = ["--classic", "--preload", str(prefix), "--ahci", "--json", "--screenshot", str(picture)]
     assert main(["boot", str(images.plain.path), *arguments]) == 0
     value = json.loads(capsys.readouterr().out)
     jsonschema.validate(value, SCHEMA)
@@ -237,5 +240,5 @@ def test_the_classic_daemon_boots_a_small_image_by_luck(
 
 
 def test_a_machine_without_a_boot(images: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["boot", str(images.plain.path), "--vm", "--memory", "64MiB"]) == 3
+    assert main(["boot", str(images.plain.path), "--memory", "64MiB"]) == 3
     assert "the machine has too little memory 64 MiB" in capsys.readouterr().err

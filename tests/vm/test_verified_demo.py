@@ -25,13 +25,13 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_decisions(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     certificate = str(image.with_name("os.crt"))
-    assert main(["boot", str(image), "--vm", "--dry-run", "--certificate", certificate]) == 0
+    assert main(["boot", str(image), "--dry-run", "--certificate", certificate]) == 0
     output = capsys.readouterr().out
     assert "entry demo-1 (type 1, root /loader/entries/demo-1.conf): chosen" in output
     assert output.count("verified: signed by CN=me") == 5, "kernel, initrd, command line, root, and the verdict"
-    assert main(["boot", str(image), "--vm", "--dry-run"]) == 4, "nobody vouches for the root hash"
+    assert main(["boot", str(image), "--dry-run"]) == 4, "nobody vouches for the root hash"
 
 
 def test_the_boot(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["boot", str(image), "--vm", "--certificate", str(image.with_name("os.crt"))]) == 0
+    assert main(["boot", str(image), "--certificate", str(image.with_name("os.crt"))]) == 0
     assert "Boots, verified" in capsys.readouterr().out

@@ -9,7 +9,7 @@ from bootpath.boot.redox.machine import LiveMachine as LiveMachine
 from bootpath.boot.redox.machine import MachineSetup as MachineSetup
 from bootpath.boot.redox.planning import BootPlan as BootPlan
 from bootpath.boot.redox.planning import plan_boot as plan_boot
-from bootpath.boot.redox.simulation import Setup as Setup
 from bootpath.boot.redox.simulation import Simulation as Simulation
+from bootpath.boot.redox.simulation import SimulationSetup as SimulationSetup
 from bootpath.boot.redox.simulation import simulate as simulate
 from bootpath.boot.timeline import Timeline as Timeline

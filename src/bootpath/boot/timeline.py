@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+LOADER = "loader"
+"""The actor of every step that is the boot loader's."""
+
 Clock = Callable[[], float]
 """Seconds on a monotonic clock."""
 

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 if TYPE_CHECKING:
+    from bootpath.formats.partitions.dps import Architecture
     from bootpath.formats.partitions.imagepolicy import ImagePolicy
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTPE]?)(iB|B)?", re.IGNORECASE | re.ASCII)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m)?", re.ASCII)
 _CERTIFICATE_BYTES = 1 << 20
+DEADLINE_HELP = "how long a read waits for the physical disk, in seconds (default: 30)"
+DISK_HELP = "file, block device, or URI: nbd://, http(s)://, s3://"
+UNLOCK_HELP = "file with the password of an encrypted RedoxFS; one final newline is dropped"
+POLICY_HELP = (
+    "image policy, as systemd.image-policy(7): root=verity+signed:usr=absent:=open (default: with --certificate or "
+    "--root-hash only what they vouch for, else anything)"
+)
+SLOT_HELP = "which of several roots: its partition (4), its volume (vg0/root), or DISK-GUID:NUMBER:FIRST-LBA"
+TRUSTED_HELP = "certificate (PEM or DER) whose signatures are believed; repeatable"
 _FACTORS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
 
 
@@ -56,9 +67,28 @@ def uuid(text: str) -> UUID:
         raise argparse.ArgumentTypeError(f"{text!r} is not a UUID") from None
 
 
+def architecture(text: str) -> Architecture:
+    """An architecture, as ``uname -m``, systemd or UEFI call it."""
+    from bootpath.formats.entries.uki import EfiArchitecture
+    from bootpath.formats.partitions.dps import Architecture
+
+    of_efi = EfiArchitecture.named(text)
+    found = Architecture.of_machine(text) or (None if of_efi is None else _of_efi(of_efi.value))
+    if found is None:
+        names = ", ".join(each.value for each in Architecture)
+        raise argparse.ArgumentTypeError(f"{text!r} is not an architecture: {names}")
+    return found
+
+
+def _of_efi(name: str) -> Architecture | None:
+    from bootpath.formats.partitions.dps import Architecture
+
+    return Architecture.of_machine({"ia32": "x86", "x64": "x86-64", "aa64": "arm64"}.get(name, name))
+
+
 def add_disk(parser: argparse.ArgumentParser) -> None:
     """The positional DISK."""
-    argument = parser.add_argument("disk", metavar="DISK", help="disk image, block device, or bare RedoxFS image")
+    argument = parser.add_argument("disk", metavar="DISK", help=DISK_HELP)
     argument.complete = {"bash": "_shtab_compgen_files", "zsh": "_files"}  # type: ignore[attr-defined]
 
 
@@ -69,11 +99,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_password(parser: argparse.ArgumentParser) -> None:
     """``--password-file``."""
-    parser.add_argument(
-        "--password-file",
-        metavar="F",
-        help="file with the password of an encrypted RedoxFS; one final newline is dropped",
-    )
+    parser.add_argument("--password-file", metavar="F", help=UNLOCK_HELP)
 
 
 def read_password(path: str | None) -> bytes | None:
@@ -95,9 +121,74 @@ def image_policy(text: str) -> ImagePolicy:
         raise argparse.ArgumentTypeError(str(fault)) from None
 
 
-def add_certificates(parser: argparse._ActionsContainer, what: str) -> None:
+def add_certificates(parser: argparse._ActionsContainer) -> None:
     """``--certificate``, for `read_certificates`."""
-    parser.add_argument("--certificate", metavar="F", type=Path, action="append", default=[], help=what)
+    parser.add_argument("--certificate", metavar="F", type=Path, action="append", default=[], help=TRUSTED_HELP)
+
+
+def add_policy(parser: argparse._ActionsContainer) -> None:
+    """``--policy``."""
+    parser.add_argument("--policy", metavar="P", type=image_policy, help=POLICY_HELP)
+
+
+def add_signing_key(parser: argparse._ActionsContainer, *, required: bool = False) -> None:
+    """``--key``, ``--key-certificate`` and ``--key-password-file``: what signs."""
+    parser.add_argument(
+        "--key", type=Path, metavar="F", required=required, help="private key that signs, RSA or ECDSA (PEM or DER)"
+    )
+    parser.add_argument(
+        "--key-certificate", type=Path, metavar="F", required=required, help="the certificate of --key (PEM or DER)"
+    )
+    parser.add_argument("--key-password-file", metavar="F", help="file with the password of --key")
+
+
+def add_output(parser: argparse._ActionsContainer, what: str, *, required: bool = False) -> None:
+    """``-o``."""
+    parser.add_argument("-o", "--output", metavar="F", type=Path, required=required, help=what)
+
+
+def add_table(parser: argparse._ActionsContainer, *, required: bool = False) -> None:
+    """``--table``."""
+    parser.add_argument("--table", metavar="F", required=required, help="file with a device-mapper table, - for stdin")
+
+
+def table_name(path: str) -> str:
+    """The file of a table, for messages."""
+    return "standard input" if path == "-" else path
+
+
+def read_table(path: str) -> str:
+    """The text of a table. Raises FormatError, OSError."""
+    from bootpath.core.errors import FormatError
+
+    try:
+        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise FormatError("the table is not text in UTF-8", where=table_name(path)) from None
+
+
+def add_export(parser: argparse._ActionsContainer) -> None:
+    """``--export``."""
+    parser.add_argument(
+        "--export", metavar="NAME", default="", help="name of the default export (default: the empty one)"
+    )
+
+
+def add_read_only(parser: argparse._ActionsContainer) -> None:
+    """``--read-only``."""
+    parser.add_argument("--read-only", action="store_true", help="refuse writes")
+
+
+def add_touch(parser: argparse._ActionsContainer) -> None:
+    """``--touch``."""
+    parser.add_argument(
+        "--touch",
+        metavar="PATH",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="paths of the root that are read as well",
+    )
 
 
 def read_certificates(paths: Iterable[Path]) -> tuple[bytes, ...]:
@@ -117,15 +208,3 @@ def root_hash(text: str) -> bytes:
     if re.fullmatch(r"([0-9a-fA-F]{2}){16,64}", text) is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a root hash: 16 to 64 bytes in hexadecimal")
     return bytes.fromhex(text)
-
-
-def source_date_epoch(environment: Mapping[str, str]) -> int | None:
-    """SOURCE_DATE_EPOCH in seconds, or None where it is not set. Raises Error when it is no number."""
-    from bootpath.core.errors import Error
-
-    epoch = environment.get("SOURCE_DATE_EPOCH")
-    if epoch is None:
-        return None
-    if not (epoch.isascii() and epoch.isdecimal()):
-        raise Error("is not a number of seconds", where="SOURCE_DATE_EPOCH", found=repr(epoch))
-    return int(epoch)

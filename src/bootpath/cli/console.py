@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bootpath.cli.endings import stdout_faults
+from bootpath.cli.failures import Reported
 from bootpath.core.device import Buffer
 from bootpath.core.errors import Error
 
@@ -22,7 +24,7 @@ def emit(text: str) -> None:
 def emit_bytes(data: Buffer) -> None:
     """Write bytes that are a result, all of them: an unbuffered stdout may take fewer at a time. Raises as `emit`."""
     if sys.stdout is None:
-        raise Error("is closed", where="standard output")
+        raise Error("stdout is closed")
     view = memoryview(data)
     with stdout_faults():
         while view:
@@ -30,8 +32,25 @@ def emit_bytes(data: Buffer) -> None:
 
 
 def emit_json(value: dict[str, Any]) -> None:
-    """Print a result as JSON. Raises as `emit`."""
-    emit(json.dumps(value, indent=2))
+    """Print a result as JSON, with the version of its schema. Raises as `emit`."""
+    from bootpath.report.page import page
+
+    emit(json.dumps(page(value), indent=2))
+
+
+def show_result(
+    options: argparse.Namespace,
+    as_json: Callable[[], dict[str, Any]],
+    as_text: Callable[[], str],
+    failure: Exception | None = None,
+) -> None:
+    """Print a result one way or the other. Raises `Reported` for a failure, which the result tells of already."""
+    if options.json:
+        emit_json(as_json())
+    else:
+        emit(as_text())
+    if failure is not None:
+        raise Reported(failure)
 
 
 def note(text: str) -> None:

@@ -7,14 +7,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+VERBOSE_HELP = "say more on stderr: how much was read, what a server does; twice for everything"
+
 if TYPE_CHECKING:
     from bootpath.core.device import Device
     from bootpath.core.iolog import Record
 
 
-def add_verbose(parser: argparse.ArgumentParser) -> None:
+def add_verbose(parser: argparse._ActionsContainer) -> None:
     """``-v``."""
-    parser.add_argument("-v", "--verbose", action="store_true", help="say how much was read")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help=VERBOSE_HELP)
 
 
 @dataclass(slots=True)
@@ -49,7 +51,7 @@ class Disks:
     `lookup` is for who looks at a few places: of an object far away only those are fetched.
     """
 
-    def __init__(self, *, verbose: bool, lookup: bool = True) -> None:
+    def __init__(self, *, verbose: int, lookup: bool = True) -> None:
         self._verbose = verbose
         self._lookup = lookup
         self._opened = ExitStack()

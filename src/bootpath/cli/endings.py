@@ -69,7 +69,7 @@ def prepare_streams() -> None:
 def flush_stdout() -> None:
     """Let all that was printed go out. Raises Error when it cannot, BrokenPipeError when nobody reads it."""
     if sys.stdout is None:
-        raise Error("is closed", where="standard output")
+        raise Error("stdout is closed")
     with stdout_faults():
         sys.stdout.flush()
 
@@ -83,7 +83,7 @@ def stdout_faults() -> Iterator[None]:
         raise
     except OSError as fault:
         abandon_stdout()
-        raise Error(f"cannot be written: {fault.strerror}", where="standard output") from fault
+        raise Error(f"stdout cannot be written: {fault.strerror}") from fault
 
 
 def abandon_stdout() -> None:

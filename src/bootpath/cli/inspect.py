@@ -6,10 +6,13 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from bootpath.cli.arguments import (
+    SLOT_HELP,
     add_certificates,
+    add_disk,
     add_json,
     add_password,
-    image_policy,
+    add_policy,
+    architecture,
     read_certificates,
     read_password,
     root_hash,
@@ -31,8 +34,6 @@ examples:
   bootpath inspect -v https://example.org/os.raw
   bootpath inspect --password-file secret locked.img
 
-A slot is a place: a path as this command prints it (4, vg0/root), or DISK-GUID:NUMBER, or DISK-GUID:NUMBER:FIRST-LBA.
-
 exit codes: 0 it has a root and would boot, 1 it cannot be read, 2 usage, 3 no root, a bad one, or more than one
 """
 
@@ -42,25 +43,15 @@ def configure(commands: Any, name: str) -> None:
     parser = commands.add_parser(
         name, help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    disk = parser.add_argument(
-        "disk",
-        metavar="DISK",
-        help="disk image, block device, nbd:// export, http(s):// or s3:// object",
-    )
-    disk.complete = {"bash": "_shtab_compgen_files", "zsh": "_files"}
-    parser.add_argument("--architecture", metavar="A", help="only this one: x86-64, arm64 …, or as uname -m says it")
+    add_disk(parser)
     parser.add_argument(
-        "--policy",
-        metavar="P",
-        type=image_policy,
-        help="image policy, as systemd.image-policy(7): root=verity+signed:usr=absent:=open",
+        "--architecture", metavar="ARCH", type=architecture, help="the architecture that counts (default: any)"
     )
-    add_certificates(
-        parser, "certificate (PEM or DER) whose signatures are believed; without --policy, root must then be signed"
-    )
-    parser.add_argument("--root-hash", metavar="HEX", type=root_hash, help="the verity root hash to trust")
-    parser.add_argument("--slot", metavar="PLACE", help="of identical slots, this one")
-    parser.add_argument("--full", action="store_true", help="also read all of the root and compare it with its hashes")
+    add_policy(parser)
+    add_certificates(parser)
+    parser.add_argument("--root-hash", metavar="HEX", type=root_hash, help="the root hash to believe")
+    parser.add_argument("--slot", metavar="SLOT", help=SLOT_HELP)
+    parser.add_argument("--full", action="store_true", help="verify all of the root")
     add_picture(parser, "draw the disk")
     add_verbose(parser)
     add_password(parser)
@@ -70,13 +61,11 @@ def configure(commands: Any, name: str) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Inspect; 0 when it would boot, 3 when not."""
-    from bootpath.cli.console import note, progress_bar
+    from bootpath.cli.console import progress_bar
+    from bootpath.cli.failures import Reported
     from bootpath.image.inspection import inspect_disk
 
     request = _request(options)
-    if isinstance(request, str):
-        note(f"bootpath: {request}")
-        return 2
     with Disks(verbose=options.verbose) as disks, progress_bar("verifying") as progress:
         disk = disks.open(options.disk)
         inspection = inspect_disk(
@@ -85,27 +74,20 @@ def run(options: argparse.Namespace) -> int:
     _show(options, inspection)
     disks.report()
     if inspection.contents.unread is not None:
-        raise inspection.contents.unread
+        raise Reported(inspection.contents.unread)
     return 0 if inspection.boots else 3
 
 
-def _request(options: argparse.Namespace) -> Request | str:
-    """What was asked for, or what is wrong with it. Raises OSError for a certificate that cannot be read."""
-    from bootpath.formats.partitions.dps import Architecture
+def _request(options: argparse.Namespace) -> Request:
+    """What was asked for. Raises OSError for a certificate that cannot be read."""
     from bootpath.image.inspection import Request
 
-    architecture = None
-    if options.architecture is not None:
-        architecture = Architecture.of_machine(options.architecture)
-        if architecture is None:
-            names = " ".join(each.value for each in Architecture)
-            return f"--architecture: {options.architecture}: expected one of {names}"
     return Request(
         password=read_password(options.password_file),
         policy=options.policy,
         certificates=read_certificates(options.certificate),
         slot=options.slot,
-        architecture=architecture,
+        architecture=options.architecture,
         root_hash=options.root_hash,
         full=options.full,
         # An object far away that fails or changes does so as a whole.
@@ -114,7 +96,7 @@ def _request(options: argparse.Namespace) -> Request | str:
 
 
 def _show(options: argparse.Namespace, inspection: Inspection) -> None:
-    from bootpath.cli.console import emit, emit_json
+    from bootpath.cli.console import show_result
     from bootpath.report.asjson import inspection_json
     from bootpath.report.contents import render_contents
     from bootpath.report.contentsmap import draw_contents
@@ -122,7 +104,8 @@ def _show(options: argparse.Namespace, inspection: Inspection) -> None:
 
     if options.picture is not None:
         write_picture(options.picture, draw_contents(inspection))
-    if options.json:
-        emit_json(inspection_json(inspection))
-    else:
-        emit(render_inspection(inspection) if inspection.live else render_contents(inspection))
+    show_result(
+        options,
+        lambda: inspection_json(inspection),
+        lambda: render_inspection(inspection) if inspection.live else render_contents(inspection),
+    )

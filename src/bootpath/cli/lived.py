@@ -13,42 +13,46 @@ from functools import partial
 from pathlib import Path
 
 from bootpath import __version__
-from bootpath.cli.arguments import duration, size
+from bootpath.cli.arguments import DEADLINE_HELP, duration, size
+from bootpath.cli.failures import Parser
 from bootpath.cli.main import run_command
-from bootpath.cli.serve.serving import Contradiction, add_listening, serve, serve_settings
+from bootpath.cli.renamed import check_spelling
+from bootpath.cli.serve.serving import add_listening, serve, serve_settings
 
 HELP = "serve the live disk that a boot loader's handoff describes"
 EPILOG = """\
 Exports: the default one and disk.live, both the live disk at its full size.
 
 examples:
-  lived --env /proc/self/environ --memory /dev/pmem0 --disk /dev/vda --socket /run/lived.sock
-  lived --env handoff --memory preload.bin --disk nbd+unix:///?socket=/run/driver.sock --socket /run/lived.sock
-  lived --env - --memory preload.bin --no-disk --workers 4 --socket /run/lived.sock < handoff
+  lived --env /proc/self/environ --preload-memory /dev/pmem0 --disk /dev/vda --socket /run/lived.sock
+  lived --env handoff --preload-memory preload.bin --disk nbd+unix:///?socket=/run/driver.sock --socket /run/lived.sock
+  lived --env - --preload-memory preload.bin --no-disk --workers 4 --socket /run/lived.sock < handoff
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line of the daemon."""
-    parser = argparse.ArgumentParser(
-        prog="lived", description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="lived", description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"lived {__version__}")
+    parser.add_argument("--env", metavar="FILE|-", required=True, help="file with the environment block, - for stdin")
     parser.add_argument(
-        "--env", metavar="FILE|-", required=True, help="the environment block; NUL-separated is fine too"
-    )
-    parser.add_argument(
-        "--memory",
+        "--preload-memory",
         metavar="F",
         type=Path,
         required=True,
-        help="what the preload lies in: a file or device, from its start",
+        help="file or device that begins with the preload",
     )
     disks = parser.add_mutually_exclusive_group(required=True)
-    disks.add_argument("--disk", metavar="D", help="the physical disk, which may appear later: path or nbd URI")
-    disks.add_argument("--no-disk", action="store_true", help="none will come")
+    disks.add_argument(
+        "--disk", dest="physical", metavar="D", help="the physical disk behind the preload, which may appear later"
+    )
+    disks.add_argument("--no-disk", action="store_true", help="no physical disk appears")
     parser.add_argument(
-        "--deadline", type=duration, default=30.0, metavar="S", help="how long a read waits for it (default: 30)"
+        "--deadline",
+        type=duration,
+        default=30.0,
+        metavar="S",
+        help=DEADLINE_HELP,
     )
     parser.add_argument(
         "--overlay-size", type=size, metavar="N", help="keep at most this many bytes of writes, then ENOSPC"
@@ -62,22 +66,23 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until stopped; the exit code."""
-    return run_command(build_parser, _run, arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+
+    def make_parser() -> argparse.ArgumentParser:
+        check_spelling(words, "lived")
+        return build_parser()
+
+    return run_command(make_parser, _run, arguments)
 
 
 def _run(options: argparse.Namespace) -> int:
     from bootpath.boot.redox.livedservice import LivedSettings, open_lived
-    from bootpath.cli.console import note
 
-    try:
-        settings = serve_settings(options)
-    except Contradiction as contradiction:
-        note(f"lived: {contradiction}")
-        return 2
+    settings = serve_settings(options, "lived")
     lived = LivedSettings(
         environment=sys.stdin.buffer.read() if options.env == "-" else Path(options.env).read_bytes(),
-        memory=options.memory,
-        disk=options.disk,
+        memory=options.preload_memory,
+        disk=options.physical,
         deadline_seconds=options.deadline,
         block_bytes=options.block_size,
         overlay_bytes=options.overlay_size,

@@ -14,12 +14,17 @@ from importlib import import_module
 
 from bootpath import __version__
 from bootpath.cli.endings import Terminated, abandon_stdout, flush_stdout, prepare_streams, terminated_tidily
+from bootpath.cli.failures import FAILED, Parser, Reported, UsageError, report, report_usage
+from bootpath.cli.renamed import check_spelling
 
-FAILED, USAGE, BAD_VERDICT, INTERRUPTED = 1, 2, 3, 130
+INTERRUPTED = 130
 SIGNALLED = 128
 """And the number of the signal, as a shell counts."""
 
-COMMANDS = ("build", "image", "inspect", "entries", "plan", "boot", "serve", "overlay", "verity", "dm", "completion")
+COMMANDS = (
+    *("build", "inspect", "entries", "plan", "simulate", "boot"),
+    *("serve", "overlay", "verity", "dm", "completion"),
+)
 """In the order of ``--help``; each is the module of that name beside this one."""
 
 EXAMPLES = """\
@@ -27,15 +32,16 @@ examples:
   bootpath build live tree/ -o disk.img --size 4093MiB --kernel kernel --initfs initfs
   bootpath inspect disk.img
   bootpath plan disk.img --preload 1024MiB --picture plan.png
-  bootpath boot disk.img --disk-delay 2s
-  bootpath boot disk.img --classic --preload 1024MiB
+  bootpath simulate disk.img --disk-delay 2s
+  bootpath simulate disk.img --classic --preload 1024MiB
+  bootpath boot disk.img
   bootpath serve disk.img --preload plan --socket /run/disk.sock
 """
 
 
 def build_parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
     """The command line, of all commands or of these; the reference pages are made from it."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bootpath",
         description="Follow a disk image from its partition table to a mounted root.",
         epilog=EXAMPLES,
@@ -54,27 +60,15 @@ def _named(words: Sequence[str]) -> Iterable[str]:
     return (first,) if first in COMMANDS else () if first == "--version" else COMMANDS
 
 
-def _report(fault: BaseException) -> int:
-    """One line a fault on stderr; the exit code it deserves."""
-    from bootpath.core.errors import BootError, Error, IntegrityError, SignatureError
-
-    if isinstance(fault, BaseExceptionGroup):
-        return max(_report(part) for part in fault.exceptions)
-    if isinstance(fault, Error):
-        verdict = isinstance(fault, BootError | IntegrityError | SignatureError)
-        text, code = str(fault), BAD_VERDICT if verdict else FAILED
-    elif isinstance(fault, OSError):
-        text, code = f"{fault.filename}: {fault.strerror}" if fault.filename else fault.strerror or str(fault), FAILED
-    else:
-        raise fault
-    print(f"bootpath: {' '.join(text.splitlines())}", file=sys.stderr)
-    return code
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code. Usage errors leave through SystemExit(2), as argparse does."""
+    """Run one command; the exit code. Usage errors of the parser leave through SystemExit(2), as argparse does."""
     words = sys.argv[1:] if arguments is None else arguments
-    return run_command(lambda: build_parser(_named(words)), lambda options: options.run(options), words)
+
+    def make_parser() -> argparse.ArgumentParser:
+        check_spelling(words)
+        return build_parser(_named(words))
+
+    return run_command(make_parser, lambda options: options.run(options), words)
 
 
 def run_command(
@@ -82,8 +76,9 @@ def run_command(
     run: Callable[[argparse.Namespace], int],
     arguments: Sequence[str] | None,
 ) -> int:
-    """Parse, run, and turn what goes wrong into one line on stderr and an exit code."""
+    """Parse, run, and turn what goes wrong into one line on stderr, an object on stdout, and an exit code."""
     prepare_streams()
+    as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
     try:
         with terminated_tidily():
             code = run(_parse(make_parser(), arguments))
@@ -98,20 +93,27 @@ def run_command(
     except Terminated as end:
         print(f"bootpath: terminated by {end}", file=sys.stderr)
         return SIGNALLED + end.number
+    except UsageError as fault:
+        code = report_usage(fault, as_json=as_json)
+        if fault.usage is not None:
+            raise SystemExit(code) from None
+        return code
+    except Reported as failed:
+        return report(failed.fault, as_json=False)
     except Exception as fault:  # noqa: BLE001 - the border: one line for what we know, a traceback for what we do not
-        return _report(fault)
+        return report(fault, as_json=as_json)
 
 
 def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options. What nobody understands is an error of the command that was named, with what may have been meant."""
+    """The options. An unknown option is an error of the command that was named, with a similar one."""
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         from difflib import get_close_matches
 
         parser = _innermost(parser, options)
         known = [name for action in parser._actions for name in action.option_strings]
-        meant = get_close_matches(unknown[0].partition("=")[0], known, n=1)
-        hint = f"; did you mean {meant[0]}?" if meant else ""
+        similar = get_close_matches(unknown[0].partition("=")[0], known, n=1)
+        hint = f"; did you mean {similar[0]}?" if similar else ""
         parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     return options
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from enum import Enum
 from typing import Any
 
 from bootpath.cli.arguments import add_json
@@ -55,11 +56,9 @@ def run(options: argparse.Namespace) -> int:
     if options.action == "info":
         fields = {name: value for name, value in asdict(info).items() if not isinstance(value, dict)}
         if options.json:
-            emit_json(
-                {name: value if isinstance(value, int | str | None) else str(value) for name, value in fields.items()}
-            )
+            emit_json({name: _plain(value) for name, value in fields.items()})
         else:
-            emit("\n".join(f"{name.replace('_', ' '):16} {value}" for name, value in fields.items()))
+            emit("\n".join(f"{name.replace('_', ' '):16} {_plain(value)}" for name, value in fields.items()))
         return 0
     what = f"write {held} into {options.base}, then empty" if options.action == "commit" else f"forget {held} in"
     if not options.apply:
@@ -72,3 +71,10 @@ def run(options: argparse.Namespace) -> int:
         dropped = discard_overlay(options.overlay)
         emit(f"{options.overlay}: {format_bytes(dropped)} forgotten")
     return 0
+
+
+def _plain(value: object) -> object:
+    """A field as JSON has it: an enum by its name, a UUID as text."""
+    if isinstance(value, Enum):
+        return value.name.lower().replace("_", "-")
+    return value if isinstance(value, int | str | None) else str(value)

@@ -7,7 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from bootpath.cli.arguments import add_disk, add_json, add_password, read_password, size
+from bootpath.cli.arguments import add_disk, add_json, add_output, add_password, add_touch, preload, read_password
+from bootpath.cli.failures import UsageError
 from bootpath.cli.pictures import add_picture, write_picture
 
 HELP = "find out what a boot reads, and whether a prefix preload would do"
@@ -19,7 +20,7 @@ examples:
   bootpath plan disk.img
   bootpath plan disk.img --preload 1024MiB --picture plan.png
   bootpath plan disk.img --touch /usr/bin/orbital -o disk.plan
-  bootpath boot disk.img --record disk.trace && bootpath plan disk.img --recorded disk.trace -o disk.plan
+  bootpath simulate disk.img --record disk.trace && bootpath plan disk.img --recorded disk.trace -o disk.plan
 
 exit codes: 0 good, 1 failed, 2 usage, 3 with --preload: the classic daemon would not mount the root
 """
@@ -31,15 +32,21 @@ def configure(commands: Any, name: str) -> None:
         name, help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_disk(parser)
+    add_touch(parser)
     parser.add_argument(
-        "--touch", metavar="PATH", nargs="+", action="extend", default=[], help="paths that the boot also reads"
+        "--recorded",
+        metavar="F",
+        type=Path,
+        help="trace of a boot, written by --record of simulate or boot",
     )
-    parser.add_argument("--recorded", metavar="F", type=Path, help="trace of a boot, from bootpath boot --record")
     parser.add_argument(
-        "--preload", type=size, metavar="SIZE", help="judge the classic daemon with a prefix of this size"
+        "--preload",
+        type=preload,
+        metavar="SIZE|full|plan",
+        help="judge the classic daemon with this preload: a prefix of SIZE, or full",
     )
     add_picture(parser, "draw the disk as a map")
-    parser.add_argument("-o", "--output", metavar="F", type=Path, help="write the plan, for bootpath boot --plan")
+    add_output(parser, "write the plan, for --plan of simulate, boot and serve")
     add_password(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -49,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     """Plan; 3 when a given prefix would not do."""
     from bootpath.block.leaves.file import FileDevice
     from bootpath.boot.redox.planning import plan_boot
-    from bootpath.cli.console import emit, emit_json
+    from bootpath.cli.console import show_result
     from bootpath.formats.plan import pack_plan
     from bootpath.formats.trace import parse_trace
     from bootpath.image.output import atomic_output
@@ -57,19 +64,23 @@ def run(options: argparse.Namespace) -> int:
     from bootpath.report.diskmap import draw_plan
     from bootpath.report.text import render_plan
 
+    if options.preload == "plan":
+        raise UsageError("--preload plan is what is made here: give a SIZE, or full", where="bootpath plan")
     recorded = None if options.recorded is None else parse_trace(options.recorded.read_bytes())
     with closing(FileDevice.open(options.disk)) as disk:
         planned = plan_boot(
             disk, password=read_password(options.password_file), touches=tuple(options.touch), recorded=recorded
         )
+    prefix_bytes = planned.plan.size_bytes if options.preload == "full" else options.preload
     if options.output is not None:
         with atomic_output(options.output) as temporary:
             temporary.write_bytes(pack_plan(planned.plan))
     if options.picture is not None:
-        canvas = draw_plan(Path(options.disk).name, planned, preload_bytes=options.preload)
+        canvas = draw_plan(Path(options.disk).name, planned, preload_bytes=prefix_bytes)
         write_picture(options.picture, canvas)
-    if options.json:
-        emit_json(plan_json(options.disk, planned, options.preload))
-    else:
-        emit(render_plan(options.disk, planned, options.preload))
-    return 3 if options.preload is not None and planned.classic_miss(options.preload) is not None else 0
+    show_result(
+        options,
+        lambda: plan_json(options.disk, planned, prefix_bytes),
+        lambda: render_plan(options.disk, planned, prefix_bytes),
+    )
+    return 3 if prefix_bytes is not None and planned.classic_miss(prefix_bytes) is not None else 0

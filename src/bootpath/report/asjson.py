@@ -16,6 +16,7 @@ from bootpath.image.inspection import Inspection
 from bootpath.image.redox.build import Built
 from bootpath.image.redox.discovery import Place
 from bootpath.report.contentsjson import choice_json, node_json, problem_json
+from bootpath.report.page import error_json
 from bootpath.report.timeline import timeline_json
 
 Json = dict[str, Any]
@@ -152,7 +153,7 @@ def plan_json(name: str, planned: BootPlan, preload_bytes: int | None) -> Json:
 
 
 def simulation_json(name: str, simulation: Simulation, *, mode: str, preload: str | None) -> Json:
-    """``bootpath boot --json``."""
+    """``bootpath simulate --json`` (docs/schemas/simulate.json)."""
     handover = simulation.handover
     return {
         "disk": name,
@@ -168,7 +169,7 @@ def simulation_json(name: str, simulation: Simulation, *, mode: str, preload: st
         "reads": {source: {"count": count.reads, "bytes": count.bytes} for source, count in simulation.reads.items()},
         "timeline": timeline_json(simulation.steps, digits=6),
         "environment": None if handover is None else handover.environment.decode().splitlines(),
-        "failure": None if simulation.failure is None else str(simulation.failure),
+        "failure": None if simulation.failure is None else error_json(simulation.failure),
         "first_miss": _miss(simulation.failed_access),
     }
 

@@ -14,7 +14,7 @@ _COLUMNS = ("#", "name", "type", "start", "size", "holds", "flags", "uuid")
 
 
 def ddi_json(plan: DdiPlan, built: BuiltDdi | None = None) -> dict[str, Any]:
-    """``bootpath image … --json`` (docs/schemas/image.json). `built` is None when it was only planned."""
+    """``bootpath build image --json`` (docs/schemas/image.json). `built` is None when it was only planned."""
     return {
         "output": None if built is None else str(built.path),
         "size_bytes": plan.size_bytes,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bootpath.boot.redox.loader import LOADER
 from bootpath.boot.redox.planning import BootPlan, Miss
+from bootpath.boot.timeline import LOADER
 from bootpath.core.extents import Extent, ExtentSet
 from bootpath.report.canvas import Canvas
 from bootpath.report.units import format_bytes, format_offset, plural

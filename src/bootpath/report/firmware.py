@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def firmware_json(name: str, run: FirmwareRun) -> dict[str, Any]:
-    """``bootpath boot --vm --firmware F --json`` (docs/schemas/firmware.json)."""
+    """``bootpath boot --firmware F --json`` (docs/schemas/firmware.json)."""
     return {
         "disk": name,
         "firmware": run.firmware.value,
@@ -24,7 +24,7 @@ def firmware_json(name: str, run: FirmwareRun) -> dict[str, Any]:
 
 
 def render_firmware(name: str, run: FirmwareRun) -> str:
-    """``bootpath boot --vm --firmware F``."""
+    """``bootpath boot --firmware F``."""
     lines = [name, *timeline_lines(run.steps)]
     if run.reads:
         lines.append("Read from the served disk:")

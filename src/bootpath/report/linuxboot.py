@@ -51,7 +51,7 @@ def linux_boot_json(name: str, boot: LinuxBoot) -> dict[str, Any]:
 
 
 def linux_run_json(name: str, run: LinuxRun) -> dict[str, Any]:
-    """``bootpath boot --vm --json`` of a Linux image (docs/schemas/linuxboot.json)."""
+    """``bootpath boot --json`` of a Linux image (docs/schemas/linuxboot.json)."""
     assert run.boot is not None
     return {
         **linux_boot_json(name, run.boot),
@@ -76,7 +76,7 @@ def render_linux_boot(name: str, boot: LinuxBoot) -> str:
 
 
 def render_linux_run(name: str, run: LinuxRun) -> str:
-    """``bootpath boot --vm`` of a Linux image."""
+    """``bootpath boot`` of a Linux image."""
     assert run.boot is not None
     lines = [render_linux_boot(name, run.boot), *timeline_lines(run.steps)]
     lines += [f"Before: {failure}" for failure in run.earlier]

@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 def machine_json(name: str, run: MachineRun, *, mode: str, preload: str) -> dict[str, Any]:
-    """``bootpath boot --vm --json`` (docs/schemas/machine.json)."""
-    handover, placement, fallback, disk = run.handover, run.placement, run.fallback, run.disk
+    """``bootpath boot --json`` of a live disk (docs/schemas/machine.json)."""
+    handover, memory, fallback, disk = run.handover, run.memory, run.fallback, run.disk
     return {
         "disk": name,
         "mode": mode,
         "preload": preload,
         "mounted": run.mounted,
         "seconds_to_root": run.seconds_to_root,
-        "memory_bytes": None if placement is None else placement.memory_bytes,
-        "reserved_bytes": None if placement is None else placement.reserved_bytes,
+        "memory_bytes": None if memory is None else memory.memory_bytes,
+        "reserved_bytes": None if memory is None else memory.reserved_bytes,
         "preload_bytes": 0 if handover is None else handover.preload_bytes,
         "preload_extents": 0 if handover is None else len(handover.preload_extents),
         "fallback": None
@@ -40,11 +40,11 @@ def machine_json(name: str, run: MachineRun, *, mode: str, preload: str) -> dict
 
 
 def render_machine(name: str, run: MachineRun) -> str:
-    """``bootpath boot --vm``."""
+    """``bootpath boot`` of a live disk."""
     lines = [name, *timeline_lines(run.steps)]
     if run.mounted:
         assert run.handover is not None
-        assert run.placement is not None
+        assert run.memory is not None
         assert run.seconds_to_root is not None
         assert run.fallback is not None
         reads = plural(run.fallback["disk_reads"], "read")
@@ -54,7 +54,7 @@ def render_machine(name: str, run: MachineRun) -> str:
         )
         lines.append(
             f"{format_bytes(run.handover.preload_bytes)} preloaded, "
-            f"for which the machine gave up {format_bytes(run.placement.reserved_bytes)} of its memory"
+            f"for which the machine gave up {format_bytes(run.memory.reserved_bytes)} of its memory"
         )
     if run.disk is not None:
         lines.append(f"The machine read {format_bytes(run.disk.read_bytes)} from the disk in all")

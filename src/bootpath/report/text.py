@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bootpath.boot.redox.loader import LOADER
 from bootpath.boot.redox.planning import BootPlan
 from bootpath.boot.redox.simulation import Simulation
+from bootpath.boot.timeline import LOADER
 from bootpath.formats.partitions.gpt import Gpt
 from bootpath.image.inspection import Inspection
 from bootpath.image.redox.build import Built
@@ -154,7 +154,7 @@ def render_plan(name: str, planned: BootPlan, preload_bytes: int | None) -> str:
 
 
 def render_simulation(name: str, simulation: Simulation) -> str:
-    """``bootpath boot``."""
+    """``bootpath simulate``."""
     lines = [name]
     lines += columns(
         [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bootpath.report.page import error_json
 from bootpath.report.text import columns
 from bootpath.report.units import format_bytes, format_seconds, plural
 
@@ -84,7 +85,7 @@ def outcome_json(run: WatchedRun) -> dict[str, Any]:
         "seconds_to_end": run.seconds_to_end,
         "screenshot": None if run.screenshot is None else str(run.screenshot),
         "timeline": timeline_json(run.steps),
-        "failure": None if run.failure is None else str(run.failure),
+        "failure": None if run.failure is None else error_json(run.failure),
     }
 
 

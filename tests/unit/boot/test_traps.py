@@ -16,10 +16,11 @@ from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.targets.fault import Fault, parse_rules
 from bootpath.boot.redox.drivers import Drivers
 from bootpath.boot.redox.lived import Finder, start_lived
-from bootpath.boot.redox.loader import Preload, PreloadKind, load
+from bootpath.boot.redox.loader import load
 from bootpath.boot.redox.memory import Memory
 from bootpath.boot.redox.planning import plan_boot
-from bootpath.boot.redox.simulation import Mode, Setup, Simulation, simulate
+from bootpath.boot.redox.preload import PreloadChoice, PreloadKind
+from bootpath.boot.redox.simulation import Simulation, SimulationMode, SimulationSetup, simulate
 from bootpath.boot.timeline import Timeline
 from bootpath.core.device import Device, checked
 from bootpath.core.errors import BootError, DeviceError, FormatError
@@ -28,12 +29,12 @@ from bootpath.formats.handoff import parse_handoff
 from bootpath.fs.redox.redoxfs import RedoxFS
 from tests.support.images import FAR_FILE, MIB, digest, make_image, make_tree
 
-FULL = Preload(PreloadKind.FULL)
+FULL = PreloadChoice(PreloadKind.FULL)
 
 
 class Shared(NamedTuple):
     image: Path
-    plan: Preload
+    plan: PreloadChoice
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +42,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
     directory = tmp_path_factory.mktemp("traps")
     image = make_image(directory, tree=make_tree(directory / "tree"))
     with closing(FileDevice.open(image)) as disk:
-        return Shared(image, Preload(PreloadKind.PLAN, plan=plan_boot(disk).plan))
+        return Shared(image, PreloadChoice(PreloadKind.PLAN, plan=plan_boot(disk).plan))
 
 
-def boot(image: Path, preload: Preload, **changes: object) -> Simulation:
+def boot(image: Path, preload: PreloadChoice, **changes: object) -> Simulation:
     with closing(FileDevice.open(image)) as disk:
-        setup = Setup(preload, changes.pop("disks", [disk]), **changes)  # type: ignore[arg-type]
+        setup = SimulationSetup(preload, changes.pop("disks", [disk]), **changes)  # type: ignore[arg-type]
         return simulate(disk, setup, clock=time.monotonic, pause=time.sleep)
 
 
@@ -98,13 +99,13 @@ def test_opening_with_cleanup_writes_to_the_overlay_and_not_to_the_image(shared:
 def test_a_partial_preload_is_marked_as_partial(shared: Shared) -> None:
     for preload, partial in (
         (shared.plan, True),
-        (Preload(PreloadKind.PREFIX, prefix_bytes=4 * MIB), True),
+        (PreloadChoice(PreloadKind.PREFIX, prefix_bytes=4 * MIB), True),
         (FULL, False),
     ):
         handoff = boot(shared.image, preload).handoff
         assert handoff is not None
         assert handoff.live_partial == partial
-    classic = boot(shared.image, FULL, mode=Mode.CLASSIC).handover
+    classic = boot(shared.image, FULL, mode=SimulationMode.CLASSIC).handover
     assert classic is not None
     assert b"PARTIAL" not in classic.environment
 
@@ -119,7 +120,7 @@ def test_only_a_full_preload_serves_everything_without_a_disk(shared: Shared) ->
 @pytest.mark.trap(18)
 @pytest.mark.parametrize("prefix_bytes", [4 * MIB, 0, 4096])
 def test_any_prefix_boots_with_the_disk_behind_it(shared: Shared, prefix_bytes: int) -> None:
-    result = boot(shared.image, Preload(PreloadKind.PREFIX, prefix_bytes=prefix_bytes), touches=(FAR_FILE,))
+    result = boot(shared.image, PreloadChoice(PreloadKind.PREFIX, prefix_bytes=prefix_bytes), touches=(FAR_FILE,))
     assert result.failure is None
     assert result.reads["disk"].reads > 0
 
@@ -131,12 +132,12 @@ def test_a_disk_that_is_truncated_during_the_preload_fails_the_boot(
     """The file loses its end between the open and the preload."""
     image = make_image(tmp_path)
 
-    def shorten(self: Preload, header: object) -> list[Extent]:
+    def shorten(self: PreloadChoice, header: object) -> list[Extent]:
         with image.open("r+b") as file:
             file.truncate(10 * MIB)
         return [Extent(0, 21 * MIB)]
 
-    monkeypatch.setattr(Preload, "extents", shorten)
+    monkeypatch.setattr(PreloadChoice, "extents", shorten)
     with closing(FileDevice.open(image)) as disk, pytest.raises(DeviceError, match="truncated"):
         load(disk, FULL, Timeline(time.monotonic))
 
@@ -195,5 +196,5 @@ def test_a_disk_that_goes_between_the_look_and_the_judgement(shared: Shared) -> 
     finder = Finder(handoff, preload, Pulled())
     candidate = finder.find()
     assert candidate is not None
-    with pytest.raises(DeviceError, match="has gone while it was looked at"):
+    with pytest.raises(DeviceError, match="the disk went away while it was looked at"):
         finder.judge(candidate)

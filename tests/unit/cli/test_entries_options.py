@@ -4,20 +4,21 @@ import argparse
 
 import pytest
 
-from bootpath.cli.entries import architecture, places
+from bootpath.cli.arguments import architecture
+from bootpath.cli.entries import places
 from bootpath.cli.main import build_parser
-from bootpath.formats.entries.uki import EfiArchitecture
+from bootpath.formats.partitions.dps import Architecture
 
 
 def test_defaults() -> None:
     options = build_parser().parse_args(["entries", "disk.img"])
-    assert (options.policy, options.architecture) == (frozenset({"esp", "xbootldr"}), None)
-    assert (options.fixed, options.assembly, options.all, options.no_efi) == (None, "initramfs", False, False)
+    assert (options.look_in, options.architecture) == (frozenset({"esp", "xbootldr"}), None)
+    assert (options.disk_name, options.assembly, options.all, options.no_efi) == (None, "initramfs", False, False)
 
 
 def test_values() -> None:
     assert places("ROOT,esp,") == {"root", "esp"}
-    assert architecture("arm64") is EfiArchitecture.AA64
+    assert architecture("aa64") is architecture("aarch64") is architecture("arm64") is Architecture.ARM64
     for text in ("", ",", "usr", "esp root"):
         with pytest.raises(argparse.ArgumentTypeError):
             places(text)

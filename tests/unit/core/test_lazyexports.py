@@ -41,6 +41,17 @@ def test_a_room_is_entered_when_something_in_it_is_asked_for(tmp_path: Path, mon
         _ = lazyhouse.window
 
 
+def test_a_private_module_is_found_where_there_are_no_stubs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "guesthouse"
+    package.mkdir()
+    (package / "__init__.py").write_text(INIT)
+    (package / "_native.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    from guesthouse import _native  # type: ignore[import-not-found]
+
+    assert _native.__name__ == "guesthouse._native"
+
+
 @pytest.mark.parametrize(
     "name", ["", "core", "formats", "block", "fs", "image", "serve", "vm", "boot"], ids=lambda name: name or "bootpath"
 )

@@ -34,8 +34,7 @@ from bootpath.boot.linux.cmdline import (
 )
 from bootpath.boot.linux.menu import bootable, choose_entry, concatenate
 from bootpath.boot.linux.result import Attempt, LoadedLinux, RunPart
-from bootpath.boot.redox.loader import LOADER
-from bootpath.boot.timeline import Timeline
+from bootpath.boot.timeline import LOADER, Timeline
 from bootpath.core.device import Device, checked
 from bootpath.core.errors import BootError, Error, FormatError
 from bootpath.core.reasons import Explanation

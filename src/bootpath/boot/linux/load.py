@@ -16,10 +16,10 @@ from dataclasses import replace
 from bootpath.boot.linux.candidate import CandidateLoader
 from bootpath.boot.linux.choice import LinuxRequest, NextCandidate, RefusalReason, order_roots
 from bootpath.boot.linux.result import Attempt, LinuxBoot
-from bootpath.boot.redox.loader import LOADER
-from bootpath.boot.timeline import Timeline
+from bootpath.boot.timeline import LOADER, Timeline
 from bootpath.core.device import Device
 from bootpath.formats.cmdline.parameters import Parameter
+from bootpath.image.contents.nodes import Contents
 from bootpath.image.contents.read import read_contents
 from bootpath.image.verity.tree import Progress
 
@@ -30,11 +30,15 @@ def load_linux(
     timeline: Timeline,
     *,
     machine_parameters: Iterable[Parameter] = (),
+    contents: Contents | None = None,
     progress: Progress | None = None,
 ) -> LinuxBoot:
-    """Decide and load. The disk stays the caller's. See the module docstring for what is raised."""
+    """Decide and load. The disk stays the caller's, who may have read its `contents` already.
+
+    See the module docstring for what is raised.
+    """
     with timeline.step(LOADER, "look at the disk") as step:
-        contents = read_contents(disk)
+        contents = contents or read_contents(disk)
         step.detail = f"{len(contents.nodes())} places"
     with timeline.step(LOADER, "choose the root") as step:
         order = order_roots(contents, request)

@@ -25,12 +25,13 @@ from typing import NoReturn
 from bootpath.block.targets.log import Log
 from bootpath.boot.linux.choice import LinuxRequest, NextCandidate
 from bootpath.boot.linux.load import load_linux
+from bootpath.boot.linux.look import Look
 from bootpath.boot.linux.result import LinuxBoot, LoadedLinux
 from bootpath.boot.machine.diskreads import AreaReads, count_reads, disk_areas
 from bootpath.boot.machine.firmware import SERVER, ServedImage, served_disk
 from bootpath.boot.machine.watched import LOGIN_PATTERN, MIB, TIMEOUT_SECONDS, Remaining, WatchedMachine, WatchedRun
 from bootpath.boot.protocol.events import MARK, Event, parse_event
-from bootpath.boot.redox.loader import LOADER
+from bootpath.boot.timeline import LOADER
 from bootpath.core.device import Device, checked
 from bootpath.core.errors import BootError
 from bootpath.core.iolog import Read
@@ -49,13 +50,15 @@ _FAULT = re.compile(r"bootpath: ([a-z]+): (.*)")
 
 @dataclass(frozen=True, slots=True)
 class LinuxSetup:
-    """How to boot. `overlay_bytes` caps what the machine may write (None: no cap)."""
+    """How to boot. `overlay_bytes` caps what the machine may write (None: no cap); `look` is what was read of the disk
+    before, if it was: the loader then does not read that again."""
 
     request: LinuxRequest = field(default_factory=LinuxRequest)
     memory_bytes: int = 512 * MIB
     interface: Interface = Interface.VIRTIO
     display: Display = Display.NONE
     overlay_bytes: int | None = None
+    look: Look | None = None
 
     def asked(self) -> LinuxRequest:
         """The request, with what the kernel will call the disk."""
@@ -106,10 +109,17 @@ class LinuxMachine(WatchedMachine[LinuxSetup, LinuxRun]):
             ServedImage(self.disk, directory / "disk.sock", overlay_bytes=self.setup.overlay_bytes)
         )
         assert image.device is not None
-        reads: list[Read] = []
+        look = self.setup.look
+        reads: list[Read] = [] if look is None else [*look.reads]
         self._loader_reads = reads
         disk = checked(Log(image.device, lambda record: reads.append(record) if isinstance(record, Read) else None))
-        boot = load_linux(disk, self.setup.asked(), self.timeline, machine_parameters=MACHINE_PARAMETERS)
+        boot = load_linux(
+            disk,
+            self.setup.asked(),
+            self.timeline,
+            machine_parameters=MACHINE_PARAMETERS,
+            contents=None if look is None else look.contents,
+        )
         self.run.boot = boot
         self._count(image.device)
         loaded = boot.loaded
@@ -136,7 +146,7 @@ class LinuxMachine(WatchedMachine[LinuxSetup, LinuxRun]):
         if index == 0:
             self.pivoted(said[0].strip())
             self.wait_for(until, remaining())
-        self.timeline.note(GUEST, "console says", until)
+        self.timeline.note(GUEST, "console matches", until)
 
     def pivoted(self, said: str) -> None:
         """The initramfs has left: from here on it is the system that reads."""

@@ -84,14 +84,14 @@ class Daemon:
                 if ended in happened:
                     raise self._ended()
                 if not happened:
-                    raise BootError(f"is not ready after {deadline_seconds:g} s", where=self.name)
+                    raise BootError(f"the process is not ready after {deadline_seconds:g} s", where=self.name)
         finally:
             os.close(ended)
 
     def _ended(self) -> BootError:
         self._process.wait(STOP_SECONDS)
         return BootError(
-            "ended before it served",
+            "the process ended before it served",
             where=self.name,
             found=f"exit code {self._process.exit_code}",
             hint=self.said or None,

@@ -98,7 +98,7 @@ class ServedImage:
         length = len(bytes(self.socket))
         if length > _SOCKET_PATH_BYTES:
             raise MachineError(
-                "the path is too long for a socket:",
+                "the path is too long for a socket",
                 where=str(self.socket),
                 found=f"{length} bytes",
                 expected=f"at most {_SOCKET_PATH_BYTES}",

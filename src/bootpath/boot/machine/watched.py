@@ -1,6 +1,6 @@
-"""A QEMU whose boot is watched: started for as long as a `with` lasts, waited for on its console, told as a timeline.
+"""A QEMU whose boot is watched: started for as long as a `with` lasts, waited for on its console, with its timeline.
 
-What boots in it, and how it is told, are `WatchedMachine`'s children: our own loader's guests (`boot.machine`,
+What boots in it, and what is reported of it, are `WatchedMachine`'s children: our own loader's guests (`boot.machine`,
 `boot.linux.machine`), the image's own loader (`boot.machine.firmware`). `WatchedMachine.boot` is one boot from the
 start to what the console is to say.
 """
@@ -103,7 +103,9 @@ class WatchedMachine(ABC, Generic[SetupT, RunT]):
                     raise
                 # A write, which does not say to what.
                 hint = "set TMPDIR to a place with more room"
-                raise MachineError(f"{fault.strerror}", where=str(directory), hint=hint) from fault
+                raise MachineError(
+                    f"the machine's files cannot be written: {fault.strerror}", where=str(directory), hint=hint
+                ) from fault
             machine = QEMU(config, accelerator=self._accelerator, binary=self._binary, transcript=self._transcript)
             with self.timeline.step(self.actor, "start QEMU") as step:
                 self.started_seconds = self.timeline.elapsed()
@@ -136,7 +138,7 @@ class WatchedMachine(ABC, Generic[SetupT, RunT]):
 
     @abstractmethod
     def finish(self) -> RunT:
-        """Take the timeline, and what can be told only while the machine is there."""
+        """Take the timeline, and what can be known only while the machine is there."""
 
     def where(self) -> str:
         """Who is at work, for an error."""
@@ -166,7 +168,7 @@ class WatchedMachine(ABC, Generic[SetupT, RunT]):
     def see(self, until: str, remaining: Remaining) -> None:
         """Wait until the boot has come to its end: the console says `until`. Raises as `wait_for`."""
         self.wait_for(until, remaining())
-        self.timeline.note(self.where(), "console says", until)
+        self.timeline.note(self.where(), "console matches", until)
 
     def boot(
         self,
@@ -194,9 +196,8 @@ class WatchedMachine(ABC, Generic[SetupT, RunT]):
                     if not self.machine.running:
                         raise
                     late = run.seconds_to_end is None and self.timeline.clock() >= deadline
-                    what = f"the console did not say it within {timeout_seconds:g} s" if late else str(fault)
-                    expected = f"/{until}/" if late else None
-                    run.failure = BootError(what, where=self.where(), expected=expected, hint=_last(fault.console))
+                    what = f"no match for /{until}/ within {timeout_seconds:g} s" if late else str(fault)
+                    run.failure = BootError(what, where=self.where(), hint=_last(fault.console))
                 finally:
                     if screenshot is not None:
                         self._take_picture(screenshot)
@@ -209,7 +210,7 @@ class WatchedMachine(ABC, Generic[SetupT, RunT]):
         return run
 
     def _take_picture(self, path: Path) -> None:
-        """The screen as it is now. That there is none is told on the timeline: it changes nothing of the boot."""
+        """The screen as it is now. That there is none goes to the timeline: it changes nothing of the boot."""
         try:
             self.machine.screendump(path)
         except MachineError as fault:

@@ -170,7 +170,7 @@ class Finder:
                 hint="detach the copy",
             )
         if not matches:
-            gone = DeviceError("has gone while it was looked at", where=candidate.identity.name)
+            gone = DeviceError("the disk went away while it was looked at", where=candidate.identity.name)
             raise next((fault for other, fault in refused if other.identity == candidate.identity), gone)
 
 
@@ -186,7 +186,7 @@ def locate(disk: Device, handoff: Handoff, *, owns: bool = False) -> Linear:
         if place.ring.newest is not None and (same_partition or place.offset_bytes == offset):
             return place_device(disk, discovery, place, owns=owns)
     raise FormatError(
-        "holds no RedoxFS where the loader found one",
+        "the disk holds no RedoxFS where the loader found one",
         where=disk.identity.name,
         expected=f"uuid {handoff.redoxfs_uuid} at byte {offset}",
         found=", ".join(place.found_by for place in discovery.places) or "no RedoxFS",

@@ -10,76 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 
 from bootpath.boot.redox.memory import Memory
-from bootpath.boot.timeline import Timeline
+from bootpath.boot.redox.preload import PreloadChoice
+from bootpath.boot.timeline import LOADER, Timeline
 from bootpath.core.device import Device, Identity, checked, read_into
 from bootpath.core.errors import BootError, FileSystemError
-from bootpath.core.extents import Extent, ExtentSet
+from bootpath.core.extents import Extent
 from bootpath.formats.handoff import Handoff, pack_handoff
-from bootpath.formats.plan import Plan
-from bootpath.formats.trace import Trace
 from bootpath.fs.redox.redoxfs import RedoxFS
-from bootpath.fs.redox.values import RedoxHeader
+from bootpath.fs.redox.values import BLOCK_BYTES, RedoxHeader
 from bootpath.image.redox.discovery import Place, choose_place, find_redoxfs, place_device
 from bootpath.image.redox.layout import INITFS_MAGIC, INITFS_PATH, KERNEL_MAGIC, KERNEL_PATH
 
-LOADER = "loader"
-BLOCK_BYTES = 4096
 _CHUNK_BYTES = 1 << 20
-MAX_PRELOAD_EXTENTS = 1024
-"""So many fit the 64 KiB environment beside everything else; a plan with more has its smallest gaps preloaded too."""
-
-
-class PreloadKind(Enum):
-    """How much of the file system goes to RAM before the system starts."""
-
-    PLAN = "plan"
-    PREFIX = "prefix"
-    FULL = "full"
-
-
-@dataclass(frozen=True, slots=True)
-class Preload:
-    """What to preload: `plan` for PLAN, `prefix_bytes` for PREFIX."""
-
-    kind: PreloadKind
-    prefix_bytes: int = 0
-    plan: Plan | None = None
-
-    def extents(self, header: RedoxHeader) -> list[Extent]:
-        """The extents to read, file-system-relative and disjoint.
-
-        Raises BootError when the plan belongs to another image: it would preload the wrong blocks.
-        """
-        if self.kind is PreloadKind.FULL:
-            return [Extent(0, header.size_bytes)]
-        if self.kind is PreloadKind.PREFIX:
-            length = min(self.prefix_bytes, header.size_bytes) // BLOCK_BYTES * BLOCK_BYTES
-            return [Extent(0, length)] if length else []
-        assert self.plan is not None
-        check_belongs(self.plan, header, hint="make a new one with bootpath plan")
-        needed = ExtentSet(Extent(part.offset, part.length) for part in self.plan.extents if part.step != LOADER)
-        return list(needed.coalesced(MAX_PRELOAD_EXTENTS))
-
-
-def check_belongs(made_for: Plan | Trace, header: RedoxHeader, *, hint: str) -> None:
-    """Refuse a plan or trace of another image, or of this one before it changed. Raises BootError with `hint`."""
-    kind = "plan" if isinstance(made_for, Plan) else "trace"
-    for what, expected, found in (
-        ("uuid", header.uuid, made_for.uuid),
-        ("generation", header.generation, made_for.generation),
-        ("size", header.size_bytes, made_for.size_bytes),
-    ):
-        if expected != found:
-            raise BootError(
-                f"this {kind} belongs to another image: its {what} is",
-                where=kind,
-                expected=expected,
-                found=found,
-                hint=hint,
-            )
+_LINUX_HINT = "put a Linux there, or name one with --kernel and --initrd; bootpath simulate needs none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +91,7 @@ def load_boot_file(fs: RedoxFS, file: BootFile) -> bytes:
         data = fs.read(path)
     except FileSystemError as fault:
         raise BootError(
-            "the loader cannot read it",
+            f"the loader cannot read the {file.what}",
             where=path,
             found=fault.what,
             hint="add it with bootpath build live --kernel/--initfs",
@@ -154,8 +99,8 @@ def load_boot_file(fs: RedoxFS, file: BootFile) -> bytes:
     if not data.startswith(file.magics, start):
         expected = " or ".join(magic.hex() for magic in file.magics)
         found = data[start : start + len(file.magics[0])].hex() or ("an empty file" if not data else "a short file")
-        hint = "for a machine: put a Linux there, or name one with --kernel and --initrd" if file in LINUX else None
-        raise BootError("wrong magic", where=path, expected=expected, found=found, hint=hint)
+        hint = _LINUX_HINT if file in LINUX else None
+        raise BootError(f"the {file.what} has the wrong magic", where=path, expected=expected, found=found, hint=hint)
     return data
 
 
@@ -199,7 +144,7 @@ def _handoff(handover: Handover, identity: Identity, live_address: int | None, *
 
 def load(
     disk: Device,
-    preload: Preload | None,
+    preload: PreloadChoice | None,
     timeline: Timeline,
     *,
     password: bytes | None = None,

@@ -20,9 +20,10 @@ from bootpath.block.leaves.file import FileDevice
 from bootpath.boot.machine.watched import MIB, Remaining, WatchedMachine
 from bootpath.boot.protocol.events import MARK, Event, parse_event
 from bootpath.boot.protocol.settings import Settings
-from bootpath.boot.redox.loader import LINUX, Handover, Preload, load
+from bootpath.boot.redox.loader import LINUX, Handover, load
 from bootpath.boot.redox.machinerun import LOGIN, Heard, MachineRun, heard_events
-from bootpath.boot.redox.placement import Placement, make_blob, place
+from bootpath.boot.redox.placement import ReservedMemory, make_blob, reserve_memory
+from bootpath.boot.redox.preload import PreloadChoice
 from bootpath.boot.redox.rootfs import ROOTFS
 from bootpath.core.errors import BootError, MachineError
 from bootpath.formats.cmdline.parameters import Parameter, join_parameters, split_parameters
@@ -42,7 +43,7 @@ class MachineSetup:
     root; `disk_delay_seconds` counts from the machine's start, None is never; `appears` is what is the physical disk
     then, instead of the image; `command_line` is added for Linux."""
 
-    preload: Preload
+    preload: PreloadChoice
     memory_bytes: int = 512 * MIB
     disk_delay_seconds: float | None = 0.0
     appears: Path | None = None
@@ -86,7 +87,7 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
         """Load, and write what QEMU reads to `directory`: kernel, initramfs, and the blob with the preload."""
         setup = self.setup
         if setup.appears is not None:
-            FileDevice.open(setup.appears).close()  # what is missing is told now, and not when it is plugged in
+            FileDevice.open(setup.appears).close()  # what is missing fails now, and not when it is plugged in
         files = () if setup.kernel is not None and setup.initrd is not None else LINUX
         with closing(FileDevice.open(self.disk)) as device:
             handover = load(
@@ -100,13 +101,13 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
         self.run.handover = handover
         kernel = setup.kernel or _write(directory / "kernel", handover.boot_files[0])
         initrd = setup.initrd or _write(directory / "initfs", handover.boot_files[1])
-        placement, blobs, parameters = self._place(handover, initrd.stat().st_size, directory)
-        self.run.placement = placement
+        memory, blobs, parameters = self._place(handover, initrd.stat().st_size, directory)
+        self.run.memory = memory
         screen = "" if setup.display is Display.NONE else "console=tty0"
         command_line = join_parameters(
             (
                 *split_parameters(f"{screen} console=ttyS0 quiet panic=-1"),
-                placement.parameter,
+                memory.parameter,
                 *parameters,
                 *setup.settings.parameters(),
                 *split_parameters(setup.command_line),
@@ -114,7 +115,7 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
         )
         there = setup.disk_delay_seconds == 0
         return MachineConfig(
-            memory_bytes=placement.memory_bytes,
+            memory_bytes=memory.memory_bytes,
             kernel=kernel,
             initrd=initrd,
             cmdline=command_line,
@@ -126,22 +127,22 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
 
     def _place(
         self, handover: Handover, initrd_bytes: int, directory: Path
-    ) -> tuple[Placement, tuple[MemoryFile, ...], tuple[Parameter, ...]]:
+    ) -> tuple[ReservedMemory, tuple[MemoryFile, ...], tuple[Parameter, ...]]:
         handoff = parse_handoff(handover.environment)
         assert handoff.live_addr is not None
         blob = make_blob(handoff, self.setup.password)
-        placement = place(self.setup.memory_bytes, initrd_bytes, blob.size_bytes)
+        memory = reserve_memory(self.setup.memory_bytes, initrd_bytes, blob.size_bytes)
         preload = handover.memory.at(handoff.live_addr, blob.preload_bytes, what="preload")
         contents = [(0, preload), *((offset, memoryview(content)) for offset, content in blob.parts())]
         size = max(blob.size_bytes, 1)
         blobs = tuple(
             MemoryFile(
                 _write_piece(directory / f"preload{start // PIECE_BYTES}", start, size, contents),
-                placement.address + start,
+                memory.address + start,
             )
             for start in range(0, size, PIECE_BYTES)
         )
-        return placement, blobs, blob.parameters(handoff, placement.address)
+        return memory, blobs, blob.parameters(handoff, memory.address)
 
     def physical(self, path: Path | None = None, name: str = DISK_NAME) -> Disk:
         """The physical disk as QEMU has it; an image for its place. Never written to: AHCI has to have a snapshot."""
@@ -188,13 +189,13 @@ class LiveMachine(WatchedMachine[MachineSetup, MachineRun]):
         return event
 
     def heard(self) -> list[Heard]:
-        """Everything that the guest has told so far."""
+        """Everything that the guest has reported so far."""
         return heard_events(self.machine.console.lines)
 
     def finish(self) -> MachineRun:
         """Take the timeline, and the statistics while the machine runs."""
         if self.started:
-            self.run.tell(self.timeline.steps, self.started_seconds, self.heard())
+            self.run.take_timeline(self.timeline.steps, self.started_seconds, self.heard())
             if self.machine.running:
                 with suppress(MachineError):
                     self.run.disk = self.machine.block_statistics().get(DISK_NAME)

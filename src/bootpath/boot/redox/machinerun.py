@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bootpath.boot.machine.watched import WatchedRun
 from bootpath.boot.protocol.events import Event, parse_event
 from bootpath.boot.redox.loader import Handover
-from bootpath.boot.redox.placement import Placement
+from bootpath.boot.redox.placement import ReservedMemory
 from bootpath.boot.redox.rootfs import ROOTFS
 from bootpath.boot.timeline import Step
 from bootpath.vm.blocks import BlockStatistics
@@ -62,7 +62,7 @@ class MachineRun(WatchedRun):
     """
 
     handover: Handover | None = None
-    placement: Placement | None = None
+    memory: ReservedMemory | None = None
     fallback: dict[str, int] | None = None
     disk: BlockStatistics | None = None
     seconds_to_root: float | None = None
@@ -72,7 +72,7 @@ class MachineRun(WatchedRun):
         """True when the root was mounted."""
         return self.seconds_to_root is not None
 
-    def tell(self, host: Sequence[Step], started: float, heard: Sequence[Heard]) -> None:
+    def take_timeline(self, host: Sequence[Step], started: float, heard: Sequence[Heard]) -> None:
         """Take over the timeline and what it says about the mount."""
         self.steps = merge(host, started, heard)
         offset = started + clock_offset(heard)

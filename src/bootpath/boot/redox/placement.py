@@ -34,7 +34,7 @@ _MAP_PARAMETER_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class ReservedMemory:
     """A machine of `memory_bytes`, of which it gives up `reserved_bytes` at `address`."""
 
     memory_bytes: int
@@ -47,12 +47,12 @@ class Placement:
         return quote("memmap", f"{self.reserved_bytes >> 20}M!{self.address:#x}")
 
 
-def place(usable_bytes: int, initrd_bytes: int, blob_bytes: int) -> Placement:
+def reserve_memory(usable_bytes: int, initrd_bytes: int, blob_bytes: int) -> ReservedMemory:
     """A machine that leaves `usable_bytes` to the system. Raises BootError when that is too little to start Linux."""
     least = _up(KERNEL_ROOM_BYTES + initrd_bytes + FIRMWARE_ROOM_BYTES, MIB)
     if usable_bytes < least:
         raise BootError(
-            "the machine has too little memory",
+            "the machine has too little memory for Linux",
             where="placement",
             expected=f"at least {least >> 20} MiB beside the preload",
             found=f"{usable_bytes >> 20} MiB",
@@ -61,12 +61,12 @@ def place(usable_bytes: int, initrd_bytes: int, blob_bytes: int) -> Placement:
     total = _up(usable_bytes, MIB) + reserved
     if total < LOW_LIMIT_BYTES:
         end = total - FIRMWARE_ROOM_BYTES - _up(initrd_bytes, PAGE_BYTES)
-        return Placement(total, (end - reserved) // ALIGN_BYTES * ALIGN_BYTES, reserved)
-    return Placement(max(total, LOW_LIMIT_BYTES, LOW_OF_LARGE_BYTES + reserved), HIGH_ADDRESS, reserved)
+        return ReservedMemory(total, (end - reserved) // ALIGN_BYTES * ALIGN_BYTES, reserved)
+    return ReservedMemory(max(total, LOW_LIMIT_BYTES, LOW_OF_LARGE_BYTES + reserved), HIGH_ADDRESS, reserved)
 
 
 @dataclass(frozen=True, slots=True)
-class Blob:
+class PreloadBlob:
     """What lies behind the preload in memory, and what it makes of the handoff."""
 
     map_text: bytes
@@ -109,11 +109,11 @@ class Blob:
         return tuple(quote(key, value) for key, _, value in pairs if not (self.map_text and key == EXTENTS))
 
 
-def make_blob(handoff: Handoff, password: bytes | None) -> Blob:
+def make_blob(handoff: Handoff, password: bytes | None) -> PreloadBlob:
     """What goes with the preload: the map only when it is too long for a command line."""
     text = ",".join(f"{extent.offset:x}+{extent.length:x}" for extent in handoff.live_extents or ()).encode()
     map_text = text if len(text) > _MAP_PARAMETER_BYTES else b""
-    return Blob(map_text, password or b"", handoff.live_size_bytes or 0)
+    return PreloadBlob(map_text, password or b"", handoff.live_size_bytes or 0)
 
 
 def _up(value: int, unit: int) -> int:

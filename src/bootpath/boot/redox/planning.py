@@ -23,8 +23,10 @@ from operator import itemgetter
 from bootpath.block.overlay.ram import Overlay
 from bootpath.block.targets.linear import Linear
 from bootpath.block.targets.log import Log
-from bootpath.boot.redox.loader import LOADER, check_belongs, find_boot_files, load_boot_file
+from bootpath.boot.redox.loader import find_boot_files, load_boot_file
+from bootpath.boot.redox.preload import CLASSIC_BYTES, PreloadChoice, PreloadKind, check_belongs
 from bootpath.boot.redox.rootfs import ROOTFS, boot_reads, look_at_root, touch
+from bootpath.boot.timeline import LOADER
 from bootpath.core.device import Device, checked
 from bootpath.core.errors import BootError, FormatError
 from bootpath.core.extents import Extent, ExtentSet
@@ -225,7 +227,7 @@ def plan_boot(
     info, sound = _run(device, tracer, password=password, touches=touches)
     header = info.header
     if recorded is not None:
-        check_belongs(recorded, header, hint="record it again with bootpath boot --record")
+        check_belongs(recorded, header, hint="record it again with bootpath simulate --record")
         for record in recorded.records:
             if isinstance(record, Read) and record.errno == 0:
                 if record.offset + record.length > header.size_bytes:
@@ -241,3 +243,24 @@ def plan_boot(
         extents=_merge(_first_touches(tracer.touched, structures)),
     )
     return BootPlan(plan, place, info, tuple(tracer.accesses), has_boot_files=sound)
+
+
+def choose_preload(
+    disk: Device,
+    wanted: PreloadKind | int | None = None,
+    *,
+    plan: Plan | None = None,
+    classic: bool = False,
+    password: bytes | None = None,
+) -> PreloadChoice:
+    """What to preload of `disk`: a prefix of so many bytes, everything, or a plan, which is made here unless given.
+
+    Without a wish it is a plan, or for the classic daemon, which knows only prefixes, 1 GiB. Raises as `plan_boot`.
+    """
+    if wanted is None and plan is None and classic:
+        wanted = CLASSIC_BYTES
+    if isinstance(wanted, int):
+        return PreloadChoice(PreloadKind.PREFIX, prefix_bytes=wanted)
+    if wanted is PreloadKind.FULL:
+        return PreloadChoice(PreloadKind.FULL)
+    return PreloadChoice(PreloadKind.PLAN, plan=plan or plan_boot(disk, password=password).plan)

@@ -1,6 +1,6 @@
 """The live path of a simulation as real processes that talk over sockets, as on a machine::
 
-    10_lived     lived --env - --memory (sealed memory) --disk nbd+unix:///?socket=RUN/driver
+    10_lived     lived --env - --preload-memory (sealed memory) --disk nbd+unix:///?socket=RUN/driver
     40_drivers   bootpath serve DISK --read-only --socket RUN/driver, started when lived serves, after the disk's delay
     50_rootfs    this process: RedoxFS over an NBD connection to lived
 
@@ -28,7 +28,7 @@ from bootpath.boot.machine.daemons import Daemon
 from bootpath.boot.redox.drivers import DRIVERS
 from bootpath.boot.redox.lived import LIVE_NAME, LIVED
 from bootpath.boot.redox.loader import Handover
-from bootpath.boot.redox.simulation import Root, Setup
+from bootpath.boot.redox.simulation import Root, SimulationSetup
 from bootpath.boot.timeline import Timeline
 from bootpath.core.device import SECTOR_BYTES, Device, checked
 from bootpath.core.errors import BootError, DeviceError, Error
@@ -44,7 +44,7 @@ _PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Programs:
+class DaemonPrograms:
     """The commands, without arguments: the daemon ``lived``, and ``bootpath serve`` as the disk's driver."""
 
     lived: tuple[str, ...]
@@ -57,7 +57,7 @@ class LivePath:
     `rules` make it fail, in the grammar of `parse_rules`. Closed at the end of a ``with``, or by `close`.
     """
 
-    def __init__(self, programs: Programs, disk: Path | None, *, rules: str = "") -> None:
+    def __init__(self, programs: DaemonPrograms, disk: Path | None, *, rules: str = "") -> None:
         self.lived: Daemon | None = None
         self.driver: Daemon | None = None
         self._programs = programs
@@ -77,7 +77,7 @@ class LivePath:
     def __exit__(self, *unused: object) -> None:
         self.close()
 
-    def start(self, setup: Setup, handover: Handover, timeline: Timeline) -> Root:
+    def start(self, setup: SimulationSetup, handover: Handover, timeline: Timeline) -> Root:
         """See `StartLive`. Raises BootError when lived does not come up, DeviceError when it cannot be reached."""
         with timeline.step(LIVED, "start") as step:
             device = self._start_lived(setup, handover)
@@ -133,13 +133,13 @@ class LivePath:
             else:
                 timeline.note(DRIVERS, "serve", "the physical disk is there")
 
-    def _start_lived(self, setup: Setup, handover: Handover) -> Device:
+    def _start_lived(self, setup: SimulationSetup, handover: Handover) -> Device:
         environment = self._run / "environment"
         environment.write_bytes(handover.environment)
         socket = self._run / LIVE_NAME
         memory = _seal_preload(handover)
         try:
-            command = [*self._programs.lived, "--env", "-", "--memory", f"/proc/self/fd/{memory}"]
+            command = [*self._programs.lived, "--env", "-", "--preload-memory", f"/proc/self/fd/{memory}"]
             command += ["--socket", str(socket), *_QUICK]
             command += ["--block-size", str(setup.block_bytes), "--deadline", f"{setup.deadline_seconds:g}"]
             if setup.overlay_bytes is not None:

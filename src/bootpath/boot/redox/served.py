@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bootpath.boot.redox.loader import Preload, PreloadKind
 from bootpath.boot.redox.planning import plan_boot
+from bootpath.boot.redox.preload import PreloadChoice, PreloadKind
 from bootpath.core.device import Device
 from bootpath.core.extents import Extent, ExtentSet
 from bootpath.formats.plan import Plan
@@ -44,6 +44,6 @@ def choose_served_preload(
     newest = place.ring.newest
     assert newest is not None
     chosen = plan or plan_boot(disk, password=password).plan
-    inner = Preload(PreloadKind.PLAN, plan=chosen).extents(newest)
+    inner = PreloadChoice(PreloadKind.PLAN, plan=chosen).extents(newest)
     table = [Extent(0, min(_TABLE_BYTES, place.offset_bytes))] if place.offset_bytes else []
     return ServedDisk(file_system, tuple(ExtentSet([*table, *(extent.shift(place.offset_bytes) for extent in inner)])))

@@ -17,7 +17,8 @@ from bootpath.block.overlay.ram import Overlay
 from bootpath.block.targets.log import Log
 from bootpath.boot.redox.drivers import DRIVERS, Drivers
 from bootpath.boot.redox.lived import LIVE_NAME, LIVED, LiveDisk, start_classic, start_lived
-from bootpath.boot.redox.loader import Handover, Preload, load
+from bootpath.boot.redox.loader import Handover, load
+from bootpath.boot.redox.preload import PreloadChoice
 from bootpath.boot.redox.rootfs import ROOTFS, boot_reads, look_at_root, touch
 from bootpath.boot.timeline import Clock, Step, Timeline
 from bootpath.core.device import Checked, Device, checked
@@ -31,7 +32,7 @@ from bootpath.image.redox.discovery import choose_place, find_redoxfs, place_dev
 BOOT = "boot"
 
 
-class Mode(Enum):
+class SimulationMode(Enum):
     """Which disk the root is mounted from."""
 
     LIVE = "live"
@@ -40,13 +41,13 @@ class Mode(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class SimulationSetup:
     """What to simulate. `disks` are what the driver finds later (empty: nothing); `preload` None goes with
     FROM_DISK."""
 
-    preload: Preload | None
+    preload: PreloadChoice | None
     disks: Sequence[Device]
-    mode: Mode = Mode.LIVE
+    mode: SimulationMode = SimulationMode.LIVE
     disk_delay_seconds: float = 0.0
     deadline_seconds: float = 30.0
     password: bytes | None = None
@@ -144,14 +145,14 @@ class Root:
 class StartLive(Protocol):
     """Makes the live disk of a simulation some other way than in this process."""
 
-    def __call__(self, setup: Setup, handover: Handover, timeline: Timeline) -> Root:
+    def __call__(self, setup: SimulationSetup, handover: Handover, timeline: Timeline) -> Root:
         """Start `lived` and then the driver, which finds the disks later. Raises Error."""
         ...
 
 
-def _live_root(setup: Setup, handover: Handover, drivers: Drivers, timeline: Timeline, clock: Clock) -> Root:
+def _live_root(setup: SimulationSetup, handover: Handover, drivers: Drivers, timeline: Timeline, clock: Clock) -> Root:
     with timeline.step(LIVED, "start") as step:
-        if setup.mode is Mode.CLASSIC:
+        if setup.mode is SimulationMode.CLASSIC:
             shown_bytes = handover.header.size_bytes
             device = start_classic(handover.environment, handover.memory, shown_bytes=shown_bytes)
             step.detail = f"{LIVE_NAME} is as large as the preload: {handover.preload_bytes} bytes"
@@ -170,19 +171,21 @@ def _live_root(setup: Setup, handover: Handover, drivers: Drivers, timeline: Tim
 
 
 def _physical_root(
-    setup: Setup, handoff: Handoff, drivers: Drivers, timeline: Timeline, pause: Callable[[float], None]
+    setup: SimulationSetup, handoff: Handoff, drivers: Drivers, timeline: Timeline, pause: Callable[[float], None]
 ) -> Root:
     """Wait for the driver, then take the physical partition with the right uuid; writes still go to an overlay."""
     with timeline.step(ROOTFS, "wait for the physical disk"):
         if not drivers.disks or setup.disk_delay_seconds > setup.deadline_seconds:
-            raise BootError("no physical disk to mount from", where=ROOTFS, hint="drop --from-disk for a live boot")
+            raise BootError("no physical disk appears in time", where=ROOTFS, hint="drop --from-disk for a live boot")
         while not drivers.ready:
             pause(0.001)
     for disk in drivers.present():
         discovery = find_redoxfs(disk)
         place = choose_place(discovery, where=disk.identity.name, file_system_uuid=handoff.redoxfs_uuid)
         return _overlaid(place_device(disk, discovery, place), place.found_by)
-    raise BootError("no disk has this file system", where=ROOTFS, expected=f"uuid {handoff.redoxfs_uuid}")
+    raise BootError(
+        "no disk has the file system that the loader read", where=ROOTFS, expected=f"uuid {handoff.redoxfs_uuid}"
+    )
 
 
 def _overlaid(device: Device, name: str) -> Root:
@@ -217,11 +220,16 @@ def _mount(root: Root, handoff: Handoff, password: bytes | None, recorder: _Reco
     fs = RedoxFS.open(log, password=password, cleanup=True)
     if fs.header.uuid != handoff.redoxfs_uuid:
         fs.close()
-        raise BootError("another file system", where=root.name, expected=handoff.redoxfs_uuid, found=fs.header.uuid)
+        raise BootError(
+            "the root is another file system than the one the loader read",
+            where=root.name,
+            expected=handoff.redoxfs_uuid,
+            found=fs.header.uuid,
+        )
     return fs
 
 
-def _read_boot_files(fs: RedoxFS, setup: Setup, recorder: _Recorder, timeline: Timeline) -> None:
+def _read_boot_files(fs: RedoxFS, setup: SimulationSetup, recorder: _Recorder, timeline: Timeline) -> None:
     for path in (*boot_reads(fs), *setup.touches):
         before = sum(count.bytes for count in recorder.counts.values())
         recorder.begin(f"read {path}")
@@ -233,7 +241,7 @@ def _read_boot_files(fs: RedoxFS, setup: Setup, recorder: _Recorder, timeline: T
 
 def simulate(
     disk: Device,
-    setup: Setup,
+    setup: SimulationSetup,
     *,
     clock: Clock,
     pause: Callable[[float], None],
@@ -242,8 +250,8 @@ def simulate(
     """Boot `disk` as `setup` says. A boot that fails is a result; a password that is wrong, a plan of another image, or
     an environment nobody can read is one as well. `root_device` keeps working while the disks stay open.
 
-    `start_live` makes the live disk and what is behind it, for Mode.LIVE (see `boot.redox.processes`); the disks of the
-    setup are then not looked at.
+    `start_live` makes the live disk and what is behind it, for SimulationMode.LIVE (see `boot.redox.processes`); the
+    disks of the setup are then not looked at.
     """
     timeline = Timeline(clock)
     result = Simulation()
@@ -263,7 +271,7 @@ def simulate(
 
 def _run(
     disk: Device,
-    setup: Setup,
+    setup: SimulationSetup,
     timeline: Timeline,
     recorder: _Recorder,
     result: Simulation,
@@ -272,21 +280,23 @@ def _run(
     pause: Callable[[float], None],
     start_live: StartLive | None,
 ) -> None:
-    handover = load(disk, setup.preload, timeline, password=setup.password, classic=setup.mode is Mode.CLASSIC)
+    handover = load(
+        disk, setup.preload, timeline, password=setup.password, classic=setup.mode is SimulationMode.CLASSIC
+    )
     result.handover = handover
     result.handoff = handoff = parse_handoff(handover.environment)
     drivers = Drivers(setup.disks, setup.disk_delay_seconds, clock)
-    if setup.mode is Mode.FROM_DISK:
+    if setup.mode is SimulationMode.FROM_DISK:
         drivers.start()
         root = _physical_root(setup, handoff, drivers, timeline, pause)
-    elif setup.mode is Mode.LIVE and start_live is not None:
+    elif setup.mode is SimulationMode.LIVE and start_live is not None:
         root = start_live(setup, handover, timeline)
     else:
         root = _live_root(setup, handover, drivers, timeline, clock)
         drivers.start()
         arrival = f"appears after {setup.disk_delay_seconds:g} s" if setup.disks else "finds no disk"
         timeline.note(DRIVERS, "start", f"the physical disk's driver {arrival}")
-        if setup.mode is Mode.LIVE:
+        if setup.mode is SimulationMode.LIVE:
             _scan(drivers, handoff, root, timeline)
     password = None
     if handoff.password_addr is not None and handoff.password_size_bytes is not None:

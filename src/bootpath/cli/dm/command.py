@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from bootpath.cli.arguments import add_json
+from bootpath.cli.arguments import add_export, add_json, add_output, add_read_only, table_name
 from bootpath.cli.disks import Disks, add_verbose
 from bootpath.cli.dm.device import (
     add_device,
@@ -19,8 +19,8 @@ from bootpath.cli.dm.device import (
     open_dm,
     pieces,
     read_listing,
-    shown,
 )
+from bootpath.cli.failures import UsageError
 from bootpath.cli.pictures import add_picture, write_picture
 from bootpath.cli.serve.serving import add_listening
 
@@ -31,16 +31,16 @@ HELP = "check, explain, read, serve and export device-mapper tables"
 EPILOG = """\
 A table is what dmsetup reads and prints: rows for one device, or rows behind "NAME: " for several, or one line with
 commas (--concise). TABLE is a file, or - for stdin. Devices in it are other tables (NAME, /dev/mapper/NAME), partitions
-(PARTUUID=…, PARTLABEL=…) of the disks given with --disk, numbers (8:1), paths or URIs; --device says what one is here.
-Nothing below is written unless --writable is given.
+(PARTUUID=…, PARTLABEL=…) of the disks given with --partitions-of, numbers (8:1), paths or URIs; --device says what one
+is here. Nothing below is written unless --writable is given.
 
 examples:
   bootpath dm table root.table
   dmsetup table --showkeys | bootpath dm table - --picture stack.png
   bootpath dm read --table root.table --device 8:1=disk.img --length 1MiB -o first.bin
-  bootpath dm hash --table root.table --disk disk.img
+  bootpath dm hash --table root.table --partitions-of disk.img
   bootpath dm serve --table root.table --socket /run/root.sock
-  bootpath dm export root.table --format dm-mod.create --name root --ro --device disk.img=/dev/vda
+  bootpath dm export root.table --to dm-mod.create --dm-name root --read-only --device disk.img=/dev/vda
 """
 
 
@@ -69,18 +69,18 @@ def configure(commands: Any, name: str) -> None:
     table.add_argument("--showkeys", action="store_true", help="print the keys of crypt rows, not zeros")
     table.add_argument("--normalise", action="store_true", help="print only the table, as dmsetup would")
     add_picture(table, "draw the stack")
-    read.add_argument("-o", "--output", metavar="F", type=Path, help="write to this file (default: stdout)")
+    add_output(read, "write to this file (default: stdout)")
     digest.add_argument("--algorithm", default="sha256", metavar="A", help="of Python's hashlib (default: sha256)")
     serve.add_argument("--writable", action="store_true", help="let clients write to the devices below")
-    serve.add_argument("--name", metavar="EXPORT", default="", help="name of the export (default: the empty one)")
+    add_export(serve)
     add_listening(serve)
     export.add_argument(
-        "--format", choices=("dmsetup", "dm-mod.create"), default="dmsetup", help="for whom (default: dmsetup)"
+        "--to", choices=("dmsetup", "dm-mod.create"), default="dmsetup", help="for whom (default: dmsetup)"
     )
-    export.add_argument("--name", help="name of the device, where the table has none")
-    export.add_argument("--uuid", help="its UUID (dm-mod.create)")
-    export.add_argument("--minor", type=int, metavar="N", help="its minor number (dm-mod.create; default: any)")
-    export.add_argument("--ro", action="store_true", help="make it read-only (dm-mod.create)")
+    export.add_argument("--dm-name", metavar="NAME", help="name of the device, where the table has none")
+    export.add_argument("--dm-uuid", metavar="UUID", help="its UUID (dm-mod.create)")
+    export.add_argument("--dm-minor", type=int, metavar="N", help="its minor number (dm-mod.create; default: any)")
+    add_read_only(export)
     parser.set_defaults(run=run)
 
 
@@ -153,7 +153,7 @@ def _hash(options: argparse.Namespace) -> int:
 
     if options.algorithm not in hashlib.algorithms_available or options.algorithm.startswith("shake"):
         raise Error(
-            "the algorithm is", found=repr(options.algorithm), expected="one of hashlib's, as sha256 or blake2b"
+            "the hash algorithm is unknown", found=repr(options.algorithm), expected="one of hashlib's, as sha256"
         )
     hasher = hashlib.new(options.algorithm)
     with Disks(verbose=options.verbose) as disks, ExitStack() as stack:
@@ -179,16 +179,12 @@ def _hash(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     from functools import partial
 
-    from bootpath.cli.console import note
-    from bootpath.cli.serve.serving import Contradiction, serve, serve_settings
+    from bootpath.cli.serve.serving import serve, serve_settings
 
-    try:
-        if options.workers > 1:
-            raise Contradiction("--workers cannot share what a table opens: serve with one process")
-        settings = serve_settings(options)
-    except Contradiction as contradiction:
-        note(f"bootpath: dm serve: {contradiction}")
-        return 2
+    command = "bootpath dm serve"
+    if options.workers > 1:
+        raise UsageError("--workers cannot share what a table opens: serve with one process", where=command)
+    settings = serve_settings(options, command)
     return serve(options, settings, partial(_open_service, options))
 
 
@@ -197,7 +193,7 @@ def _open_service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
 
     disks = stack.enter_context(Disks(verbose=False, lookup=False))
     device = open_dm(options, stack, disks, writable=options.writable)
-    return device_service(device, name=options.name, device_name=options.select or "dm")
+    return device_service(device, name=options.export, device_name=options.select or "dm")
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -209,11 +205,18 @@ def _export(options: argparse.Namespace) -> int:
     from bootpath.formats.dm.targets import rename_devices
 
     listed = read_listing(options.table, check=True)
-    said = {"name": options.name, "uuid": options.uuid, "minor": options.minor, "read_only": options.ro or None}
+    said = {
+        "name": options.dm_name,
+        "uuid": options.dm_uuid,
+        "minor": options.dm_minor,
+        "read_only": options.read_only or None,
+    }
     given = {key: value for key, value in said.items() if value is not None}
     if given and len(listed) > 1:
         raise FormatError(
-            "several devices are described", where=shown(options.table), hint="give --name and such for one only"
+            "the table describes several devices",
+            where=table_name(options.table),
+            hint="--dm-name is for one",
         )
     mapped = dict(options.device)
     try:
@@ -222,7 +225,7 @@ def _export(options: argparse.Namespace) -> int:
             replace(each, table=rename_devices(each.table, lambda name: mapped.get(name, name)), **given)
             for each in listed
         )
-        emit(export_listing(exported, ExportFormat(options.format)).rstrip("\n"))
+        emit(export_listing(exported, ExportFormat(options.to)).rstrip("\n"))
     except FormatError as error:
-        raise error.at(shown(options.table)) from None
+        raise error.at(table_name(options.table)) from None
     return 0

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bootpath.cli.arguments import size
+from bootpath.cli.arguments import add_table, read_table, size, table_name
 
 if TYPE_CHECKING:
     from bootpath.block.table.stack import Stack
@@ -24,9 +22,15 @@ _MAPPING = re.compile(r"(PART(?:UUID|LABEL)=[^=/]+(?:/PARTNROFF=-?[0-9]+)?|[^=]+
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """The options that say what stands below a table."""
-    parser.add_argument("--table", required=True, metavar="FILE", help="file with the table, - for stdin")
+    add_table(parser, required=True)
     parser.add_argument("--select", metavar="NAME", help="which device, when the table describes several")
-    parser.add_argument("--disk", action="append", default=[], metavar="D", help="disk whose partitions are meant")
+    parser.add_argument(
+        "--partitions-of",
+        action="append",
+        default=[],
+        metavar="D",
+        help="disk whose partitions PARTUUID=… and PARTLABEL=… name; repeatable",
+    )
 
 
 def add_mapping(parser: argparse.ArgumentParser) -> None:
@@ -61,21 +65,14 @@ def read_listing(path: str, *, check: bool = False) -> tuple[ListedTable, ...]:
     from bootpath.formats.dm.listing import parse_listing
     from bootpath.formats.dm.targets import check_rows
 
+    text = read_table(path)
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
         listed = parse_listing(text)
         for each in listed if check else ():
             check_rows(each.table, each.name)
         return listed
-    except UnicodeDecodeError:
-        raise FormatError("is no text in UTF-8", where=shown(path)) from None
     except FormatError as error:
-        raise error.at(shown(path)) from None
-
-
-def shown(path: str) -> str:
-    """A table's file, for messages."""
-    return "standard input" if path == "-" else path
+        raise error.at(table_name(path)) from None
 
 
 def check_mapping(options: argparse.Namespace, listed: tuple[ListedTable, ...]) -> None:
@@ -91,8 +88,8 @@ def check_mapping(options: argparse.Namespace, listed: tuple[ListedTable, ...]) 
         if name not in used:
             expected = " or ".join(used) if used else "no --device: it has none"
             raise Error(
-                "--device names what is no device of the table:",
-                where=shown(options.table),
+                "--device names a device that the table does not have",
+                where=table_name(options.table),
                 found=name,
                 expected=expected,
             )
@@ -105,14 +102,14 @@ def open_dm(options: argparse.Namespace, stack: ExitStack, disks: Disks, *, writ
     from bootpath.core.device import Identity
     from bootpath.core.errors import TableError
 
-    where = shown(options.table)
+    where = table_name(options.table)
     listed = read_listing(options.table)
     names = [each.name for each in listed]
     if options.select is None and len(listed) > 1:
-        raise TableError("several devices are described", where=where, hint=f"--select {' or '.join(names)}")
+        raise TableError("the table describes several devices", where=where, hint=f"--select {' or '.join(names)}")
     if options.select is not None and options.select not in names:
         expected = " or ".join(names) if any(names) else "no --select: its device has no name"
-        raise TableError("there is no device", where=where, found=options.select, expected=expected)
+        raise TableError("the table has no such device", where=where, found=options.select, expected=expected)
     chosen = listed[0] if options.select is None else listed[names.index(options.select)]
     try:
         check_mapping(options, listed)
@@ -120,7 +117,7 @@ def open_dm(options: argparse.Namespace, stack: ExitStack, disks: Disks, *, writ
             partial(disks.open, writable=writable),
             mapped=dict(options.device),
             tables={each.name: each.table for each in listed if each.name},
-            disks=[disks.open(disk, writable=writable) for disk in options.disk],
+            disks=[disks.open(disk, writable=writable) for disk in options.partitions_of],
         )
         stack.callback(resolve.close)
         opened = open_table(chosen.table, resolve, identity=Identity(chosen.name or where))
@@ -137,7 +134,7 @@ def chosen_range(options: argparse.Namespace, device: Stack) -> tuple[int, int]:
     end = max(device.size_bytes, first) if options.length is None else first + options.length
     if end > device.size_bytes:
         what = f"{end - first} bytes from byte {first} on are" if options.length is not None else f"byte {first} is"
-        raise Error(f"{what} past the end", where=shown(options.table), expected=f"at most {device.size_bytes}")
+        raise Error(f"{what} past the end", where=table_name(options.table), expected=f"at most {device.size_bytes}")
     return first, end
 
 
@@ -153,7 +150,7 @@ def pieces(options: argparse.Namespace, device: Stack, title: str) -> Iterator[m
             try:
                 views = read_wide(device, start, min(_CHUNK_BYTES, end - start))
             except DeviceError as error:
-                raise error.at(options.select or shown(options.table)) from None
+                raise error.at(options.select or table_name(options.table)) from None
             for view in views:
                 yield memoryview(view)
             progress(min(start + _CHUNK_BYTES, end) - first, end - first, options.table)

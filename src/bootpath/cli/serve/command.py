@@ -9,8 +9,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bootpath.cli.arguments import add_disk, add_password, duration, preload, read_password, size
-from bootpath.cli.serve.serving import Contradiction, add_listening, serve, serve_settings
+from bootpath.cli.arguments import (
+    DEADLINE_HELP,
+    add_disk,
+    add_export,
+    add_password,
+    add_read_only,
+    add_table,
+    duration,
+    preload,
+    read_password,
+    read_table,
+    size,
+    table_name,
+)
+from bootpath.cli.failures import UsageError
+from bootpath.cli.serve.serving import add_listening, serve, serve_settings
 
 if TYPE_CHECKING:
     from bootpath.boot.redox.served import ServedDisk
@@ -34,6 +48,8 @@ examples:
 exit codes: 0 stopped, 1 failed, 2 usage; with --run that of the command
 """
 
+COMMAND = "bootpath serve"
+
 
 def configure(commands: Any, name: str) -> None:
     """Add the command to the parser."""
@@ -43,19 +59,27 @@ def configure(commands: Any, name: str) -> None:
     add_disk(parser)
     group = parser.add_argument_group("what is served")
     group.add_argument(
-        "--preload", type=preload, default=0, metavar="SIZE|full|plan", help="what to read into RAM (default: nothing)"
+        "--preload",
+        type=preload,
+        default=0,
+        metavar="SIZE|full|plan",
+        help="what is read into RAM first: a prefix, everything, or a plan (default: nothing)",
     )
     group.add_argument("--plan", metavar="F", type=Path, help="preload by this plan (default: make one at the start)")
-    group.add_argument("--disk", dest="late", metavar="LATE", help="what is behind the preload (default: DISK again)")
     group.add_argument(
-        "--deadline", type=duration, default=30.0, metavar="S", help="how long a read waits for it (default: 30)"
+        "--disk", dest="physical", metavar="D", help="the physical disk behind the preload (default: DISK)"
     )
-    group.add_argument("--table", metavar="FILE", type=Path, help="also serve this device-mapper table, as dm")
     group.add_argument(
-        "--name", metavar="EXPORT", default="", help="name of the default export (default: the empty one)"
+        "--deadline",
+        type=duration,
+        default=30.0,
+        metavar="S",
+        help=DEADLINE_HELP,
     )
+    add_table(group)
+    add_export(group)
     group = parser.add_argument_group("what happens to writes")
-    group.add_argument("--read-only", action="store_true", help="refuse them")
+    add_read_only(group)
     group.add_argument("--overlay", metavar="ram|FILE", default="ram", help="where they are kept (default: ram)")
     group.add_argument("--overlay-size", type=size, metavar="N", help="at most this much, then ENOSPC")
     group.add_argument("--overlay-per-client", action="store_true", help="every connection its own, forgotten with it")
@@ -90,16 +114,10 @@ def _unshareable(options: argparse.Namespace) -> str | None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until stopped."""
-    from bootpath.cli.console import note
-
-    try:
-        contradiction = _usage(options)
-        if contradiction is not None:
-            raise Contradiction(contradiction)
-        settings = serve_settings(options)
-    except Contradiction as contradiction:
-        note(f"bootpath: serve: {contradiction}")
-        return 2
+    contradiction = _usage(options)
+    if contradiction is not None:
+        raise UsageError(contradiction, where=COMMAND)
+    settings = serve_settings(options, COMMAND)
     return serve(options, settings, partial(_open_service, options))
 
 
@@ -112,12 +130,12 @@ def _open_service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
     disk = stack.enter_context(closing(open_device(options.disk)))
     served = _served_disk(options, disk)
     late = None
-    if options.late is not None:
-        open_late = partial(open_device, options.late, timeout_seconds=options.deadline or None)
-        late = late_copy(disk, open_late, name=options.late, deadline_seconds=options.deadline)
+    if options.physical is not None:
+        open_late = partial(open_device, options.physical, timeout_seconds=options.deadline or None)
+        late = late_copy(disk, open_late, name=options.physical, deadline_seconds=options.deadline)
         stack.callback(late.close)
     shape = Shape(
-        name=options.name,
+        name=options.export,
         file_system=served.file_system,
         read_only=options.read_only,
         per_client=options.overlay_per_client,
@@ -138,7 +156,7 @@ def _open_service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
 
 
 def _served_disk(options: argparse.Namespace, disk: Device) -> ServedDisk:
-    from bootpath.boot.redox.loader import PreloadKind
+    from bootpath.boot.redox.preload import PreloadKind
     from bootpath.boot.redox.served import choose_served_preload
     from bootpath.formats.plan import parse_plan
 
@@ -163,8 +181,8 @@ def _table(options: argparse.Namespace, stack: ExitStack) -> Mapping[str, Export
     from bootpath.serve.export import Export
 
     try:
-        table = parse_table(options.table.read_text())
-    except (FormatError, UnicodeDecodeError) as fault:
-        raise FormatError(str(fault), where=str(options.table)) from fault
+        table = parse_table(read_table(options.table))
+    except FormatError as fault:
+        raise FormatError(str(fault), where=table_name(options.table)) from fault
     device = stack.enter_context(closing(open_table(table, open_device)))
-    return {"dm": Export("dm", device, str(options.table), read_only=options.read_only)}
+    return {"dm": Export("dm", device, table_name(options.table), read_only=options.read_only)}

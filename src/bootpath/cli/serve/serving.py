@@ -8,6 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bootpath.cli.disks import add_verbose
+from bootpath.cli.failures import UsageError
+
 if TYPE_CHECKING:
     from bootpath.serve.live.service import LiveService
     from bootpath.serve.running.settings import ServeSettings, TcpAddress
@@ -45,25 +48,23 @@ def add_listening(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--run", dest="command", metavar="CMD", help="run this shell command with $uri set, then stop")
     group.add_argument("--grace", type=float, default=10.0, metavar="S", help="how long a stop may take (default: 10)")
-    group.add_argument("-v", "--verbose", action="count", default=0, help="say more on stderr; twice for everything")
+    add_verbose(group)
 
 
-class Contradiction(Exception):  # noqa: N818 - a usage error: the command says so and ends with 2
-    """What is wrong with the options."""
-
-
-def serve_settings(options: argparse.Namespace) -> ServeSettings:
-    """The options of `add_listening` as settings. Raises Contradiction."""
+def serve_settings(options: argparse.Namespace, command: str) -> ServeSettings:
+    """The options of `add_listening` as settings of the command. Raises UsageError."""
     from bootpath.serve.running.settings import Exposure, ServeSettings
 
     if options.workers < 1:
-        raise Contradiction(f"--workers: {options.workers} is not 1 or more")
+        raise UsageError(f"--workers: {options.workers} is not 1 or more", where=command)
     settings = ServeSettings(
-        listen=options.socket if options.tcp is None else _address("--tcp", options.tcp),
+        listen=options.socket if options.tcp is None else _address("--tcp", options.tcp, command),
         tls_directory=options.tls_dir,
         max_clients=options.max_clients,
         processes=options.workers,
-        status=None if options.status is None else _address("--status", options.status, default_host="127.0.0.1"),
+        status=None
+        if options.status is None
+        else _address("--status", options.status, command, default_host="127.0.0.1"),
         command=options.command,
         grace_seconds=options.grace,
     )
@@ -73,11 +74,12 @@ def serve_settings(options: argparse.Namespace) -> ServeSettings:
             Exposure.STATUS: ("--status", "--allow-plaintext to allow that"),
         }[exposure]
         host = address.host or "every address"
-        raise Contradiction(f"{option}: {host} is reachable from other machines, and {exposure.value}: give {remedy}")
+        what = f"{option}: {host} is reachable from other machines, and {exposure.value}: give {remedy}"
+        raise UsageError(what, where=command)
     return settings
 
 
-def _address(option: str, text: str, *, default_host: str = "") -> TcpAddress:
+def _address(option: str, text: str, command: str, default_host: str = "") -> TcpAddress:
     from dataclasses import replace
 
     from bootpath.core.errors import FormatError
@@ -86,7 +88,7 @@ def _address(option: str, text: str, *, default_host: str = "") -> TcpAddress:
     try:
         address = parse_tcp_address(text)
     except FormatError:
-        raise Contradiction(f"{option}: {text!r} is not HOST:PORT") from None
+        raise UsageError(f"{option}: {text!r} is not HOST:PORT", where=command) from None
     return address if address.host else replace(address, host=default_host)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bootpath.cli.arguments import add_json, size, uuid
 from bootpath.cli.disks import Disks, add_verbose
+from bootpath.cli.failures import Reported
 from bootpath.cli.verity.open import add_opening, open_action
 from bootpath.cli.verity.sign import add_signing, sign
 from bootpath.cli.verity.volumes import fec_place, open_volume, parameters_of, root_hash_of, same_device
@@ -29,10 +30,10 @@ examples:
   bootpath verity verify root.img root.verity --root-hash-file root.hash
   bootpath verity dump root.verity
   bootpath verity format disk.img disk.img --data-blocks 65536 --hash-offset 268435456
-  bootpath verity sign --root-hash-file root.hash --key k.pem --certificate c.pem -o s.p7s
+  bootpath verity sign --root-hash-file root.hash --key k.pem --key-certificate c.pem -o s.p7s
   bootpath verity open root.img root.verity --root-hash-file root.hash --run 'nbdcopy $uri copy.img'
   bootpath verity open root.img root.verity --root-hash-file root.hash --root-hash-signature s.p7s --certificate c.pem
-  bootpath verity open root.img root.verity --root-hash-file root.hash --table
+  bootpath verity open root.img root.verity --root-hash-file root.hash --print-table
 
 exit codes: 0 good, 1 failed, 2 usage, 3 something does not match, or a signature does not verify
 """
@@ -175,7 +176,7 @@ def _verify(options: argparse.Namespace) -> int:
     elif found.failure is None:
         emit(f"{options.data}: verified, {blocks} blocks")
     if found.failure is not None:
-        raise found.failure
+        raise Reported(found.failure) if options.json else found.failure
     return 0
 
 

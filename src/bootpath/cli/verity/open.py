@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bootpath.cli.arguments import add_certificates, read_certificates
 from bootpath.cli.disks import Disks
-from bootpath.cli.serve.serving import Contradiction, add_listening, serve, serve_settings
+from bootpath.cli.serve.serving import add_listening, serve, serve_settings
 from bootpath.cli.verity.volumes import open_volume, root_hash_of
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def add_opening(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--root-hash-signature", type=Path, metavar="F", help="PKCS#7 in DER, or the content of a verity-sig partition"
     )
-    add_certificates(parser, "who may have signed; repeatable")
-    parser.add_argument("--table", action="store_true", help="print a device-mapper table instead of serving")
+    add_certificates(parser)
+    parser.add_argument("--print-table", action="store_true", help="print a device-mapper table instead of serving")
     group = parser.add_argument_group("blocks that do not match")
     for flag, text in _FLAGS.items():
         group.add_argument(flag, action="store_true", help=text)
@@ -48,11 +48,8 @@ def open_action(options: argparse.Namespace) -> int:
     """Check the signature; then serve, or print the line of the table."""
     from bootpath.cli.console import emit
 
-    try:
-        _check_options(options)
-        settings = None if options.table else serve_settings(options)
-    except Contradiction as contradiction:
-        options.parser.error(str(contradiction))
+    _check_options(options)
+    settings = None if options.print_table else serve_settings(options, options.parser.prog)
     if settings is not None:
         return serve(options, settings, partial(_open_service, options))
     with ExitStack() as stack:
@@ -81,11 +78,11 @@ def _open_signed_volume(options: argparse.Namespace, stack: ExitStack) -> Volume
 
 
 def _check_options(options: argparse.Namespace) -> None:
-    """Raises Contradiction."""
+    """Refuse what does not go together. Raises UsageError."""
     if (options.root_hash_signature is None) != (not options.certificate):
-        raise Contradiction("--root-hash-signature and --certificate go together")
+        options.parser.error("--root-hash-signature and --certificate go together")
     if len([flag for flag in _flags(options) if flag.endswith("_on_corruption") or flag == "ignore_corruption"]) > 1:
-        raise Contradiction(
+        options.parser.error(
             "give at most one of --ignore-corruption, --restart-on-corruption and --panic-on-corruption"
         )
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bootpath.cli.arguments import add_output, add_signing_key
 from bootpath.cli.verity.volumes import root_hash_of
 
 
 def add_signing(parser: argparse.ArgumentParser) -> None:
     """The options of sign."""
-    parser.add_argument("--key", type=Path, required=True, metavar="F", help="private key, RSA or ECDSA (PEM or DER)")
-    parser.add_argument("--certificate", type=Path, required=True, metavar="F", help="its certificate (PEM or DER)")
-    parser.add_argument("--password-file", type=Path, metavar="F", help="file with the password of the key")
+    add_signing_key(parser, required=True)
     parser.add_argument(
         "--digest", default="sha256", choices=("sha256", "sha384", "sha512"), help="what is signed (default: sha256)"
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="F", help="where the signature goes: PKCS#7 in DER")
+    add_output(parser, "file for the signature: PKCS#7 in DER")
     parser.add_argument(
         "--json-partition", type=Path, metavar="F", help="where the content of a verity-sig partition goes"
     )
@@ -36,13 +35,13 @@ def sign(options: argparse.Namespace) -> int:
     if options.output is None and options.json_partition is None and not options.json:
         options.parser.error("say where the signature goes: -o, --json-partition or --json")
     root_hash = _parse_root_hash(root_hash_of(options))
-    certificate = options.certificate.read_bytes()
+    certificate = options.key_certificate.read_bytes()
     try:
         signature = sign_root_hash(
             root_hash,
             key=options.key.read_bytes(),
             certificate=certificate,
-            password=read_password(options.password_file),
+            password=read_password(options.key_password_file),
             digest=options.digest,
         )
     except SignatureError as fault:  # nothing was judged: it could not be made
@@ -75,5 +74,9 @@ def _parse_root_hash(text: str) -> bytes:
     except ValueError:
         value = b""
     if len(value) not in ALGORITHMS.values():
-        raise FormatError("root hash is", where="verity", found=repr(text[:80]), expected="20 to 64 bytes as digits")
+        raise FormatError(
+            "the root hash has a wrong length or is not hexadecimal",
+            found=repr(text[:80]),
+            expected="20 to 64 bytes",
+        )
     return value

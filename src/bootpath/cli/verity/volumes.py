@@ -56,7 +56,7 @@ def parameters_of(options: argparse.Namespace, blocks: int, *, default_salt: byt
     try:
         salt = default_salt if options.salt is None else b"" if options.salt == "-" else bytes.fromhex(options.salt)
     except ValueError:
-        raise FormatError("salt is", where="verity", found=options.salt[:80], expected="hexadecimal digits") from None
+        raise FormatError("the salt is not hexadecimal", where="--salt", found=options.salt[:80]) from None
     return VerityParameters(
         blocks, options.hash, salt, options.data_block_size, options.hash_block_size, options.format
     )

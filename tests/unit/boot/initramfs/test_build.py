@@ -24,7 +24,7 @@ from bootpath.boot.initramfs.compression import Compression, compress
 from bootpath.boot.initramfs.elfclosure import read_needs, shared_libraries
 from bootpath.boot.initramfs.recipes import TINY
 from bootpath.boot.initramfs.stub import Stub
-from bootpath.cli.initramfs import COMPRESSIONS, KINDS, TOGETHER
+from bootpath.cli.build.initramfs import COMPRESSIONS, KINDS, TOGETHER
 from bootpath.cli.main import main
 from bootpath.core.errors import Error, FormatError
 from bootpath.formats.cpio import parse_cpio
@@ -233,7 +233,7 @@ def test_the_parser_knows_all_kinds() -> None:
 
 
 def run(capsys: pytest.CaptureFixture[str], root: Path, *arguments: str) -> tuple[int, str, str]:
-    code = main(["build", "initramfs", "--root", str(root), *arguments])
+    code = main(["build", "initramfs", "--sysroot", str(root), *arguments])
     captured = capsys.readouterr()
     return code, captured.out, captured.err
 
@@ -264,8 +264,9 @@ def test_list_without_output(
 
 
 def test_usage(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, root, "--with", "none", "--list")[0::2] == (2, "bootpath: --with none needs --init\n")
-    assert run(capsys, root, "--with", "shell")[0::2] == (2, "bootpath: neither -o nor --list was given\n")
+    command = "bootpath build initramfs"
+    assert run(capsys, root, "--with", "none", "--list")[0::2] == (2, f"{command}: --with none needs --init\n")
+    assert run(capsys, root, "--with", "shell")[0::2] == (2, f"{command}: give -o, or --list\n")
     for add in ("nothing", "file:relative", ":/x"):
         with pytest.raises(SystemExit, match="2"):
             run(capsys, root, "--add", add)
@@ -280,4 +281,4 @@ def test_missing_extra(root: Path, capsys: pytest.CaptureFixture[str], monkeypat
     monkeypatch.setitem(sys.modules, "elftools.common.exceptions", None)
     code, _, err = run(capsys, root, "--with", "shell", "--list")
     assert code == 1
-    assert "which is not installed; pip install 'bootpath[initramfs]'" in err
+    assert "is not installed; pip install 'bootpath[initramfs]'" in err

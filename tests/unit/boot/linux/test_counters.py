@@ -20,6 +20,7 @@ from bootpath.boot.timeline import Timeline
 from bootpath.core.reasons import Explanation
 from bootpath.formats.cpio import parse_cpio
 from bootpath.report.linuxboot import linux_boot_json, render_linux_boot
+from bootpath.report.page import page
 from tests.support.images import digest
 from tests.support.linuximage import ENTRY, RootTree, fake_initrd, make_linux_disk, make_volume
 from tests.support.tree import schema
@@ -67,7 +68,7 @@ def test_a_try_is_shown_and_not_counted(tmp_path: Path) -> None:
     assert "entry a (type 1, root /loader/entries/a+03-0.conf): chosen, on trial: 3 left, 0 done" in said
     assert "a loader that counts would rename a+03-0.conf to a+02-1.conf" in said
     report = linux_boot_json("disk.img", boot)
-    jsonschema.validate(json.loads(json.dumps(report)), SCHEMA)
+    jsonschema.validate(json.loads(json.dumps(page(report))), SCHEMA)
     assert report["runs"]["counted_name"] == "a+02-1.conf"
     assert [(each["tries_left"], each["tries_done"]) for each in report["attempts"][0]["entries"]] == [(3, 0)]
     assert digest(path) == before
@@ -137,5 +138,5 @@ def test_extra_resources_come_behind_the_initrds(tmp_path: Path) -> None:
         ("extra", "/etc/me.cred")
     ]
     said = render_linux_boot("disk.img", boot)
-    jsonschema.validate(json.loads(json.dumps(linux_boot_json("disk.img", boot))), SCHEMA)
+    jsonschema.validate(json.loads(json.dumps(page(linux_boot_json("disk.img", boot)))), SCHEMA)
     assert "warning: extra /etc/what.iso has none of .cred, .sysext.raw, .confext.raw" in said

@@ -90,15 +90,13 @@ def test_a_boot_that_comes_to_its_end(tmp_path: Path) -> None:
     ends: list[float] = []
     run = machine.boot(screenshot=tmp_path / "s.png", at_end=lambda booted: ends.append(booted.timeline.elapsed()))
     assert (run.failure, run.screenshot, ends, machine.finished) == (None, tmp_path / "s.png", [0.0], 1)
-    assert [(step.actor, step.what, step.detail) for step in run.steps] == [("loader", "console says", "login: $")]
+    assert [(step.actor, step.what, step.detail) for step in run.steps] == [("loader", "console matches", "login: $")]
 
 
 def test_a_timeout_says_what_was_waited_for_and_what_was_said_last() -> None:
     machine = watched("nothing of it")
     run = machine.boot(until="all is well", timeout_seconds=3)
-    assert str(run.failure) == (
-        "loader: the console did not say it within 3 s, expected /all is well/; its last line: it waits for the root"
-    )
+    assert str(run.failure) == ("loader: no match for /all is well/ within 3 s; its last line: it waits for the root")
     assert isinstance(run.failure, BootError)
     assert (run.seconds_to_end, machine.finished) == (None, 1)
 
@@ -111,7 +109,7 @@ def test_an_expression_of_the_callers_stands_alone(until: str) -> None:
 
 def test_a_console_that_is_silent() -> None:
     run = watched("", lines=[]).boot(until="all is well", timeout_seconds=3)
-    assert str(run.failure).endswith("expected /all is well/; it said nothing")
+    assert str(run.failure).endswith("no match for /all is well/ within 3 s; it said nothing")
 
 
 def test_what_fails_after_the_end_is_no_timeout_of_the_boot() -> None:
@@ -160,7 +158,7 @@ class Full(Watched):
 
 def test_a_place_for_files_that_is_full_is_named() -> None:
     clock = Clock()
-    with pytest.raises(MachineError, match=r"/bootpath-\w+: No space left on device; set TMPDIR"):
+    with pytest.raises(MachineError, match=r"/bootpath-\w+: .*: No space left on device; set TMPDIR"):
         Full(clock, Guest(clock, "")).boot()
 
 

@@ -6,6 +6,7 @@ from bootpath.boot.redox.machinerun import MachineRun, clock_offset, heard_event
 from bootpath.boot.timeline import Step
 from bootpath.core.errors import BootError
 from bootpath.report.machine import machine_json, render_machine
+from bootpath.report.page import page
 from bootpath.vm.console import ConsoleLine
 from tests.support.tree import schema
 
@@ -21,7 +22,7 @@ LOADER = Step("loader", "open RedoxFS", 0.1, 0.2, 0, "", failed=False)
 
 def told() -> MachineRun:
     run = MachineRun(accelerator="tcg")
-    run.tell([LOADER], 0.5, heard_events(CONSOLE))
+    run.take_timeline([LOADER], 0.5, heard_events(CONSOLE))
     return run
 
 
@@ -47,11 +48,11 @@ def test_one_timeline_of_both() -> None:
 
 def test_a_failure_is_shown_where_it_was() -> None:
     run = MachineRun(accelerator="tcg", failure=BootError("read failed with EINVAL", where="50_rootfs"))
-    run.tell([LOADER], 0.5, heard_events([ConsoleLine(9.0, "bootpath: @3.500 50_rootfs failed: read failed")]))
+    run.take_timeline([LOADER], 0.5, heard_events([ConsoleLine(9.0, "bootpath: @3.500 50_rootfs failed: read failed")]))
     text = render_machine("disk.img", run)
     assert "FAILED" in text
     assert text.endswith("Verdict: does not boot")
     value = machine_json("disk.img", run, mode="live", preload="plan")
-    jsonschema.validate(value, SCHEMA)
-    assert value["failure"] == "50_rootfs: read failed with EINVAL"
+    jsonschema.validate(page(value), SCHEMA)
+    assert (value["failure"]["where"], value["failure"]["what"]) == ("50_rootfs", "read failed with EINVAL")
     assert value["fallback"] is None

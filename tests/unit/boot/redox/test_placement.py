@@ -16,7 +16,7 @@ from bootpath.boot.redox.placement import (
     LOW_OF_LARGE_BYTES,
     MIB,
     make_blob,
-    place,
+    reserve_memory,
 )
 from bootpath.core.errors import BootError
 from bootpath.core.extents import Extent
@@ -28,7 +28,7 @@ UUID_ = UUID("6f3a2f8e-93a5-4b6e-8f43-0d9ef0b2c001")
 
 @given(st.integers(300 * MIB, 8192 * MIB), st.integers(0, 64 * MIB), st.integers(0, 5000 * MIB))
 def test_a_preload_lies_in_memory_that_nobody_else_takes(usable: int, initrd: int, blob: int) -> None:
-    placement = place(usable, initrd, blob)
+    placement = reserve_memory(usable, initrd, blob)
     end = placement.address + placement.reserved_bytes
     assert placement.reserved_bytes >= blob
     assert placement.memory_bytes % MIB == 0
@@ -42,13 +42,13 @@ def test_a_preload_lies_in_memory_that_nobody_else_takes(usable: int, initrd: in
         assert end - HIGH_ADDRESS <= placement.memory_bytes - LOW_OF_LARGE_BYTES
 
 
-def test_the_parameter_for_linux() -> None:
-    assert place(4096 * MIB, 0, 3 * MIB).parameter.text == "memmap=4M!0x100000000"
+def test_the_kernel_parameter() -> None:
+    assert reserve_memory(4096 * MIB, 0, 3 * MIB).parameter.text == "memmap=4M!0x100000000"
 
 
 def test_a_machine_without_memory() -> None:
-    with pytest.raises(BootError, match="too little memory 128 MiB, expected at least"):
-        place(128 * MIB, 0, 0)
+    with pytest.raises(BootError, match="too little memory for Linux 128 MiB, expected at least"):
+        reserve_memory(128 * MIB, 0, 0)
 
 
 def handoff(count: int, password: bytes | None = None) -> Handoff:

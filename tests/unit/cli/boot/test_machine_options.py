@@ -10,15 +10,10 @@ from bootpath.cli.main import main
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--screenshot s.png", "--screenshot goes with --vm"),
-        ("--until login", "--until goes with --vm"),
-        ("--vm --screenshot /no/such/s.png", "--screenshot /no/such/s.png: there is no such directory"),
-        ("--vm --from-disk", "--from-disk does not go with --vm"),
-        ("--vm --fault read:error", "--fault does not go with --vm"),
-        ("--vm --processes", "--processes does not go with --vm"),
-        ("--vm --kernel k", "--kernel and --initrd go together"),
-        ("--vm --disk a --disk b", "a machine has one --disk"),
-        ("--vm --ahci --disk-delay 3", "--ahci disks cannot be plugged in"),
+        ("--screenshot /no/such/s.png", "--screenshot /no/such/s.png: there is no such directory"),
+        ("--ahci --disk-delay 3", "--ahci does not go with --disk-delay: SATA disks cannot be plugged in"),
+        ("--no-disk --disk a", "--no-disk does not go with --disk: no disk appears"),
+        ("--classic --plan p", "--classic does not go with --plan"),
     ],
 )
 def test_options_that_contradict_each_other(
@@ -30,7 +25,7 @@ def test_options_that_contradict_each_other(
 
 def test_until_is_an_expression(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["boot", "disk.img", "--vm", "--until", "("])
+        main(["boot", "disk.img", "--until", "("])
     assert caught.value.code == 2
     assert "not a regular expression" in capsys.readouterr().err
 
@@ -38,12 +33,12 @@ def test_until_is_an_expression(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("text", ["0", "1KiB", "1.5MiB", "some"])
 def test_a_machine_has_whole_mebibytes_of_memory(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["boot", "disk.img", "--vm", "--memory", text])
+        main(["boot", "disk.img", "--memory", text])
     assert caught.value.code == 2
     assert "argument --memory" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", ["--vm --firmware bios", "--vm", "--dry-run"])
+@pytest.mark.parametrize("words", ["--firmware bios", "", "--dry-run"])
 def test_a_disk_that_is_missing_is_one_line(words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["boot", str(tmp_path / "disk.img"), *words.split()]) == 1
     said = capsys.readouterr()

@@ -4,15 +4,16 @@ import argparse
 
 import pytest
 
-from bootpath.cli.serve.serving import Contradiction, add_listening, serve_settings
+from bootpath.cli.failures import UsageError
+from bootpath.cli.serve.serving import add_listening, serve_settings
 
 
 def contradiction(*arguments: str) -> str | None:
     parser = argparse.ArgumentParser()
     add_listening(parser)
     try:
-        serve_settings(parser.parse_args(arguments))
-    except Contradiction as found:
+        serve_settings(parser.parse_args(arguments), "bootpath serve")
+    except UsageError as found:
         return str(found)
     return None
 

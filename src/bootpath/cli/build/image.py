@@ -1,4 +1,4 @@
-"""``bootpath image``: discoverable disk images, from definitions in the manner of repart.d or from a few options."""
+"""``bootpath build image``: discoverable disk images, from definitions in the manner of repart.d or from a few options."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bootpath.cli.arguments import add_json, size, uuid
+from bootpath.cli.arguments import add_json, add_output, add_signing_key, architecture, size, uuid
 
 if TYPE_CHECKING:
     from bootpath.formats.partitions.dps import Architecture
@@ -14,95 +14,92 @@ if TYPE_CHECKING:
     from bootpath.image.ddi.draft import DdiImage, SigningKey
     from bootpath.image.ddi.shortform import ShortForm
 
-HELP = "build discoverable disk images: root, verity, signature, EFI partition"
+HELP = "build a discoverable disk image: root, verity, signature, EFI partition"
 EPILOG = """\
 SOURCE is a directory of definitions (*.conf, see repart.d(5)), or else the root: a directory, or an image of a file
 system. With --seed, and SOURCE_DATE_EPOCH in the environment, the same input gives the same bytes.
 
 examples:
-  bootpath image build tree/ -o os.img --verity --esp esp/
-  bootpath image build --root tree/ --format squashfs --sign os.key os.crt --uki os.efi --loader boot.efi -o os.img
-  bootpath image build repart.d/ -o os.img --key os.key --certificate os.crt
-  bootpath image build tree/ -o os.img --verity --slots 2 --root-size 512MiB --split
-  bootpath image plan tree/ --verity --definitions repart.d/
+  bootpath build image tree/ -o os.img --verity --esp esp/
+  bootpath build image --root tree/ --file-system squashfs --key os.key --key-certificate os.crt -o os.img
+  bootpath build image repart.d/ -o os.img --key os.key --key-certificate os.crt
+  bootpath build image tree/ -o os.img --verity --slots 2 --root-size 512MiB --split
+  bootpath build image tree/ --verity --dry-run --definitions repart.d/
 """
 
 
-def configure(commands: Any, name: str) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
+def configure(kinds: Any, name: str) -> None:
+    """Add the kind to the parser of ``bootpath build``."""
+    parser = kinds.add_parser(
         name, help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    build = actions.add_parser("build", help="write an image", description="Write an image.")
-    plan = actions.add_parser(
-        "plan",
-        help="show what would be written",
-        description="Show what would be written: places, sizes, UUIDs, root hashes. Contents are made and thrown away.",
+    add_output(parser, "image to write; replaced when it exists")
+    parser.add_argument("--split", action="store_true", help="also write every partition to a file beside the image")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="write no image: show offsets, sizes, UUIDs and root hashes (contents are made and thrown away)",
     )
-    build.add_argument(
-        "-o", "--output", metavar="F", type=Path, required=True, help="image to write; replaced when it exists"
-    )
-    build.add_argument("--split", action="store_true", help="also write every partition to a file beside the image")
-    plan.add_argument(
+    parser.add_argument(
         "--definitions",
         metavar="DIR",
         type=Path,
-        help="write the definitions of the short form into this new directory",
+        help="with --dry-run: write the definitions of the short form into this new directory",
     )
-    for action in (build, plan):
-        _add_image(action)
-        add_json(action)
-        action.set_defaults(run=run, parser=action)
+    _add_image(parser)
+    add_json(parser)
+    parser.set_defaults(run=run, parser=parser)
 
 
 def _add_image(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", nargs="?", type=Path, help="definitions, or the root")
-    parser.add_argument("--architecture", metavar="ARCH", help="what root and usr are for (default: this machine's)")
-    parser.add_argument("--seed", type=uuid, metavar="UUID", help="where UUIDs and salts come from (default: random)")
+    parser.add_argument(
+        "--architecture",
+        metavar="ARCH",
+        type=architecture,
+        help="the architecture of root and usr (default: this machine's)",
+    )
+    parser.add_argument("--seed", type=uuid, metavar="UUID", help="what UUIDs and salts are derived from (default: random)")
     parser.add_argument("--size", type=size, metavar="SIZE", help="size of the image (default: as small as can be)")
     parser.add_argument(
-        "--align", type=size, metavar="SIZE", default=1 << 20, help="where partitions may begin (default: 1MiB)"
+        "--align", type=size, metavar="SIZE", default=1 << 20, help="alignment of partitions (default: 1MiB)"
     )
     parser.add_argument(
-        "--slots", type=int, default=1, metavar="N", help="sets of root or usr, for updates (default: 1)"
+        "--slots", type=int, default=1, metavar="N", help="how many sets of root and /usr, for updates (default: 1)"
     )
     parser.add_argument(
-        "--fill", choices=("empty", "both"), default="empty", help="what further slots hold (default: empty)"
+        "--fill", choices=("empty", "both"), default="empty", help="leave further slots empty, or fill them too (default: empty)"
     )
     parser.add_argument("--all-root", action="store_true", help="make root the owner of every file")
-    parser.add_argument("--key", type=Path, metavar="F", help="private key (PEM or DER) for signature partitions")
-    parser.add_argument("--certificate", type=Path, metavar="F", help="the key's certificate")
-    parser.add_argument("--key-password-file", metavar="F", help="file with the password of the key")
+    add_signing_key(parser)
     files = parser.add_argument_group("with definitions")
     files.add_argument(
         "--copy-source",
         type=Path,
         metavar="DIR",
         default=Path("/"),
-        help="where the paths they name begin (default: /)",
+        help="directory that their paths are relative to (default: /)",
     )
-    files.add_argument("--image-id", metavar="ID", help="what %%M stands for")
-    files.add_argument("--image-version", metavar="V", help="what %%A stands for")
-    short = parser.add_argument_group("without")
-    short.add_argument("--root", type=Path, metavar="PATH", help="the same as SOURCE, when it is the root")
+    files.add_argument("--image-id", metavar="ID", help="value of the specifier %%M")
+    files.add_argument("--image-version", metavar="V", help="value of the specifier %%A")
+    short = parser.add_argument_group("without definitions")
+    short.add_argument("--root", type=Path, metavar="PATH", help="the root, when SOURCE would be taken for definitions")
     short.add_argument(
-        "--format", choices=("erofs", "squashfs", "ext4"), help="file system of the root (default: erofs)"
+        "--file-system", choices=("erofs", "squashfs", "ext4"), help="file system of the root (default: erofs)"
     )
     short.add_argument(
-        "--compression", metavar="NAME", help="of the root: lz4, lz4hc (erofs), gzip, xz, zstd (squashfs)"
+        "--compression", metavar="NAME", help="compression of the root: lz4, lz4hc (erofs), gzip, xz, zstd (squashfs)"
     )
-    short.add_argument("--root-size", type=size, metavar="SIZE", help="least size of the root's partition")
-    short.add_argument("--label", metavar="NAME", help="label of the root; those of verity add to it")
-    short.add_argument("--verity", action="store_true", help="protect the root with dm-verity")
-    short.add_argument("--sign", nargs=2, type=Path, metavar=("KEY", "CERT"), help="protect it and sign its root hash")
-    short.add_argument("--esp", type=Path, metavar="DIR", help="what the EFI partition holds")
-    short.add_argument("--esp-size", type=size, metavar="SIZE", help="its size (default: at least 64MiB)")
-    short.add_argument("--loader", type=Path, metavar="F", help="what firmware starts: EFI/BOOT/BOOTX64.EFI, and so on")
+    short.add_argument("--root-size", type=size, metavar="SIZE", help="minimum size of the root partition")
+    short.add_argument("--label", metavar="NAME", help="label of the root partition; the labels of its verity partitions begin with it")
+    short.add_argument("--verity", action="store_true", help="protect the root with dm-verity (implied by --key)")
+    short.add_argument("--esp", type=Path, metavar="DIR", help="directory whose content goes to the EFI partition")
+    short.add_argument("--esp-size", type=size, metavar="SIZE", help="size of the EFI partition (default: at least 64MiB)")
+    short.add_argument("--efi-loader", type=Path, metavar="F", help="program that UEFI starts; it is put at EFI/BOOT")
     short.add_argument(
-        "--uki", type=Path, metavar="F", action="append", default=[], help="unified kernel image for EFI/Linux"
+        "--uki", type=Path, metavar="F", action="append", default=[], help="unified kernel image to put at EFI/Linux; repeatable"
     )
-    short.add_argument("--xbootldr", type=Path, metavar="DIR", help="what an extended boot loader partition holds")
+    short.add_argument("--xbootldr", type=Path, metavar="DIR", help="directory whose content goes to the extended boot loader partition")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -110,29 +107,30 @@ def run(options: argparse.Namespace) -> int:
     import os
     from dataclasses import replace
 
-    from bootpath.cli.console import emit, emit_json, note, progress_bar
+    from bootpath.cli.console import note, progress_bar, show_result
     from bootpath.image.ddi.build import build_ddi, plan_ddi
     from bootpath.image.filesystems.programs import Programs
     from bootpath.report.ddi import ddi_json, render_ddi
 
+    if options.output is None and not options.dry_run:
+        options.parser.error("give -o, or --dry-run")
+    if options.definitions is not None and not options.dry_run:
+        options.parser.error("--definitions goes with --dry-run")
     image, doubts = _image(options)
     programs = Programs(path=os.environ.get("PATH", os.defpath))
     built = None
     with progress_bar("image") as progress:
-        if options.action == "build":
+        if not options.dry_run:
             built = build_ddi(image, options.output, programs=programs, split=options.split, progress=progress)
             plan = built.plan
         else:
             plan = plan_ddi(image, programs=programs, progress=progress)
     plan = replace(plan, warnings=(*doubts, *plan.warnings))
-    if options.action == "plan" and options.definitions is not None:
+    if options.definitions is not None:
         _write_definitions(image.definitions, options.definitions)
     for warning in plan.warnings:
         note(f"bootpath: warning: {warning}")
-    if options.json:
-        emit_json(ddi_json(plan, built))
-    else:
-        emit(render_ddi(plan, built))
+    show_result(options, lambda: ddi_json(plan, built), lambda: render_ddi(plan, built))
     return 0
 
 
@@ -141,8 +139,8 @@ def _image(options: argparse.Namespace) -> tuple[DdiImage, tuple[str, ...]]:
     import os
     from uuid import uuid4
 
-    from bootpath.cli.arguments import source_date_epoch
     from bootpath.image.ddi.draft import DdiImage, SlotFill
+    from bootpath.image.epoch import source_date_epoch
 
     architecture = _architecture(options)
     definitions, short = _definitions(options, architecture)
@@ -163,15 +161,14 @@ def _image(options: argparse.Namespace) -> tuple[DdiImage, tuple[str, ...]]:
 
 
 _SHORT = (
-    "format",
+    "file_system",
     "compression",
     "root_size",
     "label",
     "verity",
-    "sign",
     "esp",
     "esp_size",
-    "loader",
+    "efi_loader",
     "uki",
     "xbootldr",
 )
@@ -200,15 +197,15 @@ def _definitions(
     root = options.root or options.source
     short = ShortForm(
         root=root,
-        format=FileSystemFormat(options.format or "erofs"),
+        format=FileSystemFormat(options.file_system or "erofs"),
         compression=options.compression,
         verity=options.verity,
-        signed=options.sign is not None,
+        signed=options.key is not None,
         root_bytes=options.root_size,
         name=options.label,
         esp=options.esp,
         esp_bytes=options.esp_size,
-        loader=options.loader,
+        loader=options.efi_loader,
         ukis=tuple(options.uki),
         xbootldr=options.xbootldr,
     )
@@ -221,13 +218,15 @@ def _definitions(
 def _architecture(options: argparse.Namespace) -> Architecture:
     import os
 
+    from bootpath.core.errors import Error
     from bootpath.formats.partitions.dps import Architecture
 
-    name = options.architecture or os.uname().machine
-    found = Architecture.of_machine(name)
+    found: Architecture | None = options.architecture or Architecture.of_machine(os.uname().machine)
     if found is None:
-        options.parser.error(f"--architecture: {name!r} is none of {', '.join(each.value for each in Architecture)}")
-        raise AssertionError  # error() does not return
+        raise Error("this machine's architecture has no partition types",
+            found=os.uname().machine,
+            hint="give --architecture",
+        )
     return found
 
 
@@ -235,11 +234,9 @@ def _signing(options: argparse.Namespace) -> SigningKey | None:
     from bootpath.cli.arguments import read_password
     from bootpath.image.ddi.draft import SigningKey
 
-    key, certificate = options.sign or (options.key, options.certificate)
-    if options.sign is not None and (options.key is not None or options.certificate is not None):
-        options.parser.error("--sign and --key with --certificate are the same thing: give one")
+    key, certificate = options.key, options.key_certificate
     if (key is None) != (certificate is None):
-        options.parser.error("--key and --certificate go together")
+        options.parser.error("--key and --key-certificate go together: give both")
     if key is None:
         return None
     return SigningKey(key.read_bytes(), certificate.read_bytes(), read_password(options.key_password_file))

@@ -1,4 +1,4 @@
-"""``bootpath build``: make images. An initramfs has a module of its own."""
+"""``bootpath build live``: a live disk from a directory."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from bootpath.cli import initramfs
-from bootpath.cli.arguments import add_json, read_password, size, source_date_epoch, uuid
+from bootpath.cli.arguments import add_json, add_output, read_password, size, uuid
 
-HELP = "build a disk image"
-LIVE_HELP = "build a live disk from a directory: GPT, EFI partition, RedoxFS with the tree in it"
-LIVE_EPILOG = """\
+HELP = "build a live disk from a directory: GPT, EFI partition, RedoxFS with the tree in it"
+EPILOG = """\
 The layout is that of Redox's installer: BIOS boot partition, EFI partition at 1 MiB, RedoxFS at 2 MiB, named REDOX.
 With --uuid, and SOURCE_DATE_EPOCH in the environment, the same tree gives the same bytes (unless it is encrypted).
 
@@ -22,43 +20,39 @@ examples:
 """
 
 
-def configure(commands: Any, name: str) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(name, help=HELP, description=HELP)
-    kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
+def configure(kinds: Any, name: str) -> None:
+    """Add the kind to the parser of ``bootpath build``."""
     live = kinds.add_parser(
-        "live",
-        help=LIVE_HELP,
-        description=LIVE_HELP,
-        epilog=LIVE_EPILOG,
+        name,
+        help=HELP,
+        description=HELP,
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     live.add_argument("tree", metavar="DIR", type=Path, help="directory whose content becomes the root")
-    live.add_argument(
-        "-o", "--output", metavar="F", type=Path, required=True, help="image to write; replaced when it exists"
-    )
+    add_output(live, "image to write; replaced when it exists", required=True)
     live.add_argument(
         "--size", type=size, metavar="SIZE", help="size of the disk (default: the tree and a quarter to spare)"
     )
     live.add_argument("--kernel", metavar="F", type=Path, help="ELF kernel to put at usr/lib/boot/kernel")
     live.add_argument("--initfs", metavar="F", type=Path, help="Redox initfs to put at usr/lib/boot/initfs")
-    live.add_argument("--efi-loader", metavar="F", type=Path, help="boot loader to put at EFI/BOOT/BOOTX64.EFI")
-    live.add_argument("--efi-size", type=size, metavar="SIZE", default=1 << 20, help="EFI partition (default: 1MiB)")
+    live.add_argument("--efi-loader", metavar="F", type=Path, help="program that UEFI starts; it is put at EFI/BOOT")
+    live.add_argument("--esp-size", type=size, metavar="SIZE", default=1 << 20, help="size of the EFI partition (default: 1MiB)")
     live.add_argument("--bios-loader", metavar="F", type=Path, help="boot loader to write from LBA 0, under the GPT")
     live.add_argument("--password-file", metavar="F", help="encrypt the file system with the password in this file")
-    live.add_argument("--uuid", type=uuid, metavar="U", help="uuid of the file system (default: random)")
+    live.add_argument("--uuid", type=uuid, metavar="UUID", help="UUID of the file system (default: random)")
     add_json(live)
-    live.set_defaults(run=run_live)
-    initramfs.configure(kinds, "initramfs")
+    live.set_defaults(run=run)
 
 
-def run_live(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Build a live disk."""
     import os
     import time
     from uuid import uuid4
 
-    from bootpath.cli.console import emit, emit_json, progress_bar
+    from bootpath.cli.console import progress_bar, show_result
+    from bootpath.image.epoch import source_date_epoch
     from bootpath.image.redox.build import LiveImage, build_live
     from bootpath.report.asjson import built_json
     from bootpath.report.text import render_built
@@ -69,7 +63,7 @@ def run_live(options: argparse.Namespace) -> int:
         uuid=options.uuid or uuid4(),
         created_ns=time.time_ns() if epoch is None else epoch * 10**9,
         size_bytes=options.size,
-        efi_bytes=options.efi_size,
+        efi_bytes=options.esp_size,
         kernel=options.kernel,
         initfs=options.initfs,
         efi_loader=options.efi_loader,
@@ -79,8 +73,5 @@ def run_live(options: argparse.Namespace) -> int:
     )
     with progress_bar("building") as progress:
         built = build_live(image, options.output, progress=progress)
-    if options.json:
-        emit_json(built_json(built))
-    else:
-        emit(render_built(built))
+    show_result(options, lambda: built_json(built), lambda: render_built(built))
     return 0

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from bootpath.cli.arguments import add_json, source_date_epoch
+from bootpath.cli.arguments import add_json, add_output
+from bootpath.cli.failures import UsageError
 
 HELP = "build an initramfs: busybox, kernel modules with their dependencies, and the programs or the Python you ask for"
 EPILOG = """\
@@ -23,16 +24,17 @@ come from this machine. Needs bootpath[initramfs].
 The same inputs give the same bytes. All times are 1970, or SOURCE_DATE_EPOCH where that is in the environment.
 
 examples:
-  bootpath build initramfs -o live.img --root guest/
-  bootpath build initramfs -o shell.img --root guest/ --with shell --kernel-modules nbd,virtio_blk
-  bootpath build initramfs -o test.img --root guest/ --with none --init init.sh --add fio:/bin/fio --compress gzip
+  bootpath build initramfs -o live.img --sysroot guest/
+  bootpath build initramfs -o shell.img --sysroot guest/ --with shell --kernel-modules nbd,virtio_blk
+  bootpath build initramfs -o test.img --sysroot guest/ --with none --init init.sh --add fio:/bin/fio --compression gzip
   bootpath build initramfs -o tiny.img --with verity
-  bootpath build initramfs -o tiny.img --root guest/ --with lvm,verity,ubi
+  bootpath build initramfs -o tiny.img --sysroot guest/ --with lvm,verity,ubi
   bootpath build initramfs --list --with shell --kernel-release 6.1.0-56-amd64
 """
 # As RECIPES and Compression have them: the parser starts without importing either.
 KINDS = ("live", "disk", "shell", "none", "lvm", "verity", "ubi")
 TOGETHER = ("lvm", "verity", "ubi")
+COMMAND = "bootpath build initramfs"
 COMPRESSIONS = ("zstd", "gzip", "xz", "none")
 
 
@@ -62,7 +64,7 @@ def configure(kinds: Any, name: str) -> None:
     parser = kinds.add_parser(
         name, help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("-o", "--output", metavar="F", type=Path, help="archive to write; an old one is replaced")
+    add_output(parser, "archive to write; replaced when it exists")
     parser.add_argument(
         "--with",
         dest="recipe",
@@ -72,7 +74,11 @@ def configure(kinds: Any, name: str) -> None:
         help="what is in it: live, disk, shell, none, or any of lvm,verity,ubi (default: live)",
     )
     parser.add_argument(
-        "--root", metavar="DIR", type=Path, default=Path("/"), help="directory with lib/modules and bin/busybox"
+        "--sysroot",
+        metavar="DIR",
+        type=Path,
+        default=Path("/"),
+        help="directory with lib/modules and bin/busybox (default: /)",
     )
     parser.add_argument("--kernel-release", metavar="R", help="directory in lib/modules (default: the only one)")
     parser.add_argument(
@@ -97,7 +103,10 @@ def configure(kinds: Any, name: str) -> None:
         help="a file or directory to add, at an absolute path; programs bring their libraries; repeatable",
     )
     parser.add_argument(
-        "--compress", choices=COMPRESSIONS, help="compression (default: zstd; xz for lvm, verity and ubi)"
+        "--compression",
+        metavar="NAME",
+        choices=COMPRESSIONS,
+        help="zstd, gzip, xz or none (default: zstd; xz for lvm, verity and ubi)",
     )
     parser.add_argument(
         "--list", action="store_true", help="list every entry, and the part it belongs to; -o is optional then"
@@ -108,31 +117,27 @@ def configure(kinds: Any, name: str) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Build, or only list."""
-    from bootpath.cli.console import emit, emit_json, note
+    from bootpath.cli.console import show_result
     from bootpath.core.errors import Error
     from bootpath.report.initramfs import initramfs_json, render_initramfs
 
     try:
         from bootpath.boot.initramfs.build import build_initramfs, plan_initramfs
     except ModuleNotFoundError as fault:
-        raise Error(
-            f"bootpath build initramfs needs {fault.name}, which is not installed",
-            hint="pip install 'bootpath[initramfs]'",
-        ) from fault
+        raise Error(f"the Python package {fault.name} is not installed", hint="pip install 'bootpath[initramfs]'") from fault
 
     if options.recipe == ("none",) and options.init is None:
-        note("bootpath: --with none needs --init")
-        return 2
+        raise UsageError("--with none needs --init", where=COMMAND)
     if options.output is None and not options.list:
-        note("bootpath: neither -o nor --list was given")
-        return 2
+        raise UsageError("give -o, or --list", where=COMMAND)
     spec = _spec(options)
     built = None if options.output is None else build_initramfs(spec, options.output)
     plan = plan_initramfs(spec) if built is None else built.plan
-    if options.json:
-        emit_json(initramfs_json(plan, built, entries=options.list))
-    else:
-        emit(render_initramfs(plan, built, entries=options.list))
+    show_result(
+        options,
+        lambda: initramfs_json(plan, built, entries=options.list),
+        lambda: render_initramfs(plan, built, entries=options.list),
+    )
     return 0
 
 
@@ -141,6 +146,7 @@ def _spec(options: argparse.Namespace) -> Any:
 
     from bootpath.boot.initramfs.build import Added, InitramfsSpec, PythonGuest, combine_recipes
     from bootpath.boot.initramfs.compression import Compression
+    from bootpath.image.epoch import source_date_epoch
 
     recipe = combine_recipes(options.recipe)
     python_modules = (*recipe.python_modules, *options.python_modules)
@@ -148,7 +154,7 @@ def _spec(options: argparse.Namespace) -> Any:
     init = recipe.init if options.init is None else options.init.read_bytes()
     assert init is not None
     return InitramfsSpec(
-        root=options.root,
+        root=options.sysroot,
         init=init,
         release=options.kernel_release,
         modules=(*recipe.modules, *options.kernel_modules),
@@ -160,5 +166,5 @@ def _spec(options: argparse.Namespace) -> Any:
         added=tuple(Added(source, path) for source, path in options.add),
         busybox=options.busybox,
         mtime_seconds=source_date_epoch(os.environ) or 0,
-        compression=recipe.compression if options.compress is None else Compression(options.compress),
+        compression=recipe.compression if options.compression is None else Compression(options.compression),
     )

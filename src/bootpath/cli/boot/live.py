@@ -1,0 +1,56 @@
+"""``bootpath boot`` of a live disk: our loader, the preload in the machine's memory, lived in its initramfs."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from bootpath.cli.arguments import read_password
+from bootpath.cli.boot.preload import check_preload, chosen_preload
+from bootpath.cli.boot.running import boot_arguments, display, interface, machine_arguments
+from bootpath.cli.failures import UsageError
+
+COMMAND = "bootpath boot"
+
+
+def run_live(options: argparse.Namespace) -> int:
+    """Boot, and say what happened; raises what failed."""
+    from bootpath.block.leaves.file import FileDevice
+    from bootpath.boot.protocol.settings import Settings
+    from bootpath.boot.redox.machine import LiveMachine, MachineSetup
+    from bootpath.cli.console import show_result
+    from bootpath.report.machine import machine_json, render_machine
+
+    check_preload(options, command=COMMAND)
+    if len(options.physical) > 1:
+        raise UsageError("a machine has one physical disk: give one --disk", where=COMMAND)
+    if "://" in options.disk and not Path(options.disk).exists():
+        raise UsageError("the live disk of a machine is a file or a block device, and DISK is a URI", where=COMMAND)
+    password = read_password(options.password_file)
+    with closing(FileDevice.open(options.disk)) as disk:
+        preload = chosen_preload(options, disk, password)
+    setup = MachineSetup(
+        preload=preload,
+        memory_bytes=options.memory,
+        disk_delay_seconds=None if options.no_disk else options.disk_delay,
+        appears=Path(options.physical[0]) if options.physical else None,
+        interface=interface(options),
+        settings=Settings(classic=options.classic, deadline=options.deadline),
+        password=password,
+        kernel=options.kernel,
+        initrd=options.initrd,
+        display=display(options),
+        command_line=options.append,
+    )
+    with ExitStack() as stack:
+        machine = LiveMachine(Path(options.disk), setup, **machine_arguments(options, stack))
+        result = machine.boot(**boot_arguments(options))
+    mode = "classic" if options.classic else "live"
+    show_result(
+        options,
+        lambda: machine_json(options.disk, result, mode=mode, preload=preload.kind.value),
+        lambda: render_machine(options.disk, result),
+        result.failure,
+    )
+    return 0

@@ -1,0 +1,169 @@
+"""``bootpath simulate``: a live boot without a machine, from the loader to a mounted root."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bootpath.cli.arguments import add_disk, add_json, read_password
+from bootpath.cli.boot.options import (
+    SIMULATE,
+    add_options,
+    check_conflicts,
+    check_mode,
+    fill_defaults,
+    given_options,
+)
+from bootpath.cli.boot.preload import check_preload, chosen_preload
+from bootpath.cli.failures import UsageError
+
+if TYPE_CHECKING:
+    from bootpath.boot.redox.simulation import Simulation, SimulationSetup, StartLive
+    from bootpath.core.device import Device
+
+HELP = "simulate a live boot: loader, live disk, late physical disk, mounted root"
+EPILOG = """\
+The disk is never written to: what the system writes is kept in RAM.
+
+examples:
+  bootpath simulate disk.img                               preload a plan, the physical disk there at once
+  bootpath simulate disk.img --disk-delay 2s               the physical disk's driver takes two seconds
+  bootpath simulate disk.img --no-disk                     it never comes: only what is preloaded can be read
+  bootpath simulate disk.img --classic --preload 1024MiB   the old daemon, which knows only the preload
+  bootpath simulate disk.img --preload full                everything in RAM first
+  bootpath simulate disk.img --mount /mnt                  leave the root mounted until interrupted
+  bootpath simulate disk.img --fault read:error:after=3    the physical disk fails its fourth read and all after it
+  bootpath simulate disk.img --processes                   lived and the disk's driver as processes, over sockets
+
+exit codes: 0 it boots, 1 failed (no such file, wrong password), 2 usage, 3 it does not boot
+"""
+COMMAND = "bootpath simulate"
+
+
+def configure(commands: Any, name: str) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        name, help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_disk(parser)
+    add_options(parser, frozenset({SIMULATE}))
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse what does not go together, then give the rest their defaults. Raises UsageError."""
+    given = given_options(options)
+    check_mode(given, SIMULATE, "a simulation starts no machine: bootpath boot does", command=COMMAND)
+    check_conflicts(given, command=COMMAND)
+    fill_defaults(options)
+    check_preload(options, command=COMMAND)
+    if options.processes:
+        if len(options.physical) > 1:
+            raise UsageError("--processes start one driver: give one --disk", where=COMMAND)
+        if not Path(options.disk).exists() and "://" in options.disk:
+            raise UsageError("--processes serve a file or a block device, and DISK is a URI", where=COMMAND)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Simulate; 3 when it does not boot."""
+    import time
+
+    from bootpath.block.leaves.open import open_device
+    from bootpath.boot.redox.simulation import simulate
+
+    check(options)
+    password = read_password(options.password_file)
+    with ExitStack() as stack:
+        disk = stack.enter_context(closing(open_device(options.disk)))
+        setup = _setup(options, disk, password, stack)
+        start_live = _processes(options, stack) if options.processes else None
+        simulation = simulate(disk, setup, clock=time.monotonic, pause=time.sleep, start_live=start_live)
+        _show(options, simulation, setup)
+        if options.mount is not None:
+            _leave_mounted(simulation, options.mount, password)
+    return 0
+
+
+def _setup(options: argparse.Namespace, disk: Device, password: bytes | None, stack: ExitStack) -> SimulationSetup:
+    from bootpath.boot.redox.simulation import SimulationMode, SimulationSetup
+
+    modes = {"classic": options.classic, "from-disk": options.from_disk}
+    mode = SimulationMode(next((name for name, asked in modes.items() if asked), "live"))
+    return SimulationSetup(
+        preload=None if mode is SimulationMode.FROM_DISK else chosen_preload(options, disk, password),
+        disks=_physical_disks(options, disk, stack),
+        mode=mode,
+        disk_delay_seconds=options.disk_delay,
+        deadline_seconds=options.deadline,
+        password=password,
+        touches=tuple(options.touch),
+    )
+
+
+def _physical_disks(options: argparse.Namespace, disk: Device, stack: ExitStack) -> list[Device]:
+    from bootpath.block.leaves.file import FileDevice
+    from bootpath.block.targets.fault import Fault, parse_rules
+
+    if options.no_disk:
+        return []
+    disks: list[Device] = [disk]
+    if options.physical:
+        disks = [stack.enter_context(closing(FileDevice.open(path))) for path in options.physical]
+    if options.fault:
+        rules = parse_rules(",".join(options.fault))
+        disks = [Fault(lower, rules) for lower in disks]
+    return disks
+
+
+def _processes(options: argparse.Namespace, stack: ExitStack) -> StartLive:
+    """The live disk of --processes; they end with `stack`."""
+    from bootpath.boot.redox.processes import DaemonPrograms, LivePath
+
+    python = (sys.executable, "-P")
+    programs = DaemonPrograms(
+        lived=(*python, "-c", "import sys; from bootpath.cli.lived import main; sys.exit(main())"),
+        driver=(*python, "-m", "bootpath", "serve"),
+    )
+    disk = None if options.no_disk else Path((*options.physical, options.disk)[0])
+    return stack.enter_context(LivePath(programs, disk, rules=",".join(options.fault))).start
+
+
+def _show(options: argparse.Namespace, simulation: Simulation, setup: SimulationSetup) -> None:
+    """Write the trace and print what happened. Raises Reported for a boot that failed."""
+    from bootpath.cli.console import show_result
+    from bootpath.formats.trace import pack_trace
+    from bootpath.image.output import atomic_output
+    from bootpath.report.asjson import simulation_json
+    from bootpath.report.text import render_simulation
+
+    if options.record is not None and simulation.trace is not None:
+        with atomic_output(options.record) as temporary:
+            temporary.write_bytes(pack_trace(simulation.trace))
+
+    def as_text() -> str:
+        text = render_simulation(options.disk, simulation)
+        if options.show_env and simulation.handover is not None:
+            text += "\n" + simulation.handover.environment.decode().rstrip()
+        return text
+
+    preload = None if setup.preload is None else setup.preload.kind.value
+    show_result(
+        options,
+        lambda: simulation_json(options.disk, simulation, mode=setup.mode.value, preload=preload),
+        as_text,
+        simulation.failure,
+    )
+
+
+def _leave_mounted(simulation: Simulation, mountpoint: Path, password: bytes | None) -> None:
+    from bootpath.cli.console import note
+    from bootpath.fs.redox.mounting import Mount
+
+    assert simulation.root_device is not None
+    with Mount(simulation.root_device, mountpoint, password=password) as mount, mount.unmounted_by():
+        note(f"the root is mounted at {mountpoint}; unmount it or press Ctrl-C to end")
+        mount.wait()
