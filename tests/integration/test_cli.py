@@ -233,9 +233,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "stale ring": (stale_ring, "stale header"),
     "allocator log damaged": (damage_log, "corrupt|hash|allocator"),
     "partition tables and ring damaged": (damage_both_gpts, "gpt|CRC"),
-    "zeros": (zeros, "no RedoxFS found"),
-    "empty file": (empty, "(no RedoxFS found|has no bytes)"),
-    "text": (text, "no RedoxFS found"),
+    "zeros": (zeros, "neither a RedoxFS nor|no RedoxFS found"),
+    "empty file": (empty, "(no RedoxFS found|smaller than one block)"),
+    "text": (text, "neither a RedoxFS nor|no RedoxFS found"),
 }
 
 

@@ -323,7 +323,7 @@ def test_what_is_no_disk(place: Path) -> None:
         assert f"{name}: is {kind}, expected a regular file or a block device" in error
     (place / "tiny").write_bytes(bytes(511))
     done = bootpath("inspect", "tiny", cwd=place)
-    assert (done.returncode, "tiny: has 0 bytes, expected at least one block" in done.stdout) == (3, True)
+    assert (done.returncode, "the disk is smaller than one block of 512 bytes" in done.stdout) == (3, True)
     assert done.stderr == "bootpath: warning: tiny: 511 bytes at its end are no whole block and not read\n"
 
 

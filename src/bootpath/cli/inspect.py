@@ -18,7 +18,7 @@ from bootpath.cli.disks import Disks, add_verbose
 from bootpath.cli.pictures import add_picture, write_picture
 
 if TYPE_CHECKING:
-    from bootpath.image.inspection import Inspection, Request
+    from bootpath.image.inspection.values import Inspection, InspectionRequest
 
 HELP = "show what is on a disk, what would be its root, and how sure that is"
 EPILOG = """\
@@ -71,7 +71,7 @@ def configure(commands: Any, name: str) -> None:
 def run(options: argparse.Namespace) -> int:
     """Inspect; 0 when it would boot, 3 when not."""
     from bootpath.cli.console import note, progress_bar
-    from bootpath.image.inspection import inspect_disk
+    from bootpath.image.inspection.inspect import inspect_disk
 
     request = _request(options)
     if isinstance(request, str):
@@ -79,9 +79,7 @@ def run(options: argparse.Namespace) -> int:
         return 2
     with Disks(verbose=options.verbose) as disks, progress_bar("verifying") as progress:
         disk = disks.open(options.disk)
-        inspection = inspect_disk(
-            disk, request=request, progress=lambda done: progress(done, disk.size_bytes, options.disk)
-        )
+        inspection = inspect_disk(disk, request, progress=lambda done: progress(done, disk.size_bytes, options.disk))
     _show(options, inspection)
     disks.report()
     if inspection.contents.unread is not None:
@@ -89,10 +87,10 @@ def run(options: argparse.Namespace) -> int:
     return 0 if inspection.boots else 3
 
 
-def _request(options: argparse.Namespace) -> Request | str:
+def _request(options: argparse.Namespace) -> InspectionRequest | str:
     """What was asked for, or what is wrong with it. Raises OSError for a certificate that cannot be read."""
     from bootpath.formats.partitions.dps import Architecture
-    from bootpath.image.inspection import Request
+    from bootpath.image.inspection.values import InspectionRequest
 
     architecture = None
     if options.architecture is not None:
@@ -100,7 +98,7 @@ def _request(options: argparse.Namespace) -> Request | str:
         if architecture is None:
             names = " ".join(each.value for each in Architecture)
             return f"--architecture: {options.architecture}: expected one of {names}"
-    return Request(
+    return InspectionRequest(
         password=read_password(options.password_file),
         policy=options.policy,
         certificates=read_certificates(options.certificate),
@@ -115,14 +113,12 @@ def _request(options: argparse.Namespace) -> Request | str:
 
 def _show(options: argparse.Namespace, inspection: Inspection) -> None:
     from bootpath.cli.console import emit, emit_json
-    from bootpath.report.asjson import inspection_json
-    from bootpath.report.contents import render_contents
-    from bootpath.report.contentsmap import draw_contents
-    from bootpath.report.text import render_inspection
+    from bootpath.report.inspection.pages import inspection_json, render_inspection
+    from bootpath.report.inspection.picture import draw_contents
 
     if options.picture is not None:
         write_picture(options.picture, draw_contents(inspection))
     if options.json:
         emit_json(inspection_json(inspection))
     else:
-        emit(render_inspection(inspection) if inspection.live else render_contents(inspection))
+        emit(render_inspection(inspection))

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from bootpath.core.errors import BootError
-from bootpath.report.contentsjson import reason_json
+from bootpath.report.inspection.contentsjson import reason_json
 from bootpath.report.text import columns
 from bootpath.report.units import format_bytes
 

@@ -22,7 +22,7 @@ from bootpath.formats.plan import Plan
 from bootpath.formats.trace import Trace
 from bootpath.fs.redox.redoxfs import RedoxFS
 from bootpath.fs.redox.values import RedoxHeader
-from bootpath.image.redox.discovery import Place, choose_place, find_redoxfs, place_device
+from bootpath.image.redox.discovery import FoundRedoxFS, choose_place, find_redoxfs, place_device
 from bootpath.image.redox.layout import INITFS_MAGIC, INITFS_PATH, KERNEL_MAGIC, KERNEL_PATH
 
 LOADER = "loader"
@@ -111,7 +111,7 @@ class Handover:
     environment: bytes
     memory: Memory
     header: RedoxHeader
-    place: Place
+    place: FoundRedoxFS
     preload_extents: tuple[Extent, ...]
     boot_files: tuple[memoryview, ...]
 

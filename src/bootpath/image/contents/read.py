@@ -116,6 +116,7 @@ class _Explorer:
             try:
                 gpt = read_gpt(device)
             except FormatError as fault:
+                node = replace(node, gpt_fault=fault)
                 faults.append(fault)
         if gpt is not None:
             node = replace(node, gpt=gpt, warnings=(*node.warnings, *gpt.warnings))

@@ -1,8 +1,8 @@
 """Where a RedoxFS lies on a disk: by its partition table, and at the offsets Redox's loaders know by heart.
 
-A *place* is a candidate, with the header ring that was read there; nothing is chosen silently. `find_redoxfs` returns
-all of them in the order a loader would try them: GPT partitions in table order, then 2 MiB of a whole disk (BIOS
-loader), then 0 (a bare file system, or a logical partition handed over by UEFI firmware).
+What is found is a candidate, with the header ring that was read there; nothing is chosen silently. `find_redoxfs`
+returns all of them in the order a loader would try them: GPT partitions in table order, then 2 MiB of a whole disk
+(BIOS loader), then 0 (a bare file system, or a logical partition handed over by UEFI firmware).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FIXED_OFFSETS = (BIOS_FIXED_OFFSET, BARE_FIXED_OFFSET)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FoundRedoxFS:
     """A RedoxFS at ``offset_bytes`` of a disk, with room for ``size_bytes``, and the ring that was read there."""
 
     offset_bytes: int
@@ -34,14 +34,14 @@ class Place:
 
     @property
     def found_by(self) -> str:
-        """How a loader comes to this place, in words."""
+        """How a loader finds it, in words."""
         if self.partition is not None:
             return f"partition {self.partition.number} ({self.partition.name or 'no name'})"
         return f"fixed offset {self.offset_bytes // MIB} MiB" if self.offset_bytes else "start of the image"
 
     @property
     def fault(self) -> FormatError | None:
-        """Why the crate's open would refuse this place before it reads any further, or None."""
+        """Why the crate's open would refuse it before it reads any further, or None."""
         newest = self.ring.newest
         if newest is None:
             return FormatError(
@@ -81,21 +81,26 @@ class Discovery:
 
     gpt: Gpt | None
     gpt_fault: FormatError | None
-    places: tuple[Place, ...]
+    places: tuple[FoundRedoxFS, ...]
+
+    @property
+    def usable(self) -> tuple[FoundRedoxFS, ...]:
+        """Those without a fault."""
+        return tuple(place for place in self.places if place.fault is None)
 
 
-def _place(disk: Device, offset_bytes: int, size_bytes: int, partition: Partition | None) -> Place | None:
-    """A place if there is any RedoxFS header in the ring at `offset_bytes`, or a partition that claims to be one."""
+def _place(disk: Device, offset_bytes: int, size_bytes: int, partition: Partition | None) -> FoundRedoxFS | None:
+    """A find if there is any RedoxFS header in the ring at `offset_bytes`, or a partition that claims to be one."""
     size_bytes = min(size_bytes, disk.size_bytes - offset_bytes)
     if size_bytes < RING_BYTES:
         return None
     ring = scan_ring(disk, offset_bytes)
     claims = partition is not None and partition.name == REDOX_NAME
-    return Place(offset_bytes, size_bytes, partition, ring) if ring.valid or claims else None
+    return FoundRedoxFS(offset_bytes, size_bytes, partition, ring) if ring.valid or claims else None
 
 
 def find_redoxfs(disk: Device) -> Discovery:
-    """Read the partition table and every place a RedoxFS may start at. Raises DeviceError only."""
+    """Read the partition table and everywhere a RedoxFS may start. Raises DeviceError only."""
     gpt: Gpt | None = None
     gpt_fault: FormatError | None = None
     if probe_gpt(disk):
@@ -103,7 +108,12 @@ def find_redoxfs(disk: Device) -> Discovery:
             gpt = read_gpt(disk)
         except FormatError as fault:
             gpt_fault = fault
-    places: list[Place] = []
+    return Discovery(gpt, gpt_fault, search_redoxfs(disk, gpt))
+
+
+def search_redoxfs(disk: Device, gpt: Gpt | None) -> tuple[FoundRedoxFS, ...]:
+    """Every RedoxFS in a partition of this table, or at a fixed offset. Raises DeviceError only."""
+    places: list[FoundRedoxFS] = []
     for partition in gpt.partitions if gpt is not None else ():
         place = _place(disk, partition.offset_bytes, partition.size_bytes, partition)
         if place is not None:
@@ -114,10 +124,10 @@ def find_redoxfs(disk: Device) -> Discovery:
             place = _place(disk, offset_bytes, disk.size_bytes - offset_bytes, None)
             if place is not None:
                 places.append(place)
-    return Discovery(gpt, gpt_fault, tuple(places))
+    return tuple(places)
 
 
-def choose_place(discovery: Discovery, *, where: str, file_system_uuid: UUID | None = None) -> Place:
+def choose_place(discovery: Discovery, *, where: str, file_system_uuid: UUID | None = None) -> FoundRedoxFS:
     """The one place that would boot.
 
     Raises FormatError when there is none, when the first one is unusable (with its fault), or when two usable ones with
@@ -157,7 +167,7 @@ def choose_place(discovery: Discovery, *, where: str, file_system_uuid: UUID | N
     return usable[0]
 
 
-def place_device(disk: Device, discovery: Discovery, place: Place, *, owns: bool = False) -> Linear:
+def place_device(disk: Device, discovery: Discovery, place: FoundRedoxFS, *, owns: bool = False) -> Linear:
     """The file system's own device (byte 0 is ring slot 0), with the identity its disk and partition give it.
 
     It closes the disk when it `owns` it.
