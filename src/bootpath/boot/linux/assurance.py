@@ -20,7 +20,7 @@ from bootpath.boot.linux.cmdline import Word, WordSource, read_words
 from bootpath.core.errors import BootError, FormatError, SignatureError
 from bootpath.formats.entries.entry import EntryKind
 from bootpath.formats.partitions.imagepolicy import Protection
-from bootpath.image.entries.menu import KERNEL_MAX_BYTES, FoundEntry, PlaceRole
+from bootpath.image.entries.menu import KERNEL_MAX_BYTES, FoundEntry, VolumeRole
 from bootpath.image.roots.candidates import Candidate
 from bootpath.image.signatures.pe import verify_pe
 
@@ -39,7 +39,7 @@ def root_content(candidate: Candidate, request: LinuxRequest) -> Known:
 
 def entry_files(candidate: Candidate, found: FoundEntry, request: LinuxRequest) -> Known:
     """What is known of the files of an entry, and of its options. Raises what reading an image does."""
-    if found.source.role is PlaceRole.ROOT:
+    if found.source.role is VolumeRole.ROOT:
         return root_content(candidate, request)
     unprotected = f"nothing protects the {found.source.role.value} partition"
     if found.entry.kind is not EntryKind.UKI:

@@ -49,11 +49,12 @@ from bootpath.formats.partitions.dps import Architecture
 from bootpath.formats.ubi.attach import read_ubi
 from bootpath.image.contents.nodes import Contents, NodeKind
 from bootpath.image.contents.read import open_node, read_contents
-from bootpath.image.entries.bootvolumes import chosen_place, name_root, name_signature
+from bootpath.image.entries.bootvolumes import root_volume
 from bootpath.image.entries.extras import is_extra, pack_extras
 from bootpath.image.entries.files import read_piece
 from bootpath.image.entries.find import BOOT_PARTITIONS, find_entries, menu_of
-from bootpath.image.entries.menu import INITRD_MAX_BYTES, BootMenu, FoundEntry, PlaceRole
+from bootpath.image.entries.menu import INITRD_MAX_BYTES, BootMenu, FoundEntry, VolumeRole
+from bootpath.image.entries.rootaddress import name_root, name_signature
 from bootpath.image.roots.candidates import Candidate
 from bootpath.image.roots.choice import check_candidate
 from bootpath.image.roots.table import open_root_device, root_table
@@ -258,8 +259,8 @@ class _Loader:
         fault: Error | None = None
         architecture = _efi_architecture(self.request.architecture)
         try:
-            place = chosen_place(self.disk, self.contents, candidate, device)
-            roots = menu_of(self.contents.name, [place], roles=(PlaceRole.ROOT,), architecture=architecture)
+            place = root_volume(self.disk, self.contents, candidate, device)
+            roots = menu_of(self.contents.name, [place], roles=(VolumeRole.ROOT,), architecture=architecture)
             roots = offered(roots)
             self.menus = (roots,)
         except FormatError as error:

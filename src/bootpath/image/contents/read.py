@@ -72,7 +72,12 @@ def open_node(disk: Device, contents: Contents, path: str) -> Device:
         return _partition_device(open_node(disk, contents, node.parent_path), node.partition, node.path)
     assert node.table is not None
     identity = Identity(f"{contents.name}: {path}")
-    return open_table(node.table, lambda name: _kept(open_node(disk, contents, path_of(name))), identity=identity)
+    return open_table(node.table, lambda name: kept_open(open_node(disk, contents, path_of(name))), identity=identity)
+
+
+def kept_open(device: Device) -> Device:
+    """The device, for a table that closes what it stands on: this one stays open."""
+    return Linear(device, 0, device.size_bytes, identity=device.identity)
 
 
 def _partition_device(lower: Device, partition: Partition, path: str) -> Device:
@@ -223,7 +228,7 @@ class _Explorer:
         identity = Identity(f"{self.devices[''].identity.name}: {volume.path}")
         try:
             self.devices[volume.path] = open_table(
-                volume.table, lambda name: _kept(self.devices[path_of(name)]), identity=identity
+                volume.table, lambda name: kept_open(self.devices[path_of(name)]), identity=identity
             )
         except TableError as fault:  # it does not fit what it stands on
             return replace(node, table=None, refusal=fault)
@@ -251,11 +256,6 @@ class _Explorer:
             self.lone_left -= 1
             block = Region(device).read(0, parameters.data_block_size)
             yield each.path, BlockHasher(parameters).digest(block)
-
-
-def _kept(device: Device) -> Device:
-    """The device under a table, which may close what it stands on: this one stays open."""
-    return Linear(device, 0, device.size_bytes, identity=device.identity)
 
 
 def _read_tree(device: Device) -> HashTree:

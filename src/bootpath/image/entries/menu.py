@@ -1,4 +1,4 @@
-"""What a loader can choose from: entries with their files, and what was left out and why.
+"""What a loader can choose from: entries with their files, and what is excluded and why.
 
 A `FoundEntry` knows where it is (partition, and the layers above it) and can read what it needs; how the entry was
 written, as a file of /loader/entries, a UKI or a label of extlinux.conf, no longer matters.
@@ -22,8 +22,8 @@ KERNEL_MAX_BYTES = 512 << 20
 INITRD_MAX_BYTES = 2 << 30
 
 
-class PlaceRole(Enum):
-    """What a place with boot entries is to the disk; the values are the words of a policy, the order is the menu's."""
+class VolumeRole(Enum):
+    """What a volume with boot entries is to the disk; the values are the words of a policy, the order is the menu's."""
 
     XBOOTLDR = "xbootldr"
     ESP = "esp"
@@ -32,12 +32,12 @@ class PlaceRole(Enum):
 
 @dataclass(frozen=True, slots=True)
 class EntrySource:
-    """Where an entry comes from: `path` is its file, "" when the whole place is meant.
+    """Where an entry comes from: `path` is its file, "" for the whole volume.
 
     `layers` are what stands between the partition and the file system: "lvm vg0/root", "verity 3f…".
     """
 
-    role: PlaceRole
+    role: VolumeRole
     location: Location
     layers: tuple[str, ...] = ()
     format: str = ""
@@ -68,12 +68,12 @@ class EntryFiles:
 
 @dataclass(frozen=True, slots=True)
 class FoundEntry:
-    """An entry that can be booted. `place` says how its file system is found again, None when nothing can."""
+    """An entry that can be booted. `address` names its file system to a kernel, None when nothing can."""
 
     entry: BootEntry
     source: EntrySource
     parts: EntryFiles
-    place: RootPlace | None
+    address: RootPlace | None
     files: Files = field(repr=False, compare=False)
     warnings: tuple[str, ...] = ()
 
@@ -108,15 +108,15 @@ class FoundEntry:
         """
         words: tuple[str, ...] = ()
         if self.entry.append_root if appendroot is None else appendroot:
-            if self.place is None:
-                raise BootError("nothing names the place of this entry", where=str(self.source.location))
-            words = append_root(self.entry, self.place, style) or root_words(self.place, style)
+            if self.address is None:
+                raise BootError("nothing names the root of this entry to a kernel", where=str(self.source.location))
+            words = append_root(self.entry, self.address, style) or root_words(self.address, style)
         return " ".join(part for part in (self.parts.command_line, *words) if part)
 
 
 @dataclass(frozen=True, slots=True)
 class Excluded:
-    """What is not booted, and why. `entry` is there when it could be read.
+    """An entry, or a whole volume, that is not in the menu, and why. `entry` is there when it could be read.
 
     The reason is an `EntryReason` or a `VolumeReason`, or why a root is no candidate (`image.roots.reasons`).
     """
@@ -129,7 +129,7 @@ class Excluded:
 
 @dataclass(frozen=True, slots=True)
 class BootMenu:
-    """The entries of a disk, the best one first, and what was left out, in the order of the places."""
+    """The entries of a disk, the best one first, and what was left out, in the order of the volumes."""
 
     name: str
     entries: tuple[FoundEntry, ...]
