@@ -112,11 +112,11 @@ def run(options: argparse.Namespace) -> int:
 
     from bootpath.cli.console import emit, emit_json, note, progress_bar
     from bootpath.image.ddi.build import build_ddi, plan_ddi
-    from bootpath.image.filesystems.programs import Programs
+    from bootpath.image.filesystems.programs import HostPrograms
     from bootpath.report.ddi import ddi_json, render_ddi
 
     image, doubts = _image(options)
-    programs = Programs(path=os.environ.get("PATH", os.defpath))
+    programs = HostPrograms(path=os.environ.get("PATH", os.defpath))
     built = None
     with progress_bar("image") as progress:
         if options.action == "build":

@@ -51,7 +51,7 @@ from bootpath.image.contents.nodes import Contents, NodeKind
 from bootpath.image.contents.read import open_node, read_contents
 from bootpath.image.entries.bootvolumes import root_volume
 from bootpath.image.entries.extras import is_extra, pack_extras
-from bootpath.image.entries.files import read_piece
+from bootpath.image.entries.files import read_part
 from bootpath.image.entries.find import BOOT_PARTITIONS, find_entries, menu_of
 from bootpath.image.entries.menu import INITRD_MAX_BYTES, BootMenu, FoundEntry, VolumeRole
 from bootpath.image.entries.rootaddress import name_root, name_signature
@@ -306,7 +306,7 @@ class _Loader:
             pieces = zip(found.parts.initrds, initrds, strict=True)
             parts += [_part("initrd", str(piece), data, assured) for piece, data in pieces]
         extras = [
-            (piece.path, read_piece(found.files, piece, INITRD_MAX_BYTES))
+            (piece.path, read_part(found.files, piece, INITRD_MAX_BYTES))
             for piece in found.parts.extras
             if is_extra(piece.path)
         ]

@@ -75,7 +75,7 @@ class Location:
 
 
 @dataclass(frozen=True, slots=True)
-class HashTree:
+class FoundHashTree:
     """A dm-verity hash area that begins the node.
 
     `root_hash` is computed from the root block that is stored: a tree that begins with this block has this hash, and no
@@ -110,7 +110,7 @@ class Node:
     gpt: Gpt | None = None
     gpt_fault: FormatError | None = None
     superblocks: tuple[Superblock, ...] = ()
-    tree: HashTree | None = None
+    tree: FoundHashTree | None = None
     signature: VeritySignature | None = None
     table: Table | None = None
     children: tuple[Node, ...] = ()

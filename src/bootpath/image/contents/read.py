@@ -26,9 +26,9 @@ from bootpath.formats.region import Region
 from bootpath.formats.superblocks.registry import scan_superblocks
 from bootpath.formats.verity.signature import VERITY_SIGNATURE_MAX_BYTES, VeritySignature, parse_verity_signature
 from bootpath.formats.verity.tree import BlockHasher, VeritySuperblock, parse_verity_superblock
-from bootpath.image.contents.nodes import Contents, HashTree, Location, Node, NodeKind, is_signature_volume
+from bootpath.image.contents.nodes import Contents, FoundHashTree, Location, Node, NodeKind, is_signature_volume
 from bootpath.image.contents.probes import IMAGE_PROBERS
-from bootpath.image.contents.volumes import Volume, logical_volumes, path_of, ubi_volumes
+from bootpath.image.contents.volumes import FoundVolume, logical_volumes, path_of, ubi_volumes
 
 MAX_DEPTH = 4
 MAX_NODES = 1024
@@ -204,7 +204,7 @@ class _Explorer:
         warnings: list[str] = []
         if depth < self.max_depth:
             members = [each for each in here if any(one.kind == "LVM2_member" for one in each.superblocks)]
-            volumes: list[Volume] = []
+            volumes: list[FoundVolume] = []
             if members:
                 found = logical_volumes({each.path: self.devices[each.path] for each in members}, node.path)
                 volumes += found.volumes
@@ -220,7 +220,7 @@ class _Explorer:
             children = [*children, *(self._volume(volume, depth) for volume in volumes)]
         return replace(node, children=tuple(children), warnings=(*node.warnings, *warnings))
 
-    def _volume(self, volume: Volume, depth: int) -> Node:
+    def _volume(self, volume: FoundVolume, depth: int) -> Node:
         kind = NodeKind.LOGICAL_VOLUME if volume.logical else NodeKind.UBI_VOLUME
         node = Node(volume.path, kind, volume.name, volume.size_bytes, Location(volume.path), table=volume.table)
         if volume.table is None:
@@ -258,7 +258,7 @@ class _Explorer:
             yield each.path, BlockHasher(parameters).digest(block)
 
 
-def _read_tree(device: Device) -> HashTree:
+def _read_tree(device: Device) -> FoundHashTree:
     """The hash area at the beginning of a device. Raises FormatError."""
     region = Region(device)
     superblock = parse_verity_superblock(region.read(0, 512, "verity superblock"))
@@ -269,9 +269,9 @@ def _read_tree(device: Device) -> HashTree:
     if end > device.size_bytes:
         raise FormatError("verity: the hash tree ends at byte", found=end, expected=f"at most {device.size_bytes}")
     if not levels:
-        return HashTree(superblock, None)
+        return FoundHashTree(superblock, None)
     block = region.read(levels[-1].start * parameters.hash_block_size, parameters.hash_block_size, "root block")
-    return HashTree(superblock, BlockHasher(parameters).digest(block))
+    return FoundHashTree(superblock, BlockHasher(parameters).digest(block))
 
 
 def _with_duplicates(root: Node) -> Node:

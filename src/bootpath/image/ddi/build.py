@@ -34,7 +34,7 @@ from bootpath.image.ddi.layout import lay_out
 from bootpath.image.ddi.protect import SIGNATURE_BYTES, write_hashes, write_signature
 from bootpath.image.filesystems.filetree import collect_tree
 from bootpath.image.filesystems.make import DEFAULT_MIN_BYTES, FileSystemRequest, make_file_system
-from bootpath.image.filesystems.programs import Programs
+from bootpath.image.filesystems.programs import HostPrograms
 from bootpath.image.output import atomic_output, scratch_directory
 from bootpath.image.sparsecopy import copy_sparse
 
@@ -103,7 +103,7 @@ class BuiltDdi:
 
 
 def plan_ddi(
-    image: DdiImage, *, programs: Programs, scratch: Path | None = None, progress: Progress | None = None
+    image: DdiImage, *, programs: HostPrograms, scratch: Path | None = None, progress: Progress | None = None
 ) -> DdiPlan:
     """What `build_ddi` would make. Contents are made below `scratch` (the system's place for such) and removed.
 
@@ -115,7 +115,12 @@ def plan_ddi(
 
 
 def build_ddi(
-    image: DdiImage, output: Path, *, programs: Programs, split: bool = False, progress: Progress | None = None
+    image: DdiImage,
+    output: Path,
+    *,
+    programs: HostPrograms,
+    split: bool = False,
+    progress: Progress | None = None,
 ) -> BuiltDdi:
     """Build the image at `output`, and with `split` each partition in a file beside it.
 
@@ -160,7 +165,7 @@ def build_ddi(
 
 @contextmanager
 def _prepared(
-    image: DdiImage, scratch: Path | None, programs: Programs, progress: Progress | None
+    image: DdiImage, scratch: Path | None, programs: HostPrograms, progress: Progress | None
 ) -> Iterator[tuple[DdiPlan, list[Path | None]]]:
     """The plan, and the files with the contents of its partitions, which are there until the block ends."""
     drafts = draft_partitions(image)
@@ -178,7 +183,7 @@ def _prepared(
 class _Contents:
     """Makes what partitions hold; `files`, `uuids` and `root_hashes` are by the numbers of the drafts."""
 
-    def __init__(self, image: DdiImage, scratch: Path, programs: Programs, progress: Progress | None) -> None:
+    def __init__(self, image: DdiImage, scratch: Path, programs: HostPrograms, progress: Progress | None) -> None:
         self.image, self.scratch, self.programs, self.progress = image, scratch, programs, progress
         self.files: dict[int, Path] = {}
         self.root_hashes: dict[int, bytes] = {}

@@ -16,7 +16,7 @@ from bootpath.formats.cmdline.appendroot import PARTUUIDS, RootPlace, RootStyle,
 from bootpath.formats.entries.entry import BootEntry
 from bootpath.fs.readers.files import Files
 from bootpath.image.contents.nodes import Location
-from bootpath.image.entries.files import Piece, read_piece
+from bootpath.image.entries.files import FilePart, read_part
 
 KERNEL_MAX_BYTES = 512 << 20
 INITRD_MAX_BYTES = 2 << 30
@@ -48,15 +48,15 @@ class EntrySource:
 class EntryFiles:
     """What an entry needs. `initrds` are in the order in which the kernel gets them; `addons` are paths of add-ons."""
 
-    kernel: Piece
-    initrds: tuple[Piece, ...] = ()
-    devicetree: Piece | None = None
-    devicetree_overlays: tuple[Piece, ...] = ()
-    extras: tuple[Piece, ...] = ()
+    kernel: FilePart
+    initrds: tuple[FilePart, ...] = ()
+    devicetree: FilePart | None = None
+    devicetree_overlays: tuple[FilePart, ...] = ()
+    extras: tuple[FilePart, ...] = ()
     addons: tuple[str, ...] = ()
     command_line: str = ""
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[FilePart]:
         """All of them."""
         yield self.kernel
         yield from self.initrds
@@ -88,18 +88,18 @@ class FoundEntry:
         return sum(piece.size_bytes or 0 for piece in self.parts.initrds)
 
     def read_kernel(self, max_bytes: int = KERNEL_MAX_BYTES) -> bytes:
-        """The kernel. Raises BootError when it is an EFI program, else as `read_piece` does."""
+        """The kernel. Raises BootError when it is an EFI program, else as `read_part` does."""
         if self.entry.efi:
             raise BootError("it is an EFI program, not a kernel", where=self.entry.id, found=self.entry.efi)
-        return read_piece(self.files, self.parts.kernel, max_bytes)
+        return read_part(self.files, self.parts.kernel, max_bytes)
 
     def read_initrds(self, max_bytes: int = INITRD_MAX_BYTES) -> tuple[bytes, ...]:
-        """The initrds, in their order, each of at most `max_bytes`. Raises as `read_piece` does."""
-        return tuple(read_piece(self.files, piece, max_bytes) for piece in self.parts.initrds)
+        """The initrds, in their order, each of at most `max_bytes`. Raises as `read_part` does."""
+        return tuple(read_part(self.files, piece, max_bytes) for piece in self.parts.initrds)
 
     def read_devicetree(self, max_bytes: int = 16 << 20) -> bytes | None:
-        """The device tree, None without one. Raises as `read_piece` does."""
-        return None if self.parts.devicetree is None else read_piece(self.files, self.parts.devicetree, max_bytes)
+        """The device tree, None without one. Raises as `read_part` does."""
+        return None if self.parts.devicetree is None else read_part(self.files, self.parts.devicetree, max_bytes)
 
     def command_line(self, style: RootStyle = PARTUUIDS, *, appendroot: bool | None = None) -> str:
         """What the kernel gets: the options, those of add-ons, and the root where the entry asks for it.

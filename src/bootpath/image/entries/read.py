@@ -23,7 +23,7 @@ from bootpath.formats.entries.uki import Uki, UkiAddon, read_uki, read_uki_addon
 from bootpath.fs.readers.files import FileKind
 from bootpath.image.entries.bootvolumes import BootVolume
 from bootpath.image.entries.extras import EXTRA_SUFFIXES, is_extra
-from bootpath.image.entries.files import Piece, file_piece, list_files, reader_of, section_piece
+from bootpath.image.entries.files import FilePart, list_files, reader_of, section_part, whole_file
 from bootpath.image.entries.menu import EntryFiles, EntrySource, Excluded, FoundEntry, VolumeRole
 from bootpath.image.entries.reasons import EntryReason, FileReason
 
@@ -138,7 +138,7 @@ class _VolumeReader:
 
     def _content(self, path: str, max_bytes: int) -> bytes | None:
         """A small file; None where there is none. Raises Error."""
-        piece = file_piece(self.files, path, follow=self.follow)
+        piece = whole_file(self.files, path, follow=self.follow)
         if piece.fault is not None and piece.fault.reason is FileReason.MISSING:
             return None
         if piece.fault is not None:
@@ -164,7 +164,7 @@ class _VolumeReader:
         return self._found(path, entry, uki, warnings)
 
     def _uki(self, path: str) -> Uki:
-        piece = file_piece(self.files, path, follow=self.follow)
+        piece = whole_file(self.files, path, follow=self.follow)
         if piece.size_bytes is None:
             raise FormatError(f"the image {path} {piece.fault}")
         return read_uki(reader_of(self.files, piece.path), piece.size_bytes)
@@ -201,11 +201,11 @@ class _VolumeReader:
         profile = uki.profile(entry.profile)
         addons = list(self._addons(entry.uki, uki))
 
-        def own(name: str) -> tuple[Piece, ...]:
-            return tuple(section_piece(entry.uki, section) for section in profile.sections.get(name, ()))
+        def own(name: str) -> tuple[FilePart, ...]:
+            return tuple(section_part(entry.uki, section) for section in profile.sections.get(name, ()))
 
-        def added(name: str) -> tuple[Piece, ...]:
-            return tuple(section_piece(path, each) for path, addon in addons for each in addon.sections.get(name, ()))
+        def added(name: str) -> tuple[FilePart, ...]:
+            return tuple(section_part(path, each) for path, addon in addons for each in addon.sections.get(name, ()))
 
         (kernel,) = own(".linux")
         # "In case of .ucode the contained cpio archives should be prefixed to the regular initrds passed to the kernel,
@@ -246,8 +246,8 @@ class _VolumeReader:
                 if addon.architecture is uki.architecture:
                     yield piece.path, addon
 
-    def _piece(self, path: str) -> Piece:
-        return file_piece(self.files, path, follow=self.follow)
+    def _piece(self, path: str) -> FilePart:
+        return whole_file(self.files, path, follow=self.follow)
 
-    def _pieces(self, paths: tuple[str, ...]) -> tuple[Piece, ...]:
+    def _pieces(self, paths: tuple[str, ...]) -> tuple[FilePart, ...]:
         return tuple(map(self._piece, paths))

@@ -59,7 +59,7 @@ def run_process(command: Sequence[str], environment: Mapping[str, str]) -> Finis
 
 
 @dataclass(frozen=True, slots=True)
-class Programs:
+class HostPrograms:
     """Runs programs; `path` is where they are looked for, before the usual places of root's."""
 
     run: Runner = run_process

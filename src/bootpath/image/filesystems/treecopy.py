@@ -16,7 +16,7 @@ import stat
 from pathlib import Path
 
 from bootpath.core.errors import Error
-from bootpath.image.filesystems.filetree import FileEntry, FileTree
+from bootpath.image.filesystems.filetree import FileTree, TreeEntry
 
 _DIRECTORY_MODE = 0o755
 
@@ -77,7 +77,7 @@ def _attributes(source: Path, target: Path) -> None:
                 raise
 
 
-def _finish(entry: FileEntry, target: Path, *, all_root: bool) -> None:
+def _finish(entry: TreeEntry, target: Path, *, all_root: bool) -> None:
     status = entry.status
     if status is None:
         target.chmod(_DIRECTORY_MODE)

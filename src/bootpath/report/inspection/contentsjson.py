@@ -7,7 +7,7 @@ from typing import Any
 from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.dm.table import pack_row
 from bootpath.formats.superblocks.value import Superblock
-from bootpath.image.contents.nodes import HashTree, Location, Node
+from bootpath.image.contents.nodes import FoundHashTree, Location, Node
 from bootpath.image.roots.candidates import Candidate
 from bootpath.image.roots.choice import RootChoice
 from bootpath.image.roots.reasons import Problem
@@ -92,7 +92,7 @@ def _superblock(superblock: Superblock) -> Json:
     }
 
 
-def _tree(tree: HashTree) -> Json:
+def _tree(tree: FoundHashTree) -> Json:
     of = tree.superblock.parameters
     return {
         "root_hash": None if tree.root_hash is None else tree.root_hash.hex(),
