@@ -15,7 +15,7 @@ from bootpath.image.kind import DiskKind, JudgedKind
 from bootpath.image.roots.candidates import Candidate
 from bootpath.image.roots.choice import RootChoice, check_candidate, choose_root
 from bootpath.image.roots.reasons import Problem, ProblemReason
-from bootpath.image.verity.tree import Mismatch, Progress
+from bootpath.image.verity.tree import Progress
 
 _SHOWN_MISMATCHES = 3
 
@@ -92,12 +92,6 @@ def _verify(disk: Device, contents: Contents, candidate: Candidate, progress: Pr
         return check_static_volume(open_node(disk, contents, data.parent_path), data.name)
     wrong = check_candidate(disk, contents, candidate, progress=progress)
     if wrong:
-        shown = ", ".join(map(_mismatch, wrong[:_SHOWN_MISMATCHES]))
+        shown = ", ".join(map(str, wrong[:_SHOWN_MISMATCHES]))
         raise FormatError("the content does not match the root hash", found=shown)
     return candidate.hashes is not None
-
-
-def _mismatch(mismatch: Mismatch) -> str:
-    if mismatch.level < 0:
-        return f"data block {mismatch.block}"
-    return f"hash block {mismatch.block} of level {mismatch.level}"
