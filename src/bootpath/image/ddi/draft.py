@@ -62,7 +62,7 @@ class SigningKey:
 class DdiImage:
     """What to build. Sizes are bytes; `size_bytes` None is as small as can be; `epoch` is the time of every file.
 
-    The sources that definitions name are looked for below `copy_source`.
+    The sources that definitions name are looked for below `copy_source`; `warnings` are passed on to the plan.
     """
 
     definitions: tuple[RepartDefinition, ...]
@@ -76,6 +76,7 @@ class DdiImage:
     all_root: bool = False
     slots: int = 1
     fill: SlotFill = SlotFill.EMPTY
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
