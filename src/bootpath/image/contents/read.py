@@ -48,10 +48,13 @@ def read_contents(disk: Device, *, max_depth: int = MAX_DEPTH, in_parts: bool = 
     explorer = _Explorer(ReadOnce(disk), max_depth, in_parts=in_parts)
     root = explorer.explore(Node("", NodeKind.DISK, disk.identity.name, disk.size_bytes, Location("")), 0)
     root = explorer.with_lone_hashes(_with_duplicates(root))
-    incomplete = FormatError("places are", where=disk.identity.name, found="too many", expected=f"at most {MAX_NODES}")
+    incomplete = FormatError(f"the disk has more than {MAX_NODES} partitions and volumes", where=disk.identity.name)
     if explorer.unread is not None:
         return Contents(
-            disk.identity.name, root, FormatError(f"not all of it can be read: {explorer.unread}"), explorer.unread
+            disk.identity.name,
+            root,
+            FormatError(f"not all of the disk can be read: {explorer.unread}"),
+            explorer.unread,
         )
     return Contents(disk.identity.name, root, incomplete if explorer.left < 0 else None)
 
@@ -177,9 +180,8 @@ class _Explorer:
                 faults.append(fault)
         faults += [
             FormatError(
-                f"the {each.kind} is larger than its partition or volume, which may be truncated:",
-                found=f"{each.size_bytes} bytes",
-                expected=f"at most {device.size_bytes}",
+                f"the {each.kind} has {each.size_bytes} bytes, more than the {device.size_bytes} that hold it",
+                hint="is the image truncated?",
             )
             for each in result.found
             if each.size_bytes > device.size_bytes and each.kind not in _CONTAINERS
@@ -267,7 +269,7 @@ def _read_tree(device: Device) -> FoundHashTree:
     levels = parameters.levels(start)
     end = parameters.tree_end(start)
     if end > device.size_bytes:
-        raise FormatError("verity: the hash tree ends at byte", found=end, expected=f"at most {device.size_bytes}")
+        raise FormatError("the hash tree ends at byte", found=end, expected=f"at most {device.size_bytes}")
     if not levels:
         return FoundHashTree(superblock, None)
     block = region.read(levels[-1].start * parameters.hash_block_size, parameters.hash_block_size, "root block")

@@ -78,7 +78,7 @@ def _logical(found: FoundGroup, volume: LogicalVolume, prefix: str, places: Mapp
     if table is not None and any(row.target == "error" for row in table.rows):
         table, refusal = (
             None,
-            TableError("a segment of it always fails", where=f"lvm2: {found.group.name}/{volume.name}"),
+            TableError("a segment of the volume always fails", where=f"lvm2: {found.group.name}/{volume.name}"),
         )
     size = volume.extents * found.group.extent_sectors * SECTOR_BYTES
     return FoundVolume(f"{prefix}/{volume.name}", volume.name, size, True, table, refusal)

@@ -40,7 +40,7 @@ def read_definitions(
         except Error as fault:
             raise fault.at(str(directory)) from None
     if not found:
-        raise Error("holds no definition", where=str(directory), expected=f"files *{_SUFFIX}")
+        raise Error("the directory holds no definition", where=str(directory), expected=f"files *{_SUFFIX}")
     return tuple(found)
 
 

@@ -63,7 +63,7 @@ def real_path(files: Files, path: str, *, follow: bool) -> str:
         if not follow:
             raise _refusal(path, f"{current} is a symbolic link, which a boot partition must not have")
         if links > MAX_LINKS_FOLLOWED:
-            raise FileSystemError("too many symbolic links", errno=errno.ELOOP, where=path)
+            raise FileSystemError("the path has too many symbolic links", errno=errno.ELOOP, where=path)
         target = files.readlink(current)
         if target.startswith("/") or "\\" in target or not target:
             raise _refusal(path, f"{current} is a symbolic link to {target!r}, which is not relative")
@@ -96,7 +96,7 @@ def read_part(files: Files, piece: FilePart, max_bytes: int) -> bytes:
         raise FileSystemError(f"the file {piece.fault}", errno=errno.ENOENT, where=piece.path)
     if piece.size_bytes > max_bytes:
         hint = f"it has {piece.size_bytes} bytes, {max_bytes} are allowed"
-        raise FileSystemError("file too large", errno=errno.EFBIG, where=str(piece), hint=hint)
+        raise FileSystemError("the file is too large", errno=errno.EFBIG, where=str(piece), hint=hint)
     data = files.read(piece.path, piece.offset, piece.size_bytes)
     if len(data) != piece.size_bytes:
         raise DeviceError(f"read of {piece.size_bytes} bytes returned {len(data)}", where=str(piece))

@@ -90,7 +90,7 @@ class FoundEntry:
     def read_kernel(self, max_bytes: int = KERNEL_MAX_BYTES) -> bytes:
         """The kernel. Raises BootError when it is an EFI program, else as `read_part` does."""
         if self.entry.efi:
-            raise BootError("it is an EFI program, not a kernel", where=self.entry.id, found=self.entry.efi)
+            raise BootError("the entry is an EFI program, not a kernel", where=self.entry.id, found=self.entry.efi)
         return read_part(self.files, self.parts.kernel, max_bytes)
 
     def read_initrds(self, max_bytes: int = INITRD_MAX_BYTES) -> tuple[bytes, ...]:

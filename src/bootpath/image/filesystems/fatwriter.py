@@ -86,7 +86,7 @@ def fat_geometry(size_bytes: int) -> FatLayout:
         low, high = _CLUSTERS[bits]
         if low <= geometry.clusters < high and sectors < 1 << 32:
             return geometry
-    raise Error("no FAT volume has", where="FAT", found=f"{size_bytes} bytes", expected="64 KiB to 2 TiB")
+    raise Error("the FAT volume has", where="FAT", found=f"{size_bytes} bytes", expected="64 KiB to 2 TiB")
 
 
 def _shape(sectors: int, bits: int, cluster_sectors: int) -> FatLayout:
@@ -180,9 +180,11 @@ def _nodes(tree: FileTree) -> _Node:
         if not entry.is_directory:
             assert entry.status is not None
             if not stat.S_ISREG(entry.status.st_mode):
-                raise Error("is no file and no directory, and FAT has nothing else", where=str(entry.source))
+                raise Error("the source is no file and no directory, and FAT has nothing else", where=str(entry.source))
             if entry.size_bytes > _MAX_FILE_BYTES:
-                raise Error("has", where=str(entry.source), found=entry.size_bytes, expected="less than 4 GiB on FAT")
+                raise Error(
+                    "the file has", where=str(entry.source), found=entry.size_bytes, expected="less than 4 GiB on FAT"
+                )
         place.children[name] = _Node(entry, place)
     assert root is not None
     return root
@@ -201,7 +203,7 @@ def _cluster_count(node: _Node, geometry: FatLayout, is_root: bool) -> int:
     if node.entry.is_directory:
         size = node.directory_bytes
         if size > (_ROOT_ENTRIES * ENTRY_BYTES if is_root and geometry.bits != 32 else _MAX_DIRECTORY_BYTES):
-            raise Error("has too many files for FAT", where=node.entry.path, found=len(node.children))
+            raise Error("the directory has too many files for FAT", where=node.entry.path, found=len(node.children))
         return 0 if is_root and geometry.bits != 32 else -(-size // geometry.cluster_bytes)
     return -(-node.entry.size_bytes // geometry.cluster_bytes)
 
@@ -308,7 +310,7 @@ def _write_file(fd: int, geometry: FatLayout, node: _Node) -> None:
         while left:
             chunk = file.read(min(_COPY_BYTES, left))
             if not chunk:
-                raise Error("became shorter while it was read", where=str(source))
+                raise Error("the file became shorter while it was read", where=str(source))
             os.pwrite(fd, chunk, position)
             position, left = position + len(chunk), left - len(chunk)
 

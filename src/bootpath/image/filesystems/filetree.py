@@ -68,20 +68,25 @@ def collect_tree(
     for copy in copies:
         source = Path(os.path.join(base, copy.source.lstrip("/")))
         if not source.exists() and not source.is_symlink():
-            raise Error("does not exist", where=str(source), hint="it is named by CopyFiles=")
+            raise Error(
+                "the source of CopyFiles= does not exist",
+                where=str(source),
+            )
         _lead_to(found, copy.target)
         for entry in _walk(source, copy.source, copy.target, left_out):
             before = found.get(entry.path)
             if before is not None and before.is_directory and not entry.is_directory:
                 if any(path.startswith(entry.path.rstrip("/") + "/") for path in found):
-                    raise Error("would replace a directory by a file", where=str(entry.source), found=entry.path)
+                    raise Error(
+                        "the source would replace a directory by a file", where=str(entry.source), found=entry.path
+                    )
             elif before is not None and not before.is_directory and entry.is_directory:
-                raise Error("would replace a file by a directory", where=str(entry.source), found=entry.path)
+                raise Error("the source would replace a file by a directory", where=str(entry.source), found=entry.path)
             found[entry.path] = entry
     for path in directories:
         _lead_to(found, path)
         if not found.setdefault(path, TreeEntry(path, None, None)).is_directory:
-            raise Error("is a file, and MakeDirectories= asks for a directory", where=path)
+            raise Error("the path is a file, and MakeDirectories= asks for a directory", where=path)
     found.setdefault("/", TreeEntry("/", None, None))
     root = found["/"]
     if not root.is_directory:
@@ -99,7 +104,7 @@ def _lead_to(found: dict[str, TreeEntry], path: str) -> None:
     for depth in range(len(parts) + 1):
         parent = "/" + "/".join(parts[:depth])
         if parent != path and not found.setdefault(parent, TreeEntry(parent, None, None)).is_directory:
-            raise Error("is a file, and a directory is needed there", where=parent)
+            raise Error("the path is a file, and a directory is needed there", where=parent)
 
 
 def _walk(source: Path, name: str, target: str, left_out: frozenset[str]) -> Iterator[TreeEntry]:

@@ -58,7 +58,11 @@ def _make(source: Path, status: os.stat_result, target: Path) -> None:
         except PermissionError:
             raise Error("a device needs root to be copied", where=str(source)) from None
     else:
-        raise Error("is a socket, which no file system keeps", where=str(source), hint="leave it out: ExcludeFiles=")
+        raise Error(
+            "the source is a socket, which no file system keeps",
+            where=str(source),
+            hint="exclude it with ExcludeFiles=",
+        )
 
 
 def _attributes(source: Path, target: Path) -> None:

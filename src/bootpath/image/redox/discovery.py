@@ -45,7 +45,7 @@ class FoundRedoxFS:
         newest = self.ring.newest
         if newest is None:
             return FormatError(
-                "no valid RedoxFS header in the ring",
+                "the ring has no valid RedoxFS header",
                 where=self.found_by,
                 found=f"{self.ring.invalid_slots} damaged and {self.ring.zero_slots} empty slots",
                 hint="the image is damaged or was never formatted",
@@ -59,7 +59,7 @@ class FoundRedoxFS:
             )
         if newest.uuid != self.ring.first.uuid:
             return FormatError(
-                "a stale header of an earlier file system outranks this one",
+                "a stale header of an earlier file system outranks this one: the newest header has",
                 where=self.found_by,
                 expected=f"uuid {self.ring.first.uuid} as in slot 0",
                 found=f"uuid {newest.uuid}, generation {newest.generation} in slot {newest.slot}",
@@ -67,10 +67,11 @@ class FoundRedoxFS:
             )
         if newest.size_bytes > self.size_bytes:
             return FormatError(
-                "truncated image: the file system is larger than what holds it",
+                "the file system has",
                 where=self.found_by,
                 found=f"{newest.size_bytes} bytes by its header",
                 expected=f"at most {self.size_bytes}",
+                hint="is the image truncated?",
             )
         return None
 
@@ -141,13 +142,10 @@ def choose_place(discovery: Discovery, *, where: str, file_system_uuid: UUID | N
     if not places:
         if discovery.gpt_fault is not None:
             raise discovery.gpt_fault.at(where)
+        searched = "in its partitions, nor " if discovery.gpt is not None else ""
         raise FormatError(
-            "no RedoxFS found",
+            f"the disk has no RedoxFS: there is none {searched}at 2 MiB or 0",
             where=where,
-            expected="one in a GPT partition, at 2 MiB, or at 0",
-            found="a partition table without one"
-            if discovery.gpt is not None
-            else "neither header nor partition table",
             hint="is this a disk image that bootpath build live or Redox's installer made?",
         )
     usable = [place for place in places if place.fault is None]
@@ -158,10 +156,8 @@ def choose_place(discovery: Discovery, *, where: str, file_system_uuid: UUID | N
     if len(usable) > 1:
         names = ", ".join(place.found_by for place in usable)
         raise FormatError(
-            "more than one RedoxFS could be the root",
+            f"more than one RedoxFS could be the root: {names}",
             where=where,
-            found=names,
-            expected="one",
             hint="remove all but one, or look at one partition alone",
         )
     return usable[0]

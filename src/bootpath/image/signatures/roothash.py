@@ -151,7 +151,7 @@ def check_certificates(data: bytes, where: str) -> None:
     try:
         list(_certificates(data))
     except SignatureError as fault:  # nothing was judged
-        raise Error("holds no certificate", where=where, expected="X.509, as PEM or DER") from fault
+        raise Error("the file holds no certificate", where=where, expected="X.509, as PEM or DER") from fault
 
 
 def signed_text(root_hash: bytes) -> bytes:

@@ -107,7 +107,7 @@ class _Area:
         """Raise DeviceError (EINVAL) when the two lie in each other."""
         if same_file(self.path, other.path) and self.start < other.end and other.start < self.end:
             raise DeviceError(
-                f"the {self.name} area lies in the {other.name}: it begins at byte",
+                f"the {self.name} area lies in the {other.name} area: it begins at byte",
                 errno=errno.EINVAL,
                 where=str(self.path),
                 found=self.start,
@@ -148,11 +148,18 @@ class _Made:
         """The file, made when there is none, and at least that long. Raises DeviceError, also for a disk too short."""
         if "://" in os.fspath(path):
             raise DeviceError(
-                "cannot be written", errno=errno.EPERM, where=os.fspath(path), expected="a file or a block device"
+                "the output cannot be written",
+                errno=errno.EPERM,
+                where=os.fspath(path),
+                expected="a file or a block device",
             )
         if end >= MAX_DEVICE_BYTES:
             raise DeviceError(
-                "would end at byte", errno=errno.EFBIG, where=os.fspath(path), found=end, expected="less than 2^63"
+                "the area would end at byte",
+                errno=errno.EFBIG,
+                where=os.fspath(path),
+                found=end,
+                expected="less than 2^63",
             )
         try:
             if not os.path.lexists(path):
@@ -175,5 +182,7 @@ class _Made:
                 device = FileDevice(fd, writable=True, owns=False, identity=identity)
         except OSError as fault:
             code = fault.errno or errno.EIO
-            raise DeviceError(f"cannot be written: {fault.strerror}", errno=code, where=os.fspath(path)) from fault
+            raise DeviceError(
+                f"the output cannot be written: {fault.strerror}", errno=code, where=os.fspath(path)
+            ) from fault
         return device

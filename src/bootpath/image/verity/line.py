@@ -18,10 +18,10 @@ def volume_line(
         offset, size = volume.fec.offset_bytes, volume.fec.parameters.block_size
         if offset % size:
             raise FormatError(
-                "the FEC data does not begin at a whole block, which a table cannot say",
+                "the FEC data begins at byte",
                 where="verity",
-                found=f"byte {offset}",
-                expected=f"a multiple of {size}",
+                found=offset,
+                expected=f"a multiple of {size} in a table",
             )
         found = VerityFec(fec, volume.fec.parameters, offset // size)
     row = VerityRow(data, hashes, parameters, volume.area.start_block, volume.root_hash, options, found)

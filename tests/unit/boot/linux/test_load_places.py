@@ -95,7 +95,7 @@ def test_a_uki_brings_its_parts(bare: Volume, signer: Signer, tmp_path: Path) ->
     assert boot.loaded.kernel == fake_kernel()
     assert boot.loaded.initrd == fake_initrd()
     assert boot.verdict is LinuxVerdict.UNVERIFIED
-    assert "image signature: it is not signed" in boot.loaded.parts[0].why
+    assert "image signature: the file is not signed" in boot.loaded.parts[0].why
     words = boot.loaded.command_line.split()
     assert words[:2] == [f"roothash={bare.root_hash.hex()}", "quiet"]
     assert words[2].startswith("bootpath.slot=")

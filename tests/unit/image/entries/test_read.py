@@ -69,7 +69,7 @@ def test_an_entry_with_its_files() -> None:
         ("title x\n", "none of them"),
         ("linux /empty\n", "is empty"),
         ("linux /k\nprofile x\n", "profile"),
-        ("uki /k\n", "pe: its headers end"),
+        ("uki /k\n", "pe: the headers end"),
         ("uki /none\n", "is missing"),
         ("uki-url http://x/y.efi\n", "network"),
         ("linux /link\n", "symbolic link"),
@@ -190,7 +190,7 @@ def test_addons_in_their_order() -> None:
     assert [piece.path for piece in entry.parts.devicetree_overlays] == ["/EFI/Linux/a.efi.extra.d/2.addon.efi"]
     assert entry.parts.addons[0] == "/loader/addons/z.addon.efi"
     _, reasons = read({**content, "/EFI/Linux/a.efi.extra.d/0.addon.efi": image})
-    assert "it has a kernel" in reasons["/EFI/Linux/a+3-0.efi"]
+    assert "the add-on has a kernel" in reasons["/EFI/Linux/a+3-0.efi"]
 
 
 def test_profiles_of_a_uki_and_of_an_entry_that_names_one() -> None:

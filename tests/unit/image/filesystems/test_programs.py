@@ -44,16 +44,16 @@ def test_programs_get_an_environment_of_their_own(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_failure_is_the_last_line_that_was_said() -> None:
-    with pytest.raises(Error, match=r"^mksquashfs: failed with 3: no room$"):
+    with pytest.raises(Error, match=r"^mksquashfs: the program failed with 3: no room$"):
         HostPrograms(Recorder(Finished(3, "first\nno room\n\n"))).call(["mksquashfs"])
-    with pytest.raises(Error, match=r"^mksquashfs: failed with -9: silent$"):
+    with pytest.raises(Error, match=r"^mksquashfs: the program failed with -9: silent$"):
         HostPrograms(Recorder(Finished(-9, ""))).call(["mksquashfs"])
 
 
 def test_a_real_program() -> None:
     assert HostPrograms().call(["sh", "-c", "echo $LC_ALL; echo $TZ >&2"]) == "C\nUTC\n"
     assert run_process(["sh", "-c", "exit 4"], {"PATH": "/bin:/usr/bin"}).exit_code == 4
-    with pytest.raises(Error, match=r"^mke2fs-of-nobody: is not installed$"):
+    with pytest.raises(Error, match=r"^mke2fs-of-nobody: the program is not installed$"):
         HostPrograms().call(["mke2fs-of-nobody"])
 
 
