@@ -14,16 +14,16 @@ _LABELS = {"uuid": "UUID", "algorithm": "hash algorithm", "fec_roots": "FEC RS r
 
 def area_json(area: HashArea, fec: FecArea | None = None, *, root_hash: bytes | None = None) -> dict[str, Any]:
     """What a volume is made of."""
-    of, superblock = area.parameters, area.superblock
+    parameters, superblock = area.parameters, area.superblock
     value: dict[str, Any] = {
         "uuid": None if superblock is None else str(superblock.uuid),
-        "hash_type": of.hash_type,
-        "data_blocks": of.data_blocks,
-        "data_block_size": of.data_block_size,
-        "hash_blocks": of.tree_blocks(),
-        "hash_block_size": of.hash_block_size,
-        "algorithm": of.algorithm,
-        "salt": of.salt.hex() or None,
+        "hash_type": parameters.hash_type,
+        "data_blocks": parameters.data_blocks,
+        "data_block_size": parameters.data_block_size,
+        "hash_blocks": parameters.tree_blocks(),
+        "hash_block_size": parameters.hash_block_size,
+        "algorithm": parameters.algorithm,
+        "salt": parameters.salt.hex() or None,
         "hash_offset": area.offset,
         "hash_start_block": area.start_block,
     }

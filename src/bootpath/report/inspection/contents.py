@@ -81,9 +81,9 @@ def describe_content(node: Node) -> str:
         words = [each.kind, each.version, f'"{each.label}"' if each.label else "", each.uuid or ""]
         parts.append(" ".join(word for word in words if word))
     if node.tree is not None:
-        of = node.tree.superblock.parameters
+        parameters = node.tree.superblock.parameters
         root_hash = "" if node.tree.root_hash is None else f", root hash {node.tree.root_hash.hex()[:_HASH_DIGITS]}…"
-        parts.append(f"verity {of.algorithm} over {format_bytes(of.data_bytes)}{root_hash}")
+        parts.append(f"verity {parameters.algorithm} over {format_bytes(parameters.data_bytes)}{root_hash}")
     if node.signature is not None:
         parts.append(f"signature of root hash {node.signature.root_hash.hex()[:_HASH_DIGITS]}…")
     if node.gpt is not None and node.kind is not NodeKind.DISK:

@@ -93,16 +93,16 @@ def _superblock(superblock: Superblock) -> Json:
 
 
 def _tree(tree: FoundHashTree) -> Json:
-    of = tree.superblock.parameters
+    parameters = tree.superblock.parameters
     return {
         "root_hash": None if tree.root_hash is None else tree.root_hash.hex(),
         "uuid": str(tree.superblock.uuid),
-        "hash_type": of.hash_type,
-        "algorithm": of.algorithm,
-        "salt": of.salt.hex(),
-        "data_blocks": of.data_blocks,
-        "data_block_bytes": of.data_block_size,
-        "hash_block_bytes": of.hash_block_size,
+        "hash_type": parameters.hash_type,
+        "algorithm": parameters.algorithm,
+        "salt": parameters.salt.hex(),
+        "data_blocks": parameters.data_blocks,
+        "data_block_bytes": parameters.data_block_size,
+        "hash_block_bytes": parameters.hash_block_size,
     }
 
 
