@@ -29,7 +29,7 @@ from bootpath.cli.arguments import size
 from bootpath.core.device import Device
 from bootpath.formats.verity.fec import FecParameters
 from bootpath.formats.verity.tree import VerityParameters
-from bootpath.image.verity.parity import build_parity
+from bootpath.image.verity.fec import build_fec
 from bootpath.image.verity.tree import build_tree, check_tree
 
 HEADING = "## Verity"
@@ -143,7 +143,7 @@ def parity_turn(disk: Device, data: Path, place: Path, total: int) -> tuple[floa
 
         def make() -> None:
             build_tree(disk, hashes, parameters, start_block=1)
-            build_parity(disk, hashes, fec, shape, data_blocks=parameters.data_blocks, start_block=1)
+            build_fec(disk, hashes, fec, shape, data_blocks=parameters.data_blocks, start_block=1)
 
         mine = seconds_of(make)
     their_tree, theirs = place.with_suffix(".their-tree"), place.with_suffix(".theirs")

@@ -6,7 +6,7 @@ from bootpath.boot.redox.simulation import simulate as simulate
 from bootpath.core.device import Device as Device
 from bootpath.core.errors import Error as Error
 from bootpath.fs.readers.open import open_files as open_files
-from bootpath.image.inspection import inspect_disk as inspect_disk
+from bootpath.image.inspection.inspect import inspect_disk as inspect_disk
 from bootpath.image.redox.build import build_live as build_live
 from bootpath.serve.export import Export as Export
 from bootpath.serve.server.server import Server as Server

@@ -11,9 +11,9 @@ from bootpath.formats.entries.tries import blessed_name, counted_name, pack_entr
 from bootpath.formats.entries.uki import read_uki, read_uki_addon
 from bootpath.formats.partitions.mbr import parse_mbr_partitions
 from bootpath.image.contents.nodes import Location
-from bootpath.image.entries.bootvolumes import BootPlace
-from bootpath.image.entries.menu import EntrySource, Excluded, PlaceRole
-from bootpath.image.entries.read import read_place
+from bootpath.image.entries.bootvolumes import BootVolume
+from bootpath.image.entries.menu import EntrySource, Excluded, VolumeRole
+from bootpath.image.entries.read import read_volume
 from tests.fuzz.entry import Entry, comes_back
 from tests.support.bootfiles import memory_files, pe_image, read_at
 
@@ -113,10 +113,10 @@ def _boot_place(data: bytes) -> None:
         "/m": second_target or b"",
         "/loader/addons": addons_target or b"",
     }
-    for role in PlaceRole:
+    for role in VolumeRole:
         source = EntrySource(role, Location("1"))
-        place = BootPlace(source, memory_files(content, fold_case=role is not PlaceRole.ROOT), None)
-        for each in read_place(place):
+        place = BootVolume(source, memory_files(content, fold_case=role is not VolumeRole.ROOT), None)
+        for each in read_volume(place):
             if isinstance(each, Excluded):
                 str(each.why).encode("utf-8", "surrogateescape")
             else:

@@ -15,7 +15,8 @@ from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.device import Identity, read_bytes
 from bootpath.formats.lvm2.group import parse_volume_group
 from bootpath.formats.lvm2.label import read_lvm2
-from bootpath.image.contents.lvm import find_volume_groups, open_volume
+from bootpath.image.contents.lvm import find_volume_groups
+from tests.support.volumes import open_logical_volume
 
 HERE = Path(__file__).parent / "lvm2"
 EXTENT = 65536
@@ -58,7 +59,7 @@ def test_every_sector_of_every_volume() -> None:
     expected = expected_content()
     assert {volume.name for volume in found.volumes} == set(expected)
     for volume in found.volumes:
-        device = open_volume(found, volume)
+        device = open_logical_volume(found, volume)
         assert device.size_bytes == found.group.size_bytes(volume) == len(expected[volume.name]) * 512
         if volume.name != "lost":
             content = read_bytes(device, 0, device.size_bytes)

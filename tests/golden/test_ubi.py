@@ -16,7 +16,7 @@ from bootpath.core.errors import DeviceError, FormatError
 from bootpath.formats.region import Region
 from bootpath.formats.ubi.attach import Ubi, check_ubi_volume, read_leb, read_ubi
 from bootpath.formats.ubi.headers import RecordFlag, VolumeType
-from bootpath.image.contents.ubi import open_ubi_volume
+from tests.support.volumes import open_ubi_volume
 
 HERE = Path(__file__).parent / "ubi"
 NUMBERS = "".join(f"{number}\n" for number in range(100000, 200000)).encode()

@@ -14,9 +14,9 @@ import pytest
 from bootpath.formats.entries.entry import compare_entries, sort_entries
 from bootpath.formats.entries.uki import read_uki
 from bootpath.image.contents.nodes import Location
-from bootpath.image.entries.bootvolumes import BootPlace
-from bootpath.image.entries.menu import EntrySource, Excluded, FoundEntry, PlaceRole
-from bootpath.image.entries.read import read_place
+from bootpath.image.entries.bootvolumes import BootVolume
+from bootpath.image.entries.menu import EntrySource, Excluded, FoundEntry, VolumeRole
+from bootpath.image.entries.read import read_volume
 from tests.support.bootdisk import write_tree
 from tests.support.bootfiles import memory_files, read_at
 from tests.support.ddi import run
@@ -53,8 +53,8 @@ def bootctl(tree: Path) -> list[dict[str, object]]:
 
 def ours(content: dict[str, bytes]) -> list[FoundEntry]:
     files = memory_files({f"/{path}": data for path, data in content.items()}, fold_case=True)
-    place = BootPlace(EntrySource(PlaceRole.ESP, Location("1")), files, None)
-    found = [each for each in read_place(place) if isinstance(each, FoundEntry)]
+    place = BootVolume(EntrySource(VolumeRole.ESP, Location("1")), files, None)
+    found = [each for each in read_volume(place) if isinstance(each, FoundEntry)]
     order = sort_entries(each.entry for each in found)
     return sorted(found, key=lambda each: order.index(each.entry))
 

@@ -235,9 +235,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "stale ring": (stale_ring, "stale header"),
     "allocator log damaged": (damage_log, "corrupt|hash|allocator"),
     "partition tables and ring damaged": (damage_both_gpts, "gpt|CRC"),
-    "zeros": (zeros, "no RedoxFS found"),
-    "empty file": (empty, "(no RedoxFS found|has no bytes)"),
-    "text": (text, "no RedoxFS found"),
+    "zeros": (zeros, "neither a RedoxFS nor|the disk has no RedoxFS"),
+    "empty file": (empty, "(the disk has no RedoxFS|smaller than one block)"),
+    "text": (text, "neither a RedoxFS nor|the disk has no RedoxFS"),
 }
 
 
@@ -373,7 +373,7 @@ def test_build_errors(capsys: pytest.CaptureFixture[str], tree: Path, tmp_path: 
     cases: list[tuple[list[str | Path], str]] = [
         (["build", "live", tmp_path / "no", "-o", output], "not a directory"),
         (["build", "live", tree, "-o", output, "--size", "8MiB"], "No space|ENOSPC|full|does not fit"),
-        (["build", "live", tree, "-o", output, "--size", "1MiB"], "too small"),
+        (["build", "live", tree, "-o", output, "--size", "1MiB"], "the disk has"),
         (["build", "live", tree, "-o", output, "--kernel", wrong], "not a kernel"),
         (["build", "live", tree, "-o", output, "--initfs", wrong], "not a Redox initfs"),
         (["build", "live", tree, "-o", tmp_path / "no/d.img"], "cannot write there"),

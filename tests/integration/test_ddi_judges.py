@@ -22,7 +22,7 @@ from bootpath.image.ddi.build import BuiltDdi, build_ddi, plan_ddi
 from bootpath.image.ddi.definitions import read_definitions
 from bootpath.image.ddi.draft import DdiImage, SigningKey, SlotFill
 from bootpath.image.ddi.shortform import ShortForm
-from bootpath.image.filesystems.programs import Programs
+from bootpath.image.filesystems.programs import HostPrograms
 from bootpath.image.signatures.roothash import verify_root_hash
 from tests.support.ddi import Signer
 from tests.support.tools import tool
@@ -30,7 +30,7 @@ from tests.support.tools import tool
 SEED = UUID("11111111-2222-4333-8444-555555555555")
 EPOCH = 1_700_000_000
 X86 = Architecture.X86_64
-PROGRAMS = Programs(path=os.environ["PATH"])
+PROGRAMS = HostPrograms(path=os.environ["PATH"])
 MAKERS = {"erofs": "mkfs.erofs", "squashfs": "mksquashfs", "ext4": "mke2fs"}
 FORMATS = pytest.mark.parametrize("name", MAKERS)
 

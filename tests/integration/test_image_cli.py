@@ -130,17 +130,17 @@ def test_warnings_go_to_stderr(tree: Path, capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"a": "Type=root\nCopyFiles=/nowhere:/"}, "a.conf: /nowhere: does not exist"),
-        ({"a": "Type=root\nCopyBlocks=/nowhere"}, "a.conf: /nowhere: does not exist"),
-        ({"a": "Type=root\nSise=4"}, "defs: a.conf:3: [Partition] Sise=: is unknown"),
+        ({"a": "Type=root\nCopyFiles=/nowhere:/"}, "a.conf: /nowhere: the source of CopyFiles= does not exist"),
+        ({"a": "Type=root\nCopyBlocks=/nowhere"}, "a.conf: /nowhere: the source of CopyBlocks= does not exist"),
+        ({"a": "Type=root\nSise=4"}, "defs: a.conf:3: [Partition] Sise=: the key is unknown"),
         ({"a": f"Type=root\nLabel={'x' * 37}"}, "has 37 UTF-16 units, expected at most 36"),
         (
             {"a": "Type=root\nFormat=erofs\nCopyFiles=/{tree}:/\nSizeMaxBytes=4K", "b": "Type=esp"},
-            "a.conf: holds more than SizeMaxBytes= allows",
+            "a.conf: the content has",
         ),
         (
             dict.fromkeys("ab", "Type=root\nCopyFiles=/{tree}:/\nVerity=data\nVerityMatchKey=r"),
-            "b.conf: is a second Verity=data for VerityMatchKey=r, after a.conf",
+            "b.conf: there is already a Verity=data for VerityMatchKey=r: a.conf",
         ),
         ({"a": "Type=esp\nCopyFiles=/{tree}:/\nFormat=vfat\nCompression=zstd"}, "a.conf: vfat: Compression= is zstd"),
         ({"a": "Type=root\nFormat=erofs\nCompression=zip"}, "Compression= is zip, expected one of lz4"),
@@ -150,9 +150,9 @@ def test_warnings_go_to_stderr(tree: Path, capsys: pytest.CaptureFixture[str]) -
                 "b": "Type=root-verity\nVerity=hash\nVerityMatchKey=r",
                 "c": "Type=root-verity-sig\nVerity=signature\nVerityMatchKey=r",
             },
-            "c.conf: is to hold a signature, and there is no key; give --key and --certificate",
+            "c.conf: the partition has to hold a signature, and there is no key; give --key and --certificate",
         ),
-        ({"a": "Type=home", "b": "Type=home"}, "two partitions would be split off to: found os.home.img"),
+        ({"a": "Type=home", "b": "Type=home"}, "two partitions would be written to the same file: found os.home.img"),
     ],
 )
 def test_what_cannot_be_built(
@@ -165,8 +165,8 @@ def test_what_cannot_be_built(
 
 def test_outputs_that_cannot_be(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "cannot write there" in refused(capsys, "build", tree, "-o", "nowhere/os.img")
-    assert "would be written into what the image is made of" in refused(capsys, "build", tree, "-o", tree / "os.img")
-    assert "would be written into what the image is made of" in refused(capsys, "build", ".", "-o", "os.img")
+    assert "the output is inside a source of the image" in refused(capsys, "build", tree, "-o", tree / "os.img")
+    assert "the output is inside a source of the image" in refused(capsys, "build", ".", "-o", "os.img")
     assert "at least" in refused(capsys, "build", tree, "-o", "os.img", "--size", "1MiB")
     Path("os.img").mkdir()
     refused(capsys, "build", tree, "-o", "os.img")
@@ -197,7 +197,9 @@ def test_a_program_that_is_missing_is_named_with_its_package(
     monkeypatch.setattr("bootpath.image.filesystems.programs._SEARCH", ())
     monkeypatch.setenv("PATH", str(tree))
     error = refused(capsys, "build", tree, "-o", "os.img")
-    assert error == "bootpath: 20-root.conf: mkfs.erofs: is not installed; install the package erofs-utils\n"
+    assert (
+        error == "bootpath: 20-root.conf: mkfs.erofs: the program is not installed; install the package erofs-utils\n"
+    )
 
 
 @pytest.mark.parametrize(

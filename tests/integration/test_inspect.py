@@ -20,7 +20,8 @@ from bootpath.cli.main import main
 from bootpath.core.errors import DeviceError
 from bootpath.formats.dm.table import parse_table
 from bootpath.formats.partitions.dps import Architecture, Designator, type_guid
-from bootpath.image.inspection import Request, inspect_disk
+from bootpath.image.inspection.inspect import inspect_disk
+from bootpath.image.inspection.values import InspectionRequest
 from bootpath.image.roots.reasons import ProblemReason
 from tests.integration.test_cli import run, run_json
 from tests.support.ddi import (
@@ -358,9 +359,9 @@ LIVE: Mapping[str, Break] = {
     "a bit of slot 0": Break(lambda i, m: i.flip(RING + 100), 3, "ring slot 0"),
     "one table": Break(lambda i, m: i.flip(512 + 60), 0, "primary damaged"),
     "both tables": Break(lambda i, m: wipe_tables(i), 0, "fixed offset 2 MiB"),
-    "both tables and the ring": Break(lambda i, m: wipe_tables(i, RING, MIB), 3, "no RedoxFS found"),
+    "both tables and the ring": Break(lambda i, m: wipe_tables(i, RING, MIB), 3, "there is neither a RedoxFS nor"),
     "cut short": Break(lambda i, m: cut(i, RING + 2 * MIB), 3, "truncated"),
-    "zeros": Break(lambda i, m: i.wipe(0, len(i)), 3, "no RedoxFS found"),
+    "zeros": Break(lambda i, m: i.wipe(0, len(i)), 3, "there is neither a RedoxFS nor"),
     "the root directory": Break(lambda i, m: i.wipe(RING + MIB, len(i) - RING - 2 * MIB), 3, "does not boot"),
     "the kernel's magic": Break(lambda i, m: i.flip(i.find(b"\x7fELF", RING)), 3, "does not boot"),
 }
@@ -439,7 +440,7 @@ def test_a_bad_place(number: int, capsys: pytest.CaptureFixture[str], made: Made
     with closing(open_table(table, FileDevice.open)) as disk:
         with pytest.raises(DeviceError):
             inspect_disk(disk)
-        inspection = inspect_disk(disk, request=Request(in_parts=True))
+        inspection = inspect_disk(disk, InspectionRequest(in_parts=True))
         assert not inspection.boots
         assert inspection.problems[0].cause.reason is ProblemReason.INCOMPLETE
         nodes = [node for node in inspection.contents.nodes() if node.partition is not None]

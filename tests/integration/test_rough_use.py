@@ -199,7 +199,7 @@ def test_what_is_no_file_is_never_replaced(place: Path) -> None:
             assert int(reader.communicate()[0].split()[0]) >= MIB
         assert (place / "pipe").is_fifo()
         assert "is a directory" in one_line(bootpath(*words, "-o", "tree", cwd=place))
-    assert "so none can be beside it" in one_line(
+    assert "the output is not a regular file" in one_line(
         bootpath("build", "image", "tree", "-o", "pipe", "--split", cwd=place)
     )
 
@@ -215,12 +215,12 @@ def test_the_root_hash_has_a_place_before_anything_is_hashed(place: Path) -> Non
     ("words", "message"),
     [
         (["disk.img", "h", "--data-block-size", "0"], "data_block_size is 0"),
-        (["disk.img", "h", "--hash-offset", str((1 << 63) + 512)], "h: would end at byte"),
+        (["disk.img", "h", "--hash-offset", str((1 << 63) + 512)], "h: the area would end at byte"),
         (["disk.img", os.devnull], "is a character device, expected a regular file or a block device"),
-        (["disk.img", "tree"], "tree: cannot be written: Is a directory"),
+        (["disk.img", "tree"], "tree: the output cannot be written: Is a directory"),
         (["disk.img", "https://127.0.0.1/h"], "cannot be written, expected a file or a block device"),
         (["tree", "h"], "tree: is a directory, expected a regular file or a block device"),
-        (["empty", "h"], "data blocks are 0"),
+        (["empty", "h"], "the number of data blocks is 0"),
     ],
 )
 def test_verity_format_refuses(words: list[str], message: str, place: Path) -> None:
@@ -242,7 +242,7 @@ def test_signing_writes_all_or_nothing(place: Path) -> None:
     assert "the key cannot be read" in one_line(bootpath(*words, "part", "--key", "c", cwd=place))
     assert not (place / "sig").exists()
     error = one_line(bootpath("inspect", "--certificate", "k", "disk.img", cwd=place))
-    assert error == "bootpath: k: holds no certificate, expected X.509, as PEM or DER\n"
+    assert error == "bootpath: k: the file holds no certificate, expected X.509, as PEM or DER\n"
 
 
 # Ended early
@@ -323,7 +323,7 @@ def test_what_is_no_disk(place: Path) -> None:
         assert f"{name}: is {kind}, expected a regular file or a block device" in error
     (place / "tiny").write_bytes(bytes(511))
     done = bootpath("inspect", "tiny", cwd=place)
-    assert (done.returncode, "no root: the disk has no bytes" in done.stdout) == (3, True)
+    assert (done.returncode, "the disk is smaller than one block of 512 bytes" in done.stdout) == (3, True)
     assert done.stderr == "bootpath: warning: tiny: 511 bytes at its end are no whole block and not read\n"
 
 

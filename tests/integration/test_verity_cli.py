@@ -87,13 +87,17 @@ def test_a_flipped_bit_is_found(data: Path, tmp_path: Path, capsys: pytest.Captu
 def test_the_area_may_not_lie_in_the_data(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = data.read_bytes()
     assert main(["verity", "format", str(data), str(data)]) == 1
-    assert "lies in the data" in capsys.readouterr().err
+    assert "lies in the data area" in capsys.readouterr().err
     assert data.read_bytes() == before
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "no room"), (bytes(4096), "magic is"), (b"verity\0\0\2" + bytes(4096 - 9), "version is")],
+    [
+        (b"", "the hash area begins at"),
+        (bytes(4096), "magic is"),
+        (b"verity\0\0\2" + bytes(4096 - 9), "version is"),
+    ],
 )
 def test_what_is_no_hash_area(content: bytes, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "h").write_bytes(content)
@@ -142,10 +146,13 @@ def test_fec_data_is_veritysetups_and_repairs(data: Path, tmp_path: Path, capsys
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--fec-device", "{data}"), "lies in the data"),
-        (("--fec-device", "{hashes}", "--fec-offset", "4096"), "the fec area lies in the hash"),
-        (("--fec-device", "{hashes}"), "the fec area lies in the hash: it begins at byte 0, expected 20480 or more"),
-        (("--fec-device", "{data}.fec", "--fec-offset", "77"), "fec offset is 77"),
+        (("--fec-device", "{data}"), "lies in the data area"),
+        (("--fec-device", "{hashes}", "--fec-offset", "4096"), "the fec area lies in the hash area"),
+        (
+            ("--fec-device", "{hashes}"),
+            "in the hash area: it begins at byte 0, expected 20480 or more",
+        ),
+        (("--fec-device", "{data}.fec", "--fec-offset", "77"), "FEC offset is 77"),
         (("--fec-device", "{data}.fec", "--fec-roots", "1"), "fec_roots is 1"),
         (("--fec-device", "{data}.fec", "--hash-block-size", "1024"), "hash_block_size is 1024"),
     ],
@@ -240,7 +247,7 @@ def test_nothing_is_opened_with_a_signature_that_does_not_verify(
         ("p7s", "stranger", "none of those that are trusted"),
         ("old-p7s", "old", "expired at 2001"),
         ("junk", "certificate", "not a signature"),
-        ("other", "certificate", "another root hash"),
+        ("other", "certificate", "the signature is for root hash"),
     ):
         options = ("--root-hash-signature", signed / signature, "--certificate", signed / certificate)
         assert main(opening(signed, *options, "--run", f"touch {served}")) == 3, signature
@@ -283,4 +290,4 @@ def test_signing_needs_to_know_where_to(signed: Path, capsys: pytest.CaptureFixt
         main(["verity", "sign", "ab" * 32, *map(str, options)])
     assert failure.value.code == 2
     assert main(["verity", "sign", "ab" * 31, *map(str, options), "--json"]) == 1
-    assert "the root hash has a wrong length" in capsys.readouterr().err
+    assert "the root hash has 31 bytes" in capsys.readouterr().err

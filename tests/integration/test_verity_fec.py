@@ -14,7 +14,7 @@ from bootpath.block.leaves.file import FileDevice
 from bootpath.core.device import read_bytes
 from bootpath.formats.verity.tree import VerityParameters
 from bootpath.image.verity.format import Formatted, format_volume
-from bootpath.image.verity.volume import FecPlace, Volume, open_parity
+from bootpath.image.verity.volume import FecOptions, VerityVolume, open_fec
 from tests.integration.test_veritysetup import veritysetup
 
 BLOCK_SIZES = (512, 1024, 4096)
@@ -61,7 +61,7 @@ def test_the_same_bytes(size: int, count: int, roots: int, algorithm: str, super
         tmp_path / "h",
         parameters,
         uuid=ID if superblock else None,
-        fec=FecPlace(tmp_path / "f", roots=roots),
+        fec=FecOptions(tmp_path / "f", roots=roots),
     )
     assert made.root_hash.hex() == their_hash
     assert made.fec is not None
@@ -101,7 +101,7 @@ def test_wherever_it_lies(hashes: str, hash_offset: int, fec: str, fec_offset: i
         *("--fec-device", their / fec, "--fec-offset", str(fec_offset)),
     )
     made = format_volume(
-        ours / "both", ours / hashes, parameters, uuid=ID, offset=hash_offset, fec=FecPlace(ours / fec, fec_offset)
+        ours / "both", ours / hashes, parameters, uuid=ID, offset=hash_offset, fec=FecOptions(ours / fec, fec_offset)
     )
     assert made.root_hash.hex() == their_hash
     for path in their.iterdir():
@@ -114,7 +114,7 @@ def volume(tmp_path: Path) -> tuple[Path, Formatted]:
     data = tmp_path / "data"
     write_data(data, 1000 * 4096)
     parameters = VerityParameters(1000, salt=SALT)
-    made = format_volume(data, tmp_path / "h", parameters, uuid=ID, fec=FecPlace(tmp_path / "f", roots=4))
+    made = format_volume(data, tmp_path / "h", parameters, uuid=ID, fec=FecOptions(tmp_path / "f", roots=4))
     theirs(data, tmp_path / "their-h", parameters, "--fec-device", tmp_path / "their-f", "--fec-roots", "4")
     return tmp_path, made
 
@@ -142,9 +142,9 @@ def test_we_mend_with_their_parity(volume: tuple[Path, Formatted]) -> None:
     break_blocks(directory / "data", *range(101, 105))
     break_blocks(directory / "their-h", 1, 5)
     data, hashes, fec = (FileDevice.open(directory / name) for name in ("data", "their-h", "their-f"))
-    place = FecPlace(directory / "their-f", roots=4)
-    parity = open_parity(fec, made.area, hashes, place, on_hash_device=False)
-    opened = Volume.open(data, hashes, made.area, made.root_hash.hex(), parity=parity)
+    place = FecOptions(directory / "their-f", roots=4)
+    parity = open_fec(fec, made.area, hashes, place, on_hash_device=False)
+    opened = VerityVolume.open(data, hashes, made.area, made.root_hash.hex(), fec=parity)
     device = opened.device()
     assert read_bytes(device, 0, device.size_bytes) == content
     assert opened.check() != []

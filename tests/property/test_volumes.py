@@ -12,10 +12,10 @@ from bootpath.core.device import Identity, read_bytes
 from bootpath.formats.lvm2.label import read_lvm2
 from bootpath.formats.lvm2.text import Section, parse_lvm_text
 from bootpath.formats.ubi.attach import read_ubi
-from bootpath.image.contents.lvm import find_volume_groups, open_volume
-from bootpath.image.contents.ubi import open_ubi_volume
+from bootpath.image.contents.lvm import find_volume_groups
 from tests.support.lvmdisk import disk, group, logical, pack_text, physical, segment
 from tests.support.ubiimage import LEB, Flash, content_of, copied_header, record, static_header, vid_header
+from tests.support.volumes import open_logical_volume, open_ubi_volume
 
 EXTENT = 4096
 START = 131072
@@ -106,7 +106,7 @@ def test_logical_volumes_read_as_their_models(
     devices = [MemoryDevice(bytes(images[index]), identity=Identity(f"disk{index}")) for index in order]
     (found,) = find_volume_groups(devices).groups
     for volume in found.volumes:
-        opened = open_volume(found, volume)
+        opened = open_logical_volume(found, volume)
         content = read_bytes(opened, 0, opened.size_bytes)
         model = models[volume.name]
         assert len(content) == len(model) * SECTOR

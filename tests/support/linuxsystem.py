@@ -16,7 +16,7 @@ from bootpath.image.ddi.draft import DdiImage, SigningKey
 from bootpath.image.ddi.shortform import ShortForm
 from bootpath.image.filesystems.fatwriter import write_fat
 from bootpath.image.filesystems.filetree import collect_tree
-from bootpath.image.filesystems.programs import Programs
+from bootpath.image.filesystems.programs import HostPrograms
 from tests.support.ddi import Signer, Volume, protect, run
 from tests.support.fitimage import make_fit
 from tests.support.linuximage import ENTRY, ENTRY_PATH, INITRD_PATH, KERNEL_PATH, squash
@@ -109,7 +109,7 @@ def make_ddi(system: LinuxSystem, path: Path) -> Path:
         epoch=EPOCH,
     )
     tool("mkfs.erofs")
-    return build_ddi(image, path, programs=Programs(path=f"{os.environ['PATH']}:/usr/sbin:/sbin")).path
+    return build_ddi(image, path, programs=HostPrograms(path=f"{os.environ['PATH']}:/usr/sbin:/sbin")).path
 
 
 def make_logical_volumes(system: LinuxSystem, path: Path) -> Volumes:

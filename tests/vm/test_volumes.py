@@ -16,14 +16,14 @@ from bootpath.boot.initramfs.compression import Compression
 from bootpath.core.device import Identity, read_bytes
 from bootpath.formats.dm.table import parse_table
 from bootpath.formats.ubi.attach import check_ubi_volume, read_ubi
-from bootpath.image.contents.lvm import find_volume_groups, open_volume
-from bootpath.image.contents.ubi import open_ubi_volume
+from bootpath.image.contents.lvm import find_volume_groups
 from bootpath.vm.config import MachineConfig
 from bootpath.vm.disks import Disk
 from bootpath.vm.qemu import QEMU
 from tests.golden import test_lvm2 as lvm2_golden
 from tests.golden import test_ubi as ubi_golden
 from tests.support.tools import guest_files, guest_kernel, tool
+from tests.support.volumes import open_logical_volume, open_ubi_volume
 from tests.vm.conftest import Start
 
 SECONDS = 240.0
@@ -148,7 +148,7 @@ def test_lvm2_loads_the_tables_that_we_make(start: Start, tmp_path: Path) -> Non
         assert parse_table("\n".join(rows)) == found.table(volume, names=by_uuid)
         if volume.name == "lost":
             continue
-        opened = open_volume(found, volume)
+        opened = open_logical_volume(found, volume)
         assert sums[mapped] == sha256(read_bytes(opened, 0, opened.size_bytes)).hexdigest()
         opened.close()
     assert len(loaded) == len(found.volumes)

@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
     from bootpath.formats.cmdline.address import Assembly, RootStyle
     from bootpath.formats.entries.uki import EfiArchitecture
     from bootpath.image.entries.find import find_entries
-    from bootpath.image.entries.menu import PlaceRole
+    from bootpath.image.entries.menu import VolumeRole
     from bootpath.image.roots.candidates import Terms
     from bootpath.image.roots.choice import effective_policy
     from bootpath.report.bootentries import entries_json, render_entries
@@ -105,8 +105,8 @@ def run(options: argparse.Namespace) -> int:
     with Disks(verbose=options.verbose) as disks:
         menu = find_entries(
             disks.open(options.disk),
-            roles=[PlaceRole(word) for word in sorted(options.look_in)],
-            shown_roles=tuple(PlaceRole) if options.all else (),
+            roles=[VolumeRole(word) for word in sorted(options.look_in)],
+            shown_roles=tuple(VolumeRole) if options.all else (),
             architecture=None if options.architecture is None else EfiArchitecture.named(options.architecture.value),
             efi=not options.no_efi,
             terms=terms,

@@ -21,7 +21,7 @@ from bootpath.cli.disks import Disks, add_verbose
 from bootpath.cli.pictures import add_picture, write_picture
 
 if TYPE_CHECKING:
-    from bootpath.image.inspection import Inspection, Request
+    from bootpath.image.inspection.values import Inspection, InspectionRequest
 
 HELP = "show what is on a disk, what would be its root, and how sure that is"
 EPILOG = """\
@@ -63,14 +63,12 @@ def run(options: argparse.Namespace) -> int:
     """Inspect; 0 when it would boot, 3 when not."""
     from bootpath.cli.console import progress_bar
     from bootpath.cli.failures import Reported
-    from bootpath.image.inspection import inspect_disk
+    from bootpath.image.inspection.inspect import inspect_disk
 
     request = _request(options)
     with Disks(verbose=options.verbose) as disks, progress_bar("verifying") as progress:
         disk = disks.open(options.disk)
-        inspection = inspect_disk(
-            disk, request=request, progress=lambda done: progress(done, disk.size_bytes, options.disk)
-        )
+        inspection = inspect_disk(disk, request, progress=lambda done: progress(done, disk.size_bytes, options.disk))
     _show(options, inspection)
     disks.report()
     if inspection.contents.unread is not None:
@@ -78,11 +76,11 @@ def run(options: argparse.Namespace) -> int:
     return 0 if inspection.boots else 3
 
 
-def _request(options: argparse.Namespace) -> Request:
+def _request(options: argparse.Namespace) -> InspectionRequest:
     """What was asked for. Raises OSError for a certificate that cannot be read."""
-    from bootpath.image.inspection import Request
+    from bootpath.image.inspection.values import InspectionRequest
 
-    return Request(
+    return InspectionRequest(
         password=read_password(options.password_file),
         policy=options.policy,
         certificates=read_certificates(options.certificate),
@@ -97,15 +95,9 @@ def _request(options: argparse.Namespace) -> Request:
 
 def _show(options: argparse.Namespace, inspection: Inspection) -> None:
     from bootpath.cli.console import show_result
-    from bootpath.report.asjson import inspection_json
-    from bootpath.report.contents import render_contents
-    from bootpath.report.contentsmap import draw_contents
-    from bootpath.report.text import render_inspection
+    from bootpath.report.inspection.pages import inspection_json, render_inspection
+    from bootpath.report.inspection.picture import draw_contents
 
     if options.picture is not None:
         write_picture(options.picture, draw_contents(inspection))
-    show_result(
-        options,
-        lambda: inspection_json(inspection),
-        lambda: render_inspection(inspection) if inspection.live else render_contents(inspection),
-    )
+    show_result(options, lambda: inspection_json(inspection), lambda: render_inspection(inspection))

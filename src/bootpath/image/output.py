@@ -103,10 +103,13 @@ def _final(path: Path) -> Path | None:
     except OSError as fault:
         raise _refusal(path, fault) from fault
     if stat.S_ISDIR(mode):
-        raise Error("is a directory", where=str(path), expected="the name of a file to write")
+        raise Error("the output is a directory", where=str(path), expected="the name of a file to write")
     if stat.S_ISBLK(mode):
         raise Error(
-            "is a block device", where=str(path), expected="a file", hint="write a file, and copy that to the device"
+            "the output is a block device",
+            where=str(path),
+            expected="a file",
+            hint="write a file, and copy that to the device",
         )
     if stat.S_ISREG(mode):
         return Path(os.path.realpath(path)) if path.is_symlink() else path

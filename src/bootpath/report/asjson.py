@@ -10,106 +10,11 @@ from typing import Any
 
 from bootpath.boot.redox.planning import BootPlan, Miss
 from bootpath.boot.redox.simulation import FailedAccess, Simulation
-from bootpath.formats.partitions.gpt import Gpt
-from bootpath.fs.redox.values import RedoxHeader
-from bootpath.image.inspection import Inspection
 from bootpath.image.redox.build import Built
-from bootpath.image.redox.discovery import Place
-from bootpath.report.contentsjson import choice_json, node_json, problem_json
 from bootpath.report.page import error_json
 from bootpath.report.timeline import timeline_json
 
 Json = dict[str, Any]
-
-
-def _header(header: RedoxHeader) -> Json:
-    return {
-        "uuid": str(header.uuid),
-        "version": header.version,
-        "size_bytes": header.size_bytes,
-        "generation": header.generation,
-        "ring_slot": header.slot,
-        "encrypted": header.encrypted,
-        "key_slots": list(header.key_slots),
-    }
-
-
-def _place(place: Place) -> Json:
-    ring = place.ring
-    return {
-        "found_by": place.found_by,
-        "offset_bytes": place.offset_bytes,
-        "size_bytes": place.size_bytes,
-        "partition": None if place.partition is None else place.partition.number,
-        "header": None if ring.newest is None else _header(ring.newest),
-        "ring": {
-            "valid": len(ring.valid),
-            "stale": len(ring.stale),
-            "invalid": ring.invalid_slots,
-            "empty": ring.zero_slots,
-        },
-        "fault": None if place.fault is None else str(place.fault),
-    }
-
-
-def _gpt(gpt: Gpt) -> Json:
-    return {
-        "disk_guid": str(gpt.disk_guid),
-        "block_bytes": gpt.block_bytes,
-        "verdict": gpt.verdict.value,
-        "advice": gpt.verdict.advice,
-        "primary_fault": None if gpt.primary_fault is None else str(gpt.primary_fault),
-        "backup_fault": None if gpt.backup_fault is None else str(gpt.backup_fault),
-        "partitions": [
-            {
-                "number": partition.number,
-                "name": partition.name,
-                "type_guid": str(partition.type_guid),
-                "guid": str(partition.guid),
-                "first_lba": partition.first_lba,
-                "last_lba": partition.last_lba,
-                "offset_bytes": partition.offset_bytes,
-                "size_bytes": partition.size_bytes,
-                "flags": partition.flags,
-            }
-            for partition in gpt.partitions
-        ],
-    }
-
-
-def inspection_json(inspection: Inspection) -> Json:
-    """``bootpath inspect --json``."""
-    discovery, info = inspection.discovery, inspection.file_system
-    return {
-        "disk": inspection.name,
-        "size_bytes": inspection.size_bytes,
-        "gpt": None if discovery.gpt is None else _gpt(discovery.gpt),
-        "gpt_fault": None if discovery.gpt_fault is None else str(discovery.gpt_fault),
-        "places": [_place(place) for place in discovery.places],
-        "root": None if inspection.place is None else _place(inspection.place),
-        "locked": inspection.locked,
-        "file_system": None
-        if info is None
-        else {
-            "used_bytes": info.used_bytes,
-            "free_bytes": info.free_bytes,
-            "high_water_bytes": info.used.end,
-            "metadata": [
-                {"what": piece.what, "offset": piece.extent.offset, "length": piece.extent.length}
-                for piece in info.metadata
-            ],
-            "boot_files": [
-                {"path": file.path, "size_bytes": file.size_bytes, "magic": file.magic.hex(), "sound": file.sound}
-                for file in info.boot_files
-            ],
-        },
-        "contents": node_json(inspection.contents.root),
-        "choice": None if inspection.choice is None else choice_json(inspection.choice),
-        "verified": list(inspection.checked),
-        "boots": inspection.boots,
-        "warnings": list(inspection.warnings),
-        "problems": [problem_json(problem) for problem in inspection.problems],
-    }
 
 
 def _miss(miss: Miss | FailedAccess | None) -> Json | None:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from bootpath.core.errors import BootError
-from bootpath.report.contentsjson import reason_json
+from bootpath.report.inspection.contentsjson import reason_json
 from bootpath.report.text import columns
 from bootpath.report.units import format_bytes
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from bootpath.formats.cmdline.address import RootStyle
     from bootpath.formats.entries.entry import BootEntry
-    from bootpath.image.entries.files import Piece
+    from bootpath.image.entries.files import FilePart
     from bootpath.image.entries.menu import BootMenu, EntryFiles, EntrySource, Excluded, FoundEntry
 
 _LAYER_CHARACTERS = 23  # "verity " and what other reports show of a root hash
@@ -147,7 +147,7 @@ def _where(excluded: Excluded) -> str:
     return f"{excluded.source.role.value} {excluded.source.location.path or 'disk'}{path}"
 
 
-def _piece(piece: Piece) -> str:
+def _piece(piece: FilePart) -> str:
     size = printable(str(piece.fault)) if piece.size_bytes is None else format_bytes(piece.size_bytes)
     return f"{printable(str(piece))}  {size}"
 
@@ -210,11 +210,11 @@ def _parts_json(parts: EntryFiles) -> dict[str, Any]:
     }
 
 
-def _pieces_json(pieces: Iterable[Piece]) -> list[dict[str, Any]]:
+def _pieces_json(pieces: Iterable[FilePart]) -> list[dict[str, Any]]:
     return [_piece_json(piece) for piece in pieces]
 
 
-def _piece_json(piece: Piece) -> dict[str, Any]:
+def _piece_json(piece: FilePart) -> dict[str, Any]:
     return {
         "path": piece.path,
         "section": piece.section or None,

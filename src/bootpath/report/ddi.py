@@ -8,7 +8,8 @@ from bootpath.formats.partitions.dps import flag_names
 from bootpath.report.units import format_bytes, format_offset
 
 if TYPE_CHECKING:  # its libraries are an extra, and a report needs only the values
-    from bootpath.image.ddi.build import BuiltDdi, DdiPlan, PlannedPartition
+    from bootpath.image.ddi.build import BuiltDdi
+    from bootpath.image.ddi.plan import DdiPlan, PlannedPartition
 
 _COLUMNS = ("#", "name", "type", "start", "size", "holds", "flags", "uuid")
 

@@ -10,7 +10,7 @@ from bootpath.block.targets.sectorcipher import SECTOR_CIPHERS
 from bootpath.formats.dm.crypt import CryptRow
 from bootpath.formats.dm.flakey import PROBABILITY_BASE, FlakeyRow
 from bootpath.formats.dm.listing import ListedTable, pack_listing
-from bootpath.formats.dm.mapping import Delay, DelayRow, ErrorRow, LinearRow, Place, StripedRow, ZeroRow
+from bootpath.formats.dm.mapping import Delay, DelayRow, DeviceOffset, ErrorRow, LinearRow, StripedRow, ZeroRow
 from bootpath.formats.dm.own import ErasedRow, FaultRow, LiveRow, OverlayFileRow, OverlayRow
 from bootpath.formats.dm.snapshot import SnapshotOriginRow, SnapshotRow
 from bootpath.formats.dm.table import SECTOR_BYTES, Row, Table
@@ -90,7 +90,7 @@ def _explain(value: TargetRow, size_bytes: int) -> str:
             return f"{device}, with faults: {rules}" + ("" if seed is None else f" (seed {seed})")
 
 
-def _at(place: Place) -> str:
+def _at(place: DeviceOffset) -> str:
     return f"{place.device} from sector {place.start_sector}"
 
 

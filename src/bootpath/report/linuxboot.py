@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from bootpath.formats.partitions.imagepolicy import pack_image_policy
 from bootpath.report.bootentries import describe_count, printable
-from bootpath.report.contents import describe_content, describe_protection, describe_type
-from bootpath.report.contentsjson import choice_json, reason_json
+from bootpath.report.inspection.contents import describe_content, describe_protection, describe_type
+from bootpath.report.inspection.contentsjson import choice_json, reason_json
 from bootpath.report.text import columns
 from bootpath.report.timeline import outcome_json, reads_json, reads_lines, timeline_lines
 from bootpath.report.units import format_bytes, format_seconds

@@ -8,7 +8,6 @@ from bootpath.boot.redox.planning import BootPlan
 from bootpath.boot.redox.simulation import Simulation
 from bootpath.boot.timeline import LOADER
 from bootpath.formats.partitions.gpt import Gpt
-from bootpath.image.inspection import Inspection
 from bootpath.image.redox.build import Built
 from bootpath.report.units import format_bytes, format_offset, format_seconds, plural
 
@@ -40,79 +39,6 @@ def gpt_heading(gpt: Gpt) -> list[str]:
         missing = format_bytes(gpt.missing_bytes)
         lines.append(f"  The disk was cut short: at least {missing} are missing at its end. Get all of it first.")
     return lines
-
-
-def _gpt_lines(gpt: Gpt) -> list[str]:
-    rows = [
-        (
-            str(partition.number),
-            partition.name,
-            format_offset(partition.offset_bytes),
-            format_bytes(partition.size_bytes),
-            partition.type_name,
-            str(partition.guid),
-        )
-        for partition in gpt.partitions
-    ]
-    return gpt_heading(gpt) + columns(rows, right=frozenset({2, 3}))
-
-
-def render_inspection(inspection: Inspection) -> str:
-    """``bootpath inspect``."""
-    lines = [f"{inspection.name}: {format_bytes(inspection.size_bytes)}"]
-    discovery, info = inspection.discovery, inspection.file_system
-    if discovery.gpt is not None:
-        lines += _gpt_lines(discovery.gpt)
-    for place in discovery.places:
-        ring, newest = place.ring, place.ring.newest
-        lines.append(f"RedoxFS  {place.found_by}, at {format_offset(place.offset_bytes)}")
-        if newest is not None:
-            rows = [
-                ("uuid", str(newest.uuid)),
-                ("size", format_bytes(newest.size_bytes)),
-                ("generation", f"{newest.generation} in ring slot {newest.slot}"),
-                ("ring", f"{len(ring.valid)} valid headers, {ring.zero_slots} empty, {ring.invalid_slots} damaged"),
-                (
-                    "encrypted",
-                    f"yes, {plural(len(newest.key_slots), 'key slot')} in use" if newest.encrypted else "no",
-                ),
-            ]
-            if place is inspection.place and info is not None:
-                rows.append(("used", f"{format_bytes(info.used_bytes)}, {format_bytes(info.free_bytes)} free"))
-                rows.append(("high water", format_offset(info.used.end)))
-            lines += columns(rows)
-    if inspection.locked:
-        lines.append("  locked: give the password with --password-file to see more")
-    if info is not None:
-        lines.append("Metadata that open and a first look read")
-        lines += columns(
-            [
-                (format_offset(piece.extent.offset), format_bytes(piece.extent.length), piece.what)
-                for piece in info.metadata
-            ],
-            right=frozenset({0, 1}),
-        )
-        lines.append("Boot files")
-        lines += columns(
-            [
-                (
-                    file.path,
-                    format_bytes(file.size_bytes),
-                    "magic ok" if file.sound else f"wrong magic {file.magic.hex()}",
-                )
-                for file in info.boot_files
-            ]
-            + [(path, "", "missing") for path in info.missing],
-            right=frozenset({1}),
-        )
-    lines += [f"Warning: {warning}" for warning in inspection.warnings]
-    if inspection.boots:
-        assert inspection.place is not None
-        what = "is locked; a loader would ask for the password" if inspection.locked else "would boot"
-        lines.append(f"Verdict: {inspection.place.found_by} {what}")
-    else:
-        lines += [f"Verdict: does not boot: {problem}" for problem in inspection.problems]
-    return "\n".join(lines)
 
 
 def render_plan(name: str, planned: BootPlan, preload_bytes: int | None) -> str:

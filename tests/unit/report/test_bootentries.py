@@ -3,8 +3,8 @@ from __future__ import annotations
 from bootpath.formats.cmdline.address import RootStyle
 from bootpath.image.contents.nodes import Location
 from bootpath.image.entries.find import find_entries
-from bootpath.image.entries.menu import BootMenu, EntrySource, Excluded, FoundEntry, PlaceRole
-from bootpath.image.entries.read import read_place
+from bootpath.image.entries.menu import BootMenu, EntrySource, Excluded, FoundEntry, VolumeRole
+from bootpath.image.entries.read import read_volume
 from bootpath.image.entries.reasons import EntryReason
 from bootpath.report.bootentries import entries_json, printable, render_entries
 from tests.support.gptdisk import as_device, gpt_image
@@ -14,7 +14,7 @@ STYLE = RootStyle()
 
 
 def menu(text: str, name: str = "a.conf", excluded: tuple[Excluded, ...] = ()) -> BootMenu:
-    found = tuple(each for each in read_place(place(conf(text, name))) if isinstance(each, FoundEntry))
+    found = tuple(each for each in read_volume(place(conf(text, name))) if isinstance(each, FoundEntry))
     return BootMenu("disk.img", found, excluded)
 
 
@@ -39,7 +39,7 @@ def test_a_bad_entry_is_still_one() -> None:
 
 
 def test_nothing_and_why() -> None:
-    where = EntrySource(PlaceRole.ROOT, Location("vg0/root"), ("lvm vg0/root",))
+    where = EntrySource(VolumeRole.ROOT, Location("vg0/root"), ("lvm vg0/root",))
     shown = BootMenu("disk.img", (), (Excluded(where, EntryReason.UNREADABLE("it is\x1b[31m damaged")),), ("warned",))
     assert render_entries(shown, STYLE).splitlines() == [
         "disk.img: 0 boot entries",
@@ -56,9 +56,9 @@ def test_what_a_terminal_would_obey_is_not_printed() -> None:
 
 
 def test_a_disk_with_nothing_on_it() -> None:
-    found = find_entries(as_device(gpt_image()), roles=tuple(PlaceRole))
+    found = find_entries(as_device(gpt_image()), roles=tuple(VolumeRole))
     assert not found.boots
-    assert [each.source.role for each in found.excluded] == [PlaceRole.ESP, PlaceRole.ROOT]
+    assert [each.source.role for each in found.excluded] == [VolumeRole.ESP, VolumeRole.ROOT]
 
 
 def test_titles_that_are_alike_get_what_tells_them_apart() -> None:
@@ -70,7 +70,7 @@ def test_titles_that_are_alike_get_what_tells_them_apart() -> None:
         "/k": b"kernel",
     }
     here, there = place(entries), place(entries)
-    found = [each for each in (*read_place(here), *read_place(there)) if isinstance(each, FoundEntry)]
+    found = [each for each in (*read_volume(here), *read_volume(there)) if isinstance(each, FoundEntry)]
     lines = render_entries(BootMenu("disk.img", tuple(found[:4])), STYLE).splitlines()
     assert [line[4:] for line in lines if line[:2].strip().isdigit()] == [
         "A (1)  (type 1)",

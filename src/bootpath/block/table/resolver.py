@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from bootpath.block.targets.linear import Linear
 from bootpath.core.device import SECTOR_BYTES, Device
-from bootpath.formats.dm.mapping import Place
+from bootpath.formats.dm.mapping import DeviceOffset
 from bootpath.formats.dm.table import Row
 
 
@@ -44,6 +44,6 @@ def whole(row: Row, device: Device) -> Device:
     return device if device.size_bytes == row_bytes(row) else Linear(device, 0, row_bytes(row))
 
 
-def run_at(row: Row, resolve: Resolver, place: Place) -> Linear:
+def run_at(row: Row, resolve: Resolver, place: DeviceOffset) -> Linear:
     """The row's length of a device, from the place on. Raises DeviceError."""
     return Linear(resolve(place.device), place.start_sector * SECTOR_BYTES, row_bytes(row))

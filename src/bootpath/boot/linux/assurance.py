@@ -22,7 +22,7 @@ from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.cmdline.root import MAPPED_DEVICES, ROOT_HASH
 from bootpath.formats.entries.entry import EntryKind
 from bootpath.formats.partitions.imagepolicy import Protection
-from bootpath.image.entries.menu import KERNEL_MAX_BYTES, FoundEntry, PlaceRole
+from bootpath.image.entries.menu import KERNEL_MAX_BYTES, FoundEntry, VolumeRole
 from bootpath.image.roots.candidates import Candidate
 from bootpath.image.signatures.pe import verify_pe
 
@@ -85,7 +85,7 @@ def root_content(candidate: Candidate, request: LinuxRequest) -> Explanation[Ass
 def entry_files(candidate: Candidate, found: FoundEntry, request: LinuxRequest) -> Explanation[AssuranceReason]:
     """What is known of the files of an entry, and of its options. Raises what reading an image does."""
     role = found.source.role
-    if role is PlaceRole.ROOT:
+    if role is VolumeRole.ROOT:
         return root_content(candidate, request)
     if found.entry.kind is not EntryKind.UKI:
         return AssuranceReason.BOOT_PARTITION(role.value)

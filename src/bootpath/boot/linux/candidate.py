@@ -45,11 +45,12 @@ from bootpath.formats.partitions.dps import Architecture
 from bootpath.formats.ubi.attach import read_ubi
 from bootpath.image.contents.nodes import Contents, NodeKind
 from bootpath.image.contents.read import open_node
-from bootpath.image.entries.bootvolumes import chosen_place, name_root, name_signature
+from bootpath.image.entries.bootvolumes import root_volume
 from bootpath.image.entries.extras import is_extra, pack_extras
-from bootpath.image.entries.files import read_piece
+from bootpath.image.entries.files import read_part
 from bootpath.image.entries.find import BOOT_PARTITIONS, find_entries, menu_of
-from bootpath.image.entries.menu import INITRD_MAX_BYTES, BootMenu, FoundEntry, PlaceRole
+from bootpath.image.entries.menu import INITRD_MAX_BYTES, BootMenu, FoundEntry, VolumeRole
+from bootpath.image.entries.rootaddress import name_root, name_signature
 from bootpath.image.roots.candidates import Candidate
 from bootpath.image.roots.choice import check_candidate
 from bootpath.image.roots.table import open_root_device, root_table
@@ -133,8 +134,8 @@ class CandidateLoader:
         fault: Error | None = None
         architecture = _efi_architecture(self.request.architecture)
         try:
-            place = chosen_place(self.disk, self.contents, candidate, device)
-            roots = menu_of(self.contents.name, [place], roles=(PlaceRole.ROOT,), architecture=architecture)
+            place = root_volume(self.disk, self.contents, candidate, device)
+            roots = menu_of(self.contents.name, [place], roles=(VolumeRole.ROOT,), architecture=architecture)
             roots = bootable(roots)
             self.menus = (roots,)
         except FormatError as error:
@@ -180,7 +181,7 @@ class CandidateLoader:
             pieces = zip(found.parts.initrds, initrds, strict=True)
             parts += [_part("initrd", str(piece), data, assured) for piece, data in pieces]
         extras = [
-            (piece.path, read_piece(found.files, piece, INITRD_MAX_BYTES))
+            (piece.path, read_part(found.files, piece, INITRD_MAX_BYTES))
             for piece in found.parts.extras
             if is_extra(piece.path)
         ]

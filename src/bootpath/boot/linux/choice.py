@@ -31,14 +31,14 @@ from bootpath.formats.partitions.gpt import GptVerdict
 from bootpath.formats.partitions.imagepolicy import ImagePolicy, Protection, parse_image_policy
 from bootpath.image.contents.nodes import Contents, Node
 from bootpath.image.entries.bootvolumes import newest_first
-from bootpath.image.entries.menu import PlaceRole
+from bootpath.image.entries.menu import VolumeRole
 from bootpath.image.roots.candidates import Candidate, Terms, find_candidates, locations, set_aside
 from bootpath.image.roots.choice import DEFAULT_POLICY, SIGNED_POLICY, RootChoice, choose_root
 from bootpath.image.roots.reasons import ProblemReason
 
 HASHED_POLICY = "root=verity+signed+absent:usr=verity+signed+absent:=open"
 """The policy of a caller who gives a root hash and no policy."""
-_DESIGNATORS = {PlaceRole.ESP: Designator.ESP, PlaceRole.XBOOTLDR: Designator.XBOOTLDR}
+_DESIGNATORS = {VolumeRole.ESP: Designator.ESP, VolumeRole.XBOOTLDR: Designator.XBOOTLDR}
 
 
 class NextCandidate(Enum):
@@ -186,7 +186,7 @@ def order_roots(contents: Contents, request: LinuxRequest) -> RootOrder:
     return RootOrder(choice, eligible, refusal, notes)
 
 
-def may_use(request: LinuxRequest, role: PlaceRole) -> bool:
+def may_use(request: LinuxRequest, role: VolumeRole) -> bool:
     """True when the policy lets a boot partition be used as it is, unprotected."""
     return request.boot_policy.judge(_DESIGNATORS[role], Protection.UNPROTECTED).protection is not None
 

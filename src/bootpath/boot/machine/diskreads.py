@@ -16,7 +16,7 @@ from bootpath.core.iolog import Read
 from bootpath.formats.partitions.gpt import Gpt
 from bootpath.formats.trace import Trace
 from bootpath.fs.redox.values import BLOCK_BYTES
-from bootpath.image.redox.discovery import Discovery, Place
+from bootpath.image.redox.discovery import Discovery, FoundRedoxFS
 
 TABLE, OUTSIDE = "partition table", "outside partitions"
 _SECTOR_BYTES = 512
@@ -104,6 +104,6 @@ def file_system_trace(reads: Iterable[Read], discovery: Discovery) -> Trace | No
     return Trace(newest.uuid, newest.generation, newest.size_bytes, tuple(records))
 
 
-def _only_place(discovery: Discovery) -> Place | None:
+def _only_place(discovery: Discovery) -> FoundRedoxFS | None:
     usable = [place for place in discovery.places if place.fault is None]
     return usable[0] if len(usable) == 1 else None

@@ -20,7 +20,7 @@ from bootpath.core.extents import Extent
 from bootpath.formats.handoff import Handoff, pack_handoff
 from bootpath.fs.redox.redoxfs import RedoxFS
 from bootpath.fs.redox.values import BLOCK_BYTES, RedoxHeader
-from bootpath.image.redox.discovery import Place, choose_place, find_redoxfs, place_device
+from bootpath.image.redox.discovery import FoundRedoxFS, choose_place, find_redoxfs, place_device
 from bootpath.image.redox.layout import INITFS_MAGIC, INITFS_PATH, KERNEL_MAGIC, KERNEL_PATH
 
 _CHUNK_BYTES = 1 << 20
@@ -56,7 +56,7 @@ class Handover:
     environment: bytes
     memory: Memory
     header: RedoxHeader
-    place: Place
+    place: FoundRedoxFS
     preload_extents: tuple[Extent, ...]
     boot_files: tuple[memoryview, ...]
 

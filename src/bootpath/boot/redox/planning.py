@@ -34,8 +34,9 @@ from bootpath.core.iolog import Read, Record, Write
 from bootpath.formats.plan import Plan, PlanExtent
 from bootpath.formats.trace import Trace
 from bootpath.fs.redox.redoxfs import RedoxFS
-from bootpath.image.inspection import FileSystemInfo, describe_file_system
-from bootpath.image.redox.discovery import Place, choose_place, find_redoxfs, place_device
+from bootpath.image.inspection.live import describe_file_system
+from bootpath.image.inspection.values import FileSystemInfo
+from bootpath.image.redox.discovery import FoundRedoxFS, choose_place, find_redoxfs, place_device
 
 RECORDED = "recorded"
 
@@ -71,7 +72,7 @@ class BootPlan:
     """The plan of a boot, and what it was made from."""
 
     plan: Plan
-    place: Place
+    place: FoundRedoxFS
     file_system: FileSystemInfo
     accesses: tuple[Access, ...]
     has_boot_files: bool

@@ -105,19 +105,19 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Plan, and build when that was asked for."""
     import os
-    from dataclasses import replace
 
     from bootpath.cli.console import note, progress_bar, show_result
     from bootpath.image.ddi.build import build_ddi, plan_ddi
-    from bootpath.image.filesystems.programs import Programs
+    from bootpath.image.ddi.definitions import write_definitions
+    from bootpath.image.filesystems.programs import HostPrograms
     from bootpath.report.ddi import ddi_json, render_ddi
 
     if options.output is None and not options.dry_run:
         options.parser.error("give -o, or --dry-run")
     if options.definitions is not None and not options.dry_run:
         options.parser.error("--definitions goes with --dry-run")
-    image, doubts = _image(options)
-    programs = Programs(path=os.environ.get("PATH", os.defpath))
+    image = _image(options)
+    programs = HostPrograms(path=os.environ.get("PATH", os.defpath))
     built = None
     with progress_bar("image") as progress:
         if not options.dry_run:
@@ -125,17 +125,16 @@ def run(options: argparse.Namespace) -> int:
             plan = built.plan
         else:
             plan = plan_ddi(image, programs=programs, progress=progress)
-    plan = replace(plan, warnings=(*doubts, *plan.warnings))
     if options.definitions is not None:
-        _write_definitions(image.definitions, options.definitions)
+        write_definitions(image.definitions, options.definitions)
     for warning in plan.warnings:
         note(f"bootpath: warning: {warning}")
     show_result(options, lambda: ddi_json(plan, built), lambda: render_ddi(plan, built))
     return 0
 
 
-def _image(options: argparse.Namespace) -> tuple[DdiImage, tuple[str, ...]]:
-    """The image, and what is doubtful about what was asked for."""
+def _image(options: argparse.Namespace) -> DdiImage:
+    """The image that was asked for."""
     import os
     from uuid import uuid4
 
@@ -144,7 +143,7 @@ def _image(options: argparse.Namespace) -> tuple[DdiImage, tuple[str, ...]]:
 
     architecture = _architecture(options)
     definitions, short = _definitions(options, architecture)
-    image = DdiImage(
+    return DdiImage(
         definitions,
         seed=options.seed or uuid4(),
         architecture=architecture,
@@ -156,8 +155,8 @@ def _image(options: argparse.Namespace) -> tuple[DdiImage, tuple[str, ...]]:
         all_root=options.all_root,
         slots=options.slots,
         fill=SlotFill(options.fill),
+        warnings=() if short is None else short.warnings(),
     )
-    return image, () if short is None else short.warnings()
 
 
 _SHORT = (
@@ -240,12 +239,3 @@ def _signing(options: argparse.Namespace) -> SigningKey | None:
     if key is None:
         return None
     return SigningKey(key.read_bytes(), certificate.read_bytes(), read_password(options.key_password_file))
-
-
-def _write_definitions(definitions: tuple[RepartDefinition, ...], directory: Path) -> None:
-    from bootpath.formats.repart.definition import pack_repart
-    from bootpath.image.output import atomic_directory
-
-    with atomic_directory(directory) as made:
-        for definition in definitions:
-            (made / definition.name).write_bytes(pack_repart(definition))

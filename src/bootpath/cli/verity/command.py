@@ -11,10 +11,10 @@ from bootpath.cli.disks import Disks, add_verbose
 from bootpath.cli.failures import Reported
 from bootpath.cli.verity.open import add_opening, open_action
 from bootpath.cli.verity.sign import add_signing, sign
-from bootpath.cli.verity.volumes import fec_place, open_volume, parameters_of, root_hash_of, same_device
+from bootpath.cli.verity.volumes import fec_options, open_volume, parameters_of, root_hash_of
 
 if TYPE_CHECKING:
-    from bootpath.image.verity.parity import FecArea
+    from bootpath.image.verity.fec import FecArea
     from bootpath.image.verity.volume import HashArea
 
 HELP = "make, check, sign and open dm-verity volumes, with veritysetup's names"
@@ -59,7 +59,7 @@ def configure(commands: Any, name: str) -> None:
         description="Serve a volume to NBD clients. Nothing is served before the signature, if any, is checked.",
     )
     for action in (make, verify, opening):
-        action.add_argument("data", metavar="DATA", help="what is protected")
+        action.add_argument("data", metavar="DATA", help="data that the volume protects")
     for action in (make, verify, dump, opening):
         _add_areas(action)
     for action in (verify, signing, opening):
@@ -94,7 +94,7 @@ def _add_areas(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_parameters(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--no-superblock", action="store_true", help="there is none; everything is said here")
+    parser.add_argument("--no-superblock", action="store_true", help="without a superblock: the options say all of it")
     group = parser.add_argument_group("parameters, for format or without a superblock")
     group.add_argument("--hash", default="sha256", metavar="NAME", help="algorithm (default: sha256)")
     group.add_argument("--format", type=int, default=1, choices=(0, 1), help="0 is Chrome OS's (default: 1)")
@@ -133,101 +133,63 @@ def _format(options: argparse.Namespace) -> int:
             parameters,
             uuid=None if options.no_superblock else options.uuid or uuid4(),
             offset=options.hash_offset,
-            fec=fec_place(options),
+            fec=fec_options(options),
             progress=lambda done: progress(done, parameters.data_bytes, options.data),
         )
     if options.root_hash_file is not None:
         write_whole([(options.root_hash_file, made.root_hash.hex().encode())])
-    _show(options, made.area, made.fec, root_hash=made.root_hash.hex())
+    _show(options, made.area, made.fec, root_hash=made.root_hash)
     return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from bootpath.cli.console import emit, note, progress_bar
+    from bootpath.cli.console import emit, emit_json, note, progress_bar
+    from bootpath.image.verity.verify import verify_volume
+    from bootpath.report.verity import area_json, verification_json
 
-    with Disks(verbose=options.verbose) as disks, progress_bar("checking") as checking:
+    with Disks(verbose=options.verbose) as disks, progress_bar("checking") as progress:
         volume = open_volume(options, root_hash_of(options), disks)
         blocks, total = volume.area.parameters.data_blocks, volume.area.parameters.data_bytes
-        found = volume.verify(
-            lambda done: checking(done, total, options.data),
-            lambda done: checking(done, total, f"{options.data} with FEC"),
-        )
+        found = verify_volume(volume, lambda done: progress(done, total, options.data))
     disks.report()
-    more: dict[str, object] = {}
-    if found.mismatches and volume.parity is not None:
-        more["repaired_blocks"] = found.repaired_blocks
     if found.repaired_blocks is not None:
         first = found.mismatches[0]
         note(f"{options.data}: {first} does not match; FEC can repair all such blocks: {found.repaired_blocks}")
     if options.json:
-        wrong = [
-            {"what": "data" if each.level < 0 else "hash", "level": max(each.level, 0), "block": each.block}
-            for each in found.mismatches
-        ]
-        _show(
-            options,
-            volume.area,
-            None,
-            root_hash=volume.root_hash.hex(),
-            verified=found.failure is None,
-            mismatches=wrong,
-            **more,
-        )
-    elif found.failure is None:
+        emit_json({**area_json(volume.area, root_hash=volume.root_hash), **verification_json(found)})
+    elif found.verified:
         emit(f"{options.data}: verified, {blocks} blocks")
-    if found.failure is not None:
-        raise Reported(found.failure) if options.json else found.failure
+    if found.fault is not None:
+        raise Reported(found.fault) if options.json else found.fault
     return 0
 
 
 def _dump(options: argparse.Namespace) -> int:
-    from bootpath.image.verity.volume import open_parity, read_hash_area
+    from bootpath.image.verity.fec import FecArea
+    from bootpath.image.verity.volume import open_fec, read_hash_area, same_file
 
     with Disks(verbose=options.verbose) as disks:
         hashes = disks.open(options.hashes)
         area = read_hash_area(hashes, options.hash_offset)
         fec = None
-        place = fec_place(options)
-        if place is not None:
-            from bootpath.image.verity.parity import FecArea
-
+        wanted = fec_options(options)
+        if wanted is not None:
             device = disks.open(options.fec_device)
-            found = open_parity(device, area, hashes, place, on_hash_device=same_device(place.path, options.hashes))
+            found = open_fec(device, area, hashes, wanted, on_hash_device=same_file(wanted.path, options.hashes))
             fec = FecArea(found.parameters, found.offset_bytes)
     _show(options, area, fec)
     disks.report()
     return 0
 
 
-def _show(options: argparse.Namespace, area: HashArea, fec: FecArea | None = None, **more: object) -> None:
-    """The area as veritysetup shows it, or as JSON (docs/schemas/verity.json)."""
+def _show(
+    options: argparse.Namespace, area: HashArea, fec: FecArea | None = None, *, root_hash: bytes | None = None
+) -> None:
     from bootpath.cli.console import emit, emit_json
+    from bootpath.report.verity import area_json, render_area
 
-    of, superblock = area.parameters, area.superblock
-    value: dict[str, object] = {
-        "uuid": None if superblock is None else str(superblock.uuid),
-        "hash_type": of.hash_type,
-        "data_blocks": of.data_blocks,
-        "data_block_size": of.data_block_size,
-        "hash_blocks": of.tree_blocks(),
-        "hash_block_size": of.hash_block_size,
-        "algorithm": of.algorithm,
-        "salt": of.salt.hex() or None,
-        "hash_offset": area.offset,
-        "hash_start_block": area.start_block,
-    }
-    if fec is not None:
-        value |= {
-            "fec_roots": fec.shape.roots,
-            "fec_blocks": fec.shape.parity_bytes // fec.shape.block_size,
-            "fec_covered_blocks": fec.shape.blocks,
-            "fec_offset": fec.offset,
-        }
-    value |= more
+    value = area_json(area, fec, root_hash=root_hash)
     if options.json:
         emit_json(value)
-        return
-    names = {"uuid": "UUID", "algorithm": "hash algorithm", "fec_roots": "FEC RS roots", "fec_blocks": "FEC blocks"}
-    for name, each in value.items():
-        label = names.get(name, name.replace("_", " "))
-        emit(f"{label[0].upper() + label[1:] + ':':<18}{'-' if each is None else each}")
+    else:
+        emit(render_area(value))

@@ -18,7 +18,7 @@ from bootpath.cli.verity.volumes import open_volume, root_hash_of
 
 if TYPE_CHECKING:
     from bootpath.image.signatures.roothash import Signer
-    from bootpath.image.verity.volume import Volume
+    from bootpath.image.verity.volume import VerityVolume
     from bootpath.serve.live.service import LiveService
 
 _SIGNATURE_BYTES = 4 << 20
@@ -65,7 +65,7 @@ def _open_service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
     return device_service(volume.device(verity_options(_flags(options))), name="", device_name="verity")
 
 
-def _open_signed_volume(options: argparse.Namespace, stack: ExitStack) -> Volume:
+def _open_signed_volume(options: argparse.Namespace, stack: ExitStack) -> VerityVolume:
     """The volume, once the signature of its root hash, if one is given, is found to be good. Raises Error."""
     from bootpath.cli.console import note
 
@@ -95,49 +95,24 @@ def _flags(options: argparse.Namespace) -> tuple[str, ...]:
 def _check_signature(options: argparse.Namespace, root_hash: bytes) -> Signer:
     """Who signed. Raises SignatureError."""
     from bootpath.core.errors import SignatureError
-    from bootpath.formats.verity.signature import parse_verity_signature
-    from bootpath.image.signatures.roothash import verify_root_hash
+    from bootpath.image.signatures.roothash import verify_given_signature
 
     with options.root_hash_signature.open("rb") as file:
-        signature = file.read(_SIGNATURE_BYTES + 1)
-    if signature.startswith(b"{"):
-        said = parse_verity_signature(signature)
-        if said.root_hash != root_hash:
-            raise SignatureError(
-                "the signature is for another root hash",
-                where=str(options.root_hash_signature),
-                found=said.root_hash.hex(),
-                expected=root_hash.hex(),
-            )
-        signature = said.signature
-    return verify_root_hash(signature, root_hash, read_certificates(options.certificate))
+        content = file.read(_SIGNATURE_BYTES + 1)
+    try:
+        return verify_given_signature(content, root_hash, read_certificates(options.certificate))
+    except SignatureError as error:
+        raise error.at(str(options.root_hash_signature)) from None
 
 
-def _table(options: argparse.Namespace, volume: Volume) -> str:
-    """The line of a table that maps the volume, as dmsetup takes it."""
-    from bootpath.core.device import SECTOR_BYTES
-    from bootpath.core.errors import FormatError
-    from bootpath.formats.dm.table import Row, pack_row
-    from bootpath.formats.dm.verity import VerityFec, VerityRow, pack_verity_args
+def _table(options: argparse.Namespace, volume: VerityVolume) -> str:
+    """The line that maps the volume, as dmsetup takes it."""
+    from bootpath.formats.dm.table import pack_row
+    from bootpath.image.verity.line import volume_line
 
-    parameters, fec = volume.area.parameters, None
-    if volume.parity is not None:
-        offset, size = volume.parity.offset_bytes, volume.parity.parameters.block_size
-        if offset % size:
-            raise FormatError(
-                "a table cannot express the FEC offset", where="verity", found=offset, expected="a multiple of a block"
-            )
-        fec = VerityFec(_absolute(options.fec_device), volume.parity.parameters, offset // size)
-    row = VerityRow(
-        _absolute(options.data),
-        _absolute(options.hashes),
-        parameters,
-        volume.area.start_block,
-        volume.root_hash,
-        _flags(options),
-        fec,
-    )
-    return pack_row(Row(0, parameters.data_bytes // SECTOR_BYTES, "verity", pack_verity_args(row)))
+    fec = None if options.fec_device is None else _absolute(options.fec_device)
+    names = _absolute(options.data), _absolute(options.hashes)
+    return pack_row(volume_line(volume, *names, fec=fec, options=_flags(options)))
 
 
 def _absolute(name: str) -> str:

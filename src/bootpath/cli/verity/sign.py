@@ -29,12 +29,13 @@ def sign(options: argparse.Namespace) -> int:
     from bootpath.cli.console import emit, emit_json
     from bootpath.core.errors import Error, SignatureError
     from bootpath.formats.verity.signature import VeritySignature, pack_verity_signature
+    from bootpath.formats.verity.tree import parse_root_hash
     from bootpath.image.output import write_whole
     from bootpath.image.signatures.roothash import certificate_fingerprint, sign_root_hash
 
     if options.output is None and options.json_partition is None and not options.json:
         options.parser.error("say where the signature goes: -o, --json-partition or --json")
-    root_hash = _parse_root_hash(root_hash_of(options))
+    root_hash = parse_root_hash(root_hash_of(options))
     certificate = options.key_certificate.read_bytes()
     try:
         signature = sign_root_hash(
@@ -62,21 +63,3 @@ def sign(options: argparse.Namespace) -> int:
     else:
         emit(f"signed {root_hash.hex()} with the certificate {fingerprint}")
     return 0
-
-
-def _parse_root_hash(text: str) -> bytes:
-    """A root hash of any algorithm. Raises FormatError."""
-    from bootpath.core.errors import FormatError
-    from bootpath.formats.verity.tree import ALGORITHMS
-
-    try:
-        value = bytes.fromhex(text)
-    except ValueError:
-        value = b""
-    if len(value) not in ALGORITHMS.values():
-        raise FormatError(
-            "the root hash has a wrong length or is not hexadecimal",
-            found=repr(text[:80]),
-            expected="20 to 64 bytes",
-        )
-    return value

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bootpath.cli.disks import Disks
     from bootpath.formats.verity.tree import VerityParameters
-    from bootpath.image.verity.volume import FecPlace, Volume
+    from bootpath.image.verity.volume import FecOptions, VerityVolume
 
 
-def open_volume(options: argparse.Namespace, root_hash: str, disks: Disks) -> Volume:
+def open_volume(options: argparse.Namespace, root_hash: str, disks: Disks) -> VerityVolume:
     """The volume, closed with the `disks`. Raises FormatError, DeviceError."""
-    from bootpath.image.verity.volume import Volume, described_area, open_parity, read_hash_area
+    from bootpath.image.verity.volume import VerityVolume, described_area, open_fec, read_hash_area, same_file
 
     data, hashes = disks.open(options.data), disks.open(options.hashes)
     if options.no_superblock:
@@ -21,31 +21,21 @@ def open_volume(options: argparse.Namespace, root_hash: str, disks: Disks) -> Vo
         area = described_area(parameters, data, offset=options.hash_offset, limit=options.data_blocks)
     else:
         area = read_hash_area(hashes, options.hash_offset)
-    parity = None
-    place = fec_place(options)
-    if place is not None:
+    fec = None
+    wanted = fec_options(options)
+    if wanted is not None:
         device = disks.open(options.fec_device)
-        parity = open_parity(device, area, hashes, place, on_hash_device=same_device(place.path, options.hashes))
-    return Volume.open(data, hashes, area, root_hash, parity=parity)
+        fec = open_fec(device, area, hashes, wanted, on_hash_device=same_file(wanted.path, options.hashes))
+    return VerityVolume.open(data, hashes, area, root_hash, fec=fec)
 
 
-def fec_place(options: argparse.Namespace) -> FecPlace | None:
-    """Where the parity is, or None without any."""
-    from bootpath.image.verity.volume import FecPlace
+def fec_options(options: argparse.Namespace) -> FecOptions | None:
+    """Where the FEC data is, or None without any."""
+    from bootpath.image.verity.volume import FecOptions
 
     if options.fec_device is None:
         return None
-    return FecPlace(options.fec_device, options.fec_offset, options.fec_roots)
-
-
-def same_device(path: object, other: str) -> bool:
-    """Whether two devices are one: files by what they are, URIs by what they are called."""
-    import os
-
-    try:
-        return os.path.samefile(str(path), other)
-    except OSError:
-        return path == other
+    return FecOptions(options.fec_device, options.fec_offset, options.fec_roots)
 
 
 def parameters_of(options: argparse.Namespace, blocks: int, *, default_salt: bytes) -> VerityParameters:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from reprlib import repr as brief
 
 from bootpath.core.errors import FormatError
-from bootpath.formats.dm.mapping import Place
+from bootpath.formats.dm.mapping import DeviceOffset
 from bootpath.formats.dm.words import counted_words, pack_counted, parse_decimal
 
 SECTOR_BYTES = 512
@@ -44,7 +44,7 @@ class CryptRow:
     cipher: str
     key: bytes
     iv_offset: int
-    place: Place
+    place: DeviceOffset
     options: tuple[str, ...] = ()
     keyring: str | None = None
 
@@ -105,7 +105,7 @@ class CryptRow:
                     "the key has", found=f"{len(key)} characters", expected="pairs of hexadecimal digits"
                 ) from None
         offset = parse_decimal("iv_offset", iv_offset)
-        return cls(cipher, secret, offset, Place.parse(device, start), counted_words("options", rest), keyring)
+        return cls(cipher, secret, offset, DeviceOffset.parse(device, start), counted_words("options", rest), keyring)
 
     def pack(self) -> tuple[str, ...]:
         """The row's arguments, with the key."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bootpath.core.errors import FormatError
-from bootpath.formats.dm.mapping import MAX_U32, Place
+from bootpath.formats.dm.mapping import MAX_U32, DeviceOffset
 from bootpath.formats.dm.words import counted_words, expect_words, pack_counted, parse_decimal
 
 PROBABILITY_BASE = 10**9
@@ -40,7 +40,7 @@ class CorruptByte:
 class FlakeyRow:
     """What a flakey device does while it is down; `up` and `down` are its intervals. Raises FormatError."""
 
-    place: Place
+    place: DeviceOffset
     up: int
     down: int
     error_reads: bool = False
@@ -71,7 +71,7 @@ class FlakeyRow:
         grammar = "<device> <start_sector> <up interval> <down interval> [<#feature words> <feature>…]"
         device, start, up, down, *rest = expect_words(args, 4, 16, grammar)
         return cls(
-            Place.parse(device, start),
+            DeviceOffset.parse(device, start),
             parse_decimal("the up interval", up, most=MAX_U32),
             parse_decimal("the down interval", down, most=MAX_U32),
             **_features(iter(counted_words("feature words", rest))),

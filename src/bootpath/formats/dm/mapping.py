@@ -23,14 +23,14 @@ MAX_U32 = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DeviceOffset:
     """A device's name, and the sector of it where something begins."""
 
     device: str
     start_sector: int
 
     @classmethod
-    def parse(cls, device: str, start: str) -> Place:
+    def parse(cls, device: str, start: str) -> DeviceOffset:
         """From two words. Raises FormatError."""
         return cls(device, parse_decimal("start_sector", start))
 
@@ -43,13 +43,13 @@ class Place:
 class LinearRow:
     """A run of a device."""
 
-    place: Place
+    place: DeviceOffset
 
     @classmethod
     def parse(cls, args: Sequence[str]) -> LinearRow:
         """From a row's arguments. Raises FormatError."""
         device, start = expect_words(args, 2, 2, "<device> <start_sector>")
-        return cls(Place.parse(device, start))
+        return cls(DeviceOffset.parse(device, start))
 
     def pack(self) -> tuple[str, ...]:
         """The row's arguments."""
@@ -61,7 +61,7 @@ class StripedRow:
     """Chunks that go round the stripes in turn. Raises FormatError without a stripe or with chunks of no sectors."""
 
     chunk_sectors: int
-    stripes: tuple[Place, ...]
+    stripes: tuple[DeviceOffset, ...]
 
     def __post_init__(self) -> None:
         if not self.stripes:
@@ -77,7 +77,7 @@ class StripedRow:
         stripes = parse_decimal("#stripes", count, least=1, most=MAX_U32)
         if len(rest) != 2 * stripes:
             raise FormatError(f"{stripes} stripes have", found=f"{len(rest)} words", expected=str(2 * stripes))
-        places = tuple(Place.parse(device, start) for device, start in zip(rest[::2], rest[1::2], strict=True))
+        places = tuple(DeviceOffset.parse(device, start) for device, start in zip(rest[::2], rest[1::2], strict=True))
         return cls(parse_decimal("chunk_sectors", chunk), places)
 
     def check_length(self, num_sectors: int) -> None:
@@ -112,7 +112,7 @@ class ZeroRow:
 class ErrorRow:
     """Errors. The kernel takes the limits of a device from `place`; nothing is ever read there."""
 
-    place: Place | None = None
+    place: DeviceOffset | None = None
 
     @classmethod
     def parse(cls, args: Sequence[str]) -> ErrorRow:
@@ -120,7 +120,7 @@ class ErrorRow:
         if not args:
             return cls()
         device, start = expect_words(args, 2, 2, "[<device> <start_sector>]")
-        return cls(Place.parse(device, start))
+        return cls(DeviceOffset.parse(device, start))
 
     def pack(self) -> tuple[str, ...]:
         """The row's arguments."""
@@ -131,14 +131,14 @@ class ErrorRow:
 class Delay:
     """A place, and for how many milliseconds whatever goes there waits first."""
 
-    place: Place
+    place: DeviceOffset
     milliseconds: int
 
     @classmethod
     def parse(cls, words: Sequence[str]) -> Delay:
         """From three words. Raises FormatError."""
         device, start, delay = words
-        return cls(Place.parse(device, start), parse_decimal("the delay", delay, most=MAX_U32))
+        return cls(DeviceOffset.parse(device, start), parse_decimal("the delay", delay, most=MAX_U32))
 
     def pack(self) -> tuple[str, ...]:
         """The three words."""

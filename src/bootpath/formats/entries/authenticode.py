@@ -60,7 +60,7 @@ def parse_signed_pe(data: bytes) -> SignedPe:
     """The signatures of a whole PE file; none when it has no certificate table. Raises FormatError, Error."""
     start = _number(data, 60, 4)
     if data[:2] != b"MZ" or data[start : start + 4] != b"PE\0\0":
-        raise _fault("it is", "no PE file", "MZ and PE")
+        raise _fault("the file is", "no PE file", "MZ and PE")
     optional = start + 24
     directories = _DIRECTORIES.get(_number(data, optional, 2))
     if directories is None:
@@ -176,7 +176,7 @@ def _element_bytes(der: bytes) -> bytes:
 def _number(data: bytes, offset: int, length: int) -> int:
     content = data[offset : offset + length]
     if len(content) != length:
-        raise _fault("its headers end at byte", str(offset + length), f"at most {len(data)}, where the file ends")
+        raise _fault("the headers end at byte", str(offset + length), f"at most {len(data)}, where the file ends")
     return int.from_bytes(content, "little")
 
 

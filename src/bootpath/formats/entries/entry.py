@@ -85,11 +85,13 @@ def bls_entry(file_name: str, bls: BlsEntry) -> BootEntry:
     name = _name(file_name, ".conf")
     # "this entry shall be hidden" by a loader that has no network.
     if bls.uki_url:
-        raise FormatError("its UKI is in the network", where=file_name, found=bls.uki_url, spec=BOOT_SPEC)
+        raise FormatError("the UKI of the entry is on the network", where=file_name, found=bls.uki_url, spec=BOOT_SPEC)
     programs = [key for key in ("linux", "efi", "uki") if getattr(bls, key)]
     if len(programs) != 1:
         found = " and ".join(programs) or "none of them"
-        raise FormatError("it has", where=file_name, found=found, expected="one of linux, efi and uki", spec=BOOT_SPEC)
+        raise FormatError(
+            "the entry has", where=file_name, found=found, expected="one of linux, efi and uki", spec=BOOT_SPEC
+        )
     return BootEntry(
         EntryKind.TYPE_1,
         name.id,
@@ -140,11 +142,11 @@ def uki_entries(file_name: str, path: str, uki: Uki) -> tuple[BootEntry, ...]:
 def extlinux_entry(menu: ExtlinuxMenu, label: ExtlinuxLabel, directory: str) -> BootEntry:
     """The entry of a label of an extlinux.conf in `directory`. Raises FormatError when it cannot be one."""
     if label.local and not label.kernel:
-        raise FormatError("it boots from the next disk", where=label.name)
+        raise FormatError("the label boots from the next disk", where=label.name)
     if not label.kernel:
-        raise FormatError("it has no kernel", where=label.name)
+        raise FormatError("the label has no kernel", where=label.name)
     if label.configuration:
-        raise FormatError(f"its kernel is #{label.configuration} of a FIT image", where=label.name)
+        raise FormatError(f"the kernel of the label is #{label.configuration} of a FIT image", where=label.name)
     place = menu.labels.index(label)
     return BootEntry(
         EntryKind.EXTLINUX,

@@ -24,7 +24,9 @@ def parse_os_release(data: bytes, where: str = "os-release") -> Mapping[str, str
     """The assignments. Trailing NULs are padding. Raises FormatError."""
     data = data.rstrip(b"\0")
     if len(data) > OS_RELEASE_MAX_BYTES:
-        raise FormatError("is", where=where, found=f"{len(data)} bytes", expected=f"at most {OS_RELEASE_MAX_BYTES}")
+        raise FormatError(
+            "the file has", where=where, found=f"{len(data)} bytes", expected=f"at most {OS_RELEASE_MAX_BYTES}"
+        )
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -67,14 +67,14 @@ def read_pe(read: ReadAt, size_bytes: int) -> PeImage:
     """The sections of a file of `size_bytes`. Raises FormatError, and what `read` does."""
     dos = _exactly(read, 0, _DOS_BYTES, size_bytes)
     if dos[:2] != b"MZ":
-        raise _fault("it begins with", repr(dos[:2]), "MZ")
+        raise _fault("the file begins with", repr(dos[:2]), "MZ")
     start = int.from_bytes(dos[60:64], "little")
     coff = _exactly(read, start, _COFF.size, size_bytes)
     signature, machine, count, _, _, _, optional_bytes, _ = _COFF.unpack(coff)
     if signature != b"PE\0\0":
         raise _fault("the signature is", repr(signature), "PE")
     if count > MAX_SECTIONS:
-        raise _fault("it has", f"{count} sections", f"at most {MAX_SECTIONS}")
+        raise _fault("the file has", f"{count} sections", f"at most {MAX_SECTIONS}")
     if optional_bytes < _SUBSYSTEM_OFFSET + 2:
         raise _fault("the optional header has", f"{optional_bytes} bytes", f"at least {_SUBSYSTEM_OFFSET + 2}")
     optional = _exactly(read, start + _COFF.size, _SUBSYSTEM_OFFSET + 2, size_bytes)
@@ -102,7 +102,7 @@ def _section(row: tuple[bytes, int, int, int, int, int, int, int, int, int], siz
 
 def _exactly(read: ReadAt, offset: int, length: int, size_bytes: int) -> bytes:
     if offset + length > size_bytes:
-        raise _fault("its headers end at byte", str(offset + length), f"at most {size_bytes}, where the file ends")
+        raise _fault("the headers end at byte", str(offset + length), f"at most {size_bytes}, where the file ends")
     data = read(offset, length) if length else b""
     if len(data) != length:
         raise _fault(f"reading {length} bytes at {offset} gave", f"{len(data)} bytes", "all of them")

@@ -159,9 +159,11 @@ def read_uki_addon(read: ReadAt, size_bytes: int) -> UkiAddon:
     sections = _by_name([section for section in image.sections if section.name in UKI_SECTIONS])
     # "PE Addons may not contain .linux PE sections"
     if ".linux" in sections:
-        raise FormatError("it has a kernel", where="uki add-on", spec=UKI_SPEC)
+        raise FormatError("the add-on has a kernel", where="uki add-on", spec=UKI_SPEC)
     if not any(name in sections for name in ADDON_SECTIONS):
-        raise FormatError("it adds nothing", where="uki add-on", expected=" ".join(ADDON_SECTIONS), spec=UKI_SPEC)
+        raise FormatError(
+            "the add-on adds nothing", where="uki add-on", expected=" ".join(ADDON_SECTIONS), spec=UKI_SPEC
+        )
     command_line = _command_line(read, sections) or ""
     return UkiAddon(EfiArchitecture.of_machine(image.machine), sections, command_line)
 
@@ -197,7 +199,7 @@ def _by_name(sections: Sequence[PeSection]) -> dict[str, tuple[PeSection, ...]]:
 def _profile(read: ReadAt, number: int, sections: Sections) -> UkiProfile:
     # "Only the .linux section is required for the image to be considered a Unified Kernel Image."
     if ".linux" not in sections:
-        raise FormatError("it has no .linux section", where="uki", spec=UKI_SPEC)
+        raise FormatError("the image has no .linux section", where="uki", spec=UKI_SPEC)
     said = parse_os_release(_content(read, sections, PROFILE, OS_RELEASE_MAX_BYTES) or b"", "uki: .profile")
     release = _content(read, sections, ".osrel", OS_RELEASE_MAX_BYTES)
     return UkiProfile(

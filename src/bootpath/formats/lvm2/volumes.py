@@ -157,9 +157,7 @@ class VolumeGroup:
         if not volume.segments:
             return TableError("the volume has no segments", where=where)
         if volume.store_of:
-            return TableError(
-                "its extents are not its content, they belong to the snapshot", where=where, found=volume.store_of
-            )
+            return TableError("the extents of the volume belong to a snapshot", where=where, found=volume.store_of)
         for segment in volume.segments:
             if segment.kind is None:
                 return TableError(

@@ -174,7 +174,7 @@ class ImagePolicy:
 def parse_image_policy(text: str) -> ImagePolicy:
     """The policy in a string. Raises FormatError."""
     if len(text) > MAX_POLICY_CHARACTERS:
-        raise _fault("it has", f"{len(text)} characters", f"at most {MAX_POLICY_CHARACTERS}")
+        raise _fault("the policy has", f"{len(text)} characters", f"at most {MAX_POLICY_CHARACTERS}")
     if text in _SYMBOLS:
         return ImagePolicy({}, _SYMBOLS[text])
     rules: dict[Designator, PolicyFlag] = {}

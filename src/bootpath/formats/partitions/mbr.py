@@ -57,7 +57,7 @@ def parse_mbr_partitions(sector: bytes) -> tuple[MbrPartition, ...]:
         if status not in (0, 0x80):
             raise FormatError(f"the status of record {index + 1} is", where="mbr", found=status, expected="0 or 128")
         if kind == PROTECTIVE_TYPE:
-            raise FormatError("it protects a GPT", where="mbr")
+            raise FormatError("the MBR protects a GPT", where="mbr")
         if kind and first and sectors:
             found.append(MbrPartition(index + 1, kind, first, sectors, f"{signature:08x}-{index + 1:02x}"))
     ordered = sorted(found, key=lambda partition: partition.first_sector)

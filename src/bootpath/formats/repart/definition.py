@@ -183,10 +183,10 @@ def check_label(label: str, *, where: str) -> str:
     try:
         units = len(label.encode("utf-16-le")) // 2
     except UnicodeEncodeError:
-        raise FormatError("cannot be written in UTF-16", where=where, found=ascii(label[:80])) from None
+        raise FormatError("the label cannot be written in UTF-16", where=where, found=ascii(label[:80])) from None
     if units > LABEL_UNITS:
         raise FormatError(
-            "has",
+            "the label has",
             where=where,
             found=f"{units} UTF-16 units",
             expected=f"at most {LABEL_UNITS}",
@@ -222,7 +222,7 @@ def _pairs(of: RepartDefinition) -> Iterator[tuple[str, str | None]]:
     for copy in of.copy_files:
         for path in (copy.source, copy.target):
             if ":" in path:
-                raise FormatError("has a colon", where=f"{of.name}: CopyFiles=", found=path, spec=REPART_SPEC)
+                raise FormatError("the path has a colon", where=f"{of.name}: CopyFiles=", found=path, spec=REPART_SPEC)
         yield "CopyFiles", escaped(f"{copy.source}:{_ended(copy.target)}")
     for path in of.exclude_files:
         yield "ExcludeFiles", escaped(_quoted(path))

@@ -74,7 +74,7 @@ class _Reader:
             return  # systemd.syntax(7): for applications
         if assignment.section != REPART_SECTION:
             raise FormatError(
-                f"unknown section [{assignment.section[:40]}]",
+                f"the section [{assignment.section[:40]}] is unknown",
                 where=f"{self.name}:{assignment.line}",
                 expected=f"[{REPART_SECTION}]",
                 spec=REPART_SPEC,
@@ -85,9 +85,9 @@ class _Reader:
         if key in REFUSED:
             if key == "Encrypt" and assignment.value in ("", "off", "no", "false", "0"):
                 return
-            raise self._fault("is not supported", hint=REFUSED[key])
+            raise self._fault("the key is not supported", hint=REFUSED[key])
         if key not in _KEYS:
-            raise self._fault("is unknown", hint=f"known are {', '.join(_KEYS)}")
+            raise self._fault("the key is unknown", hint=f"known are {', '.join(_KEYS)}")
         attribute, read = _KEYS[key]
         self.lines[key] = assignment.line
         if not assignment.value:
@@ -113,24 +113,30 @@ class _Reader:
         """What must hold between keys."""
         if of.copy_blocks is not None and (of.format is not None or of.copy_files or of.make_directories):
             # "This option cannot be combined with Format= or CopyFiles=."
-            raise self._clash("CopyBlocks", "is combined with Format=, CopyFiles= or MakeDirectories=")
+            raise self._clash("CopyBlocks", "the value is combined with Format=, CopyFiles= or MakeDirectories=")
         if of.size_min_bytes is not None and of.size_max_bytes is not None and of.size_min_bytes > of.size_max_bytes:
-            raise self._clash("SizeMaxBytes", f"is {of.size_max_bytes}, below SizeMinBytes= with {of.size_min_bytes}")
+            raise self._clash(
+                "SizeMaxBytes", f"the value is {of.size_max_bytes}, below SizeMinBytes= with {of.size_min_bytes}"
+            )
         if of.size_max_bytes is not None and of.size_max_bytes < GRAIN_BYTES:
-            raise self._clash("SizeMaxBytes", f"is {of.size_max_bytes}: partitions have {GRAIN_BYTES} bytes or more")
+            raise self._clash(
+                "SizeMaxBytes", f"the value is {of.size_max_bytes}: partitions have {GRAIN_BYTES} bytes or more"
+            )
         if of.verity is not VerityRole.OFF and of.verity_match_key is None:
-            raise self._clash("Verity", f"is {of.verity.value}, and VerityMatchKey= does not say for which")
+            raise self._clash("Verity", f"the value is {of.verity.value}, and VerityMatchKey= does not say for which")
         if of.verity is VerityRole.OFF and of.verity_match_key is not None:
-            raise self._clash("VerityMatchKey", "is given without Verity=")
+            raise self._clash("VerityMatchKey", "the value is given without Verity=")
         made = of.populated_format is not None or of.copy_blocks is not None
         if of.verity in (VerityRole.HASH, VerityRole.SIGNATURE) and made:
-            raise self._clash("Verity", f"is {of.verity.value}: what the partition holds is computed, not copied")
+            raise self._clash(
+                "Verity", f"the value is {of.verity.value}: what the partition holds is computed, not copied"
+            )
         if of.verity is VerityRole.DATA and not made:
             raise self._clash(
-                "Verity", "is data, and nothing says what the data is: CopyFiles=, CopyBlocks= or Format="
+                "Verity", "the value is data, and nothing says what the data is: CopyFiles=, CopyBlocks= or Format="
             )
         if of.format is FileSystemFormat.SWAP and (of.copy_files or of.make_directories):
-            raise self._clash("Format", "is swap, which holds no files")
+            raise self._clash("Format", "the value is swap, which holds no files")
 
     def _clash(self, key: str, what: str) -> FormatError:
         place = f"{self.name}:{self.lines.get(key, 0)}: [{REPART_SECTION}] {key}="
@@ -161,12 +167,14 @@ class _Reader:
         for member in kind:
             if member.value == text:
                 return member
-        raise self._fault("is", found=text, expected="one of " + ", ".join(member.value for member in kind))
+        raise self._fault("the value is", found=text, expected="one of " + ", ".join(member.value for member in kind))
 
     def read_type(self, text: str) -> UUID:
         guid = partition_type(text, self.architecture)
         if guid is None:
-            raise self._fault("is", found=text, expected="a UUID, or a name like root, root-verity, usr-arm64, esp")
+            raise self._fault(
+                "the value is", found=text, expected="a UUID, or a name like root, root-verity, usr-arm64, esp"
+            )
         return guid
 
     def read_label(self, text: str) -> str:
@@ -176,20 +184,20 @@ class _Reader:
         try:
             return UUID(int=0) if text == "null" else UUID(text)
         except ValueError:
-            raise self._fault("is", found=text, expected='a UUID or "null"') from None
+            raise self._fault("the value is", found=text, expected='a UUID or "null"') from None
 
     def read_copy_files(self, text: str) -> tuple[CopyFiles, ...]:
         # "a pair of colon separated absolute file system paths"
         source, colon, target = text.partition(":")
         if ":" in target:
-            raise self._fault("is", found=text, expected="source:target, without options")
+            raise self._fault("the value is", found=text, expected="source:target, without options")
         place = self._place()
         start = absolute_path(self.expand(source), where=place)
         return (CopyFiles(start, absolute_path(self.expand(target), where=place) if colon else start),)
 
     def read_copy_blocks(self, text: str) -> str:
         if text == "auto":
-            raise self._fault('is "auto", which speaks of the running system', hint="name a file")
+            raise self._fault('the value is "auto", which speaks of the running system', hint="name a file")
         return absolute_path(self.expand(text), where=self._place())
 
     def read_paths(self, text: str) -> tuple[str, ...]:
@@ -216,12 +224,12 @@ class _Reader:
 
     def read_level(self, text: str) -> int:
         if not text.lstrip("-").isdecimal() or not text.isascii() or len(text) > 4:
-            raise self._fault("is", found=text[:40], expected="a small number")
+            raise self._fault("the value is", found=text[:40], expected="a small number")
         return int(text)
 
     def read_split_name(self, text: str) -> str:
         if "/" in text or text in (".", "..") or text.startswith("."):
-            raise self._fault("is", found=text, expected="part of a file name")
+            raise self._fault("the value is", found=text, expected="part of a file name")
         # What only the finished partition knows is left in, and so are percent signs.
         table = {letter: value.replace("%", "%%") for letter, value in self.specifiers.items()}
         table |= {letter: f"%{letter}" for letter in SPLIT_SPECIFIERS}
@@ -229,7 +237,7 @@ class _Reader:
 
     def read_word(self, text: str) -> str:
         if len(text) > 64 or not text.isprintable() or " " in text:
-            raise self._fault("is", found=repr(text[:40]), expected="one short word")
+            raise self._fault("the value is", found=repr(text[:40]), expected="one short word")
         return text
 
     def _place(self) -> str:

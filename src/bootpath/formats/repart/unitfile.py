@@ -47,10 +47,10 @@ def parse_unit_file(data: bytes, *, where: str) -> tuple[Assignment, ...]:
         text = data.decode("utf-8")
     except UnicodeDecodeError as fault:
         line = data[: fault.start].count(b"\n") + 1
-        raise FormatError("is not UTF-8", where=f"{where}:{line}", spec=_SPEC) from None
+        raise FormatError("the line is not UTF-8", where=f"{where}:{line}", spec=_SPEC) from None
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise FormatError("has a NUL", where=f"{where}:{line}", spec=_SPEC)
+        raise FormatError("the line has a NUL", where=f"{where}:{line}", spec=_SPEC)
     return tuple(_assignments(text, where))
 
 
@@ -72,16 +72,22 @@ def _assignments(text: str, where: str) -> Iterator[Assignment]:
         place = f"{where}:{number}"
         if line.startswith("["):
             if not line.endswith("]") or not line[1:-1].strip(_BLANKS):
-                raise FormatError("is no section", where=place, found=repr(line[:80]), expected="[Name]", spec=_SPEC)
+                raise FormatError(
+                    "the line is no section", where=place, found=repr(line[:80]), expected="[Name]", spec=_SPEC
+                )
             section = line[1:-1].strip(_BLANKS)
             continue
         if line.endswith("\\"):
-            raise FormatError("ends in a backslash, and nothing follows", where=place, spec=_SPEC)
+            raise FormatError("the line ends in a backslash, and nothing follows", where=place, spec=_SPEC)
         key, equals, value = line.partition("=")
         if not equals or not key.strip(_BLANKS):
-            raise FormatError("is no assignment", where=place, found=repr(line[:80]), expected="Key=value", spec=_SPEC)
+            raise FormatError(
+                "the line is no assignment", where=place, found=repr(line[:80]), expected="Key=value", spec=_SPEC
+            )
         if section is None:
-            raise FormatError("stands before any section", where=place, found=repr(key.strip(_BLANKS)[:80]), spec=_SPEC)
+            raise FormatError(
+                "the key stands before any section", where=place, found=repr(key.strip(_BLANKS)[:80]), spec=_SPEC
+            )
         yield Assignment(section, key.strip(_BLANKS), value.strip(_BLANKS), number)
 
 

@@ -217,15 +217,18 @@ def pack_verity_superblock(superblock: VeritySuperblock) -> bytes:
     )
 
 
-def parse_root_hash(text: str, parameters: VerityParameters) -> bytes:
-    """A root hash in hexadecimal, as veritysetup prints it. Raises FormatError."""
+def parse_root_hash(text: str, parameters: VerityParameters | None = None) -> bytes:
+    """A root hash in hexadecimal, as veritysetup prints it; of any algorithm without parameters. Raises FormatError."""
     try:
         root_hash = bytes.fromhex(text.strip())
     except ValueError as error:
-        raise _fault("root hash is", repr(text[:80]), "hexadecimal digits") from error
-    if len(root_hash) != parameters.digest_bytes:
+        raise _fault("the root hash is", repr(text[:80]), "hexadecimal digits") from error
+    if parameters is None:
+        if len(root_hash) not in ALGORITHMS.values():
+            raise _fault("the root hash has", f"{len(root_hash)} bytes", "as many as an algorithm gives, 20 to 64")
+    elif len(root_hash) != parameters.digest_bytes:
         raise _fault(
-            "root hash has", f"{len(root_hash)} bytes", f"{parameters.digest_bytes} for {parameters.algorithm}"
+            "the root hash has", f"{len(root_hash)} bytes", f"{parameters.digest_bytes} for {parameters.algorithm}"
         )
     return root_hash
 

@@ -1,4 +1,4 @@
-"""LVM2's volume groups on a set of devices: which belong together, what is missing, and each volume as a device.
+"""LVM2's volume groups on a set of devices: which belong together, what is missing, and the table of each volume.
 
 Physical volumes are known by the UUID in their label, never by a path. Of all versions of a group's metadata, on all of
 its devices, the highest `seqno` is true; a physical volume that carries none is found by its UUID. What cannot be
@@ -14,9 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bootpath.block.table.stack import Stack, open_table
-from bootpath.block.targets.linear import Linear
-from bootpath.core.device import Device, Identity
+from bootpath.core.device import Device
 from bootpath.core.errors import FormatError, TableError
 from bootpath.formats.dm.table import Table
 from bootpath.formats.lvm2.label import LvmMember, probe_lvm2, read_lvm2
@@ -98,13 +96,6 @@ def find_volume_groups(devices: Iterable[Device]) -> LvmFindings:
     return LvmFindings(groups, orphans, tuple(faults))
 
 
-def open_volume(found: FoundGroup, volume: LogicalVolume) -> Stack:
-    """The volume as a device; the devices below stay the caller's. Raises TableError."""
-    table = found.table(volume)
-    name = f"{found.group.name}/{volume.name}"
-    return open_table(table, lambda uuid: _borrowed(found.members[uuid]), identity=Identity(name))
-
-
 def _newest(members: list[tuple[LvmMember, Device]]) -> dict[str, tuple[VolumeGroup, TableError | None]]:
     """Each group's newest version by its UUID, and a fault when two that differ claim to be that."""
     newest: dict[str, tuple[VolumeGroup, TableError | None]] = {}
@@ -144,8 +135,3 @@ def _found(
         )
     missing = tuple(pv.uuid for pv in group.physical_volumes if pv.uuid not in present)
     return FoundGroup(group, present, missing, tuple(duplicated), fault)
-
-
-def _borrowed(device: Device) -> Device:
-    """The device, not to be closed by who opens it."""
-    return Linear(device, 0, device.size_bytes, identity=device.identity)

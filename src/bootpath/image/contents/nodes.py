@@ -75,7 +75,7 @@ class Location:
 
 
 @dataclass(frozen=True, slots=True)
-class HashTree:
+class FoundHashTree:
     """A dm-verity hash area that begins the node.
 
     `root_hash` is computed from the root block that is stored: a tree that begins with this block has this hash, and no
@@ -96,7 +96,8 @@ class HashTree:
 class Node:
     """A place and what was found there. `offset_bytes` is on the node above, None when it is not one run of it.
 
-    `superblocks` are all that claim the place, `faults` what is damaged there, `refusal` why it cannot be opened.
+    `superblocks` are all that claim the place, `faults` what is damaged there (a partition table too, `gpt_fault`),
+    `refusal` why it cannot be opened.
     """
 
     path: str
@@ -107,8 +108,9 @@ class Node:
     offset_bytes: int | None = None
     partition: Partition | None = None
     gpt: Gpt | None = None
+    gpt_fault: FormatError | None = None
     superblocks: tuple[Superblock, ...] = ()
-    tree: HashTree | None = None
+    tree: FoundHashTree | None = None
     signature: VeritySignature | None = None
     table: Table | None = None
     children: tuple[Node, ...] = ()

@@ -26,9 +26,9 @@ from bootpath.formats.region import Region
 from bootpath.formats.superblocks.registry import scan_superblocks
 from bootpath.formats.verity.signature import VERITY_SIGNATURE_MAX_BYTES, VeritySignature, parse_verity_signature
 from bootpath.formats.verity.tree import BlockHasher, VeritySuperblock, parse_verity_superblock
-from bootpath.image.contents.nodes import Contents, HashTree, Location, Node, NodeKind, is_signature_volume
+from bootpath.image.contents.nodes import Contents, FoundHashTree, Location, Node, NodeKind, is_signature_volume
 from bootpath.image.contents.probes import IMAGE_PROBERS
-from bootpath.image.contents.volumes import Volume, logical_volumes, path_of, ubi_volumes
+from bootpath.image.contents.volumes import FoundVolume, logical_volumes, path_of, ubi_volumes
 
 MAX_DEPTH = 4
 MAX_NODES = 1024
@@ -48,10 +48,13 @@ def read_contents(disk: Device, *, max_depth: int = MAX_DEPTH, in_parts: bool = 
     explorer = _Explorer(ReadOnce(disk), max_depth, in_parts=in_parts)
     root = explorer.explore(Node("", NodeKind.DISK, disk.identity.name, disk.size_bytes, Location("")), 0)
     root = explorer.with_lone_hashes(_with_duplicates(root))
-    incomplete = FormatError("places are", where=disk.identity.name, found="too many", expected=f"at most {MAX_NODES}")
+    incomplete = FormatError(f"the disk has more than {MAX_NODES} partitions and volumes", where=disk.identity.name)
     if explorer.unread is not None:
         return Contents(
-            disk.identity.name, root, FormatError(f"not all of it can be read: {explorer.unread}"), explorer.unread
+            disk.identity.name,
+            root,
+            FormatError(f"not all of the disk can be read: {explorer.unread}"),
+            explorer.unread,
         )
     return Contents(disk.identity.name, root, incomplete if explorer.left < 0 else None)
 
@@ -72,7 +75,12 @@ def open_node(disk: Device, contents: Contents, path: str) -> Device:
         return _partition_device(open_node(disk, contents, node.parent_path), node.partition, node.path)
     assert node.table is not None
     identity = Identity(f"{contents.name}: {path}")
-    return open_table(node.table, lambda name: _kept(open_node(disk, contents, path_of(name))), identity=identity)
+    return open_table(node.table, lambda name: kept_open(open_node(disk, contents, path_of(name))), identity=identity)
+
+
+def kept_open(device: Device) -> Device:
+    """The device, for a table that closes what it stands on: this one stays open."""
+    return Linear(device, 0, device.size_bytes, identity=device.identity)
 
 
 def _partition_device(lower: Device, partition: Partition, path: str) -> Device:
@@ -116,6 +124,7 @@ class _Explorer:
             try:
                 gpt = read_gpt(device)
             except FormatError as fault:
+                node = replace(node, gpt_fault=fault)
                 faults.append(fault)
         if gpt is not None:
             node = replace(node, gpt=gpt, warnings=(*node.warnings, *gpt.warnings))
@@ -171,9 +180,8 @@ class _Explorer:
                 faults.append(fault)
         faults += [
             FormatError(
-                f"the {each.kind} is larger than its partition or volume, which may be truncated:",
-                found=f"{each.size_bytes} bytes",
-                expected=f"at most {device.size_bytes}",
+                f"the {each.kind} has {each.size_bytes} bytes, more than the {device.size_bytes} that hold it",
+                hint="is the image truncated?",
             )
             for each in result.found
             if each.size_bytes > device.size_bytes and each.kind not in _CONTAINERS
@@ -198,7 +206,7 @@ class _Explorer:
         warnings: list[str] = []
         if depth < self.max_depth:
             members = [each for each in here if any(one.kind == "LVM2_member" for one in each.superblocks)]
-            volumes: list[Volume] = []
+            volumes: list[FoundVolume] = []
             if members:
                 found = logical_volumes({each.path: self.devices[each.path] for each in members}, node.path)
                 volumes += found.volumes
@@ -214,7 +222,7 @@ class _Explorer:
             children = [*children, *(self._volume(volume, depth) for volume in volumes)]
         return replace(node, children=tuple(children), warnings=(*node.warnings, *warnings))
 
-    def _volume(self, volume: Volume, depth: int) -> Node:
+    def _volume(self, volume: FoundVolume, depth: int) -> Node:
         kind = NodeKind.LOGICAL_VOLUME if volume.logical else NodeKind.UBI_VOLUME
         node = Node(volume.path, kind, volume.name, volume.size_bytes, Location(volume.path), table=volume.table)
         if volume.table is None:
@@ -222,7 +230,7 @@ class _Explorer:
         identity = Identity(f"{self.devices[''].identity.name}: {volume.path}")
         try:
             self.devices[volume.path] = open_table(
-                volume.table, lambda name: _kept(self.devices[path_of(name)]), identity=identity
+                volume.table, lambda name: kept_open(self.devices[path_of(name)]), identity=identity
             )
         except TableError as fault:  # it does not fit what it stands on
             return replace(node, table=None, refusal=fault)
@@ -252,12 +260,7 @@ class _Explorer:
             yield each.path, BlockHasher(parameters).digest(block)
 
 
-def _kept(device: Device) -> Device:
-    """The device under a table, which may close what it stands on: this one stays open."""
-    return Linear(device, 0, device.size_bytes, identity=device.identity)
-
-
-def _read_tree(device: Device) -> HashTree:
+def _read_tree(device: Device) -> FoundHashTree:
     """The hash area at the beginning of a device. Raises FormatError."""
     region = Region(device)
     superblock = parse_verity_superblock(region.read(0, 512, "verity superblock"))
@@ -266,11 +269,11 @@ def _read_tree(device: Device) -> HashTree:
     levels = parameters.levels(start)
     end = parameters.tree_end(start)
     if end > device.size_bytes:
-        raise FormatError("verity: the hash tree ends at byte", found=end, expected=f"at most {device.size_bytes}")
+        raise FormatError("the hash tree ends at byte", found=end, expected=f"at most {device.size_bytes}")
     if not levels:
-        return HashTree(superblock, None)
+        return FoundHashTree(superblock, None)
     block = region.read(levels[-1].start * parameters.hash_block_size, parameters.hash_block_size, "root block")
-    return HashTree(superblock, BlockHasher(parameters).digest(block))
+    return FoundHashTree(superblock, BlockHasher(parameters).digest(block))
 
 
 def _with_duplicates(root: Node) -> Node:

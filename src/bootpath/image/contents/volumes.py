@@ -24,7 +24,7 @@ DISK_ARGUMENT = "."
 
 
 @dataclass(frozen=True, slots=True)
-class Volume:
+class FoundVolume:
     """A volume at `path`: a logical one, or UBI's. `table` is None when it cannot be opened, `refusal` says why."""
 
     path: str
@@ -39,7 +39,7 @@ class Volume:
 class FoundVolumes:
     """Volumes, and what is wrong beside them."""
 
-    volumes: tuple[Volume, ...] = ()
+    volumes: tuple[FoundVolume, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -58,7 +58,7 @@ def logical_volumes(devices: Mapping[str, Device], above: str) -> FoundVolumes:
     findings = find_volume_groups(devices.values())
     paths = {id(device): path for path, device in devices.items()}
     names = Counter(found.group.name for found in findings.groups)
-    volumes: list[Volume] = []
+    volumes: list[FoundVolume] = []
     warnings = [str(fault) for fault in findings.faults]
     warnings += [f"physical volume {member.label.uuid} belongs to no group" for member in findings.orphans]
     for found in findings.groups:
@@ -72,16 +72,16 @@ def logical_volumes(devices: Mapping[str, Device], above: str) -> FoundVolumes:
     return FoundVolumes(tuple(volumes), tuple(warnings))
 
 
-def _logical(found: FoundGroup, volume: LogicalVolume, prefix: str, places: Mapping[str, str]) -> Volume:
+def _logical(found: FoundGroup, volume: LogicalVolume, prefix: str, places: Mapping[str, str]) -> FoundVolume:
     refusal: Error | None = found.refusal(volume)
     table = None if refusal is not None else found.table(volume, names=places)
     if table is not None and any(row.target == "error" for row in table.rows):
         table, refusal = (
             None,
-            TableError("a segment of it always fails", where=f"lvm2: {found.group.name}/{volume.name}"),
+            TableError("a segment of the volume always fails", where=f"lvm2: {found.group.name}/{volume.name}"),
         )
     size = volume.extents * found.group.extent_sectors * SECTOR_BYTES
-    return Volume(f"{prefix}/{volume.name}", volume.name, size, True, table, refusal)
+    return FoundVolume(f"{prefix}/{volume.name}", volume.name, size, True, table, refusal)
 
 
 def ubi_volumes(device: Device, path: str) -> FoundVolumes:
@@ -93,7 +93,7 @@ def ubi_volumes(device: Device, path: str) -> FoundVolumes:
     return FoundVolumes(tuple(_ubi(ubi, volume, path) for volume in ubi.volumes), tuple(warnings))
 
 
-def _ubi(ubi: Ubi, volume: UbiVolume, path: str) -> Volume:
+def _ubi(ubi: Ubi, volume: UbiVolume, path: str) -> FoundVolume:
     refusal: Error | None = volume.refusal
     table: Table | None = None
     if refusal is None:
@@ -102,7 +102,7 @@ def _ubi(ubi: Ubi, volume: UbiVolume, path: str) -> Volume:
         except FormatError:
             refusal = TableError("the volume is empty", where=f"ubi: {volume.name}")
     name = f"{path}/ubi/{volume.name}" if path else f"ubi/{volume.name}"
-    return Volume(name, volume.name, volume.size_bytes, False, table, refusal)
+    return FoundVolume(name, volume.name, volume.size_bytes, False, table, refusal)
 
 
 def check_static_volume(device: Device, name: str) -> bool:

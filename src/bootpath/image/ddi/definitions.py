@@ -1,19 +1,20 @@
 """Definition files in a directory, as systemd-repart finds them.
 
-Source: repart.d(5): every file whose name ends in ``.conf``, in the order of the names. Hidden files are passed over,
+Source: repart.d(5): every file whose name ends in ``.conf``, in the order of the names. Hidden files are skipped,
 as systemd does, and so are empty ones and links to /dev/null, which mask what would be there. Drop-in directories
 (``name.conf.d``) are refused: what they say would be missing without a word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bootpath.core.errors import Error
 from bootpath.formats.partitions.dps import Architecture
-from bootpath.formats.repart.definition import RepartDefinition
+from bootpath.formats.repart.definition import RepartDefinition, pack_repart
 from bootpath.formats.repart.parse import parse_repart
+from bootpath.image.output import atomic_directory
 
 _SUFFIX = ".conf"
 
@@ -39,7 +40,7 @@ def read_definitions(
         except Error as fault:
             raise fault.at(str(directory)) from None
     if not found:
-        raise Error("holds no definition", where=str(directory), expected=f"files *{_SUFFIX}")
+        raise Error("the directory holds no definition", where=str(directory), expected=f"files *{_SUFFIX}")
     return tuple(found)
 
 
@@ -49,3 +50,10 @@ def _definition_files(directory: Path) -> list[Path]:
         for path in directory.iterdir()
         if path.name.endswith(_SUFFIX) and not path.name.startswith(".") and path.is_file() and path.stat().st_size
     )
+
+
+def write_definitions(definitions: Iterable[RepartDefinition], directory: Path) -> None:
+    """Write the definitions into a new directory. Raises Error, OSError."""
+    with atomic_directory(directory) as made:
+        for definition in definitions:
+            (made / definition.name).write_bytes(pack_repart(definition))

@@ -62,7 +62,7 @@ class SigningKey:
 class DdiImage:
     """What to build. Sizes are bytes; `size_bytes` None is as small as can be; `epoch` is the time of every file.
 
-    The sources that definitions name are looked for below `copy_source`.
+    The sources that definitions name are looked for below `copy_source`; `warnings` are passed on to the plan.
     """
 
     definitions: tuple[RepartDefinition, ...]
@@ -76,6 +76,7 @@ class DdiImage:
     all_root: bool = False
     slots: int = 1
     fill: SlotFill = SlotFill.EMPTY
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def draft_partitions(image: DdiImage) -> tuple[Draft, ...]:
     if not image.definitions:
         raise Error("there is no partition to make", where="image", hint="a definition is a file *.conf")
     if image.slots < 1:
-        raise Error("slots are", where="image", found=image.slots, expected="one or more")
+        raise Error("the number of slots is", where="image", found=image.slots, expected="one or more")
     ordered = sorted(image.definitions, key=lambda definition: definition.name)
     drafts: list[Draft] = []
     labels: set[str] = set()
@@ -145,7 +146,7 @@ def verity_groups(drafts: Iterable[Draft]) -> tuple[VerityGroup, ...]:
         if role in group:
             # "a single verity data partition ... and a single verity hash partition ... must be defined"
             raise Error(
-                f"is a second Verity={role.value} for VerityMatchKey={key}, after",
+                f"there is already a Verity={role.value} for VerityMatchKey={key}:",
                 where=draft.where,
                 found=group[role].where,
                 expected="one of each",
@@ -156,7 +157,7 @@ def verity_groups(drafts: Iterable[Draft]) -> tuple[VerityGroup, ...]:
         for role in (VerityRole.DATA, VerityRole.HASH):
             if role not in group:
                 raise Error(
-                    f"has VerityMatchKey={key}, for which nothing has Verity={role.value}",
+                    f"no partition with VerityMatchKey={key} has Verity={role.value}",
                     where=next(iter(group.values())).where,
                 )
         data, hashes = group[VerityRole.DATA], group[VerityRole.HASH]
@@ -213,7 +214,9 @@ def _in_slots(definitions: Sequence[RepartDefinition], slots: int) -> list[tuple
     slotted = [each for each in definitions if each.designator is not None and each.designator.versioned]
     if slots > 1:
         if not slotted:
-            raise Error("there is nothing to have in slots", where="image", expected="a partition of type root or usr")
+            raise Error(
+                "no partition can have several slots", where="image", expected="a partition of type root or usr"
+            )
         after = definitions.index(slotted[-1]) + 1
         placed[after:after] = [(each, slot) for slot in range(2, slots + 1) for each in slotted]
     return placed
@@ -242,7 +245,7 @@ def _check_pair(data: Draft, other: Draft) -> None:
         expected = ours.type_name + wanted.value.removeprefix(ours.designator.value)
     if expected is None or theirs.type_name != expected:
         raise Error(
-            "has the type",
+            "the type of the partition is",
             where=other.where,
             found=theirs.type_name,
             expected=f"{expected or 'none'}, as it protects {data.where} ({ours.type_name})",

@@ -49,10 +49,10 @@ def lay_out(sizes: Sequence[int], *, alignment_bytes: int = MIB, size_bytes: int
         return DdiLayout(tuple(offsets), needed)
     if size_bytes % GRAIN_BYTES or size_bytes < needed:
         raise Error(
-            "the image is to have",
+            "the size asked for is",
             where="layout",
             found=f"{size_bytes} bytes",
             expected=f"at least {needed}, and a multiple of {GRAIN_BYTES}",
-            hint="leave out --size to make it as small as can be",
+            hint="omit --size for the smallest size",
         )
     return DdiLayout(tuple(offsets), size_bytes)

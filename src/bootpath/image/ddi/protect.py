@@ -57,5 +57,5 @@ def write_signature(root_hash: bytes, signing: SigningKey, path: Path) -> None:
         )
     except SignatureError as fault:
         # Nothing was judged and found wanting: the key is no use, which is a failure and no verdict.
-        raise Error(f"cannot be signed: {fault.what}", where=fault.where, found=fault.found) from fault
+        raise Error(f"the root hash cannot be signed: {fault.what}", where=fault.where, found=fault.found) from fault
     path.write_bytes(pack_verity_signature(value).ljust(SIGNATURE_BYTES, b"\0"))

@@ -124,7 +124,7 @@ class ShortForm:
         role, key = (VerityRole.DATA, _MATCH_KEY) if protected else (VerityRole.OFF, None)
         made = root.is_dir()
         if not made and not root.exists():
-            raise Error("does not exist", where=str(root), hint="give a directory, or a file system's image")
+            raise Error("the source does not exist", where=str(root), hint="give a directory, or a file system's image")
         shrinks = self.root_bytes is None and (protected or self.format in _READ_ONLY)
         data = RepartDefinition(
             "20-root.conf",
@@ -206,7 +206,7 @@ def _hash_bytes(data_bytes: int) -> int:
 
 def _whole(directory: Path) -> CopyFiles:
     if not directory.is_dir():
-        raise Error("is no directory", where=str(directory))
+        raise Error("the source is no directory", where=str(directory))
     return CopyFiles(_absolute(directory), "/")
 
 

@@ -4,7 +4,7 @@ Source: UAPI.1: "Inode types other than directories and regular files are not al
 by this specification", so on a boot partition no symbolic link is followed. In a root file system they are, where they
 are relative and stay inside: an absolute one, or one with too many "..", leads somewhere else once it is mounted.
 
-A `Piece` is a whole file or a section of one: kernel and initrds look the same whether they come from files or a UKI.
+A `FilePart` is a whole file or a section of one, so that kernel and initrds of files and of a UKI look the same.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MISSING = (errno.ENOENT, errno.ENOTDIR)
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class FilePart:
     """A run of a file: `size_bytes` from byte `offset`, or None and `fault`, which says why it cannot be read.
 
     `section` is the name of the UKI's section that it is, "" for a whole file.
@@ -63,7 +63,7 @@ def real_path(files: Files, path: str, *, follow: bool) -> str:
         if not follow:
             raise _refusal(path, f"{current} is a symbolic link, which a boot partition must not have")
         if links > MAX_LINKS_FOLLOWED:
-            raise FileSystemError("too many symbolic links", errno=errno.ELOOP, where=path)
+            raise FileSystemError("the path has too many symbolic links", errno=errno.ELOOP, where=path)
         target = files.readlink(current)
         if target.startswith("/") or "\\" in target or not target:
             raise _refusal(path, f"{current} is a symbolic link to {target!r}, which is not relative")
@@ -71,32 +71,32 @@ def real_path(files: Files, path: str, *, follow: bool) -> str:
     return "/" + "/".join(names)
 
 
-def file_piece(files: Files, path: str, *, follow: bool) -> Piece:
+def whole_file(files: Files, path: str, *, follow: bool) -> FilePart:
     """The whole file at `path`; one that is not there, or cannot be reached, with its fault."""
     try:
         real = real_path(files, path, follow=follow)
         node = files.lookup(real)
     except FileSystemError as error:
-        return Piece(path, fault=FileReason.MISSING() if error.errno in _MISSING else FileReason.UNREADABLE(error))
+        return FilePart(path, fault=FileReason.MISSING() if error.errno in _MISSING else FileReason.UNREADABLE(error))
     except Error as error:
-        return Piece(path, fault=FileReason.UNREADABLE(error))
+        return FilePart(path, fault=FileReason.UNREADABLE(error))
     if node.kind is not FileKind.FILE:
-        return Piece(path, fault=FileReason.NOT_A_FILE(node.kind.value))
-    return Piece(real, size_bytes=node.size_bytes)
+        return FilePart(path, fault=FileReason.NOT_A_FILE(node.kind.value))
+    return FilePart(real, size_bytes=node.size_bytes)
 
 
-def section_piece(path: str, section: PeSection) -> Piece:
+def section_part(path: str, section: PeSection) -> FilePart:
     """A section of the PE file at `path`."""
-    return Piece(path, section.offset, section.size_bytes, section.name)
+    return FilePart(path, section.offset, section.size_bytes, section.name)
 
 
-def read_piece(files: Files, piece: Piece, max_bytes: int) -> bytes:
+def read_part(files: Files, piece: FilePart, max_bytes: int) -> bytes:
     """The bytes of a piece. Raises FileSystemError (EFBIG, or what is its fault), FormatError, DeviceError."""
     if piece.size_bytes is None:
         raise FileSystemError(f"the file {piece.fault}", errno=errno.ENOENT, where=piece.path)
     if piece.size_bytes > max_bytes:
         hint = f"it has {piece.size_bytes} bytes, {max_bytes} are allowed"
-        raise FileSystemError("file too large", errno=errno.EFBIG, where=str(piece), hint=hint)
+        raise FileSystemError("the file is too large", errno=errno.EFBIG, where=str(piece), hint=hint)
     data = files.read(piece.path, piece.offset, piece.size_bytes)
     if len(data) != piece.size_bytes:
         raise DeviceError(f"read of {piece.size_bytes} bytes returned {len(data)}", where=str(piece))

@@ -1,10 +1,10 @@
 """Every boot entry of a disk, in the order of a menu, and the reason for each that is not in it.
 
-Source: UAPI.1 Boot Loader Specification. `find_places` says where to look, `read_place` what is there; here entries
-are left out that do not fit the machine, that come twice, and what remains is sorted.
+Source: UAPI.1 Boot Loader Specification. `find_boot_volumes` says where to look, `read_volume` what is there; here
+entries are excluded that do not fit the machine or come twice, and what remains is sorted.
 
 Two files of one name on XBOOTLDR and the ESP are one entry: that of XBOOTLDR counts. In the roots of slots A and B they
-are two, which differ by their place. Bad entries stay: "The boot loader should allow booting "bad" entries".
+are two, which differ by their volume. Bad entries stay: "The boot loader should allow booting "bad" entries".
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from bootpath.formats.partitions.gpt import GptVerdict
 from bootpath.formats.partitions.imagepolicy import parse_image_policy
 from bootpath.image.contents.nodes import Contents
 from bootpath.image.contents.read import read_contents
-from bootpath.image.entries.bootvolumes import BootPlace, find_places
+from bootpath.image.entries.bootvolumes import BootVolume, find_boot_volumes
 from bootpath.image.entries.files import reader_of
-from bootpath.image.entries.menu import BootMenu, Excluded, FoundEntry, PlaceRole
-from bootpath.image.entries.read import read_place
+from bootpath.image.entries.menu import BootMenu, Excluded, FoundEntry, VolumeRole
+from bootpath.image.entries.read import read_volume
 from bootpath.image.entries.reasons import EntryReason
 from bootpath.image.roots.candidates import Terms
 
-BOOT_PARTITIONS = (PlaceRole.XBOOTLDR, PlaceRole.ESP)
-"""The places of the specification. That roots may have entries too is a policy."""
+BOOT_PARTITIONS = (VolumeRole.XBOOTLDR, VolumeRole.ESP)
+"""The volumes of the specification. That roots may have entries too is the caller's decision."""
 
 ANY_POLICY = "*"
 
@@ -41,15 +41,15 @@ def find_entries(
     disk: Device,
     contents: Contents | None = None,
     *,
-    roles: Collection[PlaceRole] = BOOT_PARTITIONS,
-    shown_roles: Collection[PlaceRole] = (),
+    roles: Collection[VolumeRole] = BOOT_PARTITIONS,
+    shown_roles: Collection[VolumeRole] = (),
     architecture: EfiArchitecture | None = None,
     efi: bool = True,
     terms: Terms | None = None,
 ) -> BootMenu:
     """The boot menu of a disk, which stays the caller's and open while the entries' files are read.
 
-    `roles` are the places that may have entries; those of `shown_roles` are read too, and all in them left out.
+    `roles` are the volumes that may have entries; those of `shown_roles` are read too, and all in them excluded.
     `architecture` and `efi` say for which machine; by default for any, with EFI. `terms` are what a root must fulfil
     (`image.roots.candidates`); by default none. A root that is for another machine, or does not fulfil them, is not
     opened. Raises DeviceError when the partition tables cannot be read.
@@ -58,31 +58,31 @@ def find_entries(
     terms = Terms(parse_image_policy(ANY_POLICY)) if terms is None else terms
     if architecture is not None and terms.architecture is None:
         terms = replace(terms, architecture=_architecture_of(architecture))
-    places = find_places(disk, contents, {*roles, *shown_roles}, terms)
-    menu = menu_of(contents.name, places, roles=roles, architecture=architecture, efi=efi)
+    volumes = find_boot_volumes(disk, contents, {*roles, *shown_roles}, terms)
+    menu = menu_of(contents.name, volumes, roles=roles, architecture=architecture, efi=efi)
     return replace(menu, warnings=(*_of_the_table(contents), *contents.warnings, *menu.warnings))
 
 
 def menu_of(
     name: str,
-    places: Iterable[BootPlace | Excluded],
+    volumes: Iterable[BootVolume | Excluded],
     *,
-    roles: Collection[PlaceRole],
+    roles: Collection[VolumeRole],
     architecture: EfiArchitecture | None = None,
     efi: bool = True,
 ) -> BootMenu:
-    """The menu of these places, as `find_entries` makes it of those that it finds. Raises no Error."""
+    """The menu of these volumes, as `find_entries` makes it of those that it finds. Raises no Error."""
     found: list[tuple[int, FoundEntry]] = []
     excluded: list[Excluded] = []
     names: set[tuple[str, ...]] = set()
     warnings: list[str] = []
-    for index, place in enumerate(places):
-        if isinstance(place, Excluded):
-            excluded.append(place)
+    for index, volume in enumerate(volumes):
+        if isinstance(volume, Excluded):
+            excluded.append(volume)
             continue
-        where = place.source.location.path or "disk"
-        warnings += [f"{where}: {warning}" for warning in place.files.warnings]
-        for each in read_place(place):
+        where = volume.source.location.path or "disk"
+        warnings += [f"{where}: {warning}" for warning in volume.files.warnings]
+        for each in read_volume(volume):
             each = _judged(each, names, roles, architecture, efi)
             if isinstance(each, Excluded):
                 excluded.append(each)
@@ -94,7 +94,7 @@ def menu_of(
 def _judged(
     each: FoundEntry | Excluded,
     names: set[tuple[str, ...]],
-    roles: Collection[PlaceRole],
+    roles: Collection[VolumeRole],
     architecture: EfiArchitecture | None,
     efi: bool,
 ) -> FoundEntry | Excluded:
@@ -109,7 +109,7 @@ def _judged(
     other = _other_architecture(each, architecture)
     if other is not None:
         return _exclude(each, EntryReason.OTHER_ARCHITECTURE(other))
-    # An entry of a boot partition is known by its file's name; one of a root by its place too.
+    # An entry of a boot partition is known by its file's name; one of a root by its volume too.
     scope = "" if each.source.role in BOOT_PARTITIONS else each.source.location.path
     file_name = each.source.path.rpartition("/")[2].lower()
     name = (scope, file_name, entry.id if entry.kind is EntryKind.EXTLINUX else str(entry.profile or 0))

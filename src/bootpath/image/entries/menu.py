@@ -1,4 +1,4 @@
-"""What a loader can choose from: entries with their files, and what was left out and why.
+"""What a loader can choose from: entries with their files, and what is excluded and why.
 
 A `FoundEntry` knows where it is (partition, and the layers above it) and can read what it needs; how the entry was
 written, as a file of /loader/entries, a UKI or a label of extlinux.conf, no longer matters.
@@ -19,14 +19,14 @@ from bootpath.formats.cmdline.root import pack_root_parameters
 from bootpath.formats.entries.entry import BootEntry
 from bootpath.fs.readers.files import Files
 from bootpath.image.contents.nodes import Location
-from bootpath.image.entries.files import Piece, read_piece
+from bootpath.image.entries.files import FilePart, read_part
 
 KERNEL_MAX_BYTES = 512 << 20
 INITRD_MAX_BYTES = 2 << 30
 
 
-class PlaceRole(Enum):
-    """What a place with boot entries is to the disk; the values are the words of a policy, the order is the menu's."""
+class VolumeRole(Enum):
+    """What a volume with boot entries is to the disk; the values are the words of a policy, the order is the menu's."""
 
     XBOOTLDR = "xbootldr"
     ESP = "esp"
@@ -35,12 +35,12 @@ class PlaceRole(Enum):
 
 @dataclass(frozen=True, slots=True)
 class EntrySource:
-    """Where an entry comes from: `path` is its file, "" when the whole place is meant.
+    """Where an entry comes from: `path` is its file, "" for the whole volume.
 
     `layers` are what stands between the partition and the file system: "lvm vg0/root", "verity 3f…".
     """
 
-    role: PlaceRole
+    role: VolumeRole
     location: Location
     layers: tuple[str, ...] = ()
     format: str = ""
@@ -51,15 +51,15 @@ class EntrySource:
 class EntryFiles:
     """What an entry needs. `initrds` are in the order in which the kernel gets them; `addons` are paths of add-ons."""
 
-    kernel: Piece
-    initrds: tuple[Piece, ...] = ()
-    devicetree: Piece | None = None
-    devicetree_overlays: tuple[Piece, ...] = ()
-    extras: tuple[Piece, ...] = ()
+    kernel: FilePart
+    initrds: tuple[FilePart, ...] = ()
+    devicetree: FilePart | None = None
+    devicetree_overlays: tuple[FilePart, ...] = ()
+    extras: tuple[FilePart, ...] = ()
     addons: tuple[str, ...] = ()
     command_line: str = ""
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[FilePart]:
         """All of them."""
         yield self.kernel
         yield from self.initrds
@@ -71,12 +71,12 @@ class EntryFiles:
 
 @dataclass(frozen=True, slots=True)
 class FoundEntry:
-    """An entry that can be booted. `place` says how its file system is found again, None when nothing can."""
+    """An entry that can be booted. `address` names its file system to a kernel, None when nothing can."""
 
     entry: BootEntry
     source: EntrySource
     parts: EntryFiles
-    place: RootAddress | None
+    address: RootAddress | None
     files: Files = field(repr=False, compare=False)
     warnings: tuple[str, ...] = ()
 
@@ -91,18 +91,18 @@ class FoundEntry:
         return sum(piece.size_bytes or 0 for piece in self.parts.initrds)
 
     def read_kernel(self, max_bytes: int = KERNEL_MAX_BYTES) -> bytes:
-        """The kernel. Raises BootError when it is an EFI program, else as `read_piece` does."""
+        """The kernel. Raises BootError when it is an EFI program, else as `read_part` does."""
         if self.entry.efi:
-            raise BootError("it is an EFI program, not a kernel", where=self.entry.id, found=self.entry.efi)
-        return read_piece(self.files, self.parts.kernel, max_bytes)
+            raise BootError("the entry is an EFI program, not a kernel", where=self.entry.id, found=self.entry.efi)
+        return read_part(self.files, self.parts.kernel, max_bytes)
 
     def read_initrds(self, max_bytes: int = INITRD_MAX_BYTES) -> tuple[bytes, ...]:
-        """The initrds, in their order, each of at most `max_bytes`. Raises as `read_piece` does."""
-        return tuple(read_piece(self.files, piece, max_bytes) for piece in self.parts.initrds)
+        """The initrds, in their order, each of at most `max_bytes`. Raises as `read_part` does."""
+        return tuple(read_part(self.files, piece, max_bytes) for piece in self.parts.initrds)
 
     def read_devicetree(self, max_bytes: int = 16 << 20) -> bytes | None:
-        """The device tree, None without one. Raises as `read_piece` does."""
-        return None if self.parts.devicetree is None else read_piece(self.files, self.parts.devicetree, max_bytes)
+        """The device tree, None without one. Raises as `read_part` does."""
+        return None if self.parts.devicetree is None else read_part(self.files, self.parts.devicetree, max_bytes)
 
     def command_line(self, style: RootStyle = PARTUUIDS, *, appendroot: bool | None = None) -> str:
         """What the kernel gets: the options, those of add-ons, and the root where the entry asks for it.
@@ -113,17 +113,17 @@ class FoundEntry:
         if not (self.entry.append_root if appendroot is None else appendroot):
             return line
         where = str(self.source.location)
-        if self.place is None:
+        if self.address is None:
             raise BootError("no kernel parameter can name the root of this entry", where=where)
         try:
-            return insert_parameters(line, pack_root_parameters(root_parameters(self.place, style)))
+            return insert_parameters(line, pack_root_parameters(root_parameters(self.address, style)))
         except FormatError as fault:
             raise BootError(f"the root cannot be appended: {fault}", where=where) from fault
 
 
 @dataclass(frozen=True, slots=True)
 class Excluded:
-    """What is not booted, and why. `entry` is there when it could be read.
+    """An entry, or a whole volume, that is not in the menu, and why. `entry` is there when it could be read.
 
     The reason is an `EntryReason` or a `VolumeReason`, or why a root is no candidate (`image.roots.reasons`).
     """
@@ -136,7 +136,7 @@ class Excluded:
 
 @dataclass(frozen=True, slots=True)
 class BootMenu:
-    """The entries of a disk, the best one first, and what was left out, in the order of the places."""
+    """The entries of a disk, the best one first, and what was left out, in the order of the volumes."""
 
     name: str
     entries: tuple[FoundEntry, ...]

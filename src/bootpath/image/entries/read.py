@@ -1,4 +1,4 @@
-"""The boot entries of one place: /loader/entries, /EFI/Linux and extlinux.conf, with the files that they need.
+"""The boot entries of one volume: /loader/entries, /EFI/Linux and extlinux.conf, with the files that they need.
 
 Sources: UAPI.1 "Locating Boot Entries", "Standard-conformance Marker File"; UAPI.5 "PE Addons", systemd-stub(7) for
 where add-ons are: ``<image>.extra.d/*.addon.efi`` beside an image, ``/loader/addons/*.addon.efi`` for all.
@@ -10,6 +10,7 @@ directory or a menu.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from bootpath.core.errors import Error, FormatError
 from bootpath.core.reasons import Explanation
@@ -20,10 +21,10 @@ from bootpath.formats.entries.paths import menu_path
 from bootpath.formats.entries.tries import parse_entry_name
 from bootpath.formats.entries.uki import Uki, UkiAddon, read_uki, read_uki_addon
 from bootpath.fs.readers.files import FileKind
-from bootpath.image.entries.bootvolumes import BootPlace
+from bootpath.image.entries.bootvolumes import BootVolume
 from bootpath.image.entries.extras import EXTRA_SUFFIXES, is_extra
-from bootpath.image.entries.files import Piece, file_piece, list_files, reader_of, section_piece
-from bootpath.image.entries.menu import EntryFiles, EntrySource, Excluded, FoundEntry, PlaceRole
+from bootpath.image.entries.files import FilePart, list_files, reader_of, section_part, whole_file
+from bootpath.image.entries.menu import EntryFiles, EntrySource, Excluded, FoundEntry, VolumeRole
 from bootpath.image.entries.reasons import EntryReason, FileReason
 
 _ENTRIES = "/loader/entries"
@@ -34,10 +35,10 @@ _ADDON_SUFFIX = ".addon.efi"
 _GLOBAL_ADDONS = "/loader/addons"
 
 
-def read_place(place: BootPlace) -> Iterator[FoundEntry | Excluded]:
-    """Every entry of a place, and what is wrong with the others. Raises no Error."""
-    reader = _PlaceReader(place)
-    in_root = place.source.role is PlaceRole.ROOT
+def read_volume(volume: BootVolume) -> Iterator[FoundEntry | Excluded]:
+    """Every entry of a volume, and what is wrong with the others. Raises no Error."""
+    reader = _VolumeReader(volume)
+    in_root = volume.source.role is VolumeRole.ROOT
     for directory in (_ENTRIES, f"/boot{_ENTRIES}") if in_root else (_ENTRIES,):
         yield from reader.entries(directory)
     yield from reader.images()
@@ -45,15 +46,15 @@ def read_place(place: BootPlace) -> Iterator[FoundEntry | Excluded]:
         yield from reader.menu(path)
 
 
-class _PlaceReader:
-    def __init__(self, place: BootPlace) -> None:
-        self.place = place
-        self.files = place.files
-        self.follow = place.follows_links
+class _VolumeReader:
+    def __init__(self, volume: BootVolume) -> None:
+        self.volume = volume
+        self.files = volume.files
+        self.follow = volume.follows_links
 
     def source(self, path: str) -> EntrySource:
-        here = self.place.source
-        return EntrySource(here.role, here.location, here.layers, here.format, path)
+        here = self.volume.source
+        return replace(here, path=path)
 
     def exclude(self, path: str, why: Explanation[EntryReason], entry: BootEntry | None = None) -> Excluded:
         return Excluded(self.source(path), why, entry)
@@ -137,7 +138,7 @@ class _PlaceReader:
 
     def _content(self, path: str, max_bytes: int) -> bytes | None:
         """A small file; None where there is none. Raises Error."""
-        piece = file_piece(self.files, path, follow=self.follow)
+        piece = whole_file(self.files, path, follow=self.follow)
         if piece.fault is not None and piece.fault.reason is FileReason.MISSING:
             return None
         if piece.fault is not None:
@@ -163,7 +164,7 @@ class _PlaceReader:
         return self._found(path, entry, uki, warnings)
 
     def _uki(self, path: str) -> Uki:
-        piece = file_piece(self.files, path, follow=self.follow)
+        piece = whole_file(self.files, path, follow=self.follow)
         if piece.size_bytes is None:
             raise FormatError(f"the image {path} {piece.fault}")
         return read_uki(reader_of(self.files, piece.path), piece.size_bytes)
@@ -183,7 +184,7 @@ class _PlaceReader:
                 )
         if parts.kernel.size_bytes == 0:
             return Excluded(self.source(path), EntryReason.KERNEL_EMPTY(parts.kernel.path), entry, parts)
-        return FoundEntry(entry, self.source(path), parts, self.place.root, self.files, warnings)
+        return FoundEntry(entry, self.source(path), parts, self.volume.address, self.files, warnings)
 
     def _plain_parts(self, entry: BootEntry) -> EntryFiles:
         return EntryFiles(
@@ -200,11 +201,11 @@ class _PlaceReader:
         profile = uki.profile(entry.profile)
         addons = list(self._addons(entry.uki, uki))
 
-        def own(name: str) -> tuple[Piece, ...]:
-            return tuple(section_piece(entry.uki, section) for section in profile.sections.get(name, ()))
+        def own(name: str) -> tuple[FilePart, ...]:
+            return tuple(section_part(entry.uki, section) for section in profile.sections.get(name, ()))
 
-        def added(name: str) -> tuple[Piece, ...]:
-            return tuple(section_piece(path, each) for path, addon in addons for each in addon.sections.get(name, ()))
+        def added(name: str) -> tuple[FilePart, ...]:
+            return tuple(section_part(path, each) for path, addon in addons for each in addon.sections.get(name, ()))
 
         (kernel,) = own(".linux")
         # "In case of .ucode the contained cpio archives should be prefixed to the regular initrds passed to the kernel,
@@ -245,8 +246,8 @@ class _PlaceReader:
                 if addon.architecture is uki.architecture:
                     yield piece.path, addon
 
-    def _piece(self, path: str) -> Piece:
-        return file_piece(self.files, path, follow=self.follow)
+    def _piece(self, path: str) -> FilePart:
+        return whole_file(self.files, path, follow=self.follow)
 
-    def _pieces(self, paths: tuple[str, ...]) -> tuple[Piece, ...]:
+    def _pieces(self, paths: tuple[str, ...]) -> tuple[FilePart, ...]:
         return tuple(map(self._piece, paths))

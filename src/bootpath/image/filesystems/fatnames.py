@@ -39,7 +39,7 @@ def short_names(names: Iterable[str], *, where: str) -> dict[str, bytes]:
         check_name(name, where=where)
         other = folded.setdefault(name.upper(), name)
         if other != name:
-            raise Error("two names are one to FAT", where=where, found=f"{other!r} and {name!r}")
+            raise Error("two names differ only in what FAT ignores", where=where, found=f"{other!r} and {name!r}")
     found = {name: _padded(name) for name in ordered if _PLAIN.fullmatch(name)}
     taken = set(found.values())
     numbers: dict[tuple[str, str], int] = {}
@@ -55,9 +55,9 @@ def check_name(name: str, *, where: str) -> None:
     try:
         units = len(name.encode("utf-16-le")) // 2
     except UnicodeEncodeError:
-        raise Error("is not UTF-8", where=where, found=ascii(name)) from None
+        raise Error("the name is not UTF-8", where=where, found=ascii(name)) from None
     if _FORBIDDEN.search(name) or name.endswith((".", " ")) or not 0 < units <= _MAX_UNITS:
-        raise Error("is no name for FAT", where=where, found=ascii(name))
+        raise Error("the name cannot be written on FAT", where=where, found=ascii(name))
 
 
 def entry_count(name: str) -> int:
@@ -125,4 +125,4 @@ def _numbered(name: str, taken: set[bytes], numbers: dict[tuple[str, str], int])
         short = f"{stem[: 8 - len(tail)] + tail:8}{suffix:3}".encode("ascii")
         if short not in taken:
             return short
-    raise Error("more names than short ones", where=name)
+    raise Error("the directory has more names than FAT has short ones", where=name)

@@ -37,7 +37,7 @@ from bootpath.image.filesystems.fatnames import (
     pack_long,
     short_names,
 )
-from bootpath.image.filesystems.filetree import FileEntry, FileTree
+from bootpath.image.filesystems.filetree import FileTree, TreeEntry
 
 _CLUSTERS = {12: (64, 4085), 16: (4085, 65525), 32: (65525, 0x0FFFFFF0)}
 _ROOT_ENTRIES = 512
@@ -50,7 +50,7 @@ Stamp = Callable[[float], tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class FatGeometry:
+class FatLayout:
     """The shape of a volume; everything but `bits` in sectors or clusters."""
 
     sectors: int
@@ -72,7 +72,7 @@ class FatGeometry:
         return self.cluster_sectors * SECTOR_BYTES
 
 
-def fat_geometry(size_bytes: int) -> FatGeometry:
+def fat_geometry(size_bytes: int) -> FatLayout:
     """The shape of a volume of that size: the smallest clusters that its FAT type allows, as mkfs.fat does it.
 
     Raises Error when the size is too small or too large.
@@ -86,10 +86,10 @@ def fat_geometry(size_bytes: int) -> FatGeometry:
         low, high = _CLUSTERS[bits]
         if low <= geometry.clusters < high and sectors < 1 << 32:
             return geometry
-    raise Error("no FAT volume has", where="FAT", found=f"{size_bytes} bytes", expected="64 KiB to 2 TiB")
+    raise Error("the FAT volume has", where="FAT", found=f"{size_bytes} bytes", expected="64 KiB to 2 TiB")
 
 
-def _shape(sectors: int, bits: int, cluster_sectors: int) -> FatGeometry:
+def _shape(sectors: int, bits: int, cluster_sectors: int) -> FatLayout:
     reserved = 32 if bits == 32 else 1
     root_sectors = 0 if bits == 32 else _ROOT_ENTRIES * ENTRY_BYTES // SECTOR_BYTES
     fat_sectors = 1
@@ -97,7 +97,7 @@ def _shape(sectors: int, bits: int, cluster_sectors: int) -> FatGeometry:
         clusters = (sectors - reserved - 2 * fat_sectors - root_sectors) // cluster_sectors
         needed = -(-(max(clusters, 0) + 2) * bits // (8 * SECTOR_BYTES))
         if needed <= fat_sectors:
-            return FatGeometry(sectors, bits, reserved, fat_sectors, root_sectors, cluster_sectors, clusters)
+            return FatLayout(sectors, bits, reserved, fat_sectors, root_sectors, cluster_sectors, clusters)
         fat_sectors = needed
 
 
@@ -105,7 +105,7 @@ def _shape(sectors: int, bits: int, cluster_sectors: int) -> FatGeometry:
 class _Node:
     """A file or directory on its way into the volume."""
 
-    entry: FileEntry
+    entry: TreeEntry
     parent: _Node | None = None
     children: dict[str, _Node] = field(default_factory=dict)
     first: int = 0
@@ -118,7 +118,7 @@ class _Node:
 
 def write_fat(
     path: Path, size_bytes: int, tree: FileTree, *, serial: int, label: str = "", epoch: int | None = None
-) -> FatGeometry:
+) -> FatLayout:
     """Write a volume with the tree to `path`, a new file. `epoch` is the time of everything, in seconds; else its own.
 
     `label` is cut to eleven characters, in upper case. Raises Error when the tree does not fit or FAT cannot hold it,
@@ -180,9 +180,11 @@ def _nodes(tree: FileTree) -> _Node:
         if not entry.is_directory:
             assert entry.status is not None
             if not stat.S_ISREG(entry.status.st_mode):
-                raise Error("is no file and no directory, and FAT has nothing else", where=str(entry.source))
+                raise Error("the source is no file and no directory, and FAT has nothing else", where=str(entry.source))
             if entry.size_bytes > _MAX_FILE_BYTES:
-                raise Error("has", where=str(entry.source), found=entry.size_bytes, expected="less than 4 GiB on FAT")
+                raise Error(
+                    "the file has", where=str(entry.source), found=entry.size_bytes, expected="less than 4 GiB on FAT"
+                )
         place.children[name] = _Node(entry, place)
     assert root is not None
     return root
@@ -197,16 +199,16 @@ def _walk(node: _Node) -> list[_Node]:
     return found
 
 
-def _cluster_count(node: _Node, geometry: FatGeometry, is_root: bool) -> int:
+def _cluster_count(node: _Node, geometry: FatLayout, is_root: bool) -> int:
     if node.entry.is_directory:
         size = node.directory_bytes
         if size > (_ROOT_ENTRIES * ENTRY_BYTES if is_root and geometry.bits != 32 else _MAX_DIRECTORY_BYTES):
-            raise Error("has too many files for FAT", where=node.entry.path, found=len(node.children))
+            raise Error("the directory has too many files for FAT", where=node.entry.path, found=len(node.children))
         return 0 if is_root and geometry.bits != 32 else -(-size // geometry.cluster_bytes)
     return -(-node.entry.size_bytes // geometry.cluster_bytes)
 
 
-def _allocate(root: _Node, geometry: FatGeometry) -> None:
+def _allocate(root: _Node, geometry: FatLayout) -> None:
     nodes = _walk(root)
     cluster = 2
     for node in nodes:
@@ -227,7 +229,7 @@ def _used(root: _Node) -> int:
     return sum(node.clusters for node in _walk(root))
 
 
-def _write_boot(fd: int, geometry: FatGeometry, serial: int, label: str, used: int) -> None:
+def _write_boot(fd: int, geometry: FatLayout, serial: int, label: str, used: int) -> None:
     wide = geometry.bits == 32
     small = geometry.sectors if geometry.sectors < 0x10000 and not wide else 0
     boot = struct.pack(
@@ -259,7 +261,7 @@ def _write_boot(fd: int, geometry: FatGeometry, serial: int, label: str, used: i
             os.pwrite(fd, data, sector * SECTOR_BYTES)
 
 
-def _write_table(fd: int, geometry: FatGeometry, root: _Node) -> None:
+def _write_table(fd: int, geometry: FatLayout, root: _Node) -> None:
     """Every chain is a row of neighbours."""
     end = (1 << geometry.bits if geometry.bits != 32 else 1 << 28) - 1
     entries = array("L" if array("L").itemsize == 4 else "I", (end - 7, end))  # media descriptor, end-of-chain mark
@@ -283,7 +285,7 @@ def _write_table(fd: int, geometry: FatGeometry, root: _Node) -> None:
         os.pwrite(fd, table, (geometry.reserved + copy * geometry.fat_sectors) * SECTOR_BYTES)
 
 
-def _write_directory(fd: int, geometry: FatGeometry, node: _Node, label: str, stamp: Stamp) -> None:
+def _write_directory(fd: int, geometry: FatLayout, node: _Node, label: str, stamp: Stamp) -> None:
     short = short_names(node.children, where=node.entry.path)
     content = bytearray()
     if node.parent is not None:
@@ -301,14 +303,14 @@ def _write_directory(fd: int, geometry: FatGeometry, node: _Node, label: str, st
     os.pwrite(fd, content, _offset(geometry, node) if node.clusters else fixed)
 
 
-def _write_file(fd: int, geometry: FatGeometry, node: _Node) -> None:
+def _write_file(fd: int, geometry: FatLayout, node: _Node) -> None:
     source, position, left = node.entry.source, _offset(geometry, node), node.entry.size_bytes
     assert source is not None
     with source.open("rb") as file:
         while left:
             chunk = file.read(min(_COPY_BYTES, left))
             if not chunk:
-                raise Error("became shorter while it was read", where=str(source))
+                raise Error("the file became shorter while it was read", where=str(source))
             os.pwrite(fd, chunk, position)
             position, left = position + len(chunk), left - len(chunk)
 
@@ -317,5 +319,5 @@ def _time(node: _Node, stamp: Stamp) -> tuple[int, int]:
     return stamp(0 if node.entry.status is None else node.entry.status.st_mtime)
 
 
-def _offset(geometry: FatGeometry, node: _Node) -> int:
+def _offset(geometry: FatLayout, node: _Node) -> int:
     return geometry.data_sector * SECTOR_BYTES + (node.first - 2) * geometry.cluster_bytes

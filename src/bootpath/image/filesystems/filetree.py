@@ -21,7 +21,7 @@ from bootpath.formats.repart.definition import CopyFiles
 
 
 @dataclass(frozen=True, slots=True)
-class FileEntry:
+class TreeEntry:
     """One path of the new file system ("/" is its root), the file on the host behind it, and what lstat says of it."""
 
     path: str
@@ -43,7 +43,7 @@ class FileEntry:
 class FileTree:
     """What a file system is made of. `whole` is the one directory that is the tree as it stands, if it is one."""
 
-    entries: tuple[FileEntry, ...]
+    entries: tuple[TreeEntry, ...]
     whole: Path | None
 
     @property
@@ -64,25 +64,30 @@ def collect_tree(
     Raises Error that names the source when it is not there, OSError when it cannot be read.
     """
     copies, left_out = tuple(copies), frozenset(excluded)
-    found: dict[str, FileEntry] = {}
+    found: dict[str, TreeEntry] = {}
     for copy in copies:
         source = Path(os.path.join(base, copy.source.lstrip("/")))
         if not source.exists() and not source.is_symlink():
-            raise Error("does not exist", where=str(source), hint="it is named by CopyFiles=")
+            raise Error(
+                "the source of CopyFiles= does not exist",
+                where=str(source),
+            )
         _lead_to(found, copy.target)
         for entry in _walk(source, copy.source, copy.target, left_out):
             before = found.get(entry.path)
             if before is not None and before.is_directory and not entry.is_directory:
                 if any(path.startswith(entry.path.rstrip("/") + "/") for path in found):
-                    raise Error("would replace a directory by a file", where=str(entry.source), found=entry.path)
+                    raise Error(
+                        "the source would replace a directory by a file", where=str(entry.source), found=entry.path
+                    )
             elif before is not None and not before.is_directory and entry.is_directory:
-                raise Error("would replace a file by a directory", where=str(entry.source), found=entry.path)
+                raise Error("the source would replace a file by a directory", where=str(entry.source), found=entry.path)
             found[entry.path] = entry
     for path in directories:
         _lead_to(found, path)
-        if not found.setdefault(path, FileEntry(path, None, None)).is_directory:
-            raise Error("is a file, and MakeDirectories= asks for a directory", where=path)
-    found.setdefault("/", FileEntry("/", None, None))
+        if not found.setdefault(path, TreeEntry(path, None, None)).is_directory:
+            raise Error("the path is a file, and MakeDirectories= asks for a directory", where=path)
+    found.setdefault("/", TreeEntry("/", None, None))
     root = found["/"]
     if not root.is_directory:
         raise Error("a file cannot be the root of a file system", where=str(root.source))
@@ -93,16 +98,16 @@ def collect_tree(
     return FileTree(entries, whole)
 
 
-def _lead_to(found: dict[str, FileEntry], path: str) -> None:
+def _lead_to(found: dict[str, TreeEntry], path: str) -> None:
     """Make the directories on the way, where they are not there yet."""
     parts = path.strip("/").split("/")[:-1]
     for depth in range(len(parts) + 1):
         parent = "/" + "/".join(parts[:depth])
-        if parent != path and not found.setdefault(parent, FileEntry(parent, None, None)).is_directory:
-            raise Error("is a file, and a directory is needed there", where=parent)
+        if parent != path and not found.setdefault(parent, TreeEntry(parent, None, None)).is_directory:
+            raise Error("the path is a file, and a directory is needed there", where=parent)
 
 
-def _walk(source: Path, name: str, target: str, left_out: frozenset[str]) -> Iterator[FileEntry]:
+def _walk(source: Path, name: str, target: str, left_out: frozenset[str]) -> Iterator[TreeEntry]:
     """The source and what is below it; `name` is what it is called where things are left out by name."""
     todo = [(source, name.rstrip("/"), target.rstrip("/"))]
     while todo:
@@ -111,7 +116,7 @@ def _walk(source: Path, name: str, target: str, left_out: frozenset[str]) -> Ite
             continue
         # The root of a file system is a directory, also where the source is a link to one.
         status = here.lstat() if path else here.stat()
-        yield FileEntry(path or "/", here, status)
+        yield TreeEntry(path or "/", here, status)
         if stat.S_ISDIR(status.st_mode) and f"{called}/" not in left_out:
             with os.scandir(here) as scan:
                 todo += [(here / child.name, f"{called}/{child.name}", f"{path}/{child.name}") for child in scan]

@@ -21,7 +21,7 @@ from bootpath.formats.repart.definition import FileSystemFormat
 from bootpath.formats.repart.values import GRAIN_BYTES
 from bootpath.image.filesystems.fatwriter import fat_size, write_fat
 from bootpath.image.filesystems.filetree import FileTree
-from bootpath.image.filesystems.programs import Programs
+from bootpath.image.filesystems.programs import HostPrograms
 from bootpath.image.filesystems.treecopy import copy_tree
 
 DEFAULT_MIN_BYTES = 10 << 20
@@ -56,7 +56,7 @@ class FileSystemRequest:
     compression_level: int | None = None
 
 
-def make_file_system(request: FileSystemRequest, path: Path, *, scratch: Path, programs: Programs) -> None:
+def make_file_system(request: FileSystemRequest, path: Path, *, scratch: Path, programs: HostPrograms) -> None:
     """Make it in the file `path`, whose size is then the file system's, a multiple of 4096.
 
     `scratch` is a directory for what is needed meanwhile. Raises Error when a program is missing or fails or the format
@@ -93,7 +93,7 @@ def make_file_system(request: FileSystemRequest, path: Path, *, scratch: Path, p
             file.truncate(-(-size // GRAIN_BYTES) * GRAIN_BYTES)
 
 
-def _make_erofs(request: FileSystemRequest, tree: Path, path: Path, programs: Programs) -> None:
+def _make_erofs(request: FileSystemRequest, tree: Path, path: Path, programs: HostPrograms) -> None:
     command = ["mkfs.erofs", f"-U{request.uuid}"]
     if request.epoch is not None:
         command.append(f"-T{request.epoch}")
@@ -105,7 +105,7 @@ def _make_erofs(request: FileSystemRequest, tree: Path, path: Path, programs: Pr
     programs.call([*command, str(path), str(tree)])
 
 
-def _make_squashfs(request: FileSystemRequest, tree: Path, path: Path, programs: Programs) -> None:
+def _make_squashfs(request: FileSystemRequest, tree: Path, path: Path, programs: HostPrograms) -> None:
     command = ["mksquashfs", str(tree), str(path), "-noappend", "-no-progress", "-quiet"]
     if request.epoch is not None:
         command += ["-mkfs-time", str(request.epoch), "-all-time", str(request.epoch)]
@@ -118,7 +118,7 @@ def _make_squashfs(request: FileSystemRequest, tree: Path, path: Path, programs:
     programs.call(command)
 
 
-def _make_ext4(request: FileSystemRequest, tree: Path, path: Path, programs: Programs) -> None:
+def _make_ext4(request: FileSystemRequest, tree: Path, path: Path, programs: HostPrograms) -> None:
     clock = {} if request.epoch is None else {"E2FSPROGS_FAKE_TIME": str(max(request.epoch, 1))}
     entries = len(request.tree.entries)
     size = max(request.minimum_bytes or 0, _ext4_estimate(request.tree))
@@ -150,7 +150,7 @@ def _ext4_estimate(tree: FileTree) -> int:
     return -(-(content + content // 10 + (8 << 20)) // GRAIN_BYTES) * GRAIN_BYTES
 
 
-def _settle_ext4(request: FileSystemRequest, path: Path, programs: Programs, clock: Mapping[str, str]) -> None:
+def _settle_ext4(request: FileSystemRequest, path: Path, programs: HostPrograms, clock: Mapping[str, str]) -> None:
     """Set what mke2fs takes from the host or does not take at all: times, owners, the root directory."""
     listing = programs.call(["dumpe2fs", str(path)], **clock)
     fields: dict[str, object] = {}
@@ -183,7 +183,7 @@ def _used_inodes(listing: str) -> list[int]:
     """The inodes of files, from what dumpe2fs says of every group's free ones ("Free inodes: 28-1280, 1290")."""
     match = re.search(r"^Inode count:\s+(\d+)$", listing, re.MULTILINE)
     if match is None:
-        raise Error("does not say how many inodes there are", where="dumpe2fs")
+        raise Error("dumpe2fs does not say how many inodes there are", where="dumpe2fs")
     free: set[int] = set()
     for ranges in _FREE_INODES.findall(listing):
         for part in ranges.split(","):
@@ -201,7 +201,7 @@ def _make_vfat(request: FileSystemRequest, path: Path) -> None:
     write_fat(path, size, request.tree, serial=serial, label=request.label, epoch=request.epoch)
 
 
-_MAKERS: Mapping[FileSystemFormat, Callable[[FileSystemRequest, Path, Path, Programs], None]] = {
+_MAKERS: Mapping[FileSystemFormat, Callable[[FileSystemRequest, Path, Path, HostPrograms], None]] = {
     FileSystemFormat.EROFS: _make_erofs,
     FileSystemFormat.SQUASHFS: _make_squashfs,
     FileSystemFormat.EXT4: _make_ext4,

@@ -59,7 +59,7 @@ def run_process(command: Sequence[str], environment: Mapping[str, str]) -> Finis
 
 
 @dataclass(frozen=True, slots=True)
-class Programs:
+class HostPrograms:
     """Runs programs; `path` is where they are looked for, before the usual places of root's."""
 
     run: Runner = run_process
@@ -71,7 +71,9 @@ class Programs:
         finished = self.attempt(command, **environment)
         if finished.exit_code:
             lines = [line.strip() for line in finished.output.splitlines() if line.strip()]
-            raise Error(f"failed with {finished.exit_code}: {lines[-1] if lines else 'silent'}", where=command[0])
+            raise Error(
+                f"the program failed with {finished.exit_code}: {lines[-1] if lines else 'silent'}", where=command[0]
+            )
         return finished.output
 
     def attempt(self, command: Sequence[str], **environment: str) -> Finished:
@@ -83,7 +85,7 @@ class Programs:
         except FileNotFoundError:
             package = PACKAGES.get(command[0])
             raise Error(
-                "is not installed",
+                "the program is not installed",
                 where=command[0],
                 hint=None if package is None else f"install the package {package}",
             ) from None

@@ -16,7 +16,7 @@ import stat
 from pathlib import Path
 
 from bootpath.core.errors import Error
-from bootpath.image.filesystems.filetree import FileEntry, FileTree
+from bootpath.image.filesystems.filetree import FileTree, TreeEntry
 
 _DIRECTORY_MODE = 0o755
 
@@ -58,7 +58,11 @@ def _make(source: Path, status: os.stat_result, target: Path) -> None:
         except PermissionError:
             raise Error("a device needs root to be copied", where=str(source)) from None
     else:
-        raise Error("is a socket, which no file system keeps", where=str(source), hint="leave it out: ExcludeFiles=")
+        raise Error(
+            "the source is a socket, which no file system keeps",
+            where=str(source),
+            hint="exclude it with ExcludeFiles=",
+        )
 
 
 def _attributes(source: Path, target: Path) -> None:
@@ -77,7 +81,7 @@ def _attributes(source: Path, target: Path) -> None:
                 raise
 
 
-def _finish(entry: FileEntry, target: Path, *, all_root: bool) -> None:
+def _finish(entry: TreeEntry, target: Path, *, all_root: bool) -> None:
     status = entry.status
     if status is None:
         target.chmod(_DIRECTORY_MODE)

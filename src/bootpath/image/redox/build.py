@@ -93,7 +93,12 @@ def _check_boot_file(path: Path | None, magic: bytes, what: str) -> None:
     with path.open("rb") as file:
         found = file.read(len(magic))
     if found != magic:
-        raise Error(f"not a {what}", where=str(path), expected=f"magic {magic.hex()}", found=found.hex() or "nothing")
+        raise Error(
+            f"the file is not a {what}: it begins with",
+            where=str(path),
+            expected=f"magic {magic.hex()}",
+            found=found.hex() or "nothing",
+        )
 
 
 def _install(fs: RedoxFS, source: Path | None, path: str) -> None:
@@ -125,7 +130,9 @@ def _share(progress: Progress | None, tree: HostTree) -> Callable[[int, int, str
 def _bios_loader(image: LiveImage) -> bytes:
     bios = b"" if image.bios_loader is None else image.bios_loader.read_bytes()
     if len(bios) > MIB:
-        raise Error("BIOS loader does not fit before 1 MiB", where=str(image.bios_loader), found=f"{len(bios)} bytes")
+        raise Error(
+            "the BIOS loader does not fit before 1 MiB", where=str(image.bios_loader), found=f"{len(bios)} bytes"
+        )
     return bios
 
 
@@ -149,7 +156,11 @@ def _write_esp(image: LiveImage, target: Path) -> None:
 def build_live(image: LiveImage, output: Path, *, progress: Progress | None = None) -> Built:
     """Build `image` at `output`. Raises Error, FileSystemError (ENOSPC names the file), DeviceError, OSError."""
     if not image.tree.is_dir():
-        raise Error("not a directory", where=str(image.tree), hint="give the directory whose content becomes the root")
+        raise Error(
+            "the tree is not a directory",
+            where=str(image.tree),
+            hint="give the directory whose content becomes the root",
+        )
     _check_boot_file(image.kernel, KERNEL_MAGIC, "kernel (ELF)")
     _check_boot_file(image.initfs, INITFS_MAGIC, "Redox initfs")
     tree = measure(image.tree)

@@ -1,8 +1,8 @@
 """Where a RedoxFS lies on a disk: by its partition table, and at the offsets Redox's loaders know by heart.
 
-A *place* is a candidate, with the header ring that was read there; nothing is chosen silently. `find_redoxfs` returns
-all of them in the order a loader would try them: GPT partitions in table order, then 2 MiB of a whole disk (BIOS
-loader), then 0 (a bare file system, or a logical partition handed over by UEFI firmware).
+What is found is a candidate, with the header ring that was read there; nothing is chosen silently. `find_redoxfs`
+returns all of them in the order a loader would try them: GPT partitions in table order, then 2 MiB of a whole disk
+(BIOS loader), then 0 (a bare file system, or a logical partition handed over by UEFI firmware).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FIXED_OFFSETS = (BIOS_FIXED_OFFSET, BARE_FIXED_OFFSET)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FoundRedoxFS:
     """A RedoxFS at ``offset_bytes`` of a disk, with room for ``size_bytes``, and the ring that was read there."""
 
     offset_bytes: int
@@ -34,18 +34,18 @@ class Place:
 
     @property
     def found_by(self) -> str:
-        """How a loader comes to this place, in words."""
+        """How a loader finds it, in words."""
         if self.partition is not None:
             return f"partition {self.partition.number} ({self.partition.name or 'no name'})"
         return f"fixed offset {self.offset_bytes // MIB} MiB" if self.offset_bytes else "start of the image"
 
     @property
     def fault(self) -> FormatError | None:
-        """Why the crate's open would refuse this place before it reads any further, or None."""
+        """Why the crate's open would refuse it before it reads any further, or None."""
         newest = self.ring.newest
         if newest is None:
             return FormatError(
-                "no valid RedoxFS header in the ring",
+                "the ring has no valid RedoxFS header",
                 where=self.found_by,
                 found=f"{self.ring.invalid_slots} damaged and {self.ring.zero_slots} empty slots",
                 hint="the image is damaged or was never formatted",
@@ -59,7 +59,7 @@ class Place:
             )
         if newest.uuid != self.ring.first.uuid:
             return FormatError(
-                "a stale header of an earlier file system outranks this one",
+                "a stale header of an earlier file system outranks this one: the newest header has",
                 where=self.found_by,
                 expected=f"uuid {self.ring.first.uuid} as in slot 0",
                 found=f"uuid {newest.uuid}, generation {newest.generation} in slot {newest.slot}",
@@ -67,10 +67,11 @@ class Place:
             )
         if newest.size_bytes > self.size_bytes:
             return FormatError(
-                "truncated image: the file system is larger than what holds it",
+                "the file system has",
                 where=self.found_by,
                 found=f"{newest.size_bytes} bytes by its header",
                 expected=f"at most {self.size_bytes}",
+                hint="is the image truncated?",
             )
         return None
 
@@ -81,21 +82,26 @@ class Discovery:
 
     gpt: Gpt | None
     gpt_fault: FormatError | None
-    places: tuple[Place, ...]
+    places: tuple[FoundRedoxFS, ...]
+
+    @property
+    def usable(self) -> tuple[FoundRedoxFS, ...]:
+        """Those without a fault."""
+        return tuple(place for place in self.places if place.fault is None)
 
 
-def _place(disk: Device, offset_bytes: int, size_bytes: int, partition: Partition | None) -> Place | None:
-    """A place if there is any RedoxFS header in the ring at `offset_bytes`, or a partition that claims to be one."""
+def _place(disk: Device, offset_bytes: int, size_bytes: int, partition: Partition | None) -> FoundRedoxFS | None:
+    """A find if there is any RedoxFS header in the ring at `offset_bytes`, or a partition that claims to be one."""
     size_bytes = min(size_bytes, disk.size_bytes - offset_bytes)
     if size_bytes < RING_BYTES:
         return None
     ring = scan_ring(disk, offset_bytes)
     claims = partition is not None and partition.name == REDOX_NAME
-    return Place(offset_bytes, size_bytes, partition, ring) if ring.valid or claims else None
+    return FoundRedoxFS(offset_bytes, size_bytes, partition, ring) if ring.valid or claims else None
 
 
 def find_redoxfs(disk: Device) -> Discovery:
-    """Read the partition table and every place a RedoxFS may start at. Raises DeviceError only."""
+    """Read the partition table and everywhere a RedoxFS may start. Raises DeviceError only."""
     gpt: Gpt | None = None
     gpt_fault: FormatError | None = None
     if probe_gpt(disk):
@@ -103,7 +109,12 @@ def find_redoxfs(disk: Device) -> Discovery:
             gpt = read_gpt(disk)
         except FormatError as fault:
             gpt_fault = fault
-    places: list[Place] = []
+    return Discovery(gpt, gpt_fault, search_redoxfs(disk, gpt))
+
+
+def search_redoxfs(disk: Device, gpt: Gpt | None) -> tuple[FoundRedoxFS, ...]:
+    """Every RedoxFS in a partition of this table, or at a fixed offset. Raises DeviceError only."""
+    places: list[FoundRedoxFS] = []
     for partition in gpt.partitions if gpt is not None else ():
         place = _place(disk, partition.offset_bytes, partition.size_bytes, partition)
         if place is not None:
@@ -114,10 +125,10 @@ def find_redoxfs(disk: Device) -> Discovery:
             place = _place(disk, offset_bytes, disk.size_bytes - offset_bytes, None)
             if place is not None:
                 places.append(place)
-    return Discovery(gpt, gpt_fault, tuple(places))
+    return tuple(places)
 
 
-def choose_place(discovery: Discovery, *, where: str, file_system_uuid: UUID | None = None) -> Place:
+def choose_place(discovery: Discovery, *, where: str, file_system_uuid: UUID | None = None) -> FoundRedoxFS:
     """The one place that would boot.
 
     Raises FormatError when there is none, when the first one is unusable (with its fault), or when two usable ones with
@@ -131,13 +142,10 @@ def choose_place(discovery: Discovery, *, where: str, file_system_uuid: UUID | N
     if not places:
         if discovery.gpt_fault is not None:
             raise discovery.gpt_fault.at(where)
+        searched = "in its partitions, nor " if discovery.gpt is not None else ""
         raise FormatError(
-            "no RedoxFS found",
+            f"the disk has no RedoxFS: there is none {searched}at 2 MiB or 0",
             where=where,
-            expected="one in a GPT partition, at 2 MiB, or at 0",
-            found="a partition table without one"
-            if discovery.gpt is not None
-            else "neither header nor partition table",
             hint="is this a disk image that bootpath build live or Redox's installer made?",
         )
     usable = [place for place in places if place.fault is None]
@@ -148,16 +156,14 @@ def choose_place(discovery: Discovery, *, where: str, file_system_uuid: UUID | N
     if len(usable) > 1:
         names = ", ".join(place.found_by for place in usable)
         raise FormatError(
-            "more than one RedoxFS could be the root",
+            f"more than one RedoxFS could be the root: {names}",
             where=where,
-            found=names,
-            expected="one",
             hint="remove all but one, or look at one partition alone",
         )
     return usable[0]
 
 
-def place_device(disk: Device, discovery: Discovery, place: Place, *, owns: bool = False) -> Linear:
+def place_device(disk: Device, discovery: Discovery, place: FoundRedoxFS, *, owns: bool = False) -> Linear:
     """The file system's own device (byte 0 is ring slot 0), with the identity its disk and partition give it.
 
     It closes the disk when it `owns` it.

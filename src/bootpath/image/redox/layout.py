@@ -48,7 +48,7 @@ def redox_layout(size_bytes: int, file_system_uuid: uuid.UUID, *, efi_bytes: int
     """
     if size_bytes % SECTOR or efi_bytes % MIB or efi_bytes < MIB:
         raise Error(
-            "sizes must be whole sectors, the EFI partition whole MiB",
+            "the sizes are not whole sectors, and whole MiB for the EFI partition",
             where="layout",
             found=f"disk {size_bytes}, EFI {efi_bytes}",
         )
@@ -56,7 +56,7 @@ def redox_layout(size_bytes: int, file_system_uuid: uuid.UUID, *, efi_bytes: int
     end = (size_bytes - GPT_RESERVED_BYTES) // MIB * MIB
     if end - start < MIN_FILE_SYSTEM_BYTES:
         raise Error(
-            "disk too small for a live image",
+            "the disk has",
             where="layout",
             found=f"{size_bytes} bytes",
             expected=f"at least {start + MIN_FILE_SYSTEM_BYTES + MIB} bytes",

@@ -7,19 +7,18 @@ device reads through `block.targets.verity`: what is not what the root hash prom
 from __future__ import annotations
 
 from bootpath.block.table.stack import Stack, open_table
-from bootpath.block.targets.linear import Linear
 from bootpath.core.device import Device, Identity
 from bootpath.formats.dm.table import SECTOR_BYTES, Row, Table
 from bootpath.formats.dm.verity import VerityRow, pack_verity_args
 from bootpath.formats.partitions.imagepolicy import Protection
 from bootpath.image.contents.nodes import Contents
-from bootpath.image.contents.read import open_node
+from bootpath.image.contents.read import kept_open, open_node
 from bootpath.image.contents.volumes import argument_of, path_of
 from bootpath.image.roots.candidates import Candidate
 
 
 def root_table(candidate: Candidate) -> Table:
-    """One row: `verity`, or `linear` for a candidate that is used without. Raises ValueError for one that is out."""
+    """One line: `verity`, or `linear` for a candidate used without. Raises ValueError for an excluded candidate."""
     if candidate.excluded is not None:
         raise ValueError(f"{candidate.data.location}: {candidate.excluded}")
     data = argument_of(candidate.data.path)
@@ -42,15 +41,10 @@ def root_table(candidate: Candidate) -> Table:
 def open_root_device(disk: Device, contents: Contents, candidate: Candidate) -> Stack:
     """The root as a device, on the disk that `contents` was read from; the disk stays the caller's.
 
-    Raises DeviceError, TableError, ValueError for a candidate that is out.
+    Raises DeviceError, TableError, ValueError for a candidate that is excluded.
     """
     return open_table(
         root_table(candidate),
-        lambda name: _kept(open_node(disk, contents, path_of(name))),
+        lambda name: kept_open(open_node(disk, contents, path_of(name))),
         identity=Identity(f"{contents.name}: {candidate.designator.value}"),
     )
-
-
-def _kept(device: Device) -> Device:
-    """A table closes what it stands on; the disk is the caller's."""
-    return Linear(device, 0, device.size_bytes, identity=device.identity)

@@ -28,7 +28,7 @@ def verify_pe(data: bytes, certificates: Iterable[bytes], *, now: datetime | Non
     except FormatError as error:
         raise SignatureError(str(error), where=_WHERE) from None
     if not signed.signatures:
-        raise SignatureError("it is not signed", where=_WHERE)
+        raise SignatureError("the file is not signed", where=_WHERE)
     faults: list[SignatureError] = []
     for signature in signed.signatures:
         try:

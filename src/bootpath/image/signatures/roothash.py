@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 
 from bootpath.core.errors import Error, FormatError, SignatureError
 from bootpath.formats.pkcs7 import SignerInfo, parse_pkcs7
+from bootpath.formats.verity.signature import parse_verity_signature
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.hashes import HashAlgorithm
@@ -99,6 +100,23 @@ def verify_root_hash(
     return verify_signers(infos, signed_text(root_hash), certificates, now=now)
 
 
+def verify_given_signature(
+    content: bytes, root_hash: bytes, certificates: Iterable[bytes], *, now: datetime | None = None
+) -> Signer:
+    """Who signed a root hash, by a PKCS#7 in DER or by the content of a verity-sig partition. Raises as above."""
+    if content.startswith(b"{"):
+        partition = parse_verity_signature(content)
+        if partition.root_hash != root_hash:
+            raise SignatureError(
+                "the signature is for root hash",
+                where=_WHERE,
+                found=partition.root_hash.hex(),
+                expected=root_hash.hex(),
+            )
+        content = partition.signature
+    return verify_root_hash(content, root_hash, certificates, now=now)
+
+
 def verify_signers(
     infos: Iterable[SignerInfo],
     content: bytes,
@@ -133,7 +151,7 @@ def check_certificates(data: bytes, where: str) -> None:
     try:
         list(_certificates(data))
     except SignatureError as fault:  # nothing was judged
-        raise Error("holds no certificate", where=where, expected="X.509, as PEM or DER") from fault
+        raise Error("the file holds no certificate", where=where, expected="X.509, as PEM or DER") from fault
 
 
 def signed_text(root_hash: bytes) -> bytes:

@@ -1,1 +1,1 @@
-"""dm-verity volumes: computing their hash tree and parity, and formatting and opening them."""
+"""dm-verity volumes: computing their hash tree and FEC, and formatting and opening them."""

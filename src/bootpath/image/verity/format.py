@@ -1,4 +1,4 @@
-"""Making a verity volume: the hash area of some data, and its parity.
+"""Making a verity volume: the hash area of some data, and its FEC data.
 
 Nothing is written before it is known that everything fits together. The superblock is written last, so that an
 interrupted format leaves nothing that looks finished; what there was before at its place is wiped first, and a file
@@ -21,9 +21,9 @@ from bootpath.block.leaves.open import open_device
 from bootpath.core.device import Identity
 from bootpath.core.errors import DeviceError
 from bootpath.formats.verity.tree import SUPERBLOCK_BYTES, VerityParameters, VeritySuperblock, pack_verity_superblock
-from bootpath.image.verity.parity import FecArea, build_parity
+from bootpath.image.verity.fec import FecArea, build_fec
 from bootpath.image.verity.tree import Progress, build_tree
-from bootpath.image.verity.volume import FecPlace, HashArea, parity_area
+from bootpath.image.verity.volume import FecOptions, HashArea, lay_out_fec, same_file
 
 MAX_DEVICE_BYTES = 1 << 63
 
@@ -44,10 +44,10 @@ def format_volume(
     *,
     uuid: UUID | None,
     offset: int = 0,
-    fec: FecPlace | None = None,
+    fec: FecOptions | None = None,
     progress: Progress | None = None,
 ) -> Formatted:
-    """Write the hash area of the data, and its parity. Without a `uuid` there is no superblock.
+    """Write the hash area of the data, and its FEC data. Without a `uuid` there is no superblock.
 
     The data is whatever `open_device` opens; the other files are made, or made longer, when they have to be. Raises
     DeviceError (EINVAL when an area would lie in another), FormatError.
@@ -60,10 +60,10 @@ def format_volume(
         in_hashes = _Area(hash_path, "hash", offset, area.end_bytes)
         in_hashes.refuse_overlap(in_data)
         if fec is not None:
-            on_hashes = _same(fec.path, hash_path)
+            on_hashes = same_file(fec.path, hash_path)
             if on_hashes:  # whatever its size is
                 _Area(fec.path, "fec", fec.offset, fec.offset + 1).refuse_overlap(in_hashes)
-            shape = parity_area(area, max(_size(hash_path), area.end_bytes), fec, on_hash_device=on_hashes)
+            shape = lay_out_fec(area, max(_size(hash_path), area.end_bytes), fec, on_hash_device=on_hashes)
             in_fec = _Area(fec.path, "fec", shape.offset, shape.offset + shape.shape.parity_bytes)
             in_fec.refuse_overlap(in_data)
             in_fec.refuse_overlap(in_hashes)
@@ -76,7 +76,7 @@ def format_volume(
             hashes.write(offset, bytes(SUPERBLOCK_BYTES))
         root_hash = build_tree(data, hashes, parameters, start_block=area.start_block, progress=progress)
         if target is not None:
-            build_parity(
+            build_fec(
                 data,
                 hashes,
                 target,
@@ -105,23 +105,15 @@ class _Area:
 
     def refuse_overlap(self, other: _Area) -> None:
         """Raise DeviceError (EINVAL) when the two lie in each other."""
-        if _same(self.path, other.path) and self.start < other.end and other.start < self.end:
+        if same_file(self.path, other.path) and self.start < other.end and other.start < self.end:
             raise DeviceError(
-                f"the {self.name} area lies in the {other.name}: it begins at byte",
+                f"the {self.name} area lies in the {other.name} area: it begins at byte",
                 errno=errno.EINVAL,
                 where=str(self.path),
                 found=self.start,
                 expected=f"{other.end} or more",
                 hint=f"give --{self.name}-offset, or another file",
             )
-
-
-def _same(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
-    """Whether two names are one file, now or when they are made."""
-    try:
-        return os.path.samefile(path, other)
-    except OSError:
-        return os.path.realpath(path) == os.path.realpath(other)
 
 
 def _size(path: str | os.PathLike[str]) -> int:
@@ -156,11 +148,18 @@ class _Made:
         """The file, made when there is none, and at least that long. Raises DeviceError, also for a disk too short."""
         if "://" in os.fspath(path):
             raise DeviceError(
-                "cannot be written", errno=errno.EPERM, where=os.fspath(path), expected="a file or a block device"
+                "the output cannot be written",
+                errno=errno.EPERM,
+                where=os.fspath(path),
+                expected="a file or a block device",
             )
         if end >= MAX_DEVICE_BYTES:
             raise DeviceError(
-                "would end at byte", errno=errno.EFBIG, where=os.fspath(path), found=end, expected="less than 2^63"
+                "the area would end at byte",
+                errno=errno.EFBIG,
+                where=os.fspath(path),
+                found=end,
+                expected="less than 2^63",
             )
         try:
             if not os.path.lexists(path):
@@ -183,5 +182,7 @@ class _Made:
                 device = FileDevice(fd, writable=True, owns=False, identity=identity)
         except OSError as fault:
             code = fault.errno or errno.EIO
-            raise DeviceError(f"cannot be written: {fault.strerror}", errno=code, where=os.fspath(path)) from fault
+            raise DeviceError(
+                f"the output cannot be written: {fault.strerror}", errno=code, where=os.fspath(path)
+            ) from fault
         return device

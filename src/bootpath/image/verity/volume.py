@@ -1,4 +1,4 @@
-"""A verity volume: data, hash area and parity, in several places or in one, with a superblock or described by hand.
+"""A verity volume: data, hash area and FEC data, on several devices or on one, with a superblock or described by hand.
 
 `image.verity.format` makes one. Source: veritysetup(8).
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from bootpath.block.targets.verity import Verity, VerityOptions
 from bootpath.block.targets.verityrepair import ParityArea
 from bootpath.core.device import Device, read_bytes
-from bootpath.core.errors import DeviceError, FormatError, IntegrityError
+from bootpath.core.errors import FormatError
 from bootpath.formats.verity.tree import (
     SUPERBLOCK_BYTES,
     VerityParameters,
@@ -22,7 +22,7 @@ from bootpath.formats.verity.tree import (
     parse_verity_superblock,
     tree_start,
 )
-from bootpath.image.verity.parity import FecArea, fec_area
+from bootpath.image.verity.fec import FecArea, fec_area
 from bootpath.image.verity.tree import Mismatch, Progress, check_tree
 
 _READ_BYTES = 1 << 20
@@ -51,7 +51,7 @@ def read_hash_area(hashes: Device, offset: int = 0) -> HashArea:
     """The area whose superblock is at byte `offset`. Raises FormatError, DeviceError."""
     if offset % SUPERBLOCK_BYTES or offset + SUPERBLOCK_BYTES > hashes.size_bytes:
         raise FormatError(
-            "no room for a superblock at byte",
+            "the hash area begins at byte",
             where=hashes.identity.name,
             found=offset,
             expected=f"a multiple of {SUPERBLOCK_BYTES} below {hashes.size_bytes}",
@@ -69,7 +69,7 @@ def data_blocks_of(data_bytes: int, block_size: int, *, limit: int | None = None
     blocks = data_bytes // block_size if limit is None else limit
     if not 0 < blocks * block_size <= data_bytes:
         raise FormatError(
-            "data blocks are",
+            "the number of data blocks is",
             where="verity",
             found=blocks,
             expected=f"1 to {data_bytes // block_size}: the data has {data_bytes} bytes",
@@ -78,8 +78,8 @@ def data_blocks_of(data_bytes: int, block_size: int, *, limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class FecPlace:
-    """Where the parity of a volume is to be, or is: the file, the byte in it, and how much of it."""
+class FecOptions:
+    """Where the FEC data of a volume is to be, or is: the file, the byte in it, and how much of it."""
 
     path: str | os.PathLike[str]
     offset: int = 0
@@ -87,33 +87,21 @@ class FecPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
-    """What checking a volume found: the first `mismatches`; `failure` is why it is not verified, None when it is.
-
-    `repaired_blocks` is how many blocks FEC can repair when those are all that do not match, else None.
-    """
-
-    mismatches: tuple[Mismatch, ...]
-    repaired_blocks: int | None = None
-    failure: DeviceError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Volume:
+class VerityVolume:
     """An open volume; it owns its devices."""
 
     data: Device
     hashes: Device
     area: HashArea
     root_hash: bytes
-    parity: ParityArea | None = None
+    fec: ParityArea | None = None
 
     @classmethod
     def open(
-        cls, data: Device, hashes: Device, area: HashArea, root_hash: str, *, parity: ParityArea | None = None
-    ) -> Volume:
+        cls, data: Device, hashes: Device, area: HashArea, root_hash: str, *, fec: ParityArea | None = None
+    ) -> VerityVolume:
         """`root_hash` is hexadecimal. Raises FormatError."""
-        return cls(data, hashes, area, parse_root_hash(root_hash, area.parameters), parity)
+        return cls(data, hashes, area, parse_root_hash(root_hash, area.parameters), fec)
 
     def check(self, progress: Progress | None = None) -> list[Mismatch]:
         """Read everything; the first mismatches, whatever FEC could do about them. Raises DeviceError."""
@@ -125,22 +113,6 @@ class Volume:
             start_block=self.area.start_block,
             progress=progress,
         )
-
-    def verify(self, progress: Progress | None = None, repair_progress: Progress | None = None) -> Verification:
-        """Check everything. Blocks that do not match count as good when FEC can repair all of them; nothing is written.
-
-        Raises DeviceError when the devices cannot be read.
-        """
-        found = tuple(self.check(progress))
-        if not found:
-            return Verification(found)
-        if self.parity is None:
-            what = f"the volume is not verified: {found[0]} does not match"
-            return Verification(found, failure=IntegrityError(what, where=self.data.identity.name))
-        try:
-            return Verification(found, repaired_blocks=self.repair(repair_progress))
-        except DeviceError as error:
-            return Verification(found, failure=error)
 
     def repair(self, progress: Progress | None = None) -> int:
         """Read everything as the target does; how many blocks FEC had to repair. Raises as the target does."""
@@ -162,32 +134,34 @@ class Volume:
             self.root_hash,
             start_block=self.area.start_block,
             options=options,
-            parity=self.parity,
+            parity=self.fec,
         )
 
     def close(self) -> None:
         """Close the devices."""
         self.data.close()
         self.hashes.close()
-        if self.parity is not None:
-            self.parity.device.close()
+        if self.fec is not None:
+            self.fec.device.close()
 
 
-def parity_area(area: HashArea, hash_bytes: int, place: FecPlace, *, on_hash_device: bool) -> FecArea:
-    """Where the parity of a volume is whose hashes are on a device of that size. Raises FormatError."""
+def lay_out_fec(area: HashArea, hash_bytes: int, options: FecOptions, *, on_hash_device: bool) -> FecArea:
+    """Where the FEC data of a volume is whose hashes are on a device of that size. Raises FormatError."""
     return fec_area(
         area.parameters,
         start_block=area.start_block,
         hash_bytes=hash_bytes,
         on_hash_device=on_hash_device,
-        offset=place.offset,
-        roots=place.roots,
+        offset=options.offset,
+        roots=options.roots,
     )
 
 
-def open_parity(device: Device, area: HashArea, hashes: Device, place: FecPlace, *, on_hash_device: bool) -> ParityArea:
-    """The parity on a device, as large as `format_volume` would have made it. Raises FormatError."""
-    found = parity_area(area, hashes.size_bytes, place, on_hash_device=on_hash_device)
+def open_fec(
+    device: Device, area: HashArea, hashes: Device, options: FecOptions, *, on_hash_device: bool
+) -> ParityArea:
+    """The FEC data on a device, as large as `format_volume` would have made it. Raises FormatError."""
+    found = lay_out_fec(area, hashes.size_bytes, options, on_hash_device=on_hash_device)
     return ParityArea(device, found.shape, found.offset)
 
 
@@ -195,3 +169,13 @@ def described_area(parameters: VerityParameters, data: Device, *, offset: int, l
     """The area of a volume without a superblock; `parameters` may have any number of data blocks."""
     blocks = data_blocks_of(data.size_bytes, parameters.data_block_size, limit=limit)
     return HashArea(replace(parameters, data_blocks=blocks), offset, None)
+
+
+def same_file(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether two names are one file, now or when they are made; URIs when they are equal."""
+    if "://" in os.fspath(path) or "://" in os.fspath(other):
+        return os.fspath(path) == os.fspath(other)
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return os.path.realpath(path) == os.path.realpath(other)

@@ -17,7 +17,7 @@ from bootpath.core.errors import DeviceError, FormatError, IntegrityError, Signa
 from bootpath.formats.dm.verity import VerityFec, VerityRow
 from bootpath.formats.verity.fec import FecParameters
 from bootpath.formats.verity.tree import VerityParameters
-from bootpath.image.verity.parity import build_parity
+from bootpath.image.verity.fec import build_fec
 from bootpath.image.verity.tree import build_tree
 from tests.support.patterns import pattern
 
@@ -43,7 +43,7 @@ class Volume:
         self.make_parity()
 
     def make_parity(self) -> None:
-        build_parity(
+        build_fec(
             self.data,
             self.hashes,
             self.parity,
@@ -216,7 +216,7 @@ def test_garbage_where_zeros_are_meant_is_no_burden(caplog: pytest.LogCaptureFix
     zeros = [40 + region * ROUNDS for region in range(5)]
     spoil(volume.data, *zeros)
     volume.root_hash = build_tree(volume.data, volume.hashes, PARAMETERS, start_block=START)
-    build_parity(
+    build_fec(
         volume.data,
         volume.hashes,
         volume.parity,
@@ -247,7 +247,7 @@ def test_devices_that_are_too_short_for_parity() -> None:
             Verity(volume.data, hashes, PARAMETERS, volume.root_hash, start_block=START, parity=area)
         assert refusal.value.errno == errno.EINVAL
         with pytest.raises(DeviceError, match="ends at byte"):
-            build_parity(
+            build_fec(
                 *(volume.data, hashes, parity, SHAPE),
                 data_blocks=COUNT,
                 start_block=START,

@@ -5,7 +5,7 @@ import pytest
 from bootpath.boot.linux.choice import HASHED_POLICY, LinuxRequest, may_use
 from bootpath.formats.partitions.dps import Designator
 from bootpath.formats.partitions.imagepolicy import Protection, parse_image_policy
-from bootpath.image.entries.menu import PlaceRole
+from bootpath.image.entries.menu import VolumeRole
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from bootpath.image.entries.menu import PlaceRole
     ],
 )
 def test_boot_partitions_count_only_where_the_policy_lets_them(request_: LinuxRequest, allowed: bool) -> None:
-    assert may_use(request_, PlaceRole.ESP) is allowed
+    assert may_use(request_, VolumeRole.ESP) is allowed
 
 
 def test_what_is_trusted_makes_the_policy() -> None:

@@ -7,16 +7,16 @@ from bootpath.core.errors import BootError
 from bootpath.formats.entries.entry import BootEntry, EntryKind
 from bootpath.fs.readers.files import Files
 from bootpath.image.contents.nodes import Location
-from bootpath.image.entries.files import Piece
-from bootpath.image.entries.menu import BootMenu, EntryFiles, EntrySource, Excluded, FoundEntry, PlaceRole
+from bootpath.image.entries.files import FilePart
+from bootpath.image.entries.menu import BootMenu, EntryFiles, EntrySource, Excluded, FoundEntry, VolumeRole
 from bootpath.image.entries.reasons import EntryReason
 
 
 def found(name: str) -> FoundEntry:
-    source = EntrySource(PlaceRole.ROOT, Location("2"), path=f"/loader/entries/{name}.conf")
+    source = EntrySource(VolumeRole.ROOT, Location("2"), path=f"/loader/entries/{name}.conf")
     entry = BootEntry(EntryKind.TYPE_1, name, linux="/k")
     files: Files = None  # type: ignore[assignment]  # nothing is read
-    return FoundEntry(entry, source, EntryFiles(Piece("/k", size_bytes=1)), None, files)
+    return FoundEntry(entry, source, EntryFiles(FilePart("/k", size_bytes=1)), None, files)
 
 
 def test_the_first_entry_or_the_one_that_is_named() -> None:

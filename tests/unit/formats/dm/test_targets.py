@@ -5,7 +5,7 @@ import pytest
 from bootpath.core.errors import FormatError
 from bootpath.formats.dm.crypt import CryptRow
 from bootpath.formats.dm.flakey import CorruptByte, FlakeyRow
-from bootpath.formats.dm.mapping import Delay, DelayRow, ErrorRow, LinearRow, Place, StripedRow, ZeroRow
+from bootpath.formats.dm.mapping import Delay, DelayRow, DeviceOffset, ErrorRow, LinearRow, StripedRow, ZeroRow
 from bootpath.formats.dm.own import ErasedRow, FaultRow, LiveRow, OverlayFileRow, OverlayRow
 from bootpath.formats.dm.snapshot import SnapshotOriginRow, SnapshotRow, Store
 from bootpath.formats.dm.table import pack_row, parse_row, parse_table
@@ -21,31 +21,35 @@ from bootpath.formats.dm.targets import (
 
 KEY = bytes(range(64))
 ROWS = {
-    "0 8 linear 8:1 34": LinearRow(Place("8:1", 34)),
-    "0 96 striped 3 16 a 0 b 8 c 4096": StripedRow(16, (Place("a", 0), Place("b", 8), Place("c", 4096))),
+    "0 8 linear 8:1 34": LinearRow(DeviceOffset("8:1", 34)),
+    "0 96 striped 3 16 a 0 b 8 c 4096": StripedRow(
+        16, (DeviceOffset("a", 0), DeviceOffset("b", 8), DeviceOffset("c", 4096))
+    ),
     "0 8 zero": ZeroRow(),
     "0 8 error": ErrorRow(),
-    "0 8 error 8:1 34": ErrorRow(Place("8:1", 34)),
-    "0 8 delay a 0 500": DelayRow(Delay(Place("a", 0), 500)),
-    "0 8 delay a 0 5 b 8 7 c 9 0": DelayRow(Delay(Place("a", 0), 5), Delay(Place("b", 8), 7), Delay(Place("c", 9), 0)),
-    "0 8 flakey a 1 2 3": FlakeyRow(Place("a", 1), 2, 3),
+    "0 8 error 8:1 34": ErrorRow(DeviceOffset("8:1", 34)),
+    "0 8 delay a 0 500": DelayRow(Delay(DeviceOffset("a", 0), 500)),
+    "0 8 delay a 0 5 b 8 7 c 9 0": DelayRow(
+        Delay(DeviceOffset("a", 0), 5), Delay(DeviceOffset("b", 8), 7), Delay(DeviceOffset("c", 9), 0)
+    ),
+    "0 8 flakey a 1 2 3": FlakeyRow(DeviceOffset("a", 1), 2, 3),
     "0 8 flakey a 1 2 3 2 error_reads error_writes": FlakeyRow(
-        Place("a", 1), 2, 3, error_reads=True, error_writes=True
+        DeviceOffset("a", 1), 2, 3, error_reads=True, error_writes=True
     ),
     "0 8 flakey a 0 1 1 6 drop_writes corrupt_bio_byte 32 r 1 0": FlakeyRow(
-        Place("a", 0), 1, 1, drop_writes=True, corrupt=CorruptByte(32, False, 1, 0)
+        DeviceOffset("a", 0), 1, 1, drop_writes=True, corrupt=CorruptByte(32, False, 1, 0)
     ),
     "0 8 flakey a 0 1 1 4 random_read_corrupt 5 random_write_corrupt 7": FlakeyRow(
-        Place("a", 0), 1, 1, random_read_corrupt=5, random_write_corrupt=7
+        DeviceOffset("a", 0), 1, 1, random_read_corrupt=5, random_write_corrupt=7
     ),
-    f"0 8 crypt aes-xts-plain64 {KEY.hex()} 0 8:1 4096": CryptRow("aes-xts-plain64", KEY, 0, Place("8:1", 4096)),
+    f"0 8 crypt aes-xts-plain64 {KEY.hex()} 0 8:1 4096": CryptRow("aes-xts-plain64", KEY, 0, DeviceOffset("8:1", 4096)),
     f"0 8 crypt aes-xts-plain64 {KEY.hex()} 8 a 0 2 sector_size:4096 iv_large_sectors": CryptRow(
-        "aes-xts-plain64", KEY, 8, Place("a", 0), ("sector_size:4096", "iv_large_sectors")
+        "aes-xts-plain64", KEY, 8, DeviceOffset("a", 0), ("sector_size:4096", "iv_large_sectors")
     ),
     "0 8 crypt aes-xts-plain64 :64:logon:cryptsetup:x-d0 0 a 0": CryptRow(
-        "aes-xts-plain64", b"", 0, Place("a", 0), keyring=":64:logon:cryptsetup:x-d0"
+        "aes-xts-plain64", b"", 0, DeviceOffset("a", 0), keyring=":64:logon:cryptsetup:x-d0"
     ),
-    "0 8 crypt cipher_null-ecb - 0 a 0": CryptRow("cipher_null-ecb", b"", 0, Place("a", 0)),
+    "0 8 crypt cipher_null-ecb - 0 a 0": CryptRow("cipher_null-ecb", b"", 0, DeviceOffset("a", 0)),
     "0 8 snapshot 254:11 254:12 P 16": SnapshotRow("254:11", "254:12", Store.PERSISTENT, 16),
     "0 8 snapshot a b PO 0 1 discard_zeroes_cow": SnapshotRow(
         "a", "b", Store.PERSISTENT_OVERFLOW, 0, ("discard_zeroes_cow",)

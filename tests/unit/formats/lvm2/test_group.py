@@ -108,9 +108,7 @@ def test_snapshots() -> None:
     )
     said = refusals(found)
     assert said["origin"] is None
-    assert (
-        said["snap"] == "lvm2: vg/snap: its extents are not its content, they belong to the snapshot: found snapshot0"
-    )
+    assert said["snap"] == "lvm2: vg/snap: the extents of the volume belong to a snapshot: found snapshot0"
     assert "the segment type is snapshot" in (said["snapshot0"] or "")
 
 

@@ -130,7 +130,9 @@ def test_what_means_nothing_is_remembered(key: str) -> None:
 
 @pytest.mark.parametrize("key", REFUSED)
 def test_what_is_not_done_is_refused(key: str) -> None:
-    with pytest.raises(FormatError, match=r"20-root\.conf:2: \[Partition\] " + key + r"=: is not supported.*; "):
+    with pytest.raises(
+        FormatError, match=r"20-root\.conf:2: \[Partition\] " + key + r"=: the key is not supported.*; "
+    ):
         parse(f"{key}=tpm2")
     if key == "Encrypt":
         parse("Encrypt=off")
@@ -139,24 +141,24 @@ def test_what_is_not_done_is_refused(key: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("Sise=1", r"^20-root\.conf:2: \[Partition\] Sise=: is unknown.*known are Type, "),
-        ("[Partiton]\nType=root", r"^20-root\.conf:3: unknown section \[Partiton\], expected \[Partition\]"),
+        ("Sise=1", r"^20-root\.conf:2: \[Partition\] Sise=: the key is unknown.*known are Type, "),
+        ("[Partiton]\nType=root", r"^20-root\.conf:3: the section \[Partiton\] is unknown, expected \[Partition\]"),
         ("Type=rooot", "found rooot|is rooot, expected a UUID, or a name"),
         ("Type=root-secondary", "is root-secondary"),
-        ("Label=" + "a" * 37, r"Label=: has 37 UTF-16 units, expected at most 36"),
+        ("Label=" + "a" * 37, r"Label=: the label has 37 UTF-16 units, expected at most 36"),
         ("Label=" + "\U0001f600" * 19, "has 38 UTF-16 units"),
         ("Label=%m", "has the specifier %m, expected one of those known: none"),
         ("UUID=12", 'is 12, expected a UUID or "null"'),
         ("SizeMinBytes=1X", "expected bytes, or a number with K, M, G or T"),
         ("SizeMinBytes=2E", "expected at most 1E"),
-        ("SizeMinBytes=2M\nSizeMaxBytes=1M", r"SizeMaxBytes=: is 1048576, below SizeMinBytes= with 2097152"),
+        ("SizeMinBytes=2M\nSizeMaxBytes=1M", r"SizeMaxBytes=: the value is 1048576, below SizeMinBytes= with 2097152"),
         ("SizeMaxBytes=4095", "partitions have 4096 bytes or more"),
         ("Format=btrfs", "is btrfs, expected one of erofs, squashfs, ext4, vfat, swap"),
         ("CopyFiles=a:/b", "expected an absolute path"),
         ("CopyFiles=/a:/../b", 'expected an absolute path without ".."'),
         ("CopyFiles=/a:/b:fsverity=copy", "expected source:target, without options"),
         ("CopyBlocks=auto", r'is "auto".*; name a file'),
-        ("CopyBlocks=/a\nFormat=ext4", r"\[Partition\] CopyBlocks=: is combined with Format="),
+        ("CopyBlocks=/a\nFormat=ext4", r"\[Partition\] CopyBlocks=: the value is combined with Format="),
         ("MakeDirectories='/a", "expected words, with their quotes closed"),
         ("Minimize=very", "expected one of off, best, guess"),
         ("Verity=data\nCopyFiles=/a", "VerityMatchKey= does not say for which"),

@@ -8,8 +8,9 @@ from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.targets.fault import Fault, parse_rules
 from bootpath.core.device import Identity, read_bytes
 from bootpath.core.errors import DeviceError, TableError
-from bootpath.image.contents.lvm import FoundGroup, find_volume_groups, open_volume
+from bootpath.image.contents.lvm import FoundGroup, find_volume_groups
 from tests.support.lvmdisk import disk, group, logical, physical, segment, uuid
+from tests.support.volumes import open_logical_volume
 
 DISKS = {"pv0": physical(1, 8, start=256), "pv1": physical(2, 8, start=256)}
 VOLUMES = {
@@ -39,10 +40,10 @@ def refusal(found: FoundGroup, name: str) -> str | None:
     assert volume is not None
     said = found.refusal(volume)
     if said is None:
-        open_volume(found, volume).close()
+        open_logical_volume(found, volume).close()
         return None
     with pytest.raises(TableError):
-        open_volume(found, volume)
+        open_logical_volume(found, volume)
     return str(said)
 
 
@@ -51,8 +52,7 @@ def test_volumes_are_opened() -> None:
     found = only(first, second)
     volume = found.group.volume("both")
     assert volume is not None
-    opened = open_volume(found, volume)
-    assert opened.identity.name == "vg/both"
+    opened = open_logical_volume(found, volume)
     assert [read_bytes(opened, offset, 1024)[0] for offset in range(0, 16384, 4096)] == [0x14, 0x20, 0x15, 0x21]
     opened.close()
     assert read_bytes(first, 0, 512)  # which is ours, not the stack's
@@ -126,7 +126,7 @@ def test_a_disk_shorter_than_its_extents() -> None:
     volume = found.group.volume("first")
     assert volume is not None
     with pytest.raises(TableError, match="ends past the device"):
-        open_volume(found, volume)
+        open_logical_volume(found, volume)
 
 
 def test_every_read_may_fail() -> None:

@@ -249,7 +249,7 @@ def test_a_file_system_larger_than_its_partition(made: Made) -> None:
     (node,) = found.root.children
     assert node.fault is not None
     assert node.fault.reason is NodeReason.DAMAGED
-    assert "the ext4 is larger than" in str(node.fault)
+    assert "the ext4 has 1048576 bytes, more than the" in str(node.fault)
 
 
 def test_two_things_in_one_place(made: Made) -> None:

@@ -102,14 +102,17 @@ def test_what_has_no_effect_is_told() -> None:
     [
         (
             (DATA, DATA, HASH),
-            r"1\.conf: is a second Verity=data for VerityMatchKey=r, after 0\.conf, expected one of each",
+            r"1\.conf: there is already a Verity=data for VerityMatchKey=r: 0\.conf, expected one of each",
         ),
-        ((DATA, HASH, HASH), "is a second Verity=hash"),
-        ((DATA,), "for which nothing has Verity=hash"),
-        ((HASH,), "for which nothing has Verity=data"),
-        ((SIGNATURE,), "for which nothing has Verity=data"),
-        ((DATA, HASH.replace("root", "usr")), r"has the type usr-x86-64-verity, expected root-x86-64-verity"),
-        ((DATA, HASH.replace("root-verity", "root-arm64-verity")), "has the type root-arm64-verity"),
+        ((DATA, HASH, HASH), "there is already a Verity=hash"),
+        ((DATA,), "no partition with VerityMatchKey=r has Verity=hash"),
+        ((HASH,), "no partition with VerityMatchKey=r has Verity=data"),
+        ((SIGNATURE,), "no partition with VerityMatchKey=r has Verity=data"),
+        (
+            (DATA, HASH.replace("root", "usr")),
+            "is usr-x86-64-verity, expected root-x86-64-verity",
+        ),
+        ((DATA, HASH.replace("root-verity", "root-arm64-verity")), "the type of the partition is root-arm64-verity"),
         ((DATA, HASH, SIGNATURE.replace("root-verity-sig", "root-verity")), "expected root-x86-64-verity-sig"),
     ],
 )
@@ -121,9 +124,9 @@ def test_groups_are_whole_and_one_of_each(texts: tuple[str, ...], message: str) 
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(Error, match="no partition to make"):
         drafts()
-    with pytest.raises(Error, match="nothing to have in slots"):
+    with pytest.raises(Error, match="no partition can have several slots"):
         drafts("Type=esp", slots=2)
-    with pytest.raises(Error, match="slots are"):
+    with pytest.raises(Error, match="the number of slots is"):
         drafts("Type=root", slots=0)
     with pytest.raises(FormatError, match="has 37 UTF-16 units"):
         drafts(f"{DATA}\nLabel={'x' * 35}", HASH, slots=2, fill=SlotFill.BOTH)

@@ -18,9 +18,9 @@ from bootpath.formats.partitions.imagepolicy import parse_image_policy
 from bootpath.formats.superblocks.registry import scan_superblocks
 from bootpath.image.contents.nodes import Contents, Location, Node, NodeKind
 from bootpath.image.contents.read import read_contents
-from bootpath.image.entries.bootvolumes import BootPlace, find_places
+from bootpath.image.entries.bootvolumes import BootVolume, find_boot_volumes
 from bootpath.image.entries.find import find_entries
-from bootpath.image.entries.menu import BootMenu, PlaceRole
+from bootpath.image.entries.menu import BootMenu, VolumeRole
 from bootpath.image.roots.candidates import Terms
 from tests.support.ddi import Disk, Part, make_disk
 from tests.support.filetrees import as_device, golden_image, golden_names
@@ -46,20 +46,20 @@ def test_a_volume_on_a_volume_has_no_table_for_the_kernel() -> None:
     )
     (place,) = [
         each
-        for each in find_places(disk, contents, [PlaceRole.ROOT], Terms(parse_image_policy("*")))
-        if isinstance(each, BootPlace)
+        for each in find_boot_volumes(disk, contents, [VolumeRole.ROOT], Terms(parse_image_policy("*")))
+        if isinstance(each, BootVolume)
     ]
     assert place.source.layers == ("lvm vg1/b",)
-    assert place.root == RootAddress(LogicalVolumeAddress("vg1", "b"))
+    assert place.address == RootAddress(LogicalVolumeAddress("vg1", "b"))
 
 
 def test_the_disk_itself() -> None:
     disk = as_device(golden_image(EXT4))
     found = scan_superblocks(disk).found
     contents = Contents("disk", Node("", NodeKind.DISK, "disk", disk.size_bytes, Location(""), superblocks=found))
-    (place,) = find_places(disk, contents, list(PlaceRole), Terms(parse_image_policy("*")))
-    assert isinstance(place, BootPlace)
-    assert (place.root, place.follows_links) == (RootAddress(DiskAddress()), True)
+    (place,) = find_boot_volumes(disk, contents, list(VolumeRole), Terms(parse_image_policy("*")))
+    assert isinstance(place, BootVolume)
+    assert (place.address, place.follows_links) == (RootAddress(DiskAddress()), True)
 
 
 ROOT = Terms(parse_image_policy("root=signed+verity"))
@@ -83,7 +83,7 @@ def reads_of(slots: Disk, terms: Terms, **options: Any) -> tuple[BootMenu, dict[
         contents = read_contents(disk)
         reads: list[Read] = []
         log = checked(Log(disk, lambda record: reads.append(record) if isinstance(record, Read) else None))
-        menu = find_entries(log, contents, roles=[PlaceRole.ROOT], terms=terms, **options)
+        menu = find_entries(log, contents, roles=[VolumeRole.ROOT], terms=terms, **options)
     found: dict[int, int] = {}
     for read in reads:
         number = max(number for number, offset in slots.offsets.items() if offset <= read.offset)

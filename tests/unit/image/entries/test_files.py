@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from bootpath.core.errors import DeviceError, FileSystemError, FormatError
-from bootpath.image.entries.files import MAX_NAMES, Piece, file_piece, list_files, read_piece, real_path
+from bootpath.image.entries.files import MAX_NAMES, FilePart, list_files, read_part, real_path, whole_file
 from bootpath.image.entries.reasons import FileReason
 from tests.support.bootfiles import memory_files
 
@@ -50,7 +50,7 @@ def test_no_link_is_followed_on_a_boot_partition(path: str) -> None:
 def test_links_that_lead_out_are_refused(path: str, what: str) -> None:
     with pytest.raises(FormatError, match=what):
         real_path(memory_files(TREE), path, follow=True)
-    fault = file_piece(memory_files(TREE), path, follow=True).fault
+    fault = whole_file(memory_files(TREE), path, follow=True).fault
     assert fault is not None
     assert fault.reason is FileReason.UNREADABLE
 
@@ -63,23 +63,23 @@ def test_a_loop_ends() -> None:
 
 def test_pieces() -> None:
     files = memory_files(TREE)
-    assert file_piece(files, "/vmlinuz", follow=True) == Piece("/boot/vmlinuz-1", size_bytes=6)
-    assert file_piece(files, "/nothing", follow=True).fault == FileReason.MISSING()
-    assert file_piece(files, "/boot/vmlinuz-1/x", follow=True).fault == FileReason.MISSING()
-    assert file_piece(files, "/dangling", follow=True).fault == FileReason.MISSING()
-    assert file_piece(files, "/boot", follow=True).fault == FileReason.NOT_A_FILE("directory")
+    assert whole_file(files, "/vmlinuz", follow=True) == FilePart("/boot/vmlinuz-1", size_bytes=6)
+    assert whole_file(files, "/nothing", follow=True).fault == FileReason.MISSING()
+    assert whole_file(files, "/boot/vmlinuz-1/x", follow=True).fault == FileReason.MISSING()
+    assert whole_file(files, "/dangling", follow=True).fault == FileReason.MISSING()
+    assert whole_file(files, "/boot", follow=True).fault == FileReason.NOT_A_FILE("directory")
 
 
 def test_reading_pieces() -> None:
     files = memory_files(TREE)
-    assert read_piece(files, Piece("/boot/vmlinuz-1", 2, 3, ".linux"), 100) == b"rne"
+    assert read_part(files, FilePart("/boot/vmlinuz-1", 2, 3, ".linux"), 100) == b"rne"
     with pytest.raises(FileSystemError) as caught:
-        read_piece(files, Piece("/boot/vmlinuz-1", size_bytes=6), 5)
+        read_part(files, FilePart("/boot/vmlinuz-1", size_bytes=6), 5)
     assert caught.value.errno == errno.EFBIG
     with pytest.raises(FileSystemError, match="is missing"):
-        read_piece(files, Piece("/x", fault=FileReason.MISSING()), 5)
+        read_part(files, FilePart("/x", fault=FileReason.MISSING()), 5)
     with pytest.raises(DeviceError, match="returned 4"):
-        read_piece(files, Piece("/boot/vmlinuz-1", 2, 30), 100)
+        read_part(files, FilePart("/boot/vmlinuz-1", 2, 30), 100)
 
 
 def test_directories_are_listed_up_to_a_limit() -> None:

@@ -7,9 +7,9 @@ import pytest
 from bootpath.core.errors import BootError, FileSystemError
 from bootpath.formats.cmdline.address import PartitionAddress, RootAddress, RootStyle
 from bootpath.image.contents.nodes import Location
-from bootpath.image.entries.bootvolumes import BootPlace
-from bootpath.image.entries.menu import EntrySource, Excluded, FoundEntry, PlaceRole
-from bootpath.image.entries.read import read_place
+from bootpath.image.entries.bootvolumes import BootVolume
+from bootpath.image.entries.menu import EntrySource, Excluded, FoundEntry, VolumeRole
+from bootpath.image.entries.read import read_volume
 from tests.support.bootfiles import AA64, memory_files, pe_image
 from tests.unit.formats.entries.test_uki import OS_RELEASE, PROFILES
 
@@ -18,19 +18,19 @@ KERNEL = {"/k": b"kernel", "/i": b"initrd", "/j": b"more"}
 SPOT = PartitionAddress("11111111-2222-3333-4444-555555555555", 2)
 
 
-def place(content: Mapping[str, bytes | str], role: PlaceRole = PlaceRole.ESP, root: bool = True) -> BootPlace:
+def place(content: Mapping[str, bytes | str], role: VolumeRole = VolumeRole.ESP, root: bool = True) -> BootVolume:
     source = EntrySource(role, Location("2"), format="memory")
-    fold_case = role is not PlaceRole.ROOT
-    return BootPlace(source, memory_files(content, fold_case=fold_case), RootAddress(SPOT) if root else None)
+    fold_case = role is not VolumeRole.ROOT
+    return BootVolume(source, memory_files(content, fold_case=fold_case), RootAddress(SPOT) if root else None)
 
 
 def read(
-    content: Mapping[str, bytes | str], role: PlaceRole = PlaceRole.ESP
+    content: Mapping[str, bytes | str], role: VolumeRole = VolumeRole.ESP
 ) -> tuple[dict[str, FoundEntry], dict[str, str]]:
     """Entries by id, and reasons by path."""
     found: dict[str, FoundEntry] = {}
     reasons: dict[str, str] = {}
-    for each in read_place(place(content, role)):
+    for each in read_volume(place(content, role)):
         if isinstance(each, Excluded):
             reasons[each.source.path] = str(each.why)
         else:
@@ -53,7 +53,7 @@ def test_an_entry_with_its_files() -> None:
         "quiet",
     )
     assert (entry.kernel_bytes, entry.initrd_bytes, entry.read_devicetree()) == (6, 10, None)
-    assert entry.source == EntrySource(PlaceRole.ESP, Location("2"), (), "memory", f"{ENTRIES}/a.conf")
+    assert entry.source == EntrySource(VolumeRole.ESP, Location("2"), (), "memory", f"{ENTRIES}/a.conf")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_an_entry_with_its_files() -> None:
         ("title x\n", "none of them"),
         ("linux /empty\n", "is empty"),
         ("linux /k\nprofile x\n", "profile"),
-        ("uki /k\n", "pe: its headers end"),
+        ("uki /k\n", "pe: the headers end"),
         ("uki /none\n", "is missing"),
         ("uki-url http://x/y.efi\n", "network"),
         ("linux /link\n", "symbolic link"),
@@ -121,19 +121,19 @@ def test_only_a_root_has_entries_below_boot_and_links() -> None:
         "/boot/extlinux/extlinux.conf": b"label l\nkernel ../k\n",
         "/extlinux/extlinux.conf": b"label m\nkernel /vmlinuz\n",
     }
-    found, reasons = read(content, PlaceRole.ROOT)
+    found, reasons = read(content, VolumeRole.ROOT)
     assert list(found) == ["a", "l", "m"]
     assert found["a"].command_line() == f"quiet root=PARTUUID={SPOT.partuuid}"
     assert found["a"].command_line(RootStyle("/dev/sda")) == "quiet root=/dev/sda2"
     assert found["a"].command_line(appendroot=False) == "quiet"
     assert found["l"].command_line(appendroot=True) == f"root=PARTUUID={SPOT.partuuid}"
     assert "not relative" in reasons[f"/boot{ENTRIES}/b.conf"]
-    found, _ = read(content, PlaceRole.ESP)
+    found, _ = read(content, VolumeRole.ESP)
     assert not found
 
 
 def test_a_place_without_a_name() -> None:
-    (entry,) = read_place(place(conf("linux /k\nlinux-appendroot yes\n"), root=False))
+    (entry,) = read_volume(place(conf("linux /k\nlinux-appendroot yes\n"), root=False))
     assert isinstance(entry, FoundEntry)
     with pytest.raises(BootError, match="no kernel parameter can name the root"):
         entry.command_line()
@@ -144,7 +144,7 @@ def test_labels() -> None:
     more = b"label b\nkernel /none\n"
     path = "/extlinux/extlinux.conf"
     content = {**KERNEL, path: menu, "/extlinux/more.conf": more}
-    got = list(read_place(place(content)))
+    got = list(read_volume(place(content)))
     reasons = [str(each.why) for each in got if isinstance(each, Excluded)]
     assert ["is missing" in reasons[0], "twice" in reasons[1], "next disk" in reasons[2]] == [True] * 3
     (entry,) = [each for each in got if isinstance(each, FoundEntry)]
@@ -190,7 +190,7 @@ def test_addons_in_their_order() -> None:
     assert [piece.path for piece in entry.parts.devicetree_overlays] == ["/EFI/Linux/a.efi.extra.d/2.addon.efi"]
     assert entry.parts.addons[0] == "/loader/addons/z.addon.efi"
     _, reasons = read({**content, "/EFI/Linux/a.efi.extra.d/0.addon.efi": image})
-    assert "it has a kernel" in reasons["/EFI/Linux/a+3-0.efi"]
+    assert "the add-on has a kernel" in reasons["/EFI/Linux/a+3-0.efi"]
 
 
 def test_profiles_of_a_uki_and_of_an_entry_that_names_one() -> None:

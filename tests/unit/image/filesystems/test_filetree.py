@@ -60,7 +60,7 @@ def test_what_is_left_out(base: Path, excluded: list[str], expected: list[str]) 
 @pytest.mark.parametrize(
     ("copies", "directories", "message"),
     [
-        ([("/nothing", "/")], [], "does not exist; it is named by CopyFiles="),
+        ([("/nothing", "/")], [], "the source of CopyFiles= does not exist"),
         ([("/a/other", "/")], [], "a file cannot be the root"),
         ([("/a/other", "/x"), ("/c", "/x")], [], "would replace a file by a directory"),
         ([("/a", "/x"), ("/a/other", "/x")], [], "would replace a directory by a file"),

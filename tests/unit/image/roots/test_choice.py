@@ -25,7 +25,7 @@ from bootpath.formats.partitions.imagepolicy import PolicyReason, parse_image_po
 from bootpath.formats.superblocks.value import Superblock
 from bootpath.formats.verity.signature import VeritySignature
 from bootpath.formats.verity.tree import VerityParameters, VeritySuperblock
-from bootpath.image.contents.nodes import Contents, HashTree, Location, Node, NodeKind, NodeReason
+from bootpath.image.contents.nodes import Contents, FoundHashTree, Location, Node, NodeKind, NodeReason
 from bootpath.image.roots.choice import RootChoice, Verdict, choose_root
 from bootpath.image.roots.reasons import ExclusionReason, Problem, ProblemReason
 
@@ -103,7 +103,7 @@ def node(number: int, entry: Entry) -> Node:
         partition.offset_bytes,
         partition,
         superblocks=() if entry.content is None else (file_system(entry.content),),
-        tree=None if entry.tree is None else HashTree(VeritySuperblock(parameters, UUID(int=1)), entry.tree),
+        tree=None if entry.tree is None else FoundHashTree(VeritySuperblock(parameters, UUID(int=1)), entry.tree),
         signature=None if entry.signature is None else VeritySignature(entry.signature, b"pkcs7"),
         faults=() if entry.fault is None else (FormatError(entry.fault),),
     )

@@ -8,7 +8,7 @@ import pytest
 from bootpath.core.errors import FormatError
 from bootpath.formats.verity.signature import VeritySignature
 from bootpath.formats.verity.tree import VerityParameters, VeritySuperblock
-from bootpath.image.contents.nodes import HashTree, Location, Node, NodeKind, is_signature_volume
+from bootpath.image.contents.nodes import FoundHashTree, Location, Node, NodeKind, is_signature_volume
 from bootpath.image.roots.pairing import RootHashSource
 from bootpath.image.roots.reasons import ExclusionReason
 from bootpath.image.roots.volumepairing import pair_volume
@@ -23,7 +23,7 @@ def volume(path: str, kind: NodeKind = NodeKind.LOGICAL_VOLUME, size_bytes: int 
 
 def tree(path: str, root_hash: bytes | None = ROOT_HASH, blocks: int = BLOCKS) -> Node:
     parameters = VerityParameters(data_blocks=blocks, salt=b"salt")
-    return replace(volume(path), tree=HashTree(VeritySuperblock(parameters, UUID(int=7)), root_hash))
+    return replace(volume(path), tree=FoundHashTree(VeritySuperblock(parameters, UUID(int=7)), root_hash))
 
 
 def signature(path: str, root_hash: bytes = ROOT_HASH) -> Node:

@@ -63,7 +63,7 @@ def test_one_of_several_signatures_is_enough(signed: bytes, signers: tuple[Signe
 
 
 def test_a_file_that_is_not_signed(signers: tuple[Signer, Signer]) -> None:
-    with pytest.raises(SignatureError, match="it is not signed"):
+    with pytest.raises(SignatureError, match="the file is not signed"):
         verify_pe(PLAIN, trusted(signers[0]))
     with pytest.raises(SignatureError, match="no PE file"):
         verify_pe(b"\x7fELF".ljust(512, b"\0"), trusted(signers[0]))

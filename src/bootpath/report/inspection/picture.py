@@ -11,9 +11,10 @@ from typing import TypeAlias
 
 from bootpath.formats.partitions.dps import Designator
 from bootpath.image.contents.nodes import Node, NodeKind
-from bootpath.image.inspection import Inspection
+from bootpath.image.inspection.values import Inspection, LinuxInspection, LiveInspection
 from bootpath.report.canvas import Canvas
-from bootpath.report.contents import describe_content, describe_type, verdict_lines
+from bootpath.report.inspection.contents import describe_content, describe_type, verdict_lines
+from bootpath.report.inspection.live import live_verdict
 from bootpath.report.units import format_bytes, format_offset
 
 _WIDTH, _LEFT, _SPAN = 1240, 40, 1160
@@ -69,24 +70,19 @@ def draw_contents(inspection: Inspection) -> Canvas:
 
 
 def _verdict(inspection: Inspection) -> list[str]:
-    if inspection.choice is not None:
-        return verdict_lines(inspection)
-    if inspection.problems:
-        return [f"does not boot: {problem}" for problem in inspection.problems]
-    assert inspection.place is not None
-    return [f"{inspection.place.found_by} would boot"]
+    return live_verdict(inspection) if isinstance(inspection, LiveInspection) else verdict_lines(inspection)
 
 
 def _chosen(inspection: Inspection) -> frozenset[str]:
     """The paths of what would be mounted."""
     if inspection.problems:
         return frozenset()
-    if inspection.choice is not None:
+    if isinstance(inspection, LinuxInspection):
         return frozenset(candidate.data.path for candidate in inspection.choice.chosen)
-    place = inspection.place
-    if place is None:
+    found = inspection.chosen
+    if found is None:
         return frozenset()
-    return frozenset({"" if place.partition is None else str(place.partition.number)})
+    return frozenset({"" if found.partition is None else str(found.partition.number)})
 
 
 def _colour(node: Node) -> str:

@@ -1,8 +1,8 @@
-"""Making the parity of a verity volume (forward error correction), on all processors.
+"""Making the FEC data (forward error correction) of a verity volume, on all processors.
 
 Each thread takes a run of codewords that lie side by side, reads the piece of every region that they are made of, and
-writes their parity. A piece is long enough to be read at a go and short enough for all of them to fit into the cache:
-memory is `_MESSAGE_BYTES` for each thread.
+writes their parity bytes. A piece is long enough to be read at a go and short enough for all of them to fit into the
+cache: memory is `_MESSAGE_BYTES` for each thread.
 
 Source: as `formats.verity.fec`.
 """
@@ -25,7 +25,7 @@ _MESSAGE_BYTES = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class FecArea:
-    """Where the parity of a volume is: on its device from byte `offset`."""
+    """Where the FEC data of a volume is: on its device from byte `offset`."""
 
     shape: FecParameters
     offset: int = 0
@@ -40,13 +40,15 @@ def fec_area(
     offset: int = 0,
     roots: int = 2,
 ) -> FecArea:
-    """The parity of a volume as veritysetup lays it out. Raises FormatError when it would not go with the tree.
+    """The FEC data of a volume as veritysetup lays it out. Raises FormatError when it would not go with the tree.
 
     It covers the data and all that follows the tree's beginning on its device, foreign metadata too: `hash_bytes` is
-    the size of that device. When the parity is on the same device, it covers what lies before it.
+    the size of that device. When the FEC data is on the same device, it covers what lies before it.
     """
     if offset % SUPERBLOCK_BYTES:
-        raise FormatError("fec offset is", where="verity", found=offset, expected=f"a multiple of {SUPERBLOCK_BYTES}")
+        raise FormatError(
+            "the FEC offset is", where="verity", found=offset, expected=f"a multiple of {SUPERBLOCK_BYTES}"
+        )
     size = parameters.data_block_size
     end = offset if on_hash_device else hash_bytes
     blocks = parameters.data_blocks + max(end // size - start_block, 0)
@@ -55,7 +57,7 @@ def fec_area(
     return FecArea(shape, offset)
 
 
-def build_parity(
+def build_fec(
     data: Device,
     hashes: Device,
     target: Device,
@@ -67,7 +69,7 @@ def build_parity(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Write the parity of `data_blocks` blocks of `data`, and behind them of `hashes` from block `start_block` on.
+    """Write the FEC data of `data_blocks` blocks of `data`, and behind them of `hashes` from block `start_block` on.
 
     It goes to `target` from byte `offset_bytes`; `progress` is called with the bytes of the message done so far. Raises
     DeviceError (EINVAL) when a device is too short, else what reading and writing raise.
@@ -76,8 +78,8 @@ def build_parity(
     covered = (start_block + shape.blocks - data_blocks) * size if shape.blocks > data_blocks else 0
     for device, end, what in (
         (data, data_blocks * size, "data"),
-        (hashes, covered, "what parity covers"),
-        (target, offset_bytes + shape.parity_bytes, "parity"),
+        (hashes, covered, "range that FEC covers"),
+        (target, offset_bytes + shape.parity_bytes, "FEC data"),
     ):
         if end > device.size_bytes:
             raise DeviceError(
@@ -88,7 +90,7 @@ def build_parity(
                 expected=f"at most {device.size_bytes}",
             )
     run = max(_MESSAGE_BYTES // symbols // size, 1)
-    buffers: list[memoryview] = []  # as in `veritytree`
+    buffers: list[memoryview] = []  # as in `image.verity.tree`
     encode = fastest_encoder()
 
     def read(block: int, piece: memoryview) -> None:

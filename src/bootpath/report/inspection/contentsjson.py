@@ -7,7 +7,7 @@ from typing import Any
 from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.dm.table import pack_row
 from bootpath.formats.superblocks.value import Superblock
-from bootpath.image.contents.nodes import HashTree, Location, Node
+from bootpath.image.contents.nodes import FoundHashTree, Location, Node
 from bootpath.image.roots.candidates import Candidate
 from bootpath.image.roots.choice import RootChoice
 from bootpath.image.roots.reasons import Problem
@@ -92,17 +92,17 @@ def _superblock(superblock: Superblock) -> Json:
     }
 
 
-def _tree(tree: HashTree) -> Json:
-    of = tree.superblock.parameters
+def _tree(tree: FoundHashTree) -> Json:
+    parameters = tree.superblock.parameters
     return {
         "root_hash": None if tree.root_hash is None else tree.root_hash.hex(),
         "uuid": str(tree.superblock.uuid),
-        "hash_type": of.hash_type,
-        "algorithm": of.algorithm,
-        "salt": of.salt.hex(),
-        "data_blocks": of.data_blocks,
-        "data_block_bytes": of.data_block_size,
-        "hash_block_bytes": of.hash_block_size,
+        "hash_type": parameters.hash_type,
+        "algorithm": parameters.algorithm,
+        "salt": parameters.salt.hex(),
+        "data_blocks": parameters.data_blocks,
+        "data_block_bytes": parameters.data_block_size,
+        "hash_block_bytes": parameters.hash_block_size,
     }
 
 

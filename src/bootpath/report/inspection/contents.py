@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bootpath.formats.partitions.imagepolicy import Protection
 from bootpath.image.contents.nodes import Node, NodeKind
-from bootpath.image.inspection import Inspection
+from bootpath.image.inspection.values import LinuxInspection
 from bootpath.image.roots.candidates import Candidate, SignatureCheck
 from bootpath.image.roots.choice import RootChoice, Verdict
 from bootpath.report.text import columns, gpt_heading
@@ -15,10 +15,9 @@ from bootpath.report.units import format_bytes, format_offset
 _HASH_DIGITS = 16
 
 
-def render_contents(inspection: Inspection) -> str:
+def render_contents(inspection: LinuxInspection) -> str:
     """``bootpath inspect`` of a disk without a RedoxFS."""
     choice = inspection.choice
-    assert choice is not None
     lines = [f"{inspection.name}: {format_bytes(inspection.size_bytes)}"]
     root = inspection.contents.root
     if root.gpt is not None:
@@ -37,10 +36,9 @@ def render_contents(inspection: Inspection) -> str:
     return "\n".join(lines)
 
 
-def verdict_lines(inspection: Inspection) -> list[str]:
+def verdict_lines(inspection: LinuxInspection) -> list[str]:
     """What would be the root and how sure that is, or why there is none."""
     choice = inspection.choice
-    assert choice is not None
     if inspection.problems:
         first, *others = map(str, inspection.problems)
         return [first if choice.verdict is Verdict.AMBIGUOUS else f"no root: {first}", *others]
@@ -83,9 +81,9 @@ def describe_content(node: Node) -> str:
         words = [each.kind, each.version, f'"{each.label}"' if each.label else "", each.uuid or ""]
         parts.append(" ".join(word for word in words if word))
     if node.tree is not None:
-        of = node.tree.superblock.parameters
+        parameters = node.tree.superblock.parameters
         root_hash = "" if node.tree.root_hash is None else f", root hash {node.tree.root_hash.hex()[:_HASH_DIGITS]}…"
-        parts.append(f"verity {of.algorithm} over {format_bytes(of.data_bytes)}{root_hash}")
+        parts.append(f"verity {parameters.algorithm} over {format_bytes(parameters.data_bytes)}{root_hash}")
     if node.signature is not None:
         parts.append(f"signature of root hash {node.signature.root_hash.hex()[:_HASH_DIGITS]}…")
     if node.gpt is not None and node.kind is not NodeKind.DISK:

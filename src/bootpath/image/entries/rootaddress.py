@@ -1,0 +1,92 @@
+"""How a kernel is told where a root is: by its partition, its volume, and the same of its hash tree and signature.
+
+None where nothing names a place to a kernel: a partition inside a volume, a volume whose carrier is one.
+"""
+
+from __future__ import annotations
+
+from bootpath.core.device import Device
+from bootpath.formats.cmdline.address import (
+    DeviceAddress,
+    DiskAddress,
+    LogicalVolumeAddress,
+    PartitionAddress,
+    RootAddress,
+    RootVerity,
+    UbiAddress,
+)
+from bootpath.formats.cmdline.devices import Slot
+from bootpath.formats.dm.targets import device_names
+from bootpath.formats.lvm2.label import read_lvm2
+from bootpath.formats.ubi.attach import read_ubi
+from bootpath.image.contents.nodes import Contents, Node, NodeKind
+from bootpath.image.contents.read import open_node
+from bootpath.image.contents.volumes import path_of
+from bootpath.image.roots.candidates import Candidate
+
+
+def name_root(disk: Device, contents: Contents, candidate: Candidate) -> RootAddress | None:
+    """How a kernel is told of a root. Raises FormatError, DeviceError."""
+    data = _spot(disk, contents, candidate.data)
+    if data is None or candidate.hashes is None:
+        return None if data is None else RootAddress(data)
+    hashes = _spot(disk, contents, candidate.hashes)
+    return None if hashes is None else RootAddress(data, _verity_of(candidate, hashes))
+
+
+def name_signature(disk: Device, contents: Contents, candidate: Candidate) -> DeviceAddress | None:
+    """How a kernel is told of a root's signature, None where there is none. Raises as `name_root`."""
+    return None if candidate.signature is None else _spot(disk, contents, candidate.signature)
+
+
+def name_partition(node: Node) -> PartitionAddress:
+    """How a kernel is told of a partition of the disk."""
+    assert node.partition is not None
+    location = node.location
+    slot = None
+    if location.disk_guid is not None and location.number is not None and location.first_lba is not None:
+        slot = Slot(location.disk_guid, location.number, location.first_lba)
+    return PartitionAddress(str(node.partition.guid), node.partition.number, slot)
+
+
+def _spot(disk: Device, contents: Contents, node: Node) -> DeviceAddress | None:
+    if node.kind is NodeKind.DISK:
+        return DiskAddress()
+    if node.kind is NodeKind.PARTITION:
+        return None if node.parent_path else name_partition(node)
+    if node.parent_path:
+        # A volume on a volume: only one whose carrier is a partition of the disk has a name.
+        above = contents.node(node.parent_path)
+        if node.kind is NodeKind.LOGICAL_VOLUME or above is None or above.parent_path:
+            return None
+    if node.kind is NodeKind.UBI_VOLUME:
+        ubi = read_ubi(open_node(disk, contents, node.parent_path))
+        return next((UbiAddress(each.name, each.number) for each in ubi.volumes if each.name == node.name), None)
+    return _logical_volume(disk, contents, node)
+
+
+def _logical_volume(disk: Device, contents: Contents, node: Node) -> LogicalVolumeAddress:
+    """A volume by its names, its UUIDs, and the partitions it is made of. Raises FormatError, DeviceError."""
+    group_name, name = node.path.split("/")[-2:]
+    rows = () if node.table is None else node.table.rows
+    arguments = dict.fromkeys(argument for row in rows for argument in device_names(row))
+    members: list[tuple[str, DiskAddress | PartitionAddress]] = []
+    group_uuid = uuid = ""
+    for argument in arguments:
+        carrier = contents.node(path_of(argument))
+        # A physical volume inside another volume has no name that a kernel knows.
+        if carrier is None or carrier.parent_path or carrier.table is not None:
+            return LogicalVolumeAddress(group_name, name)
+        members.append((argument, DiskAddress() if carrier.kind is NodeKind.DISK else name_partition(carrier)))
+        group = read_lvm2(open_node(disk, contents, carrier.path)).group
+        for volume in () if group is None or group.name != group_name else group.logical_volumes:
+            if group is not None and volume.name == name:
+                group_uuid, uuid = group.uuid, volume.uuid
+    return LogicalVolumeAddress(group_name, name, group_uuid, uuid, node.table, tuple(members))
+
+
+def _verity_of(candidate: Candidate, hashes: DeviceAddress) -> RootVerity | None:
+    if candidate.hashes is None or candidate.hashes.tree is None or candidate.root_hash is None:
+        return None
+    superblock = candidate.hashes.tree.superblock
+    return RootVerity(hashes, candidate.root_hash, superblock.parameters, superblock.tree_start(0))

@@ -1,0 +1,97 @@
+"""Inspecting a Linux image, and a disk of no known kind: which partition or volume would be the root, and how sure.
+
+Rules: `image.roots.choice`. On a disk with candidates, damage elsewhere is a warning; without any, it is the problem.
+"""
+
+from __future__ import annotations
+
+from bootpath.core.device import Device
+from bootpath.core.errors import FormatError
+from bootpath.image.contents.nodes import Contents, NodeKind, NodeReason
+from bootpath.image.contents.read import open_node
+from bootpath.image.contents.volumes import check_static_volume
+from bootpath.image.inspection.values import InspectionReason, InspectionRequest, LinuxInspection
+from bootpath.image.kind import DiskKind, JudgedKind
+from bootpath.image.roots.candidates import Candidate
+from bootpath.image.roots.choice import RootChoice, check_candidate, choose_root
+from bootpath.image.roots.reasons import Problem, ProblemReason
+from bootpath.image.verity.tree import Progress
+
+_SHOWN_MISMATCHES = 3
+
+
+def inspect_linux(
+    disk: Device, contents: Contents, kind: JudgedKind, request: InspectionRequest, progress: Progress | None = None
+) -> LinuxInspection:
+    """Judge what was read of a disk. Raises DeviceError, Error when a library for signatures is missing."""
+    choice = choose_root(
+        contents,
+        request.policy,
+        request.certificates,
+        request.slot,
+        architecture=request.architecture,
+        root_hash=request.root_hash,
+    )
+    if not choice.candidates:
+        problems = _without_candidates(contents, kind, choice)
+        return LinuxInspection(
+            contents=contents, kind=kind, problems=problems, warnings=contents.warnings, choice=choice
+        )
+    problems, checked = choice.problems, []
+    for candidate in choice.chosen if request.full and choice.boots else ():
+        try:
+            if _verify(disk, contents, candidate, progress):
+                checked.append(candidate.data.path)
+        except FormatError as fault:
+            problem = Problem(InspectionReason.NOT_AS_PROMISED(fault), str(candidate.data.location))
+            problems = (*problems, problem)
+    warnings = (*contents.warnings, *choice.warnings, *_damage(contents, problems))
+    return LinuxInspection(
+        contents=contents,
+        kind=kind,
+        problems=problems,
+        warnings=tuple(dict.fromkeys(warnings)),
+        choice=choice,
+        checked=tuple(checked),
+    )
+
+
+def _without_candidates(contents: Contents, kind: JudgedKind, choice: RootChoice) -> tuple[Problem, ...]:
+    """Why there is not even a candidate."""
+    if not contents.size_bytes:
+        return (Problem(InspectionReason.EMPTY()),)
+    faults = [
+        Problem(NodeReason.DAMAGED(fault), node.title if node.path else "")
+        for node in contents.nodes()
+        for fault in node.faults
+    ]
+    nothing = Problem(ProblemReason.NOTHING())
+    known = [
+        Problem(kind.why) if problem == nothing and kind.kind is DiskKind.UNKNOWN else problem
+        for problem in choice.problems
+    ]
+    return (*faults, *known)
+
+
+def _damage(contents: Contents, problems: tuple[Problem, ...]) -> list[str]:
+    """What is damaged and not the reason of a problem."""
+    mentioned = {each for problem in problems for each in problem.cause.walk()}
+    return [
+        f"{node.path}: {node.fault}" if node.path else str(node.fault)
+        for node in contents.nodes()
+        if node.fault is not None
+        and node.fault not in mentioned
+        and not (node.refusal is not None and node.partition is not None)  # the table's own warnings have it
+    ]
+
+
+def _verify(disk: Device, contents: Contents, candidate: Candidate, progress: Progress | None) -> bool:
+    """Read all of a candidate; False when there is nothing to compare it with. Raises FormatError, DeviceError."""
+    data = candidate.data
+    if data.kind is NodeKind.UBI_VOLUME:
+        return check_static_volume(open_node(disk, contents, data.parent_path), data.name)
+    wrong = check_candidate(disk, contents, candidate, progress=progress)
+    if wrong:
+        shown = ", ".join(map(str, wrong[:_SHOWN_MISMATCHES]))
+        raise FormatError("the content does not match the root hash", found=shown)
+    return candidate.hashes is not None

@@ -1,0 +1,129 @@
+"""What an inspection is asked, and what it says: one value for live disks, one for Linux images.
+
+Both have the contents of the disk, what kind of disk it is, problems and warnings; `problems` is empty when the disk
+would boot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from bootpath.core.extents import ExtentSet
+from bootpath.core.reasons import Reason
+from bootpath.formats.partitions.dps import Architecture
+from bootpath.formats.partitions.imagepolicy import ImagePolicy
+from bootpath.fs.redox.values import LabelledExtent, RedoxHeader
+from bootpath.image.contents.nodes import Contents
+from bootpath.image.kind import JudgedKind
+from bootpath.image.redox.discovery import FoundRedoxFS
+from bootpath.image.roots.choice import RootChoice
+from bootpath.image.roots.reasons import Problem
+
+
+class InspectionReason(Reason):
+    """Why a disk does not boot, beside what keeps a Linux image from having a root (`image.roots.reasons`)."""
+
+    EMPTY = "the disk is smaller than one block of 512 bytes"
+    REDOXFS_UNUSABLE = "{}"
+    BOOT_FILE_MISSING = "the file is missing, and a loader needs it"
+    BOOT_FILE_WRONG = "the file begins with {}, and a loader expects {}"
+    NO_ROOT_HASH = "a RedoxFS has no hash tree to compare with the root hash that was given"
+    NOT_AS_PROMISED = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class InspectionRequest:
+    """What to look for, and what to demand. See `choose_root`; `full` reads all of a root that has a hash tree.
+
+    `in_parts` also shows a disk of which not all can be read (`read_contents`); it has no root then.
+    """
+
+    password: bytes | None = None
+    policy: ImagePolicy | None = None
+    certificates: tuple[bytes, ...] = ()
+    slot: str | None = None
+    architecture: Architecture | None = None
+    root_hash: bytes | None = None
+    full: bool = False
+    in_parts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FileMagic:
+    """A file the loader needs; `magic` is what its first bytes are, `expected` what they must be."""
+
+    path: str
+    size_bytes: int
+    magic: bytes
+    expected: bytes
+
+    @property
+    def sound(self) -> bool:
+        """True when the magic is right."""
+        return self.magic == self.expected
+
+
+@dataclass(frozen=True, slots=True)
+class FileSystemInfo:
+    """An opened RedoxFS. Pieces and extents are bytes relative to its start."""
+
+    header: RedoxHeader
+    used_bytes: int
+    free_bytes: int
+    used: ExtentSet
+    metadata: tuple[LabelledExtent, ...]
+    boot_files: tuple[FileMagic, ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectedDisk:
+    """What every inspection has."""
+
+    contents: Contents
+    kind: JudgedKind
+    problems: tuple[Problem, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The disk's name."""
+        return self.contents.name
+
+    @property
+    def size_bytes(self) -> int:
+        """The disk's size."""
+        return self.contents.size_bytes
+
+    @property
+    def boots(self) -> bool:
+        """True when a loader would find, open and load everything it needs."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveInspection(InspectedDisk):
+    """A disk with a RedoxFS: all that were found, the one a loader takes, and what is in it.
+
+    `file_system` is None for one that is damaged, or `locked`: encrypted, and no password was given.
+    """
+
+    found: tuple[FoundRedoxFS, ...]
+    chosen: FoundRedoxFS | None = None
+    file_system: FileSystemInfo | None = None
+    locked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinuxInspection(InspectedDisk):
+    """A disk without a RedoxFS, judged as a Linux would.
+
+    `checked` are the paths of the nodes whose whole hash tree was read and is right.
+    """
+
+    choice: RootChoice
+    checked: tuple[str, ...] = ()
+
+
+Inspection: TypeAlias = LiveInspection | LinuxInspection

@@ -1,0 +1,1 @@
+"""``bootpath inspect``: `pages` has text and JSON of both kinds of inspection, `picture` the drawing."""

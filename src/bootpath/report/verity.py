@@ -1,0 +1,62 @@
+"""``bootpath verity`` as text, in the words of veritysetup, and as JSON (docs/schemas/verity.json)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bootpath.image.verity.fec import FecArea
+from bootpath.image.verity.verify import Verification
+from bootpath.image.verity.volume import HashArea
+
+_LABELS = {"uuid": "UUID", "algorithm": "hash algorithm", "fec_roots": "FEC RS roots", "fec_blocks": "FEC blocks"}
+
+
+def area_json(area: HashArea, fec: FecArea | None = None, *, root_hash: bytes | None = None) -> dict[str, Any]:
+    """What a volume is made of."""
+    parameters, superblock = area.parameters, area.superblock
+    value: dict[str, Any] = {
+        "uuid": None if superblock is None else str(superblock.uuid),
+        "hash_type": parameters.hash_type,
+        "data_blocks": parameters.data_blocks,
+        "data_block_size": parameters.data_block_size,
+        "hash_blocks": parameters.tree_blocks(),
+        "hash_block_size": parameters.hash_block_size,
+        "algorithm": parameters.algorithm,
+        "salt": parameters.salt.hex() or None,
+        "hash_offset": area.offset,
+        "hash_start_block": area.start_block,
+    }
+    if fec is not None:
+        value |= {
+            "fec_roots": fec.shape.roots,
+            "fec_blocks": fec.shape.parity_bytes // fec.shape.block_size,
+            "fec_covered_blocks": fec.shape.blocks,
+            "fec_offset": fec.offset,
+        }
+    if root_hash is not None:
+        value["root_hash"] = root_hash.hex()
+    return value
+
+
+def render_area(value: Mapping[str, Any]) -> str:
+    """The same as lines."""
+    lines = []
+    for name, each in value.items():
+        label = _LABELS.get(name, name.replace("_", " "))
+        lines.append(f"{label[0].upper() + label[1:] + ':':<18}{'-' if each is None else each}")
+    return "\n".join(lines)
+
+
+def verification_json(verification: Verification) -> dict[str, Any]:
+    """What verifying a volume has found."""
+    value: dict[str, Any] = {
+        "verified": verification.verified,
+        "mismatches": [
+            {"what": "data" if each.level < 0 else "hash", "level": max(each.level, 0), "block": each.block}
+            for each in verification.mismatches
+        ],
+    }
+    if verification.mismatches:
+        value["repaired_blocks"] = verification.repaired_blocks
+    return value
