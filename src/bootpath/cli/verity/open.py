@@ -58,7 +58,7 @@ def open_action(options: argparse.Namespace) -> int:
 
 
 def _open_service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
-    from bootpath.block.table.verityline import verity_options
+    from bootpath.block.table.veritytarget import verity_options
     from bootpath.serve.live.opening import device_service
 
     volume = _open_signed_volume(options, stack)
@@ -117,8 +117,8 @@ def _table(options: argparse.Namespace, volume: Volume) -> str:
     """The line of a table that maps the volume, as dmsetup takes it."""
     from bootpath.core.device import SECTOR_BYTES
     from bootpath.core.errors import FormatError
-    from bootpath.formats.dm.table import Row, pack_row
-    from bootpath.formats.dm.verity import VerityFec, VerityRow, pack_verity_args
+    from bootpath.formats.dm.table import TableLine, pack_line
+    from bootpath.formats.dm.verity import VerityFec, VerityTarget
 
     parameters, fec = volume.area.parameters, None
     if volume.parity is not None:
@@ -128,7 +128,7 @@ def _table(options: argparse.Namespace, volume: Volume) -> str:
                 "a table cannot express the FEC offset", where="verity", found=offset, expected="a multiple of a block"
             )
         fec = VerityFec(_absolute(options.fec_device), volume.parity.parameters, offset // size)
-    row = VerityRow(
+    target = VerityTarget(
         _absolute(options.data),
         _absolute(options.hashes),
         parameters,
@@ -137,7 +137,7 @@ def _table(options: argparse.Namespace, volume: Volume) -> str:
         _flags(options),
         fec,
     )
-    return pack_row(Row(0, parameters.data_bytes // SECTOR_BYTES, "verity", pack_verity_args(row)))
+    return pack_line(TableLine(0, parameters.data_bytes // SECTOR_BYTES, "verity", target.pack()))
 
 
 def _absolute(name: str) -> str:

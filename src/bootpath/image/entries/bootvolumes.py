@@ -29,9 +29,9 @@ from bootpath.formats.cmdline.address import (
     UbiAddress,
 )
 from bootpath.formats.cmdline.devices import Slot
-from bootpath.formats.dm.table import Row, Table
+from bootpath.formats.dm.table import Table, TableLine
 from bootpath.formats.dm.targets import device_names
-from bootpath.formats.dm.verity import VerityRow, pack_verity_args
+from bootpath.formats.dm.verity import VerityTarget
 from bootpath.formats.entries.vercmp import compare_versions
 from bootpath.formats.lvm2.label import read_lvm2
 from bootpath.formats.partitions.dps import Designator
@@ -160,8 +160,8 @@ class _Finder:
         assert candidate.hashes is not None
         assert verity is not None
         hashes = open_node(self.disk, self.contents, candidate.hashes.path)
-        row = VerityRow("data", "hash", verity.parameters, verity.start_block, verity.root_hash)
-        table = Table((Row(0, verity.parameters.data_bytes // SECTOR_BYTES, "verity", pack_verity_args(row)),))
+        target = VerityTarget("data", "hash", verity.parameters, verity.start_block, verity.root_hash)
+        table = Table((TableLine(0, verity.parameters.data_bytes // SECTOR_BYTES, "verity", target.pack()),))
         identity = Identity(f"{data.identity.name}: verity")
         return open_table(table, lambda name: data if name == "data" else hashes, identity=identity)
 
@@ -222,8 +222,8 @@ class _Finder:
     def _logical_volume(self, node: Node) -> LogicalVolumeAddress:
         """A volume by its names, its UUIDs, and the partitions it is made of. Raises FormatError, DeviceError."""
         group_name, name = node.path.split("/")[-2:]
-        rows = () if node.table is None else node.table.rows
-        words = dict.fromkeys(word for row in rows for word in device_names(row))
+        lines = () if node.table is None else node.table.lines
+        words = dict.fromkeys(word for line in lines for word in device_names(line))
         carriers = [(word, self.contents.node("" if word == "." else word)) for word in words]
         members: list[tuple[str, DiskAddress | PartitionAddress]] = []
         group_uuid = uuid = ""

@@ -212,7 +212,7 @@ def test_a_directory_that_is_no_directory() -> None:
     patient = Patient("ext4-4k")
     place = patient.inode("deep")
     patient.put(place + MODE, "H", 0o100644)
-    with pytest.raises(FormatError, match=r"corrupt: inode \d+ is a file, expected a directory"):
+    with pytest.raises(FormatError, match=r"corrupt: inode \d+ is a file; expected a directory"):
         patient.files().lookup("deep/a")
 
 
