@@ -61,7 +61,7 @@ def test_devices_with_large_blocks(name: str) -> None:
 
 def test_nothing() -> None:
     with pytest.raises(
-        FormatError, match=r"memory: the device has no file system that can be read: found nothing known"
+        FormatError, match=r"memory: the device has no file system that can be read; found nothing known"
     ):
         open_files(MemoryDevice(1 << 20))
     with pytest.raises(ValueError, match="no reader of 'ntfs', only of vfat, ext2"):
