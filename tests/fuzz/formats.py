@@ -13,9 +13,9 @@ from bootpath.formats.bzimage import find_pvh_entry, parse_bzimage
 from bootpath.formats.cpio import pack_cpio, parse_cpio
 from bootpath.formats.dm.create import pack_dm_create, parse_dm_create
 from bootpath.formats.dm.listing import ListedTable, pack_listing, parse_listing
-from bootpath.formats.dm.table import pack_row, pack_table, parse_row, parse_table
+from bootpath.formats.dm.table import pack_line, pack_table, parse_line, parse_table
 from bootpath.formats.dm.targets import device_names, pack_target, parse_target
-from bootpath.formats.dm.verity import pack_verity_args, parse_verity_args
+from bootpath.formats.dm.verity import VerityTarget
 from bootpath.formats.entries.authenticode import hash_pe, parse_signed_pe
 from bootpath.formats.exceptionstore import (
     EXCEPTION_BYTES,
@@ -49,6 +49,7 @@ from bootpath.formats.verity.tree import pack_verity_superblock, parse_verity_su
 from tests.fuzz.entry import Entry, comes_back
 from tests.support.gptdisk import as_device
 from tests.support.kernels import make_bzimage, make_vmlinux
+from tests.support.targetsamples import TARGET_SAMPLES
 
 LOG_KEY = bytes(range(16))
 MAX_CHUNK_BYTES = 1 << 20  # above it, packing is the same and costs memory
@@ -73,9 +74,9 @@ def _table(data: bytes) -> None:
     comes_back(table, pack_table, parse_table)
 
 
-def _row(data: bytes) -> None:
-    row = parse_row(_text(data))
-    comes_back(row, pack_row, parse_row)
+def _line(data: bytes) -> None:
+    line = parse_line(_text(data))
+    comes_back(line, pack_line, parse_line)
 
 
 def _listing(data: bytes) -> None:
@@ -85,10 +86,10 @@ def _listing(data: bytes) -> None:
 
 
 def _target(data: bytes) -> None:
-    row = parse_row(_text(data))
-    value = parse_target(row)
-    comes_back(value, partial(pack_target, row), parse_target)
-    assert set(device_names(row)) <= set(row.args)
+    line = parse_line(_text(data))
+    value = parse_target(line)
+    comes_back(value, partial(pack_target, line), parse_target)
+    assert set(device_names(line)) <= set(line.args)
 
 
 def _snapshot_header(data: bytes) -> None:
@@ -195,8 +196,8 @@ def _pkcs7(data: bytes) -> None:
 
 
 def _verity_args(data: bytes) -> None:
-    row = parse_verity_args(data.decode("utf-8", "replace").split())
-    comes_back(row, pack_verity_args, parse_verity_args)
+    target = VerityTarget.parse(data.decode("utf-8", "replace").split())
+    comes_back(target, VerityTarget.pack, VerityTarget.parse)
 
 
 def _signed_pe(data: bytes) -> None:
@@ -211,6 +212,11 @@ def _bzimage(data: bytes) -> None:
     assert image.payload.end <= len(data)
 
 
+def target_lines() -> list[bytes]:
+    """A line of every target."""
+    return [line.encode() for sample in TARGET_SAMPLES.values() for line in sample.table.split("\n")]
+
+
 def _kernels() -> list[bytes]:
     return [make_bzimage(b"packed" + (1000).to_bytes(4, "little"), setup_sectors=1)]
 
@@ -219,9 +225,9 @@ FORMATS = (
     Entry("image_policy", _image_policy),
     Entry("handoff", _handoff),
     Entry("table", _table),
-    Entry("row", _row),
+    Entry("line", _line),
     Entry("listing", _listing),
-    Entry("target", _target),
+    Entry("target", _target, made=target_lines),
     Entry("snapshot_header", _snapshot_header),
     Entry("dm_create", _dm_create),
     Entry("nbd_uri", _nbd_uri),

@@ -8,20 +8,22 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from bootpath.block.leaves.memory import MemoryDevice
-from bootpath.block.table.stack import TARGETS, open_table
+from bootpath.block.table.openers import OPENERS
+from bootpath.block.table.stack import open_table
 from bootpath.core.device import Device, Identity
 from bootpath.core.errors import DeviceError, FormatError, TableError
 from bootpath.formats.dm.listing import parse_listing
-from bootpath.formats.dm.table import Row, Table
+from bootpath.formats.dm.table import Table, TableLine
 from bootpath.formats.exceptionstore import SnapshotHeader, pack_exceptions, pack_snapshot_header
 from tests.fuzz.entry import CORPUS, Entry
 from tests.support.patterns import pattern
+from tests.support.targetsamples import TARGET_SAMPLES
 
 SIZE = 64 << 10
 _PATTERN = pattern(0, SIZE)
 STORE_BYTES = 8192
 # What makes files, waits for its clock or sleeps is opened elsewhere.
-OPENED = {name: opener for name, opener in TARGETS.items() if name not in ("overlayfile", "delay", "live")}
+OPENED = {name: opener for name, opener in OPENERS.items() if name not in ("overlayfile", "delay", "live")}
 EXTRA = (
     "0 64 linear a 8\n64 32 striped 2 8 a 0 b 8\n",
     "0 64 overlay a 4096\n64 8 zero\n72 8 error\n",
@@ -29,7 +31,7 @@ EXTRA = (
     "0 64 snapshot a b N 8\n64 64 snapshot-origin a\n",
     "0 64 fault a read:error:after=1 7\n",
 )
-SNAPSHOT = Table((Row(0, SIZE // 512, "snapshot", ("a", "store", "P", "8")),))
+SNAPSHOT = Table((TableLine(0, SIZE // 512, "snapshot", ("a", "store", "P", "8")),))
 ERRORS = (FormatError, TableError, DeviceError)
 
 
@@ -52,7 +54,7 @@ def _open(data: bytes) -> None:
         return devices[name]
 
     listed = parse_listing(data.decode("utf-8", "replace"))
-    with closing(open_table(listed[0].table, resolve, targets=OPENED)) as device:
+    with closing(open_table(listed[0].table, resolve, openers=OPENED)) as device:
         device.read(0, min(device.size_bytes, SIZE) // device.block_bytes * device.block_bytes)
         if not device.read_only:
             device.write(0, bytes(device.block_bytes))
@@ -69,10 +71,12 @@ def _exception_store(data: bytes) -> None:
         device.flush()
 
 
-def _rows() -> Sequence[bytes]:
-    """What the corpora of rows and listings have, over the devices of the shelf."""
+def _lines() -> Sequence[bytes]:
+    """The samples of all targets, and what the corpora have, over the devices of the shelf."""
     paths = sorted(path for folder in ("target", "listing") for path in (CORPUS / folder).iterdir())
-    return [re.sub(rb"8:[0-9]+|254:0", b"a", path.read_bytes()) for path in paths] + [text.encode() for text in EXTRA]
+    return [re.sub(rb"8:[0-9]+|254:0", b"a", path.read_bytes()) for path in paths] + [
+        text.encode() for text in (*EXTRA, *(sample.table for sample in TARGET_SAMPLES.values()))
+    ]
 
 
 def _stores() -> Sequence[bytes]:
@@ -81,6 +85,6 @@ def _stores() -> Sequence[bytes]:
 
 
 TABLES = (
-    Entry("open_table", _open, ERRORS, made=_rows, rounds=1500),
+    Entry("open_table", _open, ERRORS, made=_lines, rounds=1500),
     Entry("exception_store", _exception_store, ERRORS, made=_stores, max_bytes=STORE_BYTES + 1, rounds=600),
 )

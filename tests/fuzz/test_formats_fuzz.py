@@ -49,7 +49,7 @@ COVERED = {
     "plan": "parse_plan parse_json",
     "repart": "parse_repart parse_unit_file",
     "root_parameters": "parse_root_parameters parse_slot parse_logical_volume parse_ubi_volume",
-    "row": "parse_row parse_decimal",
+    "line": "parse_line parse_decimal",
     "signed_pe": "parse_signed_pe parse_enclosed",
     "snapshot_header": "parse_snapshot_header",
     "table": "parse_table",
@@ -58,7 +58,7 @@ COVERED = {
     "ubi": "read_ubi read_leb find_ec_header find_peb_bytes parse_ec_header parse_vid_header parse_volume_table",
     "uki": "read_pe read_uki read_uki_addon",
     "verity": "parse_verity_superblock",
-    "verity_args": "parse_verity_args parse_root_hash",
+    "verity_args": "parse_root_hash",
     "verity_signature": "parse_verity_signature",
     "vmlinux": "find_pvh_entry",
 }

@@ -9,7 +9,7 @@ from tests.fuzz.targets import TARGETS
 
 def test_mutants_of_tables_reach_every_answer() -> None:
     entry = TARGETS["open_table"]
-    found = {entry.outcome(data) for data in mutations(entry.samples(), seed=5, count=300)}
+    found = {entry.outcome(data) for data in mutations(entry.samples(), seed=5, count=900)}
     assert found == {FormatError, TableError, DeviceError, None}
 
 

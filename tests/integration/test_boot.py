@@ -150,7 +150,7 @@ def test_another_disk_is_refused_by_name(image: Path, tmp_path: Path) -> None:
     with closing(FileDevice.open(other)) as disk:
         result = boot(image, plan_of(image), others=[disk], touches=(FAR_FILE,))
     assert result.mounted
-    assert "disk refused" in str(result.failure)
+    assert "the disk is refused" in str(result.failure)
     assert str(planned(image).plan.uuid) in str(result.failure)
 
 
@@ -169,7 +169,7 @@ def test_same_uuid_but_another_ring_is_refused(image: Path, tmp_path: Path) -> N
     patch(twin, FS_OFFSET + 200 * 4096 + 100, bytes([ring_block[100] ^ 1]))
     with closing(FileDevice.open(twin)) as disk:
         result = boot(image, plan_of(image), others=[disk], touches=(FAR_FILE,))
-    assert "disk refused" in str(result.failure)
+    assert "the disk is refused" in str(result.failure)
 
 
 def test_two_disks_with_one_uuid_are_an_ambiguity(image: Path, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_copy_of_the_partition_alone_is_not_the_disk(image: Path, tmp_path: Pa
 def test_disk_that_never_arrives(image: Path) -> None:
     result = boot(image, plan_of(image), delay=3600, deadline=0.01, touches=(FAR_FILE,))
     assert result.mounted
-    assert "no disk after 0.01 s" in str(result.failure)
+    assert "no disk has appeared within 0.01 s" in str(result.failure)
 
 
 @pytest.mark.parametrize("after", [0, 1, 3, 7, 8, 9])

@@ -159,7 +159,7 @@ def test_another_disk_behind_the_driver_is_refused(image: Path, tmp_path: Path) 
     with LivePath(PROGRAMS, other) as path:
         result = boot(image, path, touches=(FAR_FILE,))
         assert result.mounted
-        assert "disk refused" in str(result.failure)
+        assert "the disk is refused" in str(result.failure)
 
 
 def test_a_disk_that_fails(image: Path) -> None:

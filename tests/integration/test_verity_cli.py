@@ -13,11 +13,11 @@ import jsonschema
 import pytest
 
 from bootpath.block.leaves.file import FileDevice
-from bootpath.block.table.verityline import verity_of_row
+from bootpath.block.table.veritytarget import open_verity_target
 from bootpath.cli.main import main
 from bootpath.core.device import read_bytes
-from bootpath.formats.dm.table import parse_row
-from bootpath.formats.dm.verity import parse_verity_args
+from bootpath.formats.dm.table import parse_line
+from bootpath.formats.dm.verity import VerityTarget
 from bootpath.formats.verity.signature import parse_verity_signature
 from tests.integration.test_veritysetup import veritysetup
 from tests.support.certificates import NOW, make_identity
@@ -203,9 +203,9 @@ def test_a_row_of_a_signed_volume(signature: str, signed: Path, capsys: pytest.C
     assert main(opening(signed, *options, "--check-at-most-once")) == 0
     shown = capsys.readouterr()
     assert "signed by CN=tester" in shown.err
-    row = parse_row(shown.out.strip())
-    assert (row.num_sectors, row.target) == (BLOCKS * 8, "verity")
-    device = verity_of_row(parse_verity_args(row.args), FileDevice.open)
+    line = parse_line(shown.out.strip())
+    assert (line.num_sectors, line.target) == (BLOCKS * 8, "verity")
+    device = open_verity_target(VerityTarget.parse(line.args), FileDevice.open)
     assert device.options.check_at_most_once
     assert read_bytes(device, 0, device.size_bytes) == (signed / "root.img").read_bytes()
 
@@ -214,12 +214,12 @@ def test_a_table_line_with_fec(data: Path, tmp_path: Path, capsys: pytest.Captur
     parity = ("--fec-device", str(tmp_path / "f"), "--fec-offset", "8192")
     json_of(capsys, "format", data, tmp_path / "h", "--root-hash-file", tmp_path / "root", *parity)
     assert main(opening(tmp_path, *parity, "--print-table")) == 0
-    row = capsys.readouterr().out.strip()
+    line = capsys.readouterr().out.strip()
     expected = f" 8 use_fec_from_device {tmp_path}/f fec_blocks 304 fec_start 2 fec_roots 2"
-    assert row.endswith(expected)
+    assert line.endswith(expected)
     content = data.read_bytes()
     spoil(data, 5)
-    device = verity_of_row(parse_verity_args(parse_row(row).args), FileDevice.open)
+    device = open_verity_target(VerityTarget.parse(parse_line(line).args), FileDevice.open)
     assert read_bytes(device, 0, device.size_bytes) == content
 
 

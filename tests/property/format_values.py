@@ -14,7 +14,7 @@ from bootpath.core.extents import Extent
 from bootpath.core.iolog import Discard, Flush, Mark, Read, Record, Write, Zero
 from bootpath.formats.cpio import CpioEntry
 from bootpath.formats.dm.create import MappedDevice
-from bootpath.formats.dm.table import Row, Table
+from bootpath.formats.dm.table import Table, TableLine
 from bootpath.formats.handoff import Handoff
 from bootpath.formats.partitions.gpt import Gpt
 from bootpath.formats.partitions.gptheader import Partition
@@ -121,7 +121,7 @@ def tables(draw: st.DrawFn, targets: st.SearchStrategy[str], args: st.SearchStra
     lengths = draw(st.lists(st.integers(1, 2**50), min_size=1, max_size=5))
     starts = list(accumulate(lengths, initial=0))[:-1]
     pairs = zip(starts, lengths, strict=True)
-    return Table(tuple(Row(start, length, draw(targets), draw(args)) for start, length in pairs))
+    return Table(tuple(TableLine(start, length, draw(targets), draw(args)) for start, length in pairs))
 
 
 any_args = st.lists(

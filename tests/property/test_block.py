@@ -23,7 +23,7 @@ from bootpath.block.overlay.ram import Overlay
 from bootpath.block.targets.concat import Concat
 from bootpath.block.targets.crypt import Crypt
 from bootpath.block.targets.exceptionstore import ExceptionStore
-from bootpath.block.targets.fault import Fault, Kind, Rule, pack_rules, parse_rules
+from bootpath.block.targets.fault import Fault, FaultKind, FaultRule, pack_rules, parse_rules
 from bootpath.block.targets.flakey import Flakey
 from bootpath.block.targets.linear import Linear
 from bootpath.block.targets.log import Log
@@ -34,7 +34,7 @@ from bootpath.core.device import Device, Segment, checked, read_bytes
 from bootpath.core.errors import DeviceError
 from bootpath.core.extents import Extent, ExtentSet
 from bootpath.core.iolog import Record, Write, Zero
-from bootpath.formats.dm.flakey import FlakeyRow
+from bootpath.formats.dm.flakey import FlakeyTarget
 from tests.support.patterns import pattern
 
 SIZE = 48 << 10
@@ -125,7 +125,7 @@ def snapshot(block_bytes: int, data: st.DataObject) -> Device:
 
 def flakey(block_bytes: int, data: st.DataObject) -> Device:
     """It is up for all of the operations."""
-    return Flakey(memory(block_bytes, data), FlakeyRow.parse(["memory", "0", "1000000", "1", "1", "drop_writes"]))
+    return Flakey(memory(block_bytes, data), FlakeyTarget.parse(["memory", "0", "1000000", "1", "1", "drop_writes"]))
 
 
 def overlay(block_bytes: int, data: st.DataObject) -> Device:
@@ -151,7 +151,7 @@ def wrapped(block_bytes: int, data: st.DataObject) -> Device:
     """Targets that change nothing, over the whole stack."""
     runs = extents(data)
     lower = Live(packed(runs), runs, SIZE, LateDisk.ready(base(512)))
-    rules = [Rule(Kind.ERROR, frozenset({"read", "write"}), count=0), Rule(Kind.DELAY)]
+    rules = [FaultRule(FaultKind.ERROR, frozenset({"read", "write"}), count=0), FaultRule(FaultKind.DELAY)]
     return Log(Fault(Overlay(lower, block_bytes=block_bytes), rules, sleep=lambda seconds: None), lambda record: None)
 
 
@@ -262,7 +262,9 @@ def test_a_file_equals_a_bytearray(data: st.DataObject, block_bytes: int) -> Non
 def test_a_capped_overlay_does_all_of_a_request_or_none_and_keeps_within_its_cap(
     sequence: list[Operation], max_blocks: int, resident: bool
 ) -> None:
-    lower: Device = base(512) if resident else Fault(base(512), [Rule(Kind.DELAY)], sleep=lambda seconds: None)
+    lower: Device = (
+        base(512) if resident else Fault(base(512), [FaultRule(FaultKind.DELAY)], sleep=lambda seconds: None)
+    )
     target = Overlay(lower, max_bytes=max_blocks * BLOCK)
     device = checked(target)
     model = bytearray(pattern(0, SIZE))
@@ -366,8 +368,8 @@ def test_a_preload_is_split_exactly(data: st.DataObject, offset: int, length: in
 
 RULES = st.lists(
     st.builds(
-        Rule,
-        st.sampled_from(Kind),
+        FaultRule,
+        st.sampled_from(FaultKind),
         st.frozensets(st.sampled_from(["read", "write", "flush", "discard", "zero"]), min_size=1),
         st.none() | st.builds(Extent, st.integers(0, SIZE), st.integers(1, SIZE)),
         st.integers(0, 5),
@@ -382,14 +384,14 @@ RULES = st.lists(
 
 
 @given(RULES)
-def test_parse_of_pack_gives_the_rules_back(rules: list[Rule]) -> None:
+def test_parse_of_pack_gives_the_rules_back(rules: list[FaultRule]) -> None:
     assert parse_rules(pack_rules(rules)) == tuple(rules)
 
 
 @settings(max_examples=40, deadline=None)
 @given(RULES, operations(512), st.integers(0, 2**32))
-def test_the_same_seed_gives_the_same_trace(rules: list[Rule], sequence: list[Operation], seed: int) -> None:
-    usable = [rule for rule in rules if rule.kind is not Kind.STALL]
+def test_the_same_seed_gives_the_same_trace(rules: list[FaultRule], sequence: list[Operation], seed: int) -> None:
+    usable = [rule for rule in rules if rule.kind is not FaultKind.STALL]
 
     def run() -> tuple[list[object], bytes]:
         lower = MemoryDevice(bytearray(pattern(0, SIZE)))

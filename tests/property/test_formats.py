@@ -16,10 +16,10 @@ from bootpath.formats.handoff import Handoff, pack_handoff, parse_handoff
 from bootpath.formats.overlayfile import (
     FIRST_CLUSTER,
     BaseIdentity,
-    Header,
-    Kind,
-    Record,
-    State,
+    LogRecord,
+    OverlayFileState,
+    OverlayHeader,
+    RecordKind,
     pack_entries,
     pack_header,
     pack_record,
@@ -133,10 +133,10 @@ def test_flipped_bits_in_both_copies_leave_no_table(first: int, second: int) -> 
 _U32, _U64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
 _GUIDS = st.none() | st.uuids().filter(lambda guid: guid.int != 0)
 overlay_headers = st.builds(
-    Header,
+    OverlayHeader,
     generation=_U64,
     uuid=st.uuids(),
-    state=st.sampled_from(State),
+    state=st.sampled_from(OverlayFileState),
     log_cluster=st.integers(FIRST_CLUSTER, 2**31),
     log_clusters=st.integers(1, 2**31 - 1),
     log_sequence=_U64,
@@ -156,7 +156,7 @@ overlay_entries = st.lists(st.tuples(_U64, _U32, _U32), max_size=70).map(pack_en
 
 
 @given(overlay_headers, st.integers(0, 4096 * 8 - 1))
-def test_overlay_header(header: Header, bit: int) -> None:
+def test_overlay_header(header: OverlayHeader, bit: int) -> None:
     data = pack_header(header)
     assert parse_header(data) == header
     damaged = bytearray(data)
@@ -173,7 +173,7 @@ def test_overlay_header(header: Header, bit: int) -> None:
 )
 def test_overlay_log(contents: list[bytes], key: bytes, first: int, random: Random) -> None:
     records = tuple(
-        Record(Kind.COMMIT if index else Kind.CHECKPOINT, first + index, entries)
+        LogRecord(RecordKind.COMMIT if index else RecordKind.CHECKPOINT, first + index, entries)
         for index, entries in enumerate(contents)
     )
     packed = [pack_record(record, key) for record in records]

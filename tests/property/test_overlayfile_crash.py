@@ -12,8 +12,8 @@ from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.overlay import journal as overlayjournal
 from bootpath.block.overlay import writer as overlaywriter
 from bootpath.block.overlay.commit import commit_into
-from bootpath.block.overlay.contents import lay_out, load
 from bootpath.block.overlay.file import OverlayFile, load_for
+from bootpath.block.overlay.state import lay_out, load
 from bootpath.core.device import checked, read_bytes
 from bootpath.core.errors import DeviceError, FormatError
 from tests.support.crashstorage import CrashStorage

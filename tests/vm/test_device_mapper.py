@@ -20,9 +20,9 @@ from bootpath.boot.initramfs.compression import Compression
 from bootpath.core.device import read_bytes
 from bootpath.formats.dm.export import ExportFormat, export_listing
 from bootpath.formats.dm.listing import ListedTable, parse_listing
-from bootpath.formats.dm.table import Row, Table
+from bootpath.formats.dm.table import Table, TableLine
 from bootpath.formats.dm.targets import rename_devices
-from bootpath.formats.dm.verity import VerityRow, pack_verity_args
+from bootpath.formats.dm.verity import VerityTarget
 from bootpath.formats.verity.tree import VerityParameters
 from bootpath.image.verity.tree import build_tree
 from bootpath.report.dmtable import normalised
@@ -104,8 +104,8 @@ def test_the_kernel_reads_and_writes_what_we_do(start: Start, tmp_path: Path) ->
         path.write_bytes(Random(index).randbytes(SIZE) if name in ("a", "b", "f") else bytes(SIZE))
     with closing(FileDevice.open(paths["hashes"], writable=True)) as hashes:
         root_hash = build_tree(MemoryDevice(paths["a"].read_bytes()), hashes, VERITY, start_block=1)
-    verity = pack_verity_args(VerityRow("a", "hashes", VERITY, 1, root_hash))
-    listed = (*parse_listing(LISTING), ListedTable("checked", Table((Row(0, SIZE // 512, "verity", verity),))))
+    verity = VerityTarget("a", "hashes", VERITY, 1, root_hash).pack()
+    listed = (*parse_listing(LISTING), ListedTable("checked", Table((TableLine(0, SIZE // 512, "verity", verity),))))
 
     # The kernel goes on with a store that we made, and fills its first area of 256 exceptions.
     ours = digest_of(listed, "held", paths, write=True)

@@ -138,7 +138,7 @@ def test_disks_that_go_and_come_and_the_way_down(images: Images) -> None:
         live.machine.detach(DISK_NAME, SECONDS)
         assert run(live, f"{DROP_CACHES}; cat /etc/hostname") == "live\n"
         assert "Input/output error" in run(live, f"sha256sum {FAR_FILE} 2>&1")
-        assert any("no disk after 2 s" in heard.event.detail for heard in live.heard())
+        assert any("no disk has appeared within 2 s" in heard.event.detail for heard in live.heard())
 
         live.plug(images.encrypted.path, "other")
         refused = live.wait_event("40_drivers", "disk refused", SECONDS)

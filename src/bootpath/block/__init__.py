@@ -1,9 +1,8 @@
 """The block floor: leaves that hold bytes, targets that map them, and the stack that a table describes.
 
-Leaves: `FileDevice`, `MemoryDevice`, `LateDisk` (a disk that appears later), `ZeroDevice`, `ErrorDevice`,
-`ErasedDevice`. Targets:
-`Linear`, `Striped`, `Concat`, `Overlay`, `Snapshot`, `Live`, `Crypt`, `Verity`, `Log`, `Fault`, `Flakey`. A target
-closes what is below it only when it `owns` it. Targets hold no bounds code: put `core.device.checked` on top.
+`leaves` have nothing below them (a file, memory, an NBD server), `targets` map a device below them; `overlay` keeps
+what is written, `live` is a preload with a disk behind it, and `table` opens all of them from device-mapper lines. A
+target closes what is below it only when it `owns` it. Targets hold no bounds code: put `core.device.checked` on top.
 """
 
 from bootpath.core.lazyexports import lazy_exports

@@ -33,7 +33,7 @@ def slice_views(views: Sequence[Buffer], skip: int, length: int) -> list[Buffer]
         if remaining == 0:
             return result
     if remaining:
-        raise DeviceError("short read", found=f"{length - remaining} bytes", expected=f"{length}")
+        raise DeviceError("a read came up short", found=f"{length - remaining} bytes", expected=f"{length} bytes")
     return result
 
 

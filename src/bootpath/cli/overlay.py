@@ -10,7 +10,7 @@ from bootpath.cli.arguments import add_json
 
 HELP = "show, commit or discard a persistent overlay (bootpath serve --overlay FILE)"
 EPILOG = """\
-Committing and discarding say what they would do; with --apply they do it. An interrupted commit can be run again.
+commit and discard only print what they would do; with --apply they do it. An interrupted commit can be run again.
 
 examples:
   bootpath overlay info changes.overlay
@@ -26,19 +26,21 @@ def configure(commands: Any, name: str) -> None:
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     info = actions.add_parser(
-        "info", help="what it holds, and of which base", description="Show what an overlay holds."
+        "info", help="show what it holds, and its base", description="Show what an overlay holds."
     )
     commit = actions.add_parser(
         "commit",
         help="write it into its base, then empty it",
         description="Write an overlay into its base, then empty it.",
     )
-    discard = actions.add_parser("discard", help="forget what it holds", description="Forget what an overlay holds.")
+    discard = actions.add_parser(
+        "discard", help="drop all changes", description="Drop all changes that an overlay holds."
+    )
     for action in (info, commit, discard):
         action.add_argument("overlay", metavar="OVERLAY", help="overlay file")
-    commit.add_argument("base", metavar="BASE", help="disk it was made over")
+    commit.add_argument("base", metavar="BASE", help="the disk that it was made over")
     for action in (commit, discard):
-        action.add_argument("--apply", action="store_true", help="do it; without, only say what would be done")
+        action.add_argument("--apply", action="store_true", help="do it (default: only print what would be done)")
     add_json(info)
     parser.set_defaults(run=run)
 
@@ -60,16 +62,18 @@ def run(options: argparse.Namespace) -> int:
         else:
             emit("\n".join(f"{name.replace('_', ' '):16} {_plain(value)}" for name, value in fields.items()))
         return 0
-    what = f"write {held} into {options.base}, then empty" if options.action == "commit" else f"forget {held} in"
+    what = (
+        f"write {held} into {options.base}, then empty" if options.action == "commit" else f"drop {held} of changes in"
+    )
     if not options.apply:
-        emit(f"would {what} {options.overlay}; with --apply it is done")
+        emit(f"would {what} {options.overlay}; use --apply to do it")
         return 0
     if options.action == "commit":
         written = commit_overlay(options.overlay, options.base)
         emit(f"{options.base}: {format_bytes(written)} written, {options.overlay} is empty")
     else:
         dropped = discard_overlay(options.overlay)
-        emit(f"{options.overlay}: {format_bytes(dropped)} forgotten")
+        emit(f"{options.overlay}: {format_bytes(dropped)} of changes dropped")
     return 0
 
 

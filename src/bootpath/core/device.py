@@ -1,8 +1,9 @@
 """The Device contract: what every layer of the block stack is.
 
-A device is a row of bytes with a size. Reads return views, not copies; together they are exactly ``length`` bytes and
-stay valid as long as they are referenced, though a later write may show through them. A call either does all of it or
-raises a `DeviceError`; there are no short successes and never zeros for data that could not be read.
+A device is a number of bytes that can be read and written at any block. Reads return views, not copies; together they
+are exactly ``length`` bytes, and they stay valid as long as they are referenced, though a later write may show through
+them. A call does all that was asked or raises a `DeviceError`: there is no short success, and no zeros in place of data
+that could not be read.
 
 errno of a failure:
 
@@ -14,8 +15,12 @@ write to a read-only device             EPERM
 lower device failed or did not arrive   EIO
 ======================================  ==========
 
-`checked` is the only place that refuses misalignment, zero length, overflow and past-the-end. It stands at the top of a
-stack; targets below it hold no bounds code and may rely on what it promises.
+`checked` alone refuses requests that are misaligned, empty or past the end. It stands at the top of a stack; targets
+below it hold no bounds code.
+
+What only some devices can do is a protocol of its own (`SupportsDirect`, `SupportsRanges`, `SupportsWriteGranularity`,
+…). Ask a device for it by the function beside the protocol, or by isinstance with the protocol; never look at its
+class.
 """
 
 from __future__ import annotations
@@ -36,7 +41,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a device is. Content (`uuid`) can be copied with dd; the two GUIDs say which copy it is."""
+    """What identifies a device. `uuid` is content and can be copied with dd; the GUIDs tell the copies apart."""
 
     name: str = "device"
     uuid: UUID | None = None
@@ -124,7 +129,7 @@ class Device(Protocol):
 
     @property
     def identity(self) -> Identity:
-        """Who this device is, for messages and for matching."""
+        """What identifies this device, in messages and when disks are compared."""
         ...
 
     def read(self, offset: int, length: int) -> Sequence[Buffer]:
@@ -152,7 +157,7 @@ class Device(Protocol):
         ...
 
     def extents(self, offset: int, length: int) -> Iterator[Segment]:
-        """Where each part of the range would come from: contiguous segments that cover it exactly."""
+        """Where each part of the range comes from: contiguous segments that cover it exactly."""
         ...
 
     def close(self) -> None:
@@ -268,9 +273,10 @@ def read_into(device: Device, offset: int, target: memoryview) -> None:
             ) from fault
         if count == 0:
             raise DeviceError(
-                f"read of {len(target)} bytes at {offset} ended after {done}",
+                f"read of {len(target)} bytes at {offset} came up short",
                 where=device.identity.name,
-                hint="the file was truncated while in use",
+                found=f"{done} bytes",
+                hint="was the file truncated while in use?",
             )
         done += count
 
@@ -294,7 +300,7 @@ class Checked:
         where = self.identity.name
         if offset < 0 or length <= 0:
             return DeviceError(
-                f"{operation} of {length} bytes at {offset}",
+                f"{operation} of {length} bytes at {offset} is no range",
                 errno=errno.EINVAL,
                 where=where,
                 expected="an offset of 0 or more and at least one byte",
@@ -320,7 +326,9 @@ class Checked:
     def _check_write(self, operation: str, offset: int, length: int) -> None:
         if self.read_only:
             raise DeviceError(
-                f"{operation} at {offset}: device is read-only", errno=errno.EPERM, where=self.identity.name
+                f"{operation} at {offset} is refused: the device is read-only",
+                errno=errno.EPERM,
+                where=self.identity.name,
             )
         if offset < 0 or length <= 0 or (offset | length) & self._mask or offset + length > self.size_bytes:
             raise self._refuse(operation, offset, length, errno.ENOSPC)

@@ -14,8 +14,17 @@
     ├── MachineError        a virtual machine does not start, answer, or say what was awaited
     └── UpdateError         an update that must not be, or could not be, applied
 
-Every error says what, where, and where it helps expected, found, the specification that was broken and
-what to do. The message is one line: ``disk.img: gpt: header CRC 0x1f at LBA 1, expected 0x9a (UEFI 2.10 §5.3.2)``.
+Every error says what is wrong and where, and where it helps what was expected, what was found, the specification that
+was broken, and what to do. Its message is one line, made of the fields and nothing else::
+
+    <where>: <what>; expected <expected>, found <found> (<spec>); <hint>
+
+    disk.img: gpt: the header's CRC does not match; expected 0x9a, found 0x1f (UEFI 2.10 §5.3.2); use --repair
+
+So `what` is a clause with a subject that stands alone ("data block 900 does not match the root hash", "the export is
+read-only"), without a capital and without a full stop. It never needs `expected` or `found` to be complete. They are
+noun phrases or values ("at least 4096 bytes", 512), `hint` is an imperative or a question. `where` begins with the
+outermost name (a path), and `Error.at` adds one before it.
 """
 
 from __future__ import annotations
@@ -27,11 +36,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+# A `what` that ends with one of these, or a colon, is no clause yet: `found` completes it, as it did before `what` had
+# to stand alone. Write none, and remove this when none is left.
+_OPEN_ENDS = frozenset(
+    "is are has have holds at with byte type LBA slot by sector returned after of to extent but specifier found".split()  # noqa: SIM905
+)
+
+
 class Error(Exception):
     """Base of everything this package raises on purpose.
 
-    ``what`` is the fact, ``where`` the device, format or step it was seen in; ``expected`` and ``found`` are the
-    two sides of a comparison, ``spec`` the document and section, ``hint`` what the reader can do about it.
+    ``what`` is the fact, a clause that stands alone; ``where`` the device, format or step in which it was seen;
+    ``expected`` and ``found`` are the two sides of a comparison, ``spec`` is the document and section, ``hint`` what
+    the reader can do about it. The module's docstring has the message that is made of them.
     """
 
     def __init__(
@@ -54,18 +71,23 @@ class Error(Exception):
 
     def __str__(self) -> str:
         text = self.what if self.where is None else f"{self.where}: {self.what}"
-        if self.found is not None:
-            text += f" {self.found}" if self.expected is not None else f": found {self.found}"
-        if self.expected is not None:
-            text += f", expected {self.expected}"
-        if self.spec is not None:
-            text += f" ({self.spec})"
-        if self.hint is not None:
-            text += f"; {self.hint}"
-        return text
+        if self.found is not None and self.expected is not None and self._is_open():
+            return f"{text} {self.found}, expected {self.expected}{self._end()}"
+        sides = (("expected", self.expected), ("found", self.found))
+        compared = ", ".join(f"{name} {side}" for name, side in sides if side is not None)
+        if compared:
+            text += f"; {compared}"
+        return text + self._end()
+
+    def _end(self) -> str:
+        spec = "" if self.spec is None else f" ({self.spec})"
+        return spec if self.hint is None else f"{spec}; {self.hint}"
+
+    def _is_open(self) -> bool:
+        return self.what.endswith(":") or self.what.rpartition(" ")[2] in _OPEN_ENDS
 
     def at(self, prefix: str) -> Error:
-        """Prefix ``where`` with an outer place (a path, a table row) and return self, for ``raise err.at(path)``."""
+        """Put an outer name (a path, a table's line) before ``where``; returns self, for ``raise error.at(path)``."""
         self.where = prefix if self.where is None else f"{prefix}: {self.where}"
         return self
 

@@ -39,7 +39,9 @@ class SnapshotHeader:
 
     def __post_init__(self) -> None:
         if self.chunk_sectors.bit_count() != 1 or self.chunk_sectors > MAX_CHUNK_SECTORS:
-            raise _fault("chunk_sectors is", self.chunk_sectors, f"a power of two up to {MAX_CHUNK_SECTORS}")
+            raise _fault(
+                "chunk_sectors is not a size of chunks", self.chunk_sectors, f"a power of two up to {MAX_CHUNK_SECTORS}"
+            )
 
     @property
     def chunk_bytes(self) -> int:
@@ -67,14 +69,18 @@ class SnapshotHeader:
 def parse_snapshot_header(data: bytes) -> SnapshotHeader | None:
     """The header at the start of a COW device; None for an unused one. Raises FormatError."""
     if len(data) < HEADER_BYTES:
-        raise _fault("the header has", f"{len(data)} bytes", f"{HEADER_BYTES}")
+        raise _fault("the header is too short", f"{len(data)} bytes", f"{HEADER_BYTES} bytes")
     magic, valid, version, chunk_sectors = _HEADER.unpack_from(data)
     if magic == 0:
         return None
     if magic != MAGIC:
-        raise _fault("magic is", f"{magic:#x}", f"{MAGIC:#x}, or 0 for a new store")
+        raise _fault(
+            "the device holds something else than a snapshot store",
+            f"magic {magic:#x}",
+            f"{MAGIC:#x}, or 0 for a new store",
+        )
     if version != VERSION:
-        raise _fault("version is", version, str(VERSION))
+        raise _fault("the version is not supported", version, str(VERSION))
     return SnapshotHeader(chunk_sectors, valid != 0)
 
 

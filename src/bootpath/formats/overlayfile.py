@@ -60,14 +60,14 @@ _U32_MAX = 0xFFFFFFFF
 _NIL = UUID(int=0)
 
 
-class State(Enum):
+class OverlayFileState(Enum):
     """What an overlay's file is for at the moment."""
 
     IN_USE = 0
     COMMITTING = 1  # its blocks are being written into its base
 
 
-class Kind(Enum):
+class RecordKind(Enum):
     """What a record of the log says."""
 
     CHECKPOINT = 1  # the whole map
@@ -99,13 +99,13 @@ class BaseIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class OverlayHeader:
     """One copy of the header. `log_cluster` and `log_clusters` say where the log is, `log_key` is the key of its
     records."""
 
     generation: int
     uuid: UUID
-    state: State
+    state: OverlayFileState
     log_cluster: int
     log_clusters: int
     log_sequence: int
@@ -114,26 +114,26 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class LogRecord:
     """One record of the log; `entries` are packed, `iter_entries` unpacks them."""
 
-    kind: Kind
+    kind: RecordKind
     sequence: int
     entries: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
+class OverlayLog:
     """The records of a log. `tail_bytes` is where the next one belongs; `torn` when an unfinished one lies there."""
 
-    records: tuple[Record, ...]
+    records: tuple[LogRecord, ...]
     tail_bytes: int
     torn: bool
 
     @property
     def closed(self) -> bool:
         """True when the overlay was closed after its last commit."""
-        return self.records[-1].kind is not Kind.COMMIT
+        return self.records[-1].kind is not RecordKind.COMMIT
 
 
 def _fault(what: str, *, found: object = None, expected: object = None, hint: str | None = None) -> FormatError:
@@ -143,12 +143,12 @@ def _fault(what: str, *, found: object = None, expected: object = None, hint: st
 # The header
 
 
-def pack_header(header: Header) -> bytes:
+def pack_header(header: OverlayHeader) -> bytes:
     """The 4096 bytes. Raises FormatError when a field does not fit."""
     base = header.base
     name = base.name.encode("utf-8", "replace")
     if len(name) > NAME_MAX_BYTES:
-        raise _fault("the base's name is", found=f"{len(name)} bytes long", expected=f"at most {NAME_MAX_BYTES}")
+        raise _fault("the base's name is too long", found=f"{len(name)} bytes", expected=f"at most {NAME_MAX_BYTES}")
     try:
         fixed = _HEADER.pack(
             _MAGIC,
@@ -174,15 +174,22 @@ def pack_header(header: Header) -> bytes:
     return data + blake2b(data, digest_size=DIGEST_BYTES).digest()
 
 
-def parse_header(data: bytes) -> Header:
+def parse_header(data: bytes) -> OverlayHeader:
     """One copy of the header. Raises FormatError."""
     if len(data) != HEADER_BYTES:
-        raise _fault("the header is", found=f"{len(data)} bytes long", expected=f"{HEADER_BYTES}")
+        raise _fault("the header has the wrong length", found=f"{len(data)} bytes", expected=f"{HEADER_BYTES}")
     if data[: len(_MAGIC)] != _MAGIC:
-        raise _fault("magic is", found=data[: len(_MAGIC)].hex(), expected=_MAGIC.hex(), hint="is it an overlay?")
+        raise _fault(
+            "the file does not begin as an overlay",
+            found=data[: len(_MAGIC)].hex(),
+            expected=_MAGIC.hex(),
+            hint="is it an overlay?",
+        )
     digest = blake2b(data[:_HEADER_DIGEST_OFFSET], digest_size=DIGEST_BYTES).digest()
     if not compare_digest(digest, data[_HEADER_DIGEST_OFFSET:]):
-        raise _fault("checksum of the header is", found=digest.hex()[:16], expected=data[-DIGEST_BYTES:].hex()[:16])
+        raise _fault(
+            "the header's checksum does not match", found=digest.hex()[:16], expected=data[-DIGEST_BYTES:].hex()[:16]
+        )
     (
         _,
         version,
@@ -204,17 +211,25 @@ def parse_header(data: bytes) -> Header:
         probe_digest,
     ) = _HEADER.unpack_from(data)
     if version != _VERSION:
-        raise _fault("version is", found=version, expected=_VERSION, hint="it was made by another release")
+        raise _fault(
+            "the version is not supported", found=version, expected=_VERSION, hint="it was made by another release"
+        )
     if cluster_bytes != CLUSTER_BYTES:
-        raise _fault("cluster size is", found=cluster_bytes, expected=CLUSTER_BYTES)
+        raise _fault("the cluster size is not supported", found=cluster_bytes, expected=CLUSTER_BYTES)
     if state not in (0, 1):
-        raise _fault("state is", found=state, expected="0 or 1")
+        raise _fault("there is no such state", found=state, expected="0 or 1")
     if log_cluster < FIRST_CLUSTER or not log_clusters or log_cluster + log_clusters > _U32_MAX:
         raise _fault(
-            "the log is", found=f"{log_clusters} clusters at {log_cluster}", expected="a run behind the header"
+            "the log is outside the file",
+            found=f"{log_clusters} clusters at {log_cluster}",
+            expected="a run behind the header",
         )
     if name_bytes > NAME_MAX_BYTES or probe_bytes > base_size:
-        raise _fault("name and probe are", found=f"{name_bytes} and {probe_bytes} bytes long", expected="less")
+        raise _fault(
+            "the base's name or probe is too long",
+            found=f"{name_bytes} and {probe_bytes} bytes",
+            expected=f"at most {NAME_MAX_BYTES} and {base_size}",
+        )
     if reserved or any(data[_HEADER.size + name_bytes : _HEADER_DIGEST_OFFSET]):
         raise _fault("reserved bytes of the header are not zero")
     try:
@@ -224,19 +239,21 @@ def parse_header(data: bytes) -> Header:
     base = BaseIdentity(
         name, base_size, probe_bytes, probe_digest, *(_known(guid) for guid in (base_uuid, disk_guid, partition_guid))
     )
-    return Header(generation, UUID(bytes=uuid), State(state), log_cluster, log_clusters, log_sequence, log_key, base)
+    return OverlayHeader(
+        generation, UUID(bytes=uuid), OverlayFileState(state), log_cluster, log_clusters, log_sequence, log_key, base
+    )
 
 
 def _known(guid: bytes) -> UUID | None:
     return UUID(bytes=guid) if any(guid) else None
 
 
-def choose_header(first: bytes, second: bytes) -> tuple[Header, bool]:
+def choose_header(first: bytes, second: bytes) -> tuple[OverlayHeader, bool]:
     """(the newer valid copy, whether both copies are the same). Raises FormatError when neither is valid.
 
     A writer replaces one copy, waits until it is stable, then replaces the other: at least one is always whole.
     """
-    copies: list[Header] = []
+    copies: list[OverlayHeader] = []
     faults: list[FormatError] = []
     for data in (first, second):
         try:
@@ -275,7 +292,7 @@ def _record_digest(key: bytes, head: bytes, body: bytes | memoryview) -> bytes:
     return digest.digest()
 
 
-def pack_record(record: Record, key: bytes) -> bytes:
+def pack_record(record: LogRecord, key: bytes) -> bytes:
     """The record's bytes, a multiple of 512."""
     count = len(record.entries) // ENTRY.size
     head = _RECORD.pack(_RECORD_MAGIC, record.kind.value, record.sequence, count, 0)
@@ -283,7 +300,7 @@ def pack_record(record: Record, key: bytes) -> bytes:
     return head + _record_digest(key, head, body) + body
 
 
-def _record_at(data: memoryview, offset: int, key: bytes) -> tuple[Record, int] | None:
+def _record_at(data: memoryview, offset: int, key: bytes) -> tuple[LogRecord, int] | None:
     """(the valid record at an offset, its size), or None."""
     if offset + RECORD_ALIGN_BYTES > len(data):
         return None
@@ -297,22 +314,22 @@ def _record_at(data: memoryview, offset: int, key: bytes) -> tuple[Record, int] 
     digest = _record_digest(key, bytes(data[offset : offset + _RECORD.size]), body)
     if not compare_digest(digest, data[offset + _RECORD.size : offset + _ENTRIES_OFFSET]):
         return None
-    return Record(Kind(kind), sequence, bytes(body[: count * ENTRY.size])), size
+    return LogRecord(RecordKind(kind), sequence, bytes(body[: count * ENTRY.size])), size
 
 
-def parse_log(data: bytes, key: bytes, first_sequence: int) -> Log:
+def parse_log(data: bytes, key: bytes, first_sequence: int) -> OverlayLog:
     """The records in the log's clusters. Raises FormatError when one in the middle is damaged or out of order."""
     view = memoryview(data)
-    records: list[Record] = []
+    records: list[LogRecord] = []
     offset = 0
     while (found := _record_at(view, offset, key)) is not None:
         record, size = found
         expected = first_sequence + len(records)
         if record.sequence != expected:
             raise _fault(
-                f"sequence of the record at byte {offset} of the log is", found=record.sequence, expected=expected
+                f"the record at byte {offset} of the log is out of sequence", found=record.sequence, expected=expected
             )
-        if (record.kind is Kind.CHECKPOINT) != (not records):
+        if (record.kind is RecordKind.CHECKPOINT) != (not records):
             raise _fault(f"record {record.sequence} of the log is a {record.kind.name.lower()}, which is out of place")
         records.append(record)
         offset += size
@@ -328,4 +345,4 @@ def parse_log(data: bytes, key: bytes, first_sequence: int) -> Log:
                 hint="the file was changed by something else",
             )
         later = data.find(_RECORD_MAGIC, later + 1)
-    return Log(tuple(records), offset, torn=any(view[offset : offset + RECORD_ALIGN_BYTES]))
+    return OverlayLog(tuple(records), offset, torn=any(view[offset : offset + RECORD_ALIGN_BYTES]))

@@ -86,7 +86,7 @@ def test_any_write_to_a_read_only_device_is_eperm(operation: str, offset: int, l
 
 @pytest.mark.parametrize("operation", [*READS, *WRITES])
 def test_alignment_is_the_devices_own(operation: str) -> None:
-    with pytest.raises(DeviceError, match="is misaligned, expected multiples of 4096") as caught:
+    with pytest.raises(DeviceError, match="is misaligned; expected multiples of 4096") as caught:
         (READS | WRITES)[operation](untouchable(4096), 512, 512)
     assert caught.value.errno == errno.EINVAL
 

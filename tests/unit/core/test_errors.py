@@ -35,16 +35,17 @@ def test_tree_is_the_one_that_is_drawn() -> None:
     [
         (Error("it broke"), "it broke"),
         (Error("it broke", where="a.img"), "a.img: it broke"),
-        (Error("the CRC is", expected="0x9a"), "the CRC is, expected 0x9a"),
-        (Error("the CRC is wrong", found="0x1f"), "the CRC is wrong: found 0x1f"),
-        (Error("the CRC is", found="0x1f", expected="0x9a"), "the CRC is 0x1f, expected 0x9a"),
-        (Error("the CRC is", found=0, expected=1), "the CRC is 0, expected 1"),
+        (Error("the CRC is wrong", expected="0x9a"), "the CRC is wrong; expected 0x9a"),
+        (Error("the CRC is wrong", found="0x1f"), "the CRC is wrong; found 0x1f"),
+        (Error("the CRC is wrong", found="0x1f", expected="0x9a"), "the CRC is wrong; expected 0x9a, found 0x1f"),
+        (Error("the CRC is wrong", found=0, expected=1), "the CRC is wrong; expected 1, found 0"),
         (Error("it broke", spec="UEFI 2.10 §5.3.2"), "it broke (UEFI 2.10 §5.3.2)"),
-        (Error("it broke", hint="mend it"), "it broke; mend it"),
+        (Error("it broke", hint="repair it"), "it broke; repair it"),
         (
-            Error("the CRC is", where="gpt", found=1, expected=2, spec="UEFI", hint="mend it"),
-            "gpt: the CRC is 1, expected 2 (UEFI); mend it",
+            Error("the CRC is wrong", where="gpt", found=1, expected=2, spec="UEFI", hint="repair it"),
+            "gpt: the CRC is wrong; expected 2, found 1 (UEFI); repair it",
         ),
+        (Error("the CRC is", where="gpt", found=1, expected=2, spec="UEFI"), "gpt: the CRC is 1, expected 2 (UEFI)"),
     ],
 )
 def test_message(error: Error, message: str) -> None:
@@ -61,7 +62,7 @@ def test_at_puts_outer_places_in_front_and_keeps_the_error() -> None:
 def test_device_error_has_an_errno() -> None:
     assert DeviceError("it broke").errno == errno.EIO
     error = DeviceError("full", errno=errno.ENOSPC, where="overlay", expected="room")
-    assert (error.errno, error.errno_name, str(error)) == (errno.ENOSPC, "ENOSPC", "overlay: full, expected room")
+    assert (error.errno, error.errno_name, str(error)) == (errno.ENOSPC, "ENOSPC", "overlay: full; expected room")
     assert DeviceError("strange", errno=99999).errno_name == "99999"
 
 

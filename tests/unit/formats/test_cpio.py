@@ -117,7 +117,7 @@ def test_hard_links_end_with_their_archive() -> None:
 
 def test_checksums() -> None:
     assert parse_cpio(newc(b"a", b"\1\2\xff", check=258))[0].data == b"\1\2\xff"
-    with pytest.raises(FormatError, match="the data has the wrong checksum 0x102, expected 0x101"):
+    with pytest.raises(FormatError, match="the data has the wrong checksum; expected 0x101, found 0x102"):
         parse_cpio(newc(b"a", b"\1\2\xff", check=257))
 
 

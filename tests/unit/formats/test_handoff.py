@@ -272,8 +272,8 @@ def test_packed_preload_must_say_that_it_is_partial() -> None:
         ("0+2000,1000+1000", "has byte 1000 twice"),
         ("4000+1000,0+1000,4000+1000", "has byte 4000 twice"),
         ("f000+2000,0+1000", "has an extent past the end: f000+2000, expected an end of at most 10000"),
-        ("0+2000", "has the wrong sum 0x2000, expected DISK_LIVE_SIZE (0x3000)"),
-        ("0+4000", "has the wrong sum 0x4000, expected DISK_LIVE_SIZE (0x3000)"),
+        ("0+2000", "has the wrong sum; expected DISK_LIVE_SIZE (0x3000), found 0x2000"),
+        ("0+4000", "has the wrong sum; expected DISK_LIVE_SIZE (0x3000), found 0x4000"),
     ],
 )
 def test_extents_refusal(extents: str, message: str) -> None:

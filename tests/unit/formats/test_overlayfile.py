@@ -11,10 +11,10 @@ from bootpath.core.errors import FormatError
 from bootpath.formats.overlayfile import (
     HEADER_BYTES,
     BaseIdentity,
-    Header,
-    Kind,
-    Record,
-    State,
+    LogRecord,
+    OverlayFileState,
+    OverlayHeader,
+    RecordKind,
     choose_header,
     iter_entries,
     pack_entries,
@@ -28,17 +28,17 @@ from tests.fuzz.mutation import mutate
 
 KEY = bytes(range(16))
 BASE = BaseIdentity("disk ❄.img", 1 << 30, 1 << 20, b"d" * 32, uuid=UUID(int=5), partition_guid=UUID(int=7))
-HEADER = Header(9, UUID(int=1), State.IN_USE, 2, 64, 17, KEY, BASE)
+HEADER = OverlayHeader(9, UUID(int=1), OverlayFileState.IN_USE, 2, 64, 17, KEY, BASE)
 ENTRIES = [(0, 70, 3), (1 << 20, 1, 1 << 16), (9, 80, 1)]
 
 
-def log_of(*records: Record) -> bytes:
+def log_of(*records: LogRecord) -> bytes:
     return b"".join(pack_record(record, KEY) for record in records) + bytes(4096)
 
 
-CHECKPOINT = Record(Kind.CHECKPOINT, 17, pack_entries(ENTRIES))
-COMMIT = Record(Kind.COMMIT, 18, pack_entries([(4, 90, 1)] * 40))
-CLOSED = Record(Kind.CLOSED, 19, b"")
+CHECKPOINT = LogRecord(RecordKind.CHECKPOINT, 17, pack_entries(ENTRIES))
+COMMIT = LogRecord(RecordKind.COMMIT, 18, pack_entries([(4, 90, 1)] * 40))
+CLOSED = LogRecord(RecordKind.CLOSED, 19, b"")
 
 
 def test_header_layout() -> None:
@@ -62,11 +62,11 @@ def test_every_flipped_bit_of_a_header_is_a_fault() -> None:
 @pytest.mark.parametrize(
     ("header", "fault"),
     [
-        (replace(HEADER, base=replace(BASE, name="x" * 1025)), "name is 1025 bytes long"),
+        (replace(HEADER, base=replace(BASE, name="x" * 1025)), "the base's name is too long"),
         (replace(HEADER, log_clusters=1 << 32), "does not fit"),
     ],
 )
-def test_a_header_that_does_not_fit(header: Header, fault: str) -> None:
+def test_a_header_that_does_not_fit(header: OverlayHeader, fault: str) -> None:
     with pytest.raises(FormatError, match=fault):
         pack_header(header)
 
@@ -74,7 +74,7 @@ def test_a_header_that_does_not_fit(header: Header, fault: str) -> None:
 @pytest.mark.parametrize(
     "header", [replace(HEADER, log_cluster=1), replace(HEADER, log_clusters=0), replace(HEADER, log_cluster=0xFFFFFFF0)]
 )
-def test_a_log_in_an_impossible_place(header: Header) -> None:
+def test_a_log_in_an_impossible_place(header: OverlayHeader) -> None:
     with pytest.raises(FormatError, match="the log is"):
         parse_header(pack_header(header))
 
@@ -85,7 +85,7 @@ def test_the_newer_of_two_headers_counts() -> None:
     assert choose_header(pack_header(newer), bytes(HEADER_BYTES)) == (newer, False)
     assert choose_header(bytes(HEADER_BYTES), pack_header(HEADER)) == (HEADER, False)
     assert choose_header(pack_header(HEADER), pack_header(HEADER)) == (HEADER, True)
-    with pytest.raises(FormatError, match="magic"):
+    with pytest.raises(FormatError, match="the file does not begin as an overlay"):
         choose_header(bytes(HEADER_BYTES), bytes(HEADER_BYTES))
     with pytest.raises(FormatError, match="two overlays"):
         choose_header(pack_header(HEADER), pack_header(replace(HEADER, uuid=UUID(int=2))))
@@ -127,8 +127,8 @@ def test_a_damaged_record_in_the_middle_is_a_fault() -> None:
     [
         (bytes(8192), KEY, 17, "does not begin with a valid checkpoint"),
         (log_of(CHECKPOINT), bytes(16), 17, "does not begin with a valid checkpoint"),
-        (log_of(CHECKPOINT), KEY, 16, "sequence of the record at byte 0 of the log is 17, expected 16"),
-        (log_of(CHECKPOINT, CLOSED), KEY, 17, "sequence of the record at byte 512 of the log is 19, expected 18"),
+        (log_of(CHECKPOINT), KEY, 16, "the record at byte 0 of the log is out of sequence"),
+        (log_of(CHECKPOINT, CLOSED), KEY, 17, "the record at byte 512 of the log is out of sequence"),
         (log_of(COMMIT), KEY, 18, "a commit, which is out of place"),
         (log_of(CHECKPOINT, replace(CHECKPOINT, sequence=18)), KEY, 17, "a checkpoint, which is out of place"),
     ],

@@ -89,7 +89,7 @@ def test_header_refusal(text: str, message: str) -> None:
         ("[]", "the value is [], expected an object"),
         ("{}", "the member 'op' is missing"),
         ('{"op": 1}', "op is 1, expected a string"),
-        ('{"op": "trim"}', "the record has an unknown op 'trim', expected a record of the I/O log"),
+        ('{"op": "trim"}', "the record has an unknown op; expected a record of the I/O log, found 'trim'"),
         ('{"op": "read", "length": 1}', "the member 'offset' is missing"),
         ('{"op": "read", "offset": 0}', "the member 'length' is missing"),
         ('{"op": "read", "offset": true, "length": 1}', "offset is True"),
@@ -103,12 +103,12 @@ def test_header_refusal(text: str, message: str) -> None:
         ),
         (
             '{"op": "read", "offset": 0, "length": 1, "errno": 4096}',
-            "the record has an unknown errno 4096, expected 0 to 4095",
+            "the record has an unknown errno; expected 0 to 4095, found 4096",
         ),
         ('{"op": "write", "offset": 0, "length": 1, "fua": 1}', "fua is 1, expected true or false"),
         (
             '{"op": "write", "offset": 0, "length": 1, "data": "AAE="}',
-            "the data has the wrong length 2 bytes, expected 1",
+            "the data has the wrong length; expected 1, found 2 bytes",
         ),
         ('{"op": "write", "offset": 0, "length": 1, "data": "AB=="}', "the data is not base64"),
         ('{"op": "write", "offset": 0, "length": 1, "data": "AA"}', "the data is not base64"),

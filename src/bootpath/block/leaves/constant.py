@@ -78,7 +78,9 @@ class ErrorDevice:
         self.identity = identity or Identity("error")
 
     def _fail(self, operation: str, offset: int, length: int) -> DeviceError:
-        return DeviceError(f"{operation} of {length} bytes at {offset}: error target", where=self.identity.name)
+        return DeviceError(
+            f"{operation} of {length} bytes at {offset} failed: the device is an error target", where=self.identity.name
+        )
 
     def read(self, offset: int, length: int) -> Sequence[Buffer]:
         """See `Device.read`: EIO."""

@@ -40,7 +40,7 @@ _KINDS = {
 
 
 def _kind(mode: int) -> str:
-    """What is no device, in words."""
+    """What a file is that is no disk."""
     return _KINDS.get(stat.S_IFMT(mode), "something else")
 
 
@@ -73,7 +73,7 @@ class FileDevice:
             mode = os.fstat(fd).st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
                 raise DeviceError(
-                    f"is {_kind(mode)}",
+                    f"{_kind(mode)} is no disk",
                     errno=errno.EINVAL,
                     where=self.identity.name,
                     expected="a regular file or a block device",
@@ -81,10 +81,12 @@ class FileDevice:
             access = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
             if access == os.O_WRONLY or (writable and access != os.O_RDWR):
                 wanted = "reading and writing" if writable else "reading"
-                raise DeviceError(f"is not open for {wanted}", errno=errno.EPERM, where=self.identity.name)
+                raise DeviceError(
+                    f"the descriptor is not open for {wanted}", errno=errno.EPERM, where=self.identity.name
+                )
             size = os.lseek(fd, 0, os.SEEK_END)
         except OSError as error:
-            raise self._error("open", error, error.errno or errno.EIO) from error
+            raise self._error("the file cannot be opened", error, error.errno or errno.EIO) from error
         self.ragged_bytes = size % block_bytes
         self.size_bytes = size - self.ragged_bytes
 
@@ -102,7 +104,9 @@ class FileDevice:
         try:
             fd = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
-            raise DeviceError(f"open: {error.strerror}", errno=error.errno or errno.EIO, where=identity.name) from error
+            raise DeviceError(
+                f"the file cannot be opened: {error.strerror}", errno=error.errno or errno.EIO, where=identity.name
+            ) from error
         try:
             return cls(fd, writable=writable, block_bytes=block_bytes, identity=identity)
         except DeviceError:
@@ -114,7 +118,7 @@ class FileDevice:
 
     def _truncated(self, offset: int) -> DeviceError:
         return DeviceError(
-            f"truncated: nothing to read at {offset}",
+            f"the file ends at {offset}: it was truncated while in use",
             where=self.identity.name,
             expected=f"{self.size_bytes} bytes as when it was opened",
         )
@@ -134,7 +138,7 @@ class FileDevice:
                     return parts
                 data = os.pread(self._fd, end - position, position)
         except OSError as error:
-            raise self._error(f"read of {length} bytes at {offset}", error) from error
+            raise self._error(f"read of {length} bytes at {offset} failed", error) from error
         raise self._truncated(position)
 
     def read_resident(self, offset: int, length: int) -> Sequence[Buffer] | None:
@@ -178,7 +182,7 @@ class FileDevice:
                     done += os.pwrite(self._fd, view[done:], offset + done)
         except OSError as error:
             code = _WRITE_ERRNOS.get(error.errno or 0, errno.EIO)
-            raise self._error(f"write of {len(view)} bytes at {offset}", error, code) from error
+            raise self._error(f"write of {len(view)} bytes at {offset} failed", error, code) from error
 
     def flush(self) -> None:
         """See `Device.flush`: fdatasync."""
@@ -187,14 +191,14 @@ class FileDevice:
         try:
             os.fdatasync(self._fd)
         except OSError as error:
-            raise self._error("flush", error, _WRITE_ERRNOS.get(error.errno or 0, errno.EIO)) from error
+            raise self._error("flush failed", error, _WRITE_ERRNOS.get(error.errno or 0, errno.EIO)) from error
 
     def discard(self, offset: int, length: int) -> None:
         """See `Device.discard`: punches a hole, which reads as zeros; does nothing where that is not possible."""
         try:
             holes.punch(self._fd, offset, length)
         except OSError as error:
-            raise self._error(f"discard of {length} bytes at {offset}", error) from error
+            raise self._error(f"discard of {length} bytes at {offset} failed", error) from error
 
     def zero(self, offset: int, length: int) -> None:
         """See `Device.zero`: by fallocate, or by writing where the file system cannot."""
@@ -203,7 +207,7 @@ class FileDevice:
                 return
         except OSError as error:
             code = _WRITE_ERRNOS.get(error.errno or 0, errno.EIO)
-            raise self._error(f"zero of {length} bytes at {offset}", error, code) from error
+            raise self._error(f"zero of {length} bytes at {offset} failed", error, code) from error
         for position in range(offset, offset + length, len(_ZERO_CHUNK)):
             self.write(position, memoryview(_ZERO_CHUNK)[: min(len(_ZERO_CHUNK), offset + length - position)])
 
@@ -217,7 +221,7 @@ class FileDevice:
             for start, size, data in holes.data_runs(self._fd, offset, length, self.block_bytes):
                 yield Segment(start, size, "file", allocated=data, zero=not data)
         except OSError as error:
-            raise self._error(f"extents of {length} bytes at {offset}", error) from error
+            raise self._error(f"the extents of {length} bytes at {offset} cannot be found", error) from error
 
     def direct(self) -> Direct | None:
         """See `SupportsDirect.direct`: the descriptor."""

@@ -1,7 +1,7 @@
 """nbd: an export of another NBD server as a device, over one connection that all threads share.
 
-What the server does not offer is done without: zeroes are written, a discard does nothing, FUA is a flush. A lost
-connection is EIO for good; opening it again is for who opened it (`LateDisk` does). TLS is refused, never left out.
+Where the server lacks a command, zeroes are written, a discard does nothing and FUA is a flush. A lost connection is
+EIO from then on; whoever opened the device may open it again (`LateDisk` does). TLS is refused rather than left out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from bootpath.block.leaves.nbdconnection import Call, Connection
+from bootpath.block.leaves.nbdconnection import Call, NbdConnection
 from bootpath.core.device import Buffer, Identity, Segment
 from bootpath.core.errors import DeviceError, FormatError
 from bootpath.formats.nbd.transmission import SOURCES, STATE_HOLE, STATE_ZERO, Command, CommandFlag, TransmissionFlag
@@ -31,14 +31,14 @@ class NbdDevice:
     Read-only unless it is to be `writable` and the server lets it. Raises DeviceError (EPERM, EINVAL).
     """
 
-    def __init__(self, connection: Connection, *, writable: bool = False, identity: Identity | None = None) -> None:
+    def __init__(self, connection: NbdConnection, *, writable: bool = False, identity: Identity | None = None) -> None:
         self.identity = identity or Identity(connection.name)
         self._connection = connection
         export = connection.export
         self._flags = export.flags
         if export.minimum_block > 4096:
             raise DeviceError(
-                "the server's smallest block is",
+                "the server's smallest block is too large",
                 errno=errno.EINVAL,
                 where=self.identity.name,
                 found=export.minimum_block,
@@ -126,7 +126,7 @@ class NbdDevice:
             self.write(position, memoryview(zeros)[: offset + length - position])
 
     def extents(self, offset: int, length: int) -> Iterator[Segment]:
-        """See `Device.extents`: the holes and zeros that base:allocation tells; source "nbd" unless the server told."""
+        """See `Device.extents`: holes and zeros of base:allocation; source "nbd" unless the server sends another."""
         if self._connection.export.allocation is None:
             yield Segment(offset, length, "nbd")
             return
@@ -137,7 +137,7 @@ class NbdDevice:
             call = self._connection.wait(self._connection.ask(Command.BLOCK_STATUS, offset, asked))
             if not call.descriptors:
                 raise DeviceError(f"block status at {offset} is empty", where=self.identity.name)
-            for size, state, source in _joined(call.descriptors, call.sources):
+            for size, state, source in _merged(call.descriptors, call.sources):
                 # "the last extent MAY extend beyond the end of the requested range"
                 size = min(size, end - offset)
                 segment = Segment(offset, size, source, not state & STATE_HOLE, bool(state & STATE_ZERO))
@@ -156,8 +156,8 @@ class NbdDevice:
         self._connection.close()
 
 
-def _joined(states: list[tuple[int, int]], sources: list[tuple[int, int]]) -> Iterator[tuple[int, int, str]]:
-    """(length, state, name of the source), as far as the server told both; without sources all is "nbd"."""
+def _merged(states: list[tuple[int, int]], sources: list[tuple[int, int]]) -> Iterator[tuple[int, int, str]]:
+    """(length, state, name of the source), as far as the server sent both; "nbd" without sources."""
     if not sources:
         yield from ((size, state, "nbd") for size, state in states)
         return
@@ -201,8 +201,8 @@ def open_nbd(
     try:
         sock = (connect or partial(_connect, where, timeout_seconds))()
     except OSError as error:
-        raise DeviceError(f"connect: {error.strerror or error}", where=name) from error
-    connection = Connection(sock, where.export, name=name, timeout_seconds=timeout_seconds, sources=sources)
+        raise DeviceError(f"the server cannot be reached: {error.strerror or error}", where=name) from error
+    connection = NbdConnection(sock, where.export, name=name, timeout_seconds=timeout_seconds, sources=sources)
     try:
         return NbdDevice(connection, writable=writable)
     except BaseException:

@@ -15,7 +15,7 @@ import socket
 import struct
 import threading
 
-from bootpath.block.leaves.nbdhandshake import Export, Steps, negotiate
+from bootpath.block.leaves.nbdhandshake import RemoteExport, Steps, negotiate
 from bootpath.core.device import Buffer
 from bootpath.core.errors import DeviceError, Error, RemoteProtocolError
 from bootpath.core.extents import Extent, ExtentSet
@@ -63,13 +63,13 @@ class Call:
         extent = Extent(offset, length)
         asked = Extent(self.request.offset, self.request.length)
         if self.request.command != Command.READ or not asked.covers(extent) or self.covered.intersect(extent):
-            raise RemoteProtocolError("data came that was not asked for:", found=extent, expected=str(asked))
+            raise RemoteProtocolError("the server sends data that was not asked for", found=extent, expected=str(asked))
         self.covered.add(extent)
         start = offset - self.request.offset
         return self.view[start : start + length]
 
 
-class Connection:
+class NbdConnection:
     """A connected socket, which it owns. Negotiates the export of that name; `name` is for messages.
 
     `timeout_seconds` bounds the handshake, and the wait for each answer (None: for ever). `sources` asks for
@@ -89,21 +89,21 @@ class Connection:
         self._lost: str | None = None
         try:
             sock.settimeout(timeout_seconds)
-            self.export: Export = self._negotiate(negotiate(export, sources=sources))
+            self.export: RemoteExport = self._negotiate(negotiate(export, sources=sources))
             sock.settimeout(None)
             if timeout_seconds is not None:  # a server that does not read must not hold its clients for ever
                 whole, part = divmod(int(timeout_seconds * 1_000_000), 1_000_000)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", whole, part))
         except (OSError, Error) as error:
             sock.close()
-            raise DeviceError(f"handshake: {_reason(error)}", where=name) from error
+            raise DeviceError(f"the handshake failed: {_reason(error)}", where=name) from error
         except BaseException:
             sock.close()
             raise
         self._reader = threading.Thread(target=self._read_replies, name=f"nbd {name}", daemon=True)
         self._reader.start()
 
-    def _negotiate(self, steps: Steps) -> Export:
+    def _negotiate(self, steps: Steps) -> RemoteExport:
         answer = b""
         try:
             step = next(steps)
@@ -115,7 +115,7 @@ class Connection:
                     self._sock.sendall(step)
                     step = next(steps)
         except StopIteration as stop:
-            export: Export = stop.value
+            export: RemoteExport = stop.value
             return export
 
     # Asking
@@ -154,7 +154,7 @@ class Connection:
         return call
 
     def _over(self, reason: str) -> DeviceError:
-        return DeviceError(f"connection lost: {reason}", where=self.name)
+        return DeviceError(f"the connection is lost: {reason}", where=self.name)
 
     def _end(self, reason: str) -> None:
         """The connection is over; whoever waits fails. Only the first reason counts."""
@@ -199,7 +199,7 @@ class Connection:
             call = self._calls.get(reply.cookie)
         if call is None:
             raise RemoteProtocolError(
-                "an answer has an unknown cookie", found=reply.cookie.hex(), expected="an open one"
+                "an answer has an unknown cookie", found=reply.cookie.hex(), expected="one of an open request"
             )
         if isinstance(reply, SimpleReply):
             self._simple(call, reply)
@@ -217,7 +217,7 @@ class Connection:
 
     def _chunk(self, call: Call, chunk: Chunk) -> None:
         if not self.export.structured:
-            raise RemoteProtocolError("a structured reply came that was not agreed on")
+            raise RemoteProtocolError("the server sends a structured reply that was not agreed on")
         if chunk.type == ChunkType.OFFSET_DATA:
             if chunk.length <= OFFSET.size:
                 raise RemoteProtocolError("a data chunk is empty")
@@ -226,7 +226,7 @@ class Connection:
         else:
             if chunk.length > _MAX_CHUNK_BYTES:
                 raise RemoteProtocolError(
-                    "a chunk is", found=f"{chunk.length} bytes", expected=f"at most {_MAX_CHUNK_BYTES}"
+                    "a chunk is too large", found=f"{chunk.length} bytes", expected=f"at most {_MAX_CHUNK_BYTES}"
                 )
             self._payload(call, chunk, self._receive(chunk.length))
         if chunk.flags & FLAG_DONE:
@@ -246,15 +246,17 @@ class Connection:
             elif status.context == self.export.source:
                 call.sources += status.descriptors
         elif chunk.type != ChunkType.NONE or data:
-            raise RemoteProtocolError("chunk type is", found=chunk.type, expected="one of the protocol")
+            raise RemoteProtocolError(
+                "there is no such type of chunk", found=chunk.type, expected="one of the protocol"
+            )
 
     def _fail(self, call: Call, error: int, message: str) -> None:
         command = Command(call.request.command).name.lower()
-        said = f": {message!r}" if message else ""
+        reason = f": {message!r}" if message else ""
         name = f" ({errno.errorcode[error]})" if error in errno.errorcode else ""
         asked = f"{command} of {call.request.length} bytes at {call.request.offset}"
         call.fault = call.fault or DeviceError(
-            f"{asked}: the server answers error {error}{name}{said}",
+            f"{asked} failed: the server answers error {error}{name}{reason}",
             errno=_ERRNOS.get(error, errno.EIO),
             where=self.name,
         )
@@ -266,7 +268,7 @@ class Connection:
             and call.covered.total_bytes < call.request.length
         ):
             raise RemoteProtocolError(
-                "a read was answered in part:",
+                "a read was answered in part",
                 found=f"{call.covered.total_bytes} bytes",
                 expected=f"{call.request.length}",
             )
@@ -278,7 +280,7 @@ class Connection:
         """Say goodbye and end. Whoever waits fails."""
         with self._lock:
             over = self._lost is not None
-            self._lost = self._lost or "closed"  # said before the server hears of it, and closes too
+            self._lost = self._lost or "closed"  # set before the server hears of it and closes too
         if not over:
             with contextlib.suppress(OSError), self._send_lock:
                 self._sock.sendall(pack_request(Request(Command.DISC, bytes(8))))

@@ -2,9 +2,9 @@
 
 Source: the NBD protocol (NetworkBlockDevice/nbd doc/proto.md, "Fixed newstyle negotiation", "Option types").
 
-`negotiate` is a generator: it yields bytes to send, or the number of bytes it must be sent in; it returns the `Export`.
-It asks for structured replies, then for ``base:allocation`` (and for our own ``bootpath:source`` when it is told to),
-then goes (NBD_OPT_GO); a server without the first two is taken as it is.
+`negotiate` is a generator: it yields bytes to send, or the number of bytes that it needs next, and returns the
+`RemoteExport`. It asks for structured replies, then for ``base:allocation`` (and for our own ``bootpath:source`` with
+`sources`), then goes (NBD_OPT_GO). It does without what a server lacks of the first two.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ from bootpath.formats.nbd.transmission import BASE_ALLOCATION, MAX_PAYLOAD_BYTES
 _MAX_REPLY_BYTES = 16 << 10
 _MAX_REPLIES = 64
 
-Steps: TypeAlias = Generator[bytes | int, bytes, "Export"]
+Steps: TypeAlias = Generator[bytes | int, bytes, "RemoteExport"]
 _Replies: TypeAlias = Generator[bytes | int, bytes, list[OptionReply]]
 
 
 @dataclass(frozen=True, slots=True)
-class Export:
+class RemoteExport:
     """What was agreed on. Block sizes in bytes; `allocation` and `source` are the contexts' ids, None without them."""
 
     size_bytes: int
@@ -87,9 +87,12 @@ def negotiate(name: str, *, sources: bool = False) -> Steps:
         raise RemoteProtocolError("the server said ACK to NBD_OPT_GO without NBD_INFO_EXPORT", where="nbd")
     if not 1 <= sizes.minimum <= sizes.maximum or sizes.minimum & (sizes.minimum - 1):
         raise RemoteProtocolError(
-            "block sizes are", where="nbd", found=sizes, expected="a power of two, at most the largest"
+            "the server's block sizes are wrong",
+            where="nbd",
+            found=sizes,
+            expected="a power of two that is not above the largest",
         )
-    return Export(
+    return RemoteExport(
         export.size_bytes,
         TransmissionFlag(export.flags),
         structured,
@@ -110,14 +113,14 @@ def _ask(option: Option, data: bytes = b"") -> _Replies:
         length = OPTION_REPLY.unpack(head)[3]
         if length > _MAX_REPLY_BYTES or len(replies) == _MAX_REPLIES:
             raise RemoteProtocolError(
-                f"replies to {option.name} are",
+                f"the server replies too much to {option.name}",
                 where="nbd",
-                found=f"{len(replies)} and {length} bytes",
-                expected="less",
+                found=f"{len(replies) + 1} replies, the last of {length} bytes",
+                expected=f"at most {_MAX_REPLIES} of at most {_MAX_REPLY_BYTES} bytes",
             )
         reply = parse_option_reply(head + ((yield length) if length else b""))
         if reply.option != option:
-            raise RemoteProtocolError("a reply is to option", where="nbd", found=reply.option, expected=option)
+            raise RemoteProtocolError("a reply is to another option", where="nbd", found=reply.option, expected=option)
         replies.append(reply)
         if reply.type == Rep.ACK or reply.type >> 31:
             return replies
@@ -131,5 +134,5 @@ def _refused(reply: OptionReply, name: str) -> RemoteProtocolError:
         Rep.ERR_SHUTDOWN: "the server is shutting down",
         Rep.ERR_UNSUP: "the server does not know NBD_OPT_GO",
     }.get(Rep(reply.type) if reply.type in Rep._value2member_map_ else Rep.ACK, f"the server refuses ({reply.type:#x})")
-    said = reply.data.decode(errors="replace")
-    return RemoteProtocolError(reason + (f": {said!r}" if said else ""), where="nbd")
+    message = reply.data.decode(errors="replace")
+    return RemoteProtocolError(reason + (f": {message!r}" if message else ""), where="nbd")

@@ -35,7 +35,7 @@ class Opening:
     chunk_bytes: int | None = None
 
 
-Opener: TypeAlias = Callable[[str, Opening], Device]
+DeviceOpener: TypeAlias = Callable[[str, Opening], Device]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -48,14 +48,14 @@ def open_device(
     DeviceError: EINVAL for an unknown scheme or an empty name, EPERM when it cannot be written.
     """
     if not spec:
-        raise DeviceError("is no name of a disk", errno=errno.EINVAL, where="''", expected="a path or a URI")
+        raise DeviceError("an empty name is no disk", errno=errno.EINVAL, where="''", expected="a path or a URI")
     match = _SCHEME.match(spec)
     if match is None:
         return FileDevice.open(spec, writable=writable)
     opener = SCHEMES.get(match[1].lower())
     if opener is None:
         raise DeviceError(
-            f"scheme is {match[1]!r}",
+            f"there is no scheme {match[1]!r}",
             errno=errno.EINVAL,
             where=spec.partition("?")[0],
             expected="one of " + " ".join(sorted(SCHEMES)),
@@ -67,7 +67,9 @@ def open_device(
 def _open_file(spec: str, how: Opening) -> Device:
     parts = urlsplit(spec)
     if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
-        raise DeviceError("not a file of this machine", errno=errno.EINVAL, where=spec, expected="file:///path")
+        raise DeviceError(
+            "the URL is not a file of this machine", errno=errno.EINVAL, where=spec, expected="file:///path"
+        )
     return FileDevice.open(unquote(parts.path), writable=how.writable)
 
 
@@ -93,7 +95,7 @@ def _open_remote(spec: str, how: Opening) -> Device:
     return open_remote(spec, chunk_bytes=how.chunk_bytes or CHUNK_BYTES)
 
 
-SCHEMES: Mapping[str, Opener] = {
+SCHEMES: Mapping[str, DeviceOpener] = {
     "file": _open_file,
     "nbd": _open_nbd,
     "nbd+unix": _open_nbd,

@@ -161,10 +161,10 @@ class RemoteDevice(ReadOnly):
             data = self._retried(lambda: self._get(start, end))
             if len(data) != end - start:
                 raise DeviceError(
-                    f"read at {start} gave",
+                    f"read of {end - start} bytes at {start} came up short",
                     where=self._remote.name,
                     found=f"{len(data)} bytes",
-                    expected=f"{end - start}",
+                    expected=f"{end - start} bytes",
                 )
             for index in range(first, stop):
                 low = index * size - start
@@ -174,7 +174,7 @@ class RemoteDevice(ReadOnly):
         except DeviceError as error:
             failure = error
         finally:
-            failure = failure or DeviceError("read was interrupted", where=self._remote.name)
+            failure = failure or DeviceError("the read was interrupted", where=self._remote.name)
             with self._lock:
                 for index in range(first, stop):
                     fetch = self._fetches.pop(index)

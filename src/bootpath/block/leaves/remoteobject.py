@@ -110,10 +110,10 @@ class StoredObject:
         difference = version.difference(_version(meta))
         if difference is not None:
             what, ours, theirs = difference
-            raise DeviceError(f"changed: {what} is", where=self.name, found=theirs, expected=ours)
+            raise DeviceError(f"the object has changed: another {what}", where=self.name, found=theirs, expected=ours)
         if found != (start, end) or len(data) != end - start:
             raise TransientError(
-                "range is",
+                "the server sends another range",
                 where=self.name,
                 found=f"{found[0]} to {found[1]}, {len(data)} bytes",
                 expected=f"{start} to {end}",
@@ -133,17 +133,17 @@ class StoredObject:
         try:
             return request()
         except FileNotFoundError:
-            raise DeviceError("not found (404)", errno=errno.ENOENT, where=self.name) from None
+            raise DeviceError("the object is not found (404)", errno=errno.ENOENT, where=self.name) from None
         except PreconditionError:
-            raise DeviceError("changed: the server says so (412)", where=self.name) from None
+            raise DeviceError("the object has changed: the server answers 412", where=self.name) from None
         except (PermissionDeniedError, UnauthenticatedError):
-            raise DeviceError("access denied (401 or 403)", errno=errno.EACCES, where=self.name) from None
+            raise DeviceError("the server denies access (401 or 403)", errno=errno.EACCES, where=self.name) from None
         except NotSupportedError:
             raise DeviceError(
                 "the server ignores ranges (200 for a part)",
                 errno=errno.ENOTSUP,
                 where=self.name,
-                hint="a server that can send parts of a file is needed",
+                hint="use a server that can send parts of a file",
             ) from None
         except BaseError as error:
             raise self._translated(str(error)) from None
@@ -153,27 +153,29 @@ class StoredObject:
         if status is None:
             return self._unanswered(*text.partition("Debug source")[::2])
         code = int(status[1])
-        said = f"the server answers {code}{status[2].rstrip()}"
+        answer = f"the server answers {code}{status[2].rstrip()}"
         if code == 416:
-            return DeviceError(f"changed: {said}", where=self.name, hint="the object is shorter than it was")
+            return DeviceError(
+                f"the object has changed: {answer}", where=self.name, hint="the object is shorter than it was"
+            )
         if code in _RETRIED_STATUS or code >= 500:
-            return TransientError(said, where=self.name)
-        return DeviceError(said, where=self.name)
+            return TransientError(answer, where=self.name)
+        return DeviceError(answer, where=self.name)
 
     def _unanswered(self, text: str, details: str) -> DeviceError:
         """What failed before there was an answer. The cause is in obstore's details, which are Rust's Debug output."""
         certificate = _CERTIFICATE.search(details)
         if certificate is not None:
             return DeviceError(
-                "the server's certificate is not believed",
+                "the server's certificate is not trusted",
                 errno=errno.EACCES,
                 where=self.name,
                 found=certificate[2] or certificate[1],
-                hint="SSL_CERT_FILE names a file with authorities to trust",
+                hint="name a file with authorities to trust in SSL_CERT_FILE",
             )
         causes = _CAUSE.findall(details)
         reason = causes[-1] if causes else _PREAMBLE.sub("", _URL.sub(self.name, " ".join(text.split())))
-        return TransientError(f"request failed: {reason}", where=self.name)
+        return TransientError(f"the request failed: {reason}", where=self.name)
 
 
 def _version(meta: Mapping[str, Any]) -> ObjectVersion:
@@ -197,7 +199,9 @@ def open_object(
     parts = urlsplit(url)
     name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     if parts.scheme not in SCHEMES or not parts.hostname:
-        raise DeviceError("not the URL of an object", errno=errno.EINVAL, where=name, expected="http, https or s3")
+        raise DeviceError(
+            "the URL is not that of an object", errno=errno.EINVAL, where=name, expected="http, https or s3"
+        )
     try:
         from obstore.exceptions import BaseError
         from obstore.store import HTTPStore, S3Store
@@ -215,7 +219,7 @@ def open_object(
         if parts.scheme == "s3":
             key = unquote(parts.path.lstrip("/"))
             if not key:
-                raise DeviceError("the key is missing", errno=errno.EINVAL, where=name, expected="s3://bucket/key")
+                raise DeviceError("the URL has no key", errno=errno.EINVAL, where=name, expected="s3://bucket/key")
             config = dict(s3_config or {})
             return StoredObject(S3Store(parts.netloc, client_options=client, retry_config=retry, **config), key, name)
         # The whole URL is the store and the object its root, so that the query and the escapes stay as they are.

@@ -46,9 +46,10 @@ class Live(ReadOnly):
     ) -> None:
         if size_bytes % block_bytes:
             raise DeviceError(
-                f"size is {size_bytes} bytes",
+                "the live disk does not end on a block",
                 errno=errno.EINVAL,
                 where="live disk",
+                found=f"{size_bytes} bytes",
                 expected=f"a multiple of {block_bytes}",
             )
         self.size_bytes = size_bytes
@@ -172,10 +173,12 @@ def accept_same_disk(
         for field in ("uuid", "disk_guid", "partition_guid"):
             expected, found = getattr(identity, field), getattr(candidate.identity, field)
             if expected is not None and found is not None and expected != found:
-                raise DeviceError(f"{field} is", where=where, expected=expected, found=found)
+                raise DeviceError(
+                    f"the disk is another one: its {field} differs", where=where, expected=expected, found=found
+                )
         if candidate.size_bytes < size_bytes:
             raise DeviceError(
-                "truncated: disk has",
+                "the disk is truncated",
                 where=where,
                 found=f"{candidate.size_bytes} bytes",
                 expected=f"at least {size_bytes}",
@@ -185,7 +188,7 @@ def accept_same_disk(
                 part = bytes(view[inner : inner + _PROBE_CHUNK])
                 if b"".join(read_wide(candidate, start + inner, len(part))) != part:
                     raise DeviceError(
-                        f"content differs from the preload in the {len(part)} bytes at {start + inner}",
+                        f"the disk differs from the preload in the {len(part)} bytes at {start + inner}",
                         where=where,
                         hint="is it another disk, or was it written since?",
                     )
@@ -222,10 +225,10 @@ class Classic:
     def _check(self, operation: str, offset: int, length: int) -> range:
         if offset % self.block_bytes or length % self.block_bytes or offset + length > self._end:
             raise DeviceError(
-                f"{operation} of {length} bytes at {offset}",
+                f"{operation} of {length} bytes at {offset} is outside the preload or misaligned",
                 errno=errno.EINVAL,
                 where=self.identity.name,
-                expected=f"blocks of {self.block_bytes} in a preload of {self._end}",
+                expected=f"blocks of {self.block_bytes} bytes below {self._end}",
             )
         return range(offset, offset + length, self.block_bytes)
 

@@ -31,7 +31,7 @@ _RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class HydrationProgress:
     """How far hydration has come, in bytes; `failure` is why it does not go on at the moment."""
 
     done_bytes: int
@@ -75,11 +75,11 @@ class Hydration:
         return self._extents
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> HydrationProgress:
         """How far it has come."""
-        return Progress(self._done[0], self._total_bytes, self._failure)
+        return HydrationProgress(self._done[0], self._total_bytes, self._failure)
 
-    def run(self, stop: threading.Event, *, progress: Callable[[Progress], None] | None = None) -> None:
+    def run(self, stop: threading.Event, *, progress: Callable[[HydrationProgress], None] | None = None) -> None:
         """Hydrate until everything is there or `stop` is set. A disk that fails is tried again after a while."""
         position = 0
         for index, extent in enumerate(self._extents):

@@ -136,7 +136,7 @@ class LateDisk:
                 late = self._overdue or now >= deadline
                 if self._refusal is not None and (late or not self._patient):
                     self._overdue = late
-                    raise DeviceError(f"disk refused: {self._refusal.reason}", where=self.name)
+                    raise DeviceError(f"the disk is refused: {self._refusal.reason}", where=self.name)
                 if late:
                     self._overdue = True
                     raise DeviceError(self._overdue_text(), where=self.name)
@@ -156,7 +156,7 @@ class LateDisk:
 
     def _overdue_text(self) -> str:
         because = "" if self._last_error is None else f" ({self._last_error})"
-        return f"no disk after {self.deadline_seconds:g} s{because}"
+        return f"no disk has appeared within {self.deadline_seconds:g} s{because}"
 
     def _look(self) -> None:
         """Look for the disk once. Called, and returns, with the lock held; it is not held meanwhile."""

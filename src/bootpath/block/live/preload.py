@@ -32,12 +32,14 @@ class Preload:
         self.memory = memoryview(memory).cast("B").toreadonly()
         packed = sum(extent.length for extent in extents)
         if len(self.memory) < packed:
-            raise _wrong("preload is short:", found=f"{len(self.memory)} bytes", expected=f"{packed}")
+            raise _wrong("the preload is too short", found=f"{len(self.memory)} bytes", expected=f"at least {packed}")
         position = 0
         rows: list[tuple[int, int, int]] = []
         for extent in extents:
             if extent.end > size_bytes:
-                raise _wrong("preload extent ends past the device at", found=extent.end, expected=f"{size_bytes}")
+                raise _wrong(
+                    "an extent of the preload ends past the device", found=extent.end, expected=f"at most {size_bytes}"
+                )
             if extent.length:
                 rows.append((extent.offset, extent.end, position))
             position += extent.length
@@ -46,7 +48,11 @@ class Preload:
         self._positions: list[int] = []
         for start, end, position in sorted(rows):
             if self._ends and start < self._ends[-1]:
-                raise _wrong("preload extents overlap: one starts at", found=start, expected=f"{self._ends[-1]}")
+                raise _wrong(
+                    "two extents of the preload overlap",
+                    found=f"one that starts at {start}",
+                    expected=f"none before {self._ends[-1]}",
+                )
             if self._ends and start == self._ends[-1] and position == self._positions[-1] + start - self._starts[-1]:
                 self._ends[-1] = end
                 continue

@@ -40,13 +40,13 @@ def identify(base: Device, *, masked: Iterable[tuple[int, int]] = ()) -> BaseIde
 
 def refuse_other_base(expected: BaseIdentity, found: BaseIdentity, where: str) -> None:
     """DeviceError (EINVAL) that names what differs between the base the overlay was made for and the one given."""
-    rows = expected.differences(found)
-    if not rows:
+    differences = expected.differences(found)
+    if not differences:
         return
-    field, ours, theirs = rows[0]
-    others = "".join(f"; {name} differs too" for name, _, _ in rows[1:])
+    field, ours, theirs = differences[0]
+    others = "".join(f"; the {name} differs too" for name, _, _ in differences[1:])
     raise DeviceError(
-        f"is an overlay of another base ({expected.name}): {field} is",
+        f"the overlay belongs to another base ({expected.name}): the {field} differs",
         errno=errno.EINVAL,
         where=where,
         found=theirs,

@@ -160,9 +160,9 @@ class BlockMap:
         for first, value, count in entries:
             if not count or first + count > blocks or value < ZERO or value + count > _MAX_CLUSTERS:
                 raise FormatError(
-                    f"the log maps {count} blocks at {first} to cluster",
+                    f"the log maps {count} blocks at {first} outside the disk or the file",
                     where="overlay",
-                    found=value,
+                    found=f"cluster {value}",
                     expected=f"blocks of {blocks}, a cluster from {ZERO} on",
                 )
             region = regions.get(first >> _SHIFT)

@@ -18,12 +18,12 @@ from uuid import UUID
 from bootpath.block.leaves.file import FileDevice
 from bootpath.block.overlay.base import identify, refuse_other_base
 from bootpath.block.overlay.blockmap import ZERO
-from bootpath.block.overlay.contents import clear_space, copy_held, empty, load
 from bootpath.block.overlay.journal import read_header
-from bootpath.block.overlay.storage import GrowingFile, Storage, lock
+from bootpath.block.overlay.state import clear_space, copy_held, empty, load
+from bootpath.block.overlay.storage import GrowingFile, OverlayStorage, lock
 from bootpath.core.device import Device
 from bootpath.core.errors import DeviceError, FormatError
-from bootpath.formats.overlayfile import CLUSTER_BYTES, BaseIdentity, State
+from bootpath.formats.overlayfile import CLUSTER_BYTES, BaseIdentity, OverlayFileState
 
 _PEEKS = 3
 
@@ -33,7 +33,7 @@ class OverlayInfo:
     """A persistent overlay as it lies on the disk."""
 
     uuid: UUID
-    state: State
+    state: OverlayFileState
     generation: int
     base: BaseIdentity
     dirty_bytes: int  # of blocks that are held, whole 4 KiB each
@@ -71,10 +71,10 @@ def overlay_info(path: str | os.PathLike[str]) -> OverlayInfo:
 
 
 def _info(storage: GrowingFile, in_use: bool) -> OverlayInfo:
-    contents = load(storage, writable=False)
-    header = contents.journal.header
+    overlay = load(storage, writable=False)
+    header = overlay.journal.header
     dirty = zero = 0
-    for _, value, count in contents.blocks.held():
+    for _, value, count in overlay.blocks.held():
         if value == ZERO:
             zero += count
         else:
@@ -89,9 +89,9 @@ def _info(storage: GrowingFile, in_use: bool) -> OverlayInfo:
         file_bytes=storage.length(),
         allocated_bytes=storage.allocated_bytes(),
         log_bytes=header.log_clusters * CLUSTER_BYTES,
-        log_room_bytes=contents.journal.room_bytes,
+        log_room_bytes=overlay.journal.room_bytes,
         in_use=in_use,
-        closed=contents.journal.closed,
+        closed=overlay.journal.closed,
     )
 
 
@@ -116,28 +116,32 @@ def commit_overlay(path: str | os.PathLike[str], base: Device | str | os.PathLik
         return commit_into(storage, base)
 
 
-def commit_into(storage: Storage, base: Device, *, random: Callable[[int], bytes] = os.urandom) -> int:
+def commit_into(storage: OverlayStorage, base: Device, *, random: Callable[[int], bytes] = os.urandom) -> int:
     """`commit_overlay` of storage that is locked already."""
     where = storage.identity.name
     if base.read_only:
-        raise DeviceError("commit: the base is read-only", errno=errno.EPERM, where=base.identity.name)
-    contents = load(storage, writable=True, random=random)
-    journal = contents.journal
+        raise DeviceError(
+            "the base is read-only, so nothing can be committed into it", errno=errno.EPERM, where=base.identity.name
+        )
+    overlay = load(storage, writable=True, random=random)
+    journal = overlay.journal
     header = journal.header
-    held = [(first, count) for first, _, count in contents.blocks.held()]
+    held = [(first, count) for first, _, count in overlay.blocks.held()]
     masked = identify(base, masked=held)
-    if header.state is State.COMMITTING:
+    if header.state is OverlayFileState.COMMITTING:
         refuse_other_base(header.base, masked, where)
     else:
         refuse_other_base(header.base, identify(base), where)
         if not held:
             return 0
         begun = replace(header.base, digest=masked.digest)
-        journal.rewrite(replace(header, generation=header.generation + 1, state=State.COMMITTING, base=begun))
-    total = copy_held(storage, contents.blocks, base, base.size_bytes)
+        journal.rewrite(
+            replace(header, generation=header.generation + 1, state=OverlayFileState.COMMITTING, base=begun)
+        )
+    total = copy_held(storage, overlay.blocks, base, base.size_bytes)
     now = replace(header.base, digest=identify(base).digest)
-    empty(storage, contents, state=State.IN_USE, base=now)
-    clear_space(storage, contents)
+    empty(storage, overlay, state=OverlayFileState.IN_USE, base=now)
+    clear_space(storage, overlay)
     return total
 
 
@@ -149,17 +153,17 @@ def discard_overlay(path: str | os.PathLike[str]) -> int:
     """
     storage = GrowingFile.open_locked(path)
     try:
-        contents = load(storage, writable=True)
-        if contents.journal.header.state is State.COMMITTING:
+        overlay = load(storage, writable=True)
+        if overlay.journal.header.state is OverlayFileState.COMMITTING:
             raise DeviceError(
-                "a commit into its base has begun: parts of the base are new",
+                "a commit into its base has begun: parts of the base are new already",
                 errno=errno.EINVAL,
                 where=storage.identity.name,
                 hint="commit it again, then discard",
             )
-        total = sum(count for _, _, count in contents.blocks.held()) * CLUSTER_BYTES
-        empty(storage, contents)
-        clear_space(storage, contents)
+        total = sum(count for _, _, count in overlay.blocks.held()) * CLUSTER_BYTES
+        empty(storage, overlay)
+        clear_space(storage, overlay)
         return total
     finally:
         storage.close()

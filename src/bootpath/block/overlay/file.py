@@ -35,14 +35,14 @@ from bootpath.block.overlay.blockmap import CLEAN, ZERO
 from bootpath.block.overlay.blocks import BLOCK_MASK as _MASK
 from bootpath.block.overlay.blocks import BLOCK_SHIFT as _SHIFT
 from bootpath.block.overlay.blocks import BaseBlocks
-from bootpath.block.overlay.contents import Contents, copy_held, lay_out, load
-from bootpath.block.overlay.storage import GrowingFile, Storage
-from bootpath.block.overlay.writer import Ledger
+from bootpath.block.overlay.state import OverlayState, copy_held, lay_out, load
+from bootpath.block.overlay.storage import GrowingFile, OverlayStorage
+from bootpath.block.overlay.writer import OverlayWriter
 from bootpath.block.views import extents_wide
 from bootpath.core.device import Buffer, Device, Identity, Segment
 from bootpath.core.errors import DeviceError
 from bootpath.core.extents import Extent, ExtentSet
-from bootpath.formats.overlayfile import CLUSTER_BYTES, State
+from bootpath.formats.overlayfile import CLUSTER_BYTES, OverlayFileState
 
 _READ_TRIES = 3
 
@@ -58,8 +58,8 @@ class OverlayFile:
 
     def __init__(
         self,
-        storage: Storage,
-        contents: Contents,
+        storage: OverlayStorage,
+        overlay: OverlayState,
         base: Device,
         *,
         writable: bool = True,
@@ -78,7 +78,7 @@ class OverlayFile:
         self._read_base_resident = self._base.read_resident
         self._storage = storage
         max_clusters = None if max_bytes is None else max_bytes // CLUSTER_BYTES
-        self._ledger = Ledger(storage, contents, max_clusters=max_clusters, name=self.identity.name)
+        self._writer = OverlayWriter(storage, overlay, max_clusters=max_clusters, name=self.identity.name)
         self._owns = owns
         self._closed = False
 
@@ -99,9 +99,9 @@ class OverlayFile:
         """
         storage = GrowingFile.create(path)
         try:
-            contents = lay_out(storage, base)
+            overlay = lay_out(storage, base)
             return cls(
-                storage, contents, base, max_bytes=max_bytes, block_bytes=block_bytes, identity=identity, owns=owns
+                storage, overlay, base, max_bytes=max_bytes, block_bytes=block_bytes, identity=identity, owns=owns
             )
         except BaseException:
             storage.close()
@@ -128,10 +128,10 @@ class OverlayFile:
         """
         storage = GrowingFile.open_locked(path, writable=writable)
         try:
-            contents = load_for(storage, base, writable=writable)
+            overlay = load_for(storage, base, writable=writable)
             return cls(
                 storage,
-                contents,
+                overlay,
                 base,
                 writable=writable,
                 max_bytes=max_bytes,
@@ -147,15 +147,15 @@ class OverlayFile:
 
     def read(self, offset: int, length: int) -> Sequence[Buffer]:
         """See `Device.read`. EIO when the base or the file fails."""
-        if self._ledger.blocks.untouched(offset >> _SHIFT, (offset + length + _MASK) >> _SHIFT):
+        if self._writer.blocks.untouched(offset >> _SHIFT, (offset + length + _MASK) >> _SHIFT):
             return self._read_base(offset, length)
         for _ in range(_READ_TRIES):
-            reuses = self._ledger.reuses
+            reuses = self._writer.reuses
             parts = self._held_parts(offset, length)
-            if reuses == self._ledger.reuses:
+            if reuses == self._writer.reuses:
                 break
         else:
-            with self._ledger.lock:
+            with self._writer.lock:
                 parts = self._held_parts(offset, length)
         views: list[Buffer] = []
         for part in parts:
@@ -176,7 +176,7 @@ class OverlayFile:
 
     def read_resident(self, offset: int, length: int) -> Sequence[Buffer] | None:
         """See `Device.read_resident`: None unless the base and the page cache have their shares."""
-        reuses = self._ledger.reuses
+        reuses = self._writer.reuses
         views: list[Buffer] = []
         for start, size, value, low in self._runs(offset, length):
             some: Sequence[Buffer] | None
@@ -189,12 +189,12 @@ class OverlayFile:
             if some is None:
                 return None
             views += some
-        return views if reuses == self._ledger.reuses else None
+        return views if reuses == self._writer.reuses else None
 
     def _runs(self, offset: int, length: int) -> Iterator[tuple[int, int, int, int]]:
         """(offset, length, value of the first block, offset in it) for the range."""
         end = offset + length
-        for first, value, count in self._ledger.blocks.runs(offset >> _SHIFT, (end + _MASK) >> _SHIFT):
+        for first, value, count in self._writer.blocks.runs(offset >> _SHIFT, (end + _MASK) >> _SHIFT):
             start = max(offset, first << _SHIFT)
             yield start, min(end, (first + count) << _SHIFT) - start, value, start - (first << _SHIFT)
 
@@ -233,7 +233,7 @@ class OverlayFile:
             return
         if head := (first << _SHIFT) - offset:
             self._change(offset, memoryview(bytes(head)))
-        self._ledger.trim(first, stop)
+        self._writer.trim(first, stop)
         if (tail := end - (stop << _SHIFT)) > 0:
             self._change(end - tail, memoryview(bytes(tail)))
 
@@ -241,7 +241,7 @@ class OverlayFile:
         """See `Device.discard`: whole blocks read as zeros and take no space, parts of blocks are left alone."""
         first, stop = self._base.whole(offset, offset + length)
         if first < stop:
-            self._ledger.trim(first, stop)
+            self._writer.trim(first, stop)
 
     def _change(self, offset: int, data: memoryview) -> None:
         """Write any bytes. The blocks that are written in part are read from the base before the lock is taken."""
@@ -251,7 +251,7 @@ class OverlayFile:
         originals: dict[int, bytes] = {}
 
         def change() -> bool:
-            if any(self._ledger.blocks.get(block) == CLEAN and block not in originals for block in edges):
+            if any(self._writer.blocks.get(block) == CLEAN and block not in originals for block in edges):
                 return False
             content = data
             if edges or len(data) & _MASK:
@@ -262,18 +262,18 @@ class OverlayFile:
                     whole[place : place + CLUSTER_BYTES] = self._content(block, originals)
                 whole[low : low + len(data)] = data
                 content = memoryview(whole)
-            self._ledger.store(first, stop, content)
+            self._writer.store(first, stop, content)
             return True
 
         while True:
             for block in edges:
-                if block not in originals and self._ledger.blocks.get(block) == CLEAN:
+                if block not in originals and self._writer.blocks.get(block) == CLEAN:
                     originals[block] = self._base.block(block)
-            if self._ledger.apply(change):
+            if self._writer.apply(change):
                 return
 
     def _content(self, block: int, originals: dict[int, bytes]) -> bytes:
-        value = self._ledger.blocks.get(block)
+        value = self._writer.blocks.get(block)
         if value == CLEAN:
             return originals[block]
         return bytes(CLUSTER_BYTES) if value == ZERO else b"".join(self._storage.read(value << _SHIFT, CLUSTER_BYTES))
@@ -281,14 +281,14 @@ class OverlayFile:
     def flush(self) -> None:
         """See `Device.flush`. EIO when the file's storage fails, and from then on."""
         if not self.read_only:
-            self._ledger.commit()
+            self._writer.commit()
 
     # What changed
 
     @property
     def held_bytes(self) -> int:
         """Bytes of the blocks that are held, in whole 4 KiB blocks; they count against `max_bytes`."""
-        return self._ledger.held << _SHIFT
+        return self._writer.held << _SHIFT
 
     @property
     def dirty_bytes(self) -> int:
@@ -297,8 +297,8 @@ class OverlayFile:
 
     def dirty_extents(self) -> ExtentSet:
         """What was changed: every written, discarded or zeroed block, cut to the device's size."""
-        with self._ledger.lock:
-            runs = list(self._ledger.blocks.held())
+        with self._writer.lock:
+            runs = list(self._writer.blocks.held())
         size = self.size_bytes
         return ExtentSet(
             Extent(first << _SHIFT, min(count << _SHIFT, size - (first << _SHIFT))) for first, _, count in runs
@@ -306,7 +306,7 @@ class OverlayFile:
 
     def reset(self) -> None:
         """Forget every change, all or nothing; that is stable when this returns."""
-        self._ledger.reset()
+        self._writer.reset()
 
     def commit(self, target: Device) -> int:
         """Write every changed block to `target` and flush it; returns the bytes written or zeroed.
@@ -314,7 +314,7 @@ class OverlayFile:
         The overlay itself is unchanged, and nobody may write to it meanwhile. Not for its own base, which it would not
         know again: `commit_overlay` is for that. Raises as `Overlay.commit`.
         """
-        return copy_held(self._storage, self._ledger.blocks, target, self.size_bytes)
+        return copy_held(self._storage, self._writer.blocks, target, self.size_bytes)
 
     def close(self) -> None:
         """See `Device.close`: what was written is committed first, and the log says that this is all."""
@@ -323,18 +323,18 @@ class OverlayFile:
         self._closed = True
         try:
             if not self.read_only:
-                self._ledger.close()
+                self._writer.close()
         finally:
             self._storage.close()
             if self._owns:
                 self.base.close()
 
 
-def load_for(storage: Storage, base: Device, *, writable: bool) -> Contents:
+def load_for(storage: OverlayStorage, base: Device, *, writable: bool) -> OverlayState:
     """What the file holds, if it may be used over this base. Raises as `OverlayFile.open`."""
-    contents = load(storage, writable=writable)
-    header = contents.journal.header
-    if header.state is State.COMMITTING:
+    overlay = load(storage, writable=writable)
+    header = overlay.journal.header
+    if header.state is OverlayFileState.COMMITTING:
         raise DeviceError(
             "a commit into its base has begun and did not end",
             errno=errno.EINVAL,
@@ -342,4 +342,4 @@ def load_for(storage: Storage, base: Device, *, writable: bool) -> Contents:
             hint="commit it again",
         )
     refuse_other_base(header.base, identify(base), storage.identity.name)
-    return contents
+    return overlay

@@ -5,7 +5,7 @@
   Until the first header is stable the old log counts; the old log's clusters are free only when both are.
 
 A record that was not finished is overwritten by the next. A header that is damaged, or older because the power went
-between the two, is written again by `mend`.
+between the two, is written again by `repair`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from bootpath.block.overlay.storage import Storage
+from bootpath.block.overlay.storage import OverlayStorage
 from bootpath.core.errors import FormatError
 from bootpath.formats.overlayfile import (
     CLUSTER_BYTES,
@@ -21,10 +21,10 @@ from bootpath.formats.overlayfile import (
     FIRST_CLUSTER,
     HEADER_BYTES,
     KEY_BYTES,
-    Header,
-    Kind,
-    Log,
-    Record,
+    LogRecord,
+    OverlayHeader,
+    OverlayLog,
+    RecordKind,
     choose_header,
     pack_header,
     pack_record,
@@ -36,14 +36,14 @@ LOG_MIN_BYTES = 256 << 10
 _MARK_BYTES = record_bytes(0)
 
 
-def read_header(storage: Storage) -> tuple[Header, bool]:
+def read_header(storage: OverlayStorage) -> tuple[OverlayHeader, bool]:
     """(the header that counts, whether both copies are the same). Raises FormatError that names the file."""
     where = storage.identity.name
     if storage.length() < FIRST_CLUSTER * HEADER_BYTES:
         raise FormatError(
-            "overlay: the file is",
+            "the file is too short for an overlay",
             where=where,
-            found=f"{storage.length()} bytes long",
+            found=f"{storage.length()} bytes",
             expected=f"at least {FIRST_CLUSTER * HEADER_BYTES}",
             hint="is it an overlay, and was its creation finished?",
         )
@@ -54,15 +54,15 @@ def read_header(storage: Storage) -> tuple[Header, bool]:
         raise error.at(where) from None
 
 
-def read_log(storage: Storage, header: Header) -> Log:
+def read_log(storage: OverlayStorage, header: OverlayHeader) -> OverlayLog:
     """The log that the header names. Raises FormatError that names the file."""
     offset, length = header.log_cluster * CLUSTER_BYTES, header.log_clusters * CLUSTER_BYTES
     where = storage.identity.name
     if storage.length() < offset + length:
         raise FormatError(
-            "overlay: the file is truncated: it is",
+            "the overlay file is truncated",
             where=where,
-            found=f"{storage.length()} bytes long",
+            found=f"{storage.length()} bytes",
             expected=f"at least {offset + length}",
         )
     try:
@@ -74,7 +74,9 @@ def read_log(storage: Storage, header: Header) -> Log:
 class Journal:
     """The log of an open file, from its tail on. One caller at a time."""
 
-    def __init__(self, storage: Storage, header: Header, log: Log, *, random: Callable[[int], bytes]) -> None:
+    def __init__(
+        self, storage: OverlayStorage, header: OverlayHeader, log: OverlayLog, *, random: Callable[[int], bytes]
+    ) -> None:
         self.header = header
         self._storage = storage
         self._random = random
@@ -86,15 +88,15 @@ class Journal:
     def _room(self) -> int:
         return self.header.log_clusters * CLUSTER_BYTES - self._tail_bytes - _MARK_BYTES
 
-    def append(self, kind: Kind, entries: bytes) -> None:
+    def append(self, kind: RecordKind, entries: bytes) -> None:
         """Write a record, for which there is room, and make it stable. If this fails it may be there, or not."""
-        data = pack_record(Record(kind, self._sequence, entries), self.header.log_key)
-        assert kind is Kind.CLOSED or len(data) <= self.room_bytes
+        data = pack_record(LogRecord(kind, self._sequence, entries), self.header.log_key)
+        assert kind is RecordKind.CLOSED or len(data) <= self.room_bytes
         self._storage.write(self.header.log_cluster * CLUSTER_BYTES + self._tail_bytes, data)
         self._storage.flush()
         self._tail_bytes += len(data)
         self._sequence += 1
-        self.closed = kind is Kind.CLOSED
+        self.closed = kind is RecordKind.CLOSED
         self.room_bytes = self._room()
 
     def restart(self, cluster: int, clusters: int, checkpoint: bytes, **changes: object) -> None:
@@ -106,9 +108,9 @@ class Journal:
             log_clusters=clusters,
             log_sequence=self._sequence,
             log_key=self._random(KEY_BYTES),
-            **changes,  # type: ignore[arg-type]  # the caller's are fields of Header
+            **changes,  # type: ignore[arg-type]  # the caller's are fields of the header
         )
-        data = pack_record(Record(Kind.CHECKPOINT, self._sequence, checkpoint), header.log_key)
+        data = pack_record(LogRecord(RecordKind.CHECKPOINT, self._sequence, checkpoint), header.log_key)
         self._storage.write(cluster * CLUSTER_BYTES, data)
         self._storage.flush()
         self.rewrite(header)
@@ -117,7 +119,7 @@ class Journal:
         self.closed = True
         self.room_bytes = self._room()
 
-    def rewrite(self, header: Header) -> None:
+    def rewrite(self, header: OverlayHeader) -> None:
         """Replace both headers, one after the other."""
         data = pack_header(header)
         for copy in range(2):
@@ -125,7 +127,7 @@ class Journal:
             self._storage.flush()
         self.header = header
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Write the copy of the header that is damaged or older again."""
         data = pack_header(self.header)
         for offset in (0, HEADER_BYTES):
@@ -141,16 +143,16 @@ def log_clusters(checkpoint_bytes: int, *, spare_bytes: int = 0) -> int:
 
 
 def new_file(
-    storage: Storage, header: Callable[[int, int, bytes], Header], *, random: Callable[[int], bytes]
+    storage: OverlayStorage, header: Callable[[int, int, bytes], OverlayHeader], *, random: Callable[[int], bytes]
 ) -> Journal:
     """Lay out an empty overlay; its headers come last, so that a file whose creation was cut short is not one."""
     clusters = log_clusters(0)
     first = header(FIRST_CLUSTER, clusters, random(KEY_BYTES))
     storage.allocate(0, (FIRST_CLUSTER + clusters) * CLUSTER_BYTES)
-    record = Record(Kind.CHECKPOINT, first.log_sequence, b"")
+    record = LogRecord(RecordKind.CHECKPOINT, first.log_sequence, b"")
     data = pack_record(record, first.log_key)
     storage.write(FIRST_CLUSTER * CLUSTER_BYTES, data)
     storage.flush()
-    journal = Journal(storage, first, Log((record,), len(data), torn=False), random=random)
+    journal = Journal(storage, first, OverlayLog((record,), len(data), torn=False), random=random)
     journal.rewrite(first)
     return journal

@@ -261,7 +261,7 @@ class Overlay:
         if needed and excess > 0:
             if layer.same(first, stop) < excess:
                 raise DeviceError(
-                    f"overlay is full: {layer.held_blocks} blocks of 4096 bytes are held, {needed} more are needed",
+                    f"the overlay is full: {layer.held_blocks} blocks of 4096 bytes are held, {needed} more are needed",
                     errno=errno.ENOSPC,
                     where=self.identity.name,
                     expected=f"at most {self._max_blocks}",

@@ -1,7 +1,7 @@
 """A file that grows, with a lock: what a persistent overlay is kept in.
 
-`Storage` is the seam: everything an overlay does to its file goes through it, so that a test can cut the power between
-any two of its calls. `GrowingFile` is the real one.
+`OverlayStorage` is the seam: everything an overlay does to its file goes through it, so that a test can cut the power
+between any two of its calls. `GrowingFile` is the real one.
 
 flock(2) keeps a second writer away, also one of the same process; readers share the lock among themselves.
 """
@@ -20,7 +20,7 @@ from bootpath.core.device import Buffer, Identity
 from bootpath.core.errors import DeviceError
 
 
-class Storage(Protocol):
+class OverlayStorage(Protocol):
     """Bytes with an end that moves. Every method raises DeviceError; writes are stable only after `flush`."""
 
     @property
@@ -97,7 +97,9 @@ class GrowingFile(FileDevice):
         try:
             fd = os.open(path, flags | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise DeviceError(f"open: {error.strerror}", errno=error.errno or errno.EIO, where=name) from error
+            raise DeviceError(
+                f"the file cannot be opened: {error.strerror}", errno=error.errno or errno.EIO, where=name
+            ) from error
         try:
             if locked:
                 lock(fd, name, exclusive=writable)
@@ -111,29 +113,29 @@ class GrowingFile(FileDevice):
         return os.fstat(self._fd).st_blocks * 512
 
     def length(self) -> int:
-        """See `Storage.length`."""
+        """See `OverlayStorage.length`."""
         try:
             return os.lseek(self._fd, 0, os.SEEK_END)
         except OSError as error:
-            raise self._error("size", error) from error
+            raise self._error("the size cannot be found", error) from error
 
     def allocate(self, offset: int, length: int) -> None:
-        """See `Storage.allocate`: posix_fallocate(3), which writes where the file system cannot allocate."""
+        """See `OverlayStorage.allocate`: posix_fallocate(3), which writes where the file system cannot allocate."""
         try:
             os.posix_fallocate(self._fd, offset, length)
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # musl does not write in its place
                 full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
                 code = errno.ENOSPC if full else errno.EIO
-                raise self._error(f"allocation of {length} bytes at {offset}", error, code) from error
+                raise self._error(f"{length} bytes at {offset} cannot be allocated", error, code) from error
             self.write(offset, bytes(length))
 
     def truncate(self, length: int) -> None:
-        """See `Storage.truncate`."""
+        """See `OverlayStorage.truncate`."""
         try:
             os.ftruncate(self._fd, length)
         except OSError as error:
-            raise self._error(f"truncate to {length} bytes", error) from error
+            raise self._error(f"the file cannot be cut to {length} bytes", error) from error
 
 
 def lock(fd: int, name: str, *, exclusive: bool) -> None:
@@ -141,9 +143,11 @@ def lock(fd: int, name: str, *, exclusive: bool) -> None:
     try:
         fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise DeviceError("is in use by another process or device", errno=errno.EBUSY, where=name) from None
+        raise DeviceError("the file is in use by another process or device", errno=errno.EBUSY, where=name) from None
     except OSError as error:
-        raise DeviceError(f"lock: {error.strerror}", errno=error.errno or errno.EIO, where=name) from error
+        raise DeviceError(
+            f"the file cannot be locked: {error.strerror}", errno=error.errno or errno.EIO, where=name
+        ) from error
 
 
 def _sync_folder(path: str | os.PathLike[str]) -> None:
@@ -156,4 +160,6 @@ def _sync_folder(path: str | os.PathLike[str]) -> None:
         finally:
             os.close(fd)
     except OSError as error:
-        raise DeviceError(f"sync: {error.strerror}", errno=error.errno or errno.EIO, where=folder) from error
+        raise DeviceError(
+            f"the folder cannot be made stable: {error.strerror}", errno=error.errno or errno.EIO, where=folder
+        ) from error

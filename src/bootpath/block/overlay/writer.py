@@ -12,11 +12,11 @@ import threading
 from collections.abc import Callable
 
 from bootpath.block.overlay.blockmap import CLEAN, ZERO, BlockMap, merged
-from bootpath.block.overlay.contents import Batch, Contents, clear_space, new_log, pair
 from bootpath.block.overlay.journal import log_clusters
-from bootpath.block.overlay.storage import Storage
+from bootpath.block.overlay.state import Batch, OverlayState, clear_space, new_log, pair
+from bootpath.block.overlay.storage import OverlayStorage
 from bootpath.core.errors import DeviceError
-from bootpath.formats.overlayfile import CLUSTER_BYTES, Kind, pack_entries
+from bootpath.formats.overlayfile import CLUSTER_BYTES, RecordKind, pack_entries
 
 # Commit unasked when so much waits for it: 256 KiB of log, 256 MiB of new data, 64 MiB that could be used again.
 _COMMIT_ENTRIES = 16384
@@ -37,16 +37,16 @@ class _CapError(DeviceError):
     """More would be held than may be; no commit can help."""
 
 
-class Ledger:
+class OverlayWriter:
     """Writes blocks of 4 KiB. `max_clusters` caps how many are held; `name` is for messages."""
 
-    def __init__(self, storage: Storage, contents: Contents, *, max_clusters: int | None, name: str) -> None:
+    def __init__(self, storage: OverlayStorage, overlay: OverlayState, *, max_clusters: int | None, name: str) -> None:
         self.lock = threading.Lock()
-        self.held = contents.held
+        self.held = overlay.held
         self.reuses = 0  # how often clusters became free: who read meanwhile may have read another block's data
         self._commit_lock = threading.Lock()
         self._storage = storage
-        self._contents = contents
+        self._state = overlay
         self._max_clusters = max_clusters
         self._name = name
         self._batch = Batch()
@@ -56,7 +56,7 @@ class Ledger:
     @property
     def blocks(self) -> BlockMap:
         """Where each block is; readers need no lock."""
-        return self._contents.blocks
+        return self._state.blocks
 
     # Changes
 
@@ -92,14 +92,14 @@ class Ledger:
     def _need_room(self, entries: int) -> None:
         """Refuse when the log has no room for what is being committed, what waits, and that many entries more."""
         log_bytes = self._batch.log_bytes(entries)
-        if self._committing_bytes + log_bytes > self._contents.journal.room_bytes:
+        if self._committing_bytes + log_bytes > self._state.journal.room_bytes:
             raise _LogFullError(log_bytes)
 
     def trim(self, first: int, stop: int) -> None:
         """The blocks read as zeros and take no space. Raises DeviceError."""
 
         def change() -> bool:
-            blocks, batch = self._contents.blocks, self._batch
+            blocks, batch = self._state.blocks, self._batch
             runs = [run for run in blocks.runs(first, stop) if run[1] != ZERO]
             self._need_room(len(runs))
             for block, value, count in runs:
@@ -119,7 +119,7 @@ class Ledger:
             if fresh:
                 batch.fresh.difference_update(range(start, start + size))
                 self.reuses += 1
-                self._contents.space.release([(start, size)])
+                self._state.space.release([(start, size)])
             else:
                 batch.trimmed.append((start, size))
 
@@ -128,7 +128,7 @@ class Ledger:
 
         New clusters come first: only they can be refused, and nothing refers to them yet.
         """
-        blocks, space, batch = self._contents.blocks, self._contents.space, self._batch
+        blocks, space, batch = self._state.blocks, self._state.space, self._batch
         moved: list[tuple[int, int, int]] = []
         placed: list[tuple[int, int, int]] = []
         for block, value, count in blocks.runs(first, stop):
@@ -163,7 +163,7 @@ class Ledger:
     def _need_space(self, added: int) -> None:
         if self._max_clusters is not None and added and self.held + added > self._max_clusters:
             raise _CapError(
-                f"overlay is full: {self.held} blocks of 4096 bytes are held, {added} more are needed",
+                f"the overlay is full: {self.held} blocks of 4096 bytes are held, {added} more are needed",
                 errno=errno.ENOSPC,
                 where=self._name,
                 expected=f"at most {self._max_clusters}",
@@ -176,11 +176,11 @@ class Ledger:
 
     def _refuse_failed(self) -> None:
         if self._failed is not None:
-            raise DeviceError(f"nothing is written after a failure: {self._failed}", where=self._name)
+            raise DeviceError(f"nothing can be written after a failure: {self._failed}", where=self._name)
 
     def commit(self, log_bytes: int = 0) -> None:
         """Make what was written stable, in a new log when the old one has no room for `log_bytes`."""
-        journal, space, storage = self._contents.journal, self._contents.space, self._storage
+        journal, space, storage = self._state.journal, self._state.space, self._storage
         with self._commit_lock:
             with self.lock:
                 self._refuse_failed()
@@ -189,7 +189,7 @@ class Ledger:
                 if not batch.entries and not restart:
                     return
                 if restart:
-                    checkpoint = self._contents.blocks.pack()
+                    checkpoint = self._state.blocks.pack()
                     # What waits during the restart is admitted by the old log's room.
                     clusters = log_clusters(len(checkpoint), spare_bytes=log_bytes + journal.room_bytes)
                     cluster = new_log(storage, space, clusters)
@@ -202,7 +202,7 @@ class Ledger:
                 else:
                     entries = pack_entries(batch.entries)
                     storage.flush()
-                    journal.append(Kind.COMMIT, entries)
+                    journal.append(RecordKind.COMMIT, entries)
             except BaseException as error:
                 self._failed = str(error) or type(error).__name__
                 raise
@@ -219,30 +219,30 @@ class Ledger:
             self._committing_bytes = 0
             if trimmed or batch.superseded:
                 self.reuses += 1
-                self._contents.space.release(trimmed)
-                self._contents.space.release(reversed(merged(batch.superseded)))
+                self._state.space.release(trimmed)
+                self._state.space.release(reversed(merged(batch.superseded)))
 
     def reset(self) -> None:
         """Forget every change, all or nothing; that is stable when this returns. Raises DeviceError."""
-        contents, storage = self._contents, self._storage
+        overlay, storage = self._state, self._storage
         with self._commit_lock, self.lock:
             self._refuse_failed()
             clusters = log_clusters(0)
-            cluster = new_log(storage, contents.space, clusters)
+            cluster = new_log(storage, overlay.space, clusters)
             try:
-                contents.journal.restart(cluster, clusters, b"")
+                overlay.journal.restart(cluster, clusters, b"")
             except BaseException as error:
                 self._failed = str(error) or type(error).__name__
                 raise
-            contents.blocks = BlockMap(contents.blocks.blocks)
+            overlay.blocks = BlockMap(overlay.blocks.blocks)
             self.reuses += 1  # before any cluster is another's
             self._batch = Batch()
             self.held = 0
-            clear_space(storage, contents)
+            clear_space(storage, overlay)
 
     def close(self) -> None:
         """Commit what waits and say in the log that this is all. After a failed commit there is nothing to do."""
         if self._failed is None:
             self.commit()
-            if not self._contents.journal.closed:
-                self._contents.journal.append(Kind.CLOSED, b"")
+            if not self._state.journal.closed:
+                self._state.journal.append(RecordKind.CLOSED, b"")

@@ -73,7 +73,7 @@ class DeviceNames:
     def _table_device(self, name: str) -> Device:
         """The device of a table, which all who name it share."""
         if name in self._opening:
-            raise TableError("the tables go round in a circle", found=" -> ".join([*self._opening, name]))
+            raise TableError("the tables stand on each other in a circle", found=" -> ".join([*self._opening, name]))
         if name not in self._devices:
             self._opening.append(name)
             try:
@@ -108,7 +108,7 @@ class DeviceNames:
         if len(found) != 1:
             names = " and ".join(f"{disk.identity.name} partition {partition.number}" for disk, partition in found)
             raise DeviceError(
-                "the partition is", errno=errno.ENODEV, where=name, found=names or "on no disk", expected="exactly one"
+                "the partition is not on exactly one disk", errno=errno.ENODEV, where=name, found=names or "none"
             )
         disk, partition = found[0]
         identity = Identity(f"{disk.identity.name} partition {partition.number}", partition_guid=partition.guid)

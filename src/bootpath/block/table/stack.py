@@ -1,32 +1,7 @@
-"""From a device-mapper table to a device: one opener for each target, by name.
+"""From a device-mapper table to a device.
 
-Targets of Linux, with Linux's grammar (`formats.dm.targets`)::
-
-    linear <device> <start_sector>
-    striped <#stripes> <chunk_sectors> <device> <start_sector> …
-    zero
-    error
-    delay <device> <start_sector> <milliseconds> …
-    flakey <device> <start_sector> <up interval> <down interval> …      counted in operations, not in seconds
-    verity <version> <data device> <hash device> …
-    crypt <cipher> <key> <iv_offset> <device> <start_sector> …          aes-xts-plain64
-    snapshot <origin> <COW device> P|PO|N <chunk_sectors> …
-    snapshot-origin <origin>                                            read-only
-
-Our own; quantities are bytes, as everywhere above the table::
-
-    overlay <device> [<max_bytes>]
-    overlayfile <device> <path> [<max_bytes>]
-    live <preload device> <disk>|- <deadline_seconds> <offset>+<length>[,<offset>+<length>…]
-    fault <device> <rules> [<seed>]
-    erased                                                              0xFF, read-only
-
-A row of `overlay`, `overlayfile`, `live`, `fault`, `verity` or a snapshot maps its device from byte 0. `overlayfile`
-keeps what is written in the file at that path, which is made when there is none. `live` takes a device of packed
-extents, which is read into RAM unless it is there already, and compares the first preloaded MiB with the disk before
-believing it; the disk may appear later, and ``-`` says that there is none.
-
-To add a target: CONTRIBUTING.md.
+`formats.dm.targets` has the grammar of the targets, `openers` opens each of them. The devices of the lines are laid end
+to end.
 """
 
 from __future__ import annotations
@@ -34,28 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
-from bootpath.block.table.kerneltargets import (
-    open_crypt,
-    open_delay,
-    open_error,
-    open_flakey,
-    open_linear,
-    open_snapshot,
-    open_snapshot_origin,
-    open_striped,
-    open_verity,
-    open_zero,
-)
-from bootpath.block.table.owntargets import open_erased, open_fault, open_live, open_overlay, open_overlay_file
-from bootpath.block.table.resolver import Opener, Resolver
+from bootpath.block.table.openers import OPENERS, TargetOpener
+from bootpath.block.table.resolver import Resolver
 from bootpath.block.targets.concat import Concat
 from bootpath.core.device import Checked, Device, Identity
 from bootpath.core.errors import DeviceError, FormatError, TableError
-from bootpath.formats.dm.table import Row, Table
+from bootpath.formats.dm.table import Table, TableLine
+from bootpath.formats.dm.targets import TARGETS, parse_target
 
 
 class Stack(Checked):
-    """The device that a table describes. Closing it closes its rows, then the devices they stand on."""
+    """The device that a table describes. Closing it closes the lines' devices, then the devices they stand on."""
 
     __slots__ = ("_opened",)
 
@@ -73,60 +37,59 @@ def open_table(
     resolve: Callable[[str], Device],
     *,
     identity: Identity | None = None,
-    targets: Mapping[str, Opener] | None = None,
+    openers: Mapping[str, TargetOpener] = OPENERS,
 ) -> Stack:
     """The device that the table describes, checked.
 
     `resolve` opens the device that an argument names (or raises DeviceError); it belongs to the stack from then on.
-    It is asked once for each name, but for the late disk of a `live` row, which is opened when it appears, and again
-    when it has vanished. Raises TableError that names the row and the target.
+    It is asked once for each name, but for the late disk of a `live` line, which is opened when it appears, and again
+    when it has vanished. Targets that have no opener in `openers` are refused. Raises TableError that names the line
+    and the target.
     """
     with ExitStack() as opened:
         resolver = Resolver(resolve, opened)
-        rows: list[Device] = []
-        for number, row in enumerate(table.rows, start=1):
-            rows.append(_open_row(number, row, resolver, TARGETS if targets is None else targets))
-            opened.callback(rows[-1].close)
-        stack = Stack(rows[0] if len(rows) == 1 else _concat(rows), opened.pop_all())
+        parts: list[Device] = []
+        for number, line in enumerate(table.lines, start=1):
+            parts.append(_open_line(number, line, resolver, openers))
+            opened.callback(parts[-1].close)
+        stack = Stack(parts[0] if len(parts) == 1 else _concat(parts), opened.pop_all())
     if identity is not None:
         stack.identity = identity
     return stack
 
 
-def _open_row(number: int, row: Row, resolve: Resolver, targets: Mapping[str, Opener]) -> Device:
-    where = f"table row {number}: {row.target}"
-    opener = targets.get(row.target)
-    if opener is None:
-        raise TableError("unknown target", where=where, expected="one of " + " ".join(sorted(targets)))
+def _open_line(number: int, line: TableLine, resolve: Resolver, openers: Mapping[str, TargetOpener]) -> Device:
+    where = f"table line {number}"
+    opener = openers.get(line.target)
     try:
-        return opener(row, resolve)
+        if opener is None and line.target in TARGETS:
+            raise FormatError("this target is not opened here", where=line.target)
+        target = parse_target(line)
+    except FormatError as error:
+        raise _table_error(error, where) from error
+    assert opener is not None, "every target that has a grammar has an opener"
+    try:
+        return opener(target, line, resolve)
     except (DeviceError, FormatError) as error:
-        raise TableError(str(error), where=where) from error
+        raise _table_error(error, f"{where}: {line.target}") from error
     except TableError as error:
-        raise error.at(where) from None
+        raise error.at(f"{where}: {line.target}") from None
 
 
-def _concat(rows: list[Device]) -> Device:
+def _concat(parts: list[Device]) -> Device:
     try:
-        return Concat(rows)
+        return Concat(parts)
     except DeviceError as error:
-        raise TableError(str(error), where="table") from error
+        raise _table_error(error, "table") from error
 
 
-TARGETS: Mapping[str, Opener] = {
-    "linear": open_linear,
-    "striped": open_striped,
-    "zero": open_zero,
-    "error": open_error,
-    "delay": open_delay,
-    "flakey": open_flakey,
-    "verity": open_verity,
-    "crypt": open_crypt,
-    "snapshot": open_snapshot,
-    "snapshot-origin": open_snapshot_origin,
-    "overlay": open_overlay,
-    "overlayfile": open_overlay_file,
-    "live": open_live,
-    "fault": open_fault,
-    "erased": open_erased,
-}
+def _table_error(error: DeviceError | FormatError, where: str) -> TableError:
+    """The same facts, of the table."""
+    return TableError(
+        error.what,
+        where=where if error.where is None else f"{where}: {error.where}",
+        expected=error.expected,
+        found=error.found,
+        spec=error.spec,
+        hint=error.hint,
+    )

@@ -1,7 +1,7 @@
-"""Devices laid end to end: the rows of a table.
+"""Devices laid end to end, as the lines of a table are.
 
-A request that spans rows is cut at their edges; each part is asked of its own row. A write that touches a read-only
-row is refused with EPERM before any of it is applied.
+A request that spans several devices is cut at their edges. A write that touches a read-only device is refused with
+EPERM before any of it is applied.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ class Concat:
         for index, part in enumerate(parts):
             if part.size_bytes % self.block_bytes or not part.size_bytes:
                 raise DeviceError(
-                    f"part {index} has {part.size_bytes} bytes",
+                    f"part {index} does not end on a block",
                     errno=errno.EINVAL,
                     where=part.identity.name,
+                    found=f"{part.size_bytes} bytes",
                     expected=f"a multiple of {self.block_bytes}",
                 )
         self._ends = list(accumulate(part.size_bytes for part in parts))
@@ -57,7 +58,7 @@ class Concat:
         for part, start, _, _ in split:
             if part.read_only:
                 raise DeviceError(
-                    f"{operation} at {offset}: the part at {start} is read-only",
+                    f"{operation} at {offset} is refused: the part at {start} is read-only",
                     errno=errno.EPERM,
                     where=part.identity.name,
                 )

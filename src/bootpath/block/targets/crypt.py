@@ -46,7 +46,7 @@ class Crypt(Filter):
         self.block_bytes = max(lower.block_bytes, SECTOR_BYTES if sector_bytes == SECTOR_BYTES else 4096)
         if self.size_bytes % self.block_bytes:
             raise DeviceError(
-                "the size is",
+                "the device does not end on a unit of encryption",
                 errno=errno.EINVAL,
                 where=self.identity.name,
                 found=f"{self.size_bytes} bytes",

@@ -49,7 +49,12 @@ class ExceptionStore:
         if not self.header.valid:
             raise DeviceError("the snapshot is marked invalid: it had become full", where=where)
         if self.chunk_bytes % cow.block_bytes:
-            raise FormatError("a chunk has", where=where, found=self.chunk_bytes, expected=f"n * {cow.block_bytes}")
+            raise FormatError(
+                "a chunk is no whole number of blocks",
+                where=where,
+                found=f"{self.chunk_bytes} bytes",
+                expected=f"a multiple of {cow.block_bytes}",
+            )
         self.chunks = cow.size_bytes // self.chunk_bytes
         self.mapping: dict[int, int] = {}
         self._order: list[tuple[int, int]] = []
@@ -74,13 +79,15 @@ class ExceptionStore:
         while True:
             place = self.header.area_chunk(len(self._order) // self.header.area_exceptions)
             if place >= self.chunks:
-                raise self._corrupt("the exceptions have no end within", f"{self.chunks} chunks")
+                raise self._corrupt(f"the exceptions have no end within {self.chunks} chunks")
             area = list(iter_exceptions(b"".join(self.cow.read(place * self.chunk_bytes, self.chunk_bytes))))
             for old, new in area:
                 if old >= origin_chunks or old in self.mapping:
-                    raise self._corrupt(f"exception of chunk {old} is", "past the origin's end, or there twice")
+                    raise self._corrupt(f"the exception of chunk {old} is past the origin's end, or there twice")
                 if new >= self.chunks or new in taken or not self.header.is_content(new):
-                    raise self._corrupt(f"chunk {old} lies in chunk {new}, which is", "no place for content of its own")
+                    raise self._corrupt(
+                        f"chunk {old} is stored in chunk {new}, which cannot hold content, or holds another's"
+                    )
                 self.mapping[old] = new
                 taken.add(new)
                 self._next = max(self._next, self.header.after(new))
@@ -89,8 +96,8 @@ class ExceptionStore:
                 break
         self._committed = len(self._order)
 
-    def _corrupt(self, what: str, found: str) -> FormatError:
-        return FormatError(f"{what} {found}", where=f"{self.cow.identity.name}: snapshot store")
+    def _corrupt(self, what: str) -> FormatError:
+        return FormatError(what, where=f"{self.cow.identity.name}: snapshot store")
 
     def reserve(self, count: int) -> list[int]:
         """The places of `count` chunks that can be added now. DeviceError (ENOSPC) when there is no room for all."""
@@ -102,7 +109,7 @@ class ExceptionStore:
         last_area = (len(self._order) + count) // self.header.area_exceptions
         if count and (places[-1] >= self.chunks or self.header.area_chunk(last_area) >= self.chunks):
             raise DeviceError(
-                f"the snapshot is full: {count} more chunks of {self.chunk_bytes} bytes",
+                f"the snapshot is full: it has no room for {count} more chunks of {self.chunk_bytes} bytes",
                 errno=errno.ENOSPC,
                 where=self.cow.identity.name,
                 hint="make the COW device larger",

@@ -32,7 +32,7 @@ from bootpath.core.extents import Extent
 OPERATIONS = frozenset({"read", "write", "flush", "discard", "zero"})
 
 
-class Kind(Enum):
+class FaultKind(Enum):
     """What a rule does to an operation that it hits."""
 
     ERROR = "error"  # fails with the rule's errno; the lower device is not asked
@@ -43,7 +43,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class FaultRule:
     """Which operations are hit, and how.
 
     An operation matches when it is one of `operations` and touches `extent` (None: anywhere; flush has no range and
@@ -51,7 +51,7 @@ class Rule:
     `probability`. Raises ValueError for an operation that does not exist and numbers out of range.
     """
 
-    kind: Kind
+    kind: FaultKind
     operations: frozenset[str] = frozenset({"read"})
     extent: Extent | None = None
     after: int = 0
@@ -70,7 +70,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class FaultHit:
     """A rule that was applied: its index, the operation and its range (flush: 0, 0)."""
 
     rule: int
@@ -100,7 +100,7 @@ class Fault(Filter):
     def __init__(
         self,
         lower: Device,
-        rules: Sequence[Rule],
+        rules: Sequence[FaultRule],
         *,
         seed: int = 0,
         sleep: Callable[[float], None] = time.sleep,
@@ -108,7 +108,7 @@ class Fault(Filter):
     ) -> None:
         super().__init__(lower, owns=owns)
         self.rules = tuple(rules)
-        self.hits: list[Hit] = []
+        self.hits: list[FaultHit] = []
         self._states = [_State(seed, index) for index in range(len(self.rules))]
         self._sleep = sleep
         self._condition = threading.Condition()
@@ -118,7 +118,7 @@ class Fault(Filter):
 
     # Choosing
 
-    def _matches(self, rule: Rule, operation: str, offset: int, length: int) -> bool:
+    def _matches(self, rule: FaultRule, operation: str, offset: int, length: int) -> bool:
         if operation not in rule.operations:
             return False
         return rule.extent is None or operation == "flush" or rule.extent.overlaps(Extent(offset, length))
@@ -137,8 +137,8 @@ class Fault(Filter):
                     continue
                 state.hits += 1
                 hit.append(index)
-                self.hits.append(Hit(index, operation, offset, length))
-                if rule.kind in (Kind.ERROR, Kind.SHORT):
+                self.hits.append(FaultHit(index, operation, offset, length))
+                if rule.kind in (FaultKind.ERROR, FaultKind.SHORT):
                     break
         return hit
 
@@ -147,14 +147,14 @@ class Fault(Filter):
         corrupt: list[int] = []
         for index in self._hit(operation, offset, length):
             rule = self.rules[index]
-            if rule.kind is Kind.DELAY:
+            if rule.kind is FaultKind.DELAY:
                 self._sleep(rule.delay_seconds)
-            elif rule.kind is Kind.STALL:
+            elif rule.kind is FaultKind.STALL:
                 self._stall()
-            elif rule.kind is Kind.CORRUPT:
+            elif rule.kind is FaultKind.CORRUPT:
                 corrupt.append(index)
             else:
-                short = rule.kind is Kind.SHORT
+                short = rule.kind is FaultKind.SHORT
                 how = "came up short" if short else "failed"
                 raise DeviceError(
                     f"{operation} of {length} bytes at {offset} {how}: fault rule {index}",
@@ -241,28 +241,36 @@ class Fault(Filter):
         super().close()
 
 
-def parse_rules(text: str) -> tuple[Rule, ...]:
+def parse_rules(text: str) -> tuple[FaultRule, ...]:
     """The rules in a text of the module's grammar. Raises FormatError that quotes the rule."""
     return tuple(_parse_rule(part) for part in text.split(","))
 
 
-def _parse_rule(text: str) -> Rule:
+def _parse_rule(text: str) -> FaultRule:
     operations, _, rest = text.partition(":")
     kind, *pairs = rest.split(":")
     where = f"fault rule {text!r}"
-    if kind not in (each.value for each in Kind):
-        raise FormatError("kind is", where=where, found=repr(kind), expected=" ".join(each.value for each in Kind))
+    if kind not in (each.value for each in FaultKind):
+        raise FormatError(
+            "there is no such kind of fault",
+            where=where,
+            found=repr(kind),
+            expected=" ".join(each.value for each in FaultKind),
+        )
     values: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or name not in _NAMES or name in values:
             raise FormatError(
-                "wrong or repeated", where=where, found=repr(pair), expected=" ".join(_NAMES) + " once each"
+                "an argument is wrong or repeated",
+                where=where,
+                found=repr(pair),
+                expected=" ".join(_NAMES) + " once each",
             )
         values[name] = value
     try:
-        return Rule(
-            Kind(kind),
+        return FaultRule(
+            FaultKind(kind),
             frozenset(operations.split("+")),
             extent=_extent(values["extent"]) if "extent" in values else None,
             after=_number(values.get("after", "0")),
@@ -298,12 +306,12 @@ def _errno(text: str) -> int:
     return code
 
 
-def pack_rules(rules: Sequence[Rule]) -> str:
+def pack_rules(rules: Sequence[FaultRule]) -> str:
     """The text that `parse_rules` reads as these rules."""
     return ",".join(_pack_rule(rule) for rule in rules)
 
 
-def _pack_rule(rule: Rule) -> str:
+def _pack_rule(rule: FaultRule) -> str:
     fields = ["+".join(sorted(rule.operations)), rule.kind.value]
     if rule.errno != errno.EIO:
         fields.append(f"errno={errno.errorcode[rule.errno]}")

@@ -37,14 +37,14 @@ class Linear(Filter):
     ) -> None:
         if offset < 0 or length < 0 or (offset | length) & (lower.block_bytes - 1):
             raise DeviceError(
-                f"linear run of {length} bytes at {offset} is misaligned",
+                f"a run of {length} bytes at {offset} is misaligned",
                 errno=errno.EINVAL,
                 where=lower.identity.name,
                 expected=f"multiples of {lower.block_bytes}",
             )
         if offset + length > lower.size_bytes:
             raise DeviceError(
-                f"linear run of {length} bytes at {offset} ends past the device at",
+                f"a run of {length} bytes at {offset} ends past the device",
                 errno=errno.EINVAL,
                 where=lower.identity.name,
                 found=offset + length,

@@ -1,7 +1,7 @@
-"""log: passes everything through and says what happened, in the one I/O vocabulary of `core.iolog`.
+"""log: passes everything through and records it, in the I/O vocabulary of `core.iolog`.
 
 A record is emitted when its operation has ended, failed ones too, with their errno; so the order of records is the
-order of completion. A resident read that was not answered did not happen and leaves no record.
+order of completion. A resident read that is not answered leaves no record.
 """
 
 from __future__ import annotations

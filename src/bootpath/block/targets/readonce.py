@@ -1,4 +1,4 @@
-"""readonce: remembers what was read, so that every block below is read at most once.
+"""readonce: keeps what was read, so that every block below is read at most once.
 
 For looking at a disk: parsers that read the same place twice see the same bytes even where the disk does not give the
 same answer twice, so what is found is one state of it and not a mixture; and a remote disk is asked once. Not for bulk
@@ -44,7 +44,7 @@ class ReadOnce(ReadOnlyFilter):
     def _fetch(self, page: int, count: int) -> None:
         if (len(self._pages) + count) * _PAGE_BYTES > self.max_bytes:
             raise DeviceError(
-                "too much would have to be remembered",
+                "more would have to be kept in memory than is allowed",
                 errno=errno.ENOMEM,
                 where=self.identity.name,
                 expected=f"at most {self.max_bytes} bytes",
@@ -54,10 +54,10 @@ class ReadOnce(ReadOnlyFilter):
         data = read_bytes(self.lower, start, length)
         if len(data) != length:
             raise DeviceError(
-                f"read of {length} bytes at {start} returned",
+                f"read of {length} bytes at {start} came up short",
                 where=self.identity.name,
                 found=f"{len(data)} bytes",
-                expected="all of them",
+                expected=f"{length} bytes",
             )
         for index in range(count):
             self._pages[page + index] = data[index * _PAGE_BYTES : (index + 1) * _PAGE_BYTES]

@@ -1,8 +1,7 @@
-"""The ciphers of crypt rows: whole sectors, each under an IV made of its number.
+"""The ciphers of the crypt target: whole sectors, each under an IV made of its number.
 
 ``aes-xts-plain64`` (AES-128 or AES-256 in XTS, IEEE 1619; the IV is the sector number in 64 bits, little-endian) and
-its other spellings. It is what cryptsetup uses unless told otherwise. Everything else is refused by name: nothing is
-decrypted into noise.
+its other spellings: cryptsetup's default. Every other cipher is refused: nothing is decrypted into noise.
 
 The work is done by the `cryptography` package, imported when a cipher is opened.
 """
@@ -15,17 +14,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from bootpath.core.device import Buffer
 from bootpath.core.errors import DeviceError
+from bootpath.formats.dm.crypt import OPENABLE_CIPHERS
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers import CipherContext
 
-SECTOR_CIPHERS = ("aes-xts-plain64", "aes:1-xts-plain64", "capi:xts(aes)-plain64")
 _IV_MASK = 2**64 - 1
 _KEY_BYTES = (32, 64)  # two halves: one for the data, one for the tweak
 
 
 class SectorCipher(Protocol):
-    """Encrypts and decrypts rows of sectors."""
+    """Encrypts and decrypts lines of sectors."""
 
     def encrypt(self, data: Buffer, sector_bytes: int, first_iv: int, iv_step: int) -> bytes:
         """Whole sectors; the IV number of sector n is first_iv + n * iv_step."""
@@ -37,21 +36,25 @@ class SectorCipher(Protocol):
 
 
 def open_cipher(name: str, key: bytes, *, where: str) -> SectorCipher:
-    """The cipher of a row. DeviceError: ENOTSUP for another cipher, EINVAL for a wrong key, ENOPKG without the package.
+    """The cipher of that name, which is one of `OPENABLE_CIPHERS`. `where` is for messages, which never show the key.
 
-    `where` is for messages, which never show the key.
+    DeviceError: ENOTSUP for another cipher, EINVAL for a wrong key, ENOPKG without the package.
     """
-    if name not in SECTOR_CIPHERS:
+    if name not in OPENABLE_CIPHERS:
         raise DeviceError(
-            "the cipher is",
+            "this cipher is not supported",
             errno=errno.ENOTSUP,
             where=where,
             found=repr(name[:80]),
-            expected="one of " + " ".join(SECTOR_CIPHERS),
+            expected="one of " + " ".join(OPENABLE_CIPHERS),
         )
     if len(key) not in _KEY_BYTES:
         raise DeviceError(
-            "the key has", errno=errno.EINVAL, where=where, found=f"{len(key)} bytes", expected="32 or 64 for XTS"
+            "the key has the wrong length",
+            errno=errno.EINVAL,
+            where=where,
+            found=f"{len(key)} bytes",
+            expected="32 or 64 for XTS",
         )
     half = len(key) // 2
     if key[:half] == key[half:]:  # it would be no XTS: IEEE 1619, FIPS 140 IG C.I
@@ -60,7 +63,10 @@ def open_cipher(name: str, key: bytes, *, where: str) -> SectorCipher:
         return AesXts(key)
     except ImportError:
         raise DeviceError(
-            "crypt needs cryptography", errno=errno.ENOPKG, where=where, hint="pip install bootpath[crypt]"
+            "the crypt target needs the cryptography package",
+            errno=errno.ENOPKG,
+            where=where,
+            hint="pip install bootpath[crypt]",
         ) from None
 
 

@@ -1,12 +1,12 @@
 """snapshot and snapshot-origin: a writable view of a device whose changed chunks are on another, as Linux's.
 
 The kernel's exception store is read and written byte for byte (`exceptionstore`), so that a snapshot that was begun
-here goes on there, and the other way round. The origin is only ever read. Differences that are safe:
+here can be continued there, and the other way round. The origin is only read. Safe differences:
 
 - An exception reaches the COW device with the next flush or FUA write, not with the write that made it.
 - When there is no room, the write is refused with ENOSPC and changes nothing; the kernel invalidates the snapshot.
 - `snapshot-origin` is read-only. A write there would have to save the old content in the stores of all its snapshots
-  first, and who has only the row does not know them.
+  first, and the line does not name them.
 
 A transient snapshot (N) is an `Overlay` in memory, capped by the size of its COW device, which is not written.
 
@@ -38,7 +38,7 @@ class Snapshot:
     ) -> None:
         if store.chunk_bytes % origin.block_bytes:
             raise DeviceError(
-                "a chunk has",
+                "a chunk is no whole number of blocks",
                 errno=errno.EINVAL,
                 where=origin.identity.name,
                 found=f"{store.chunk_bytes} bytes",

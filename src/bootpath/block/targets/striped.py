@@ -41,11 +41,18 @@ class Striped:
         self.block_bytes = max(device.block_bytes for device, _ in stripes)
         self.identity = identity or Identity(f"striped({', '.join(device.identity.name for device, _ in stripes)})")
         if chunk_bytes <= 0 or chunk_bytes % self.block_bytes:
-            raise _refusal(self.identity, "a chunk has", f"{chunk_bytes} bytes", f"a multiple of {self.block_bytes}")
+            raise _refusal(
+                self.identity,
+                "a chunk is no whole number of blocks",
+                f"{chunk_bytes} bytes",
+                f"a multiple of {self.block_bytes}",
+            )
         width, rest = divmod(size_bytes, len(stripes))
         if rest or width % chunk_bytes:  # "Target length not divisible by number of stripes", "… by chunk size"
             expected = f"a multiple of {len(stripes)} chunks of {chunk_bytes}"
-            raise _refusal(self.identity, "the size is", f"{size_bytes} bytes", expected)
+            raise _refusal(
+                self.identity, "the size is no whole number of rounds of chunks", f"{size_bytes} bytes", expected
+            )
         self.stripes = tuple(Linear(device, start, width) for device, start in stripes)
         self.read_only = any(device.read_only for device, _ in stripes)
 

@@ -1,19 +1,19 @@
 """verity: a read-only device whose every block is checked against a root hash, as Linux's dm-verity.
 
-A data block is believed when its digest stands in a hash block that is believed; a hash block when its digest stands in
-its parent, up to the root hash. Rules:
+A data block is trusted when its digest stands in a trusted hash block; a hash block when its digest stands in its
+parent, up to the root hash. Rules:
 
-- What was checked is what is returned: content that others could still change (views of memory) is copied first, and
-  both halves of a check read it once.
+- What was checked is what is returned: content that others could still change (views of memory) is copied before it is
+  checked.
 - A data block is checked each time it is read, unless `check_at_most_once`. Hash blocks: `block.targets.verityhashes`.
-- With parity (`block.targets.verityrepair`) a block that is wrong, or that cannot be read, is rebuilt; nothing is
-  written back.
+- With FEC (`block.targets.verityrepair`) a block that is wrong, or that cannot be read, is rebuilt; nothing is written
+  back.
 - A mismatch is an IntegrityError (EIO) that names block and level. With `Corruption.IGNORE` it is logged and the data
   returned, as with ignore_corruption; with `Corruption.STOP` every later read fails too, which is what a device in user
   space can do for restart_on_corruption and panic_on_corruption.
-- A block that cannot be read stays an error of its device, whatever becomes of wrong ones; with `stop_on_error` every
-  later read fails too (restart_on_error, panic_on_error).
-- With `ignore_zero_blocks` a block that is to be zeros is zeros, without being read.
+- A block that cannot be read is an error of its device, whatever the options say about wrong ones; with
+  `stop_on_error` every later read fails too (restart_on_error, panic_on_error).
+- With `ignore_zero_blocks` a block whose hash is that of zeros is returned as zeros, whatever the device holds.
 
 Source: Linux Documentation/admin-guide/device-mapper/verity.rst.
 """
@@ -28,7 +28,7 @@ from enum import Enum
 from types import MappingProxyType
 
 from bootpath.block.targets.readonly import ReadOnly
-from bootpath.block.targets.verityhashes import DEFAULT_CACHE_BYTES, HashTree
+from bootpath.block.targets.verityhashes import DEFAULT_CACHE_BYTES, VerityTree
 from bootpath.block.targets.verityrepair import ParityArea, Repair
 from bootpath.block.views import extents_wide, read_wide, read_wide_resident
 from bootpath.core.device import Buffer, Device, Identity, Segment
@@ -43,7 +43,7 @@ _RESIDENT_BYTES = 64 << 10  # more than this is hashed on a worker
 
 
 class Corruption(Enum):
-    """What becomes of a block that is not what its hash promised."""
+    """What happens when a block does not match its hash."""
 
     EIO = "eio"
     IGNORE = "ignore"
@@ -63,10 +63,10 @@ class VerityOptions:
 class Verity(ReadOnly):
     """The first `parameters.data_bytes` of `data`, checked below `root_hash` with the tree on `hashes`.
 
-    The tree starts at hash block `start_block` of `hashes`, which may be the same device as `data`; so may that of the
-    `parity`. Nothing is read here but the lower devices' sizes. Raises DeviceError (EINVAL) when a device is too short,
-    or the root hash has the wrong length; FormatError when the parity does not go with the tree; closing it leaves all
-    devices open.
+    The tree starts at hash block `start_block` of `hashes`. `hashes` and the device of the `parity` (FEC) may be the
+    same as `data`. Opening reads nothing but the devices' sizes, and closing leaves all devices open. Raises
+    DeviceError (EINVAL) when a device is too short or the root hash has the wrong length, FormatError when the FEC does
+    not go with the tree.
     """
 
     def __init__(
@@ -84,14 +84,15 @@ class Verity(ReadOnly):
     ) -> None:
         if parameters.data_bytes > data.size_bytes:
             raise DeviceError(
-                f"verity needs {parameters.data_bytes} bytes of data",
+                "the data device is too short for its hash tree",
                 errno=errno.EINVAL,
                 where=data.identity.name,
-                found=data.size_bytes,
+                found=f"{data.size_bytes} bytes",
+                expected=f"at least {parameters.data_bytes}",
                 hint="is the data device truncated?",
             )
         repair = None if parity is None else Repair(data, hashes, parity, parameters, start_block=start_block)
-        self.tree = HashTree(
+        self.tree = VerityTree(
             hashes, parameters, root_hash, start_block=start_block, cache_bytes=cache_bytes, repair=repair
         )
         self.options = options or VerityOptions()
@@ -111,11 +112,11 @@ class Verity(ReadOnly):
 
     @property
     def repaired_blocks(self) -> int:
-        """How often a block was rebuilt from parity."""
+        """How often a block was rebuilt from FEC."""
         return self._repaired_blocks + self.tree.repaired_blocks
 
     def read(self, offset: int, length: int) -> Sequence[Buffer]:
-        """See `Device.read`. EIO (IntegrityError) when a block of it is not what the root hash promised."""
+        """See `Device.read`. EIO (IntegrityError) when a block of it does not match the root hash."""
         first, start, wide = self._blocks(offset, length)
         lost = _NONE
         try:
@@ -137,7 +138,7 @@ class Verity(ReadOnly):
             return None
         content = _own(views)
         if self._repair is not None and self._mismatches(first, content):
-            return None  # mending is a worker's
+            return None  # a worker repairs it
         return (self._verified(first, content)[offset - start : offset - start + length],)
 
     def extents(self, offset: int, length: int) -> Iterator[Segment]:
@@ -170,9 +171,9 @@ class Verity(ReadOnly):
         return memoryview(bytes(content)), lost
 
     def _verified(self, first: int, content: memoryview, lost: Mapping[int, DeviceError] = _NONE) -> memoryview:
-        """The content, which nobody else may change, as the root hash promised it; `lost` blocks are not in it."""
+        """The content, which nobody else may change, checked and repaired; `lost` blocks are not in it."""
         if self._stopped:
-            raise IntegrityError("verity: stopped after a corrupted block", where=self.identity.name)
+            raise IntegrityError("verity has stopped after a corrupted block", where=self.identity.name)
         count = len(content) // self._size
         checked = self._checked
         if checked is not None and not lost and checked.count(1, first, first + count) == count:
@@ -210,7 +211,7 @@ class Verity(ReadOnly):
             raise lost[block]
         self._corrupted(
             IntegrityError(
-                f"verity: data block {block} does not match",
+                f"data block {block} does not match the root hash",
                 where=self.identity.name,
                 found=self.tree.hasher.digest(content).hex(),
                 expected=self.tree.digest_of(block).hex(),
@@ -218,20 +219,20 @@ class Verity(ReadOnly):
         )
 
     def _patch(self, block: int) -> bytes | None:
-        """What a wrong block must be, where that is known: zeros, or what parity says."""
+        """The right content of a wrong block, where it is known: zeros, or what FEC says."""
         expected = self.tree.digest_of(block)
         if self._zero_digest == expected:
             return bytes(self._size)
         if self._repair is None:
             return None
-        mended = self._repair.mended(block, expected, self.tree.promised)
-        if mended is not None:
+        rebuilt = self._repair.rebuilt(block, expected, self.tree.promised)
+        if rebuilt is not None:
             self._repaired_blocks += 1
-            _log.info("%s: verity: data block %d was rebuilt from parity", self.identity.name, block)
-        return mended
+            _log.info("%s: verity: data block %d was rebuilt from FEC", self.identity.name, block)
+        return rebuilt
 
     def _mismatches(self, first: int, content: memoryview) -> list[int]:
-        """Which data blocks of a row are not what their leaves say."""
+        """Which of the data blocks from `first` on do not match their leaves."""
         digests = self.tree.hasher.packed(content, self._size)
         size, slot = self._digest_bytes, self._slot
         wrong: list[int] = []
@@ -257,7 +258,9 @@ class Verity(ReadOnly):
             if self.corrupted_blocks <= MAX_LOGGED:
                 _log.warning("%s", error)
             if self.corrupted_blocks == MAX_LOGGED:
-                _log.warning("%s: verity: %d faults were told, the others are only counted", error.where, MAX_LOGGED)
+                _log.warning(
+                    "%s: verity: %d faults were logged, further ones are only counted", error.where, MAX_LOGGED
+                )
             return
         self._stopped = self.options.corruption is Corruption.STOP
         raise error

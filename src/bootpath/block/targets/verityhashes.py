@@ -1,9 +1,9 @@
-"""The hash blocks of a verity volume: read when they are needed, and believed only below the root hash.
+"""The hash blocks of a verity volume: read when they are needed, and trusted only below the root hash.
 
-A hash block is believed when its digest stands in its parent, up to the root hash, and is checked each time it is read
-from its device. The cache holds checked copies, at most `cache_bytes`, and one that was dropped from it is a stranger
-again. (barebox believes a block that it reads for the second time; a disk that answers differently the second time
-passes there.) With a `repair` a block that is wrong or cannot be read is rebuilt from parity, and checked like any.
+A hash block is trusted when its digest stands in its parent, up to the root hash. It is checked each time it is read
+from its device: the cache holds checked copies, at most `cache_bytes`, and a block that was dropped from it is checked
+again. (barebox trusts a block that it reads for the second time; a disk that answers differently the second time passes
+there.) With a `repair`, a block that is wrong or cannot be read is rebuilt from FEC, and checked like any other.
 
 Source: as `block.targets.verity`.
 """
@@ -23,7 +23,7 @@ from bootpath.formats.verity.tree import BlockHasher, Level, VerityParameters
 DEFAULT_CACHE_BYTES = 16 << 20
 
 
-class HashTree:
+class VerityTree:
     """The tree on `hashes` from hash block `start_block`. For several threads. Raises DeviceError (EINVAL)."""
 
     def __init__(
@@ -50,7 +50,7 @@ class HashTree:
         self._lock = threading.Lock()
         if len(root_hash) != parameters.digest_bytes:
             raise DeviceError(
-                "root hash has",
+                "the root hash has the wrong length",
                 errno=errno.EINVAL,
                 where=self._where,
                 found=f"{len(root_hash)} bytes",
@@ -59,16 +59,16 @@ class HashTree:
         end = parameters.tree_end(start_block)
         if end > hashes.size_bytes:
             raise DeviceError(
-                "the hash tree ends at byte",
+                "the hash tree ends past the device",
                 errno=errno.EINVAL,
                 where=self._where,
-                found=end,
+                found=f"an end at byte {end}",
                 expected=f"at most {hashes.size_bytes}",
                 hint="is the hash device truncated?",
             )
 
     def expected(self, block: int, *, wait: bool = True) -> tuple[bytes, int] | None:
-        """(a checked leaf, the digest's place in it) for a data block; None when that is not cached and not `wait`."""
+        """(a checked leaf, the digest's offset in it) for a data block; None when it is not cached and not `wait`."""
         if not self.levels:
             return self.root_hash, 0
         leaf = self._trusted(0, block >> self.parameters.fanout_bits, wait=wait)
@@ -82,7 +82,7 @@ class HashTree:
         return leaf[place : place + self.parameters.digest_bytes]
 
     def promised(self, block: int) -> bytes | None:
-        """The digest that a block of the message must have; None where that is not known without repair."""
+        """The digest that a block of the FEC's message must have; None where it is not known without repair."""
         index = block
         if block < self.parameters.data_blocks:
             above = 0
@@ -94,7 +94,7 @@ class HashTree:
             above = self.levels.index(level) + 1
             index = number - level.start
         try:
-            return self._digest_in(above, index, mend=False)
+            return self._digest_in(above, index, repair=False)
         except DeviceError:
             return None
 
@@ -106,17 +106,17 @@ class HashTree:
     def _place(self, index: int) -> int:
         return (index & ((1 << self.parameters.fanout_bits) - 1)) * self.parameters.slot_bytes
 
-    def _digest_in(self, level: int, index: int, *, mend: bool) -> bytes:
+    def _digest_in(self, level: int, index: int, *, repair: bool) -> bytes:
         """The digest, in a hash block of `level`, of the block `index` of the level below."""
         if level == len(self.levels):
             return self.root_hash
-        parent = self._trusted(level, index >> self.parameters.fanout_bits, wait=True, mend=mend)
+        parent = self._trusted(level, index >> self.parameters.fanout_bits, wait=True, repair=repair)
         assert parent is not None
         place = self._place(index)
         return parent[place : place + self.parameters.digest_bytes]
 
-    def _trusted(self, level: int, index: int, *, wait: bool, mend: bool = True) -> bytes | None:
-        """A hash block that is believed. Raises IntegrityError, or as its device does."""
+    def _trusted(self, level: int, index: int, *, wait: bool, repair: bool = True) -> bytes | None:
+        """A checked hash block. Raises IntegrityError, or as its device does."""
         number = self.levels[level].start + index
         with self._lock:
             content = self._cache.get(number)
@@ -125,14 +125,14 @@ class HashTree:
                 return content
         if not wait:
             return None
-        expected = self._digest_in(level + 1, index, mend=mend)
+        expected = self._digest_in(level + 1, index, repair=repair)
         try:
             content = self._checked(number, level, index, expected)
         except DeviceError:
-            mended = self._mended(number, expected) if mend else None
-            if mended is None:
+            rebuilt = self._rebuilt(number, expected) if repair else None
+            if rebuilt is None:
                 raise
-            content = mended
+            content = rebuilt
         with self._lock:
             self._cache[number] = content
             while len(self._cache) > self._cache_blocks:
@@ -145,17 +145,17 @@ class HashTree:
         found = self.hasher.digest(content)
         if found != expected:
             raise IntegrityError(
-                f"verity: hash block {number} (level {level}, block {index} of it) does not match",
+                f"hash block {number} (block {index} of level {level}) does not match the root hash",
                 where=self._where,
                 found=found.hex(),
                 expected=expected.hex(),
             )
         return content
 
-    def _mended(self, number: int, expected: bytes) -> bytes | None:
+    def _rebuilt(self, number: int, expected: bytes) -> bytes | None:
         if self._repair is None:
             return None
         block = number - self._start_block + self.parameters.data_blocks
-        content = self._repair.mended(block, expected, self.promised)
+        content = self._repair.rebuilt(block, expected, self.promised)
         self.repaired_blocks += content is not None
         return content

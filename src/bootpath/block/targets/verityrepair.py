@@ -1,14 +1,14 @@
-"""Rebuilding a block of a verity volume from its parity (forward error correction).
+"""Rebuilding a block of a verity volume from its FEC (forward error correction).
 
-The parity covers the data and, behind it, the hash device from the tree on (`formats.verity.fec`). A block is rebuilt
-from the 254 others of its codewords, and believed only when its digest is the one that was asked for: parity makes
-nothing true. Three attempts, from the cheapest on:
+FEC covers the data and, behind it, the hash device from the tree on (`formats.verity.fec`). A block is rebuilt from the
+254 others of its codewords, and accepted only when its digest is the one that was asked for: FEC proves nothing. There
+are three attempts, the cheapest first:
 
-1. the block, and what cannot be read, is wrong, and nothing else;
-2. so is every block of the codewords that its hash says is wrong: up to `roots` of them;
-3. the places are unknown: up to half as many wrong bytes in each codeword, wherever they are, in the parity too.
+1. the block is wrong, and so is what cannot be read, and nothing else;
+2. every other block of the codewords whose hash does not match is wrong too: up to `roots` of them;
+3. the wrong blocks are unknown: up to half as many wrong bytes in each codeword, wherever they are, also in the FEC.
 
-Hashes are looked up without being mended themselves, so nothing here calls itself.
+Hashes are looked up without being repaired themselves, so nothing here calls itself.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from bootpath.formats.verity.fec import FecParameters, mend
 from bootpath.formats.verity.tree import BlockHasher, VerityParameters
 
 Promised: TypeAlias = Callable[[int], "bytes | None"]
-"""The digest of a block of the message, by a hash block that is believed; None where that is not known."""
+"""The digest of a block of the message, from a hash block that was checked; None where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParityArea:
-    """Where parity is: on `device` from byte `offset_bytes`."""
+    """Where the FEC's parity blocks are: on `device` from byte `offset_bytes`."""
 
     device: Device
     parameters: FecParameters
@@ -39,7 +39,7 @@ class ParityArea:
 
 
 class Repair:
-    """The parity of one volume. For several threads. Raises DeviceError (EINVAL) when a device is too short for it."""
+    """Repairs one volume by its FEC. For several threads. Raises DeviceError (EINVAL) when a device is too short."""
 
     def __init__(
         self, data: Device, hashes: Device, area: ParityArea, parameters: VerityParameters, *, start_block: int
@@ -53,19 +53,19 @@ class Repair:
         behind = area.parameters.blocks - parameters.data_blocks
         covered = (start_block + behind) * self._size if behind > 0 else 0
         for device, end, what in (
-            (hashes, covered, "what parity covers"),
-            (area.device, area.offset_bytes + area.parameters.parity_bytes, "parity"),
+            (hashes, covered, "what FEC covers"),
+            (area.device, area.offset_bytes + area.parameters.parity_bytes, "the FEC area"),
         ):
             if end > device.size_bytes:
                 raise DeviceError(
-                    f"{what} ends at byte",
+                    f"{what} ends past the device",
                     errno=errno.EINVAL,
                     where=device.identity.name,
-                    found=end,
+                    found=f"an end at byte {end}",
                     expected=f"at most {device.size_bytes}",
                 )
 
-    def mended(self, block: int, expected: bytes, promised: Promised) -> bytes | None:
+    def rebuilt(self, block: int, expected: bytes, promised: Promised) -> bytes | None:
         """Block `block` of the message with the `expected` digest, or None. Raises nothing."""
         shape, size = self._area.parameters, self._size
         place, target = shape.place(block)
@@ -75,16 +75,16 @@ class Repair:
             )
         except DeviceError:
             return None
-        rows: list[bytes] = []
+        symbols: list[bytes] = []
         unreadable: set[int] = set()
         for symbol in range(shape.symbols):
             try:
-                rows.append(self._message(symbol * shape.rounds + place))
+                symbols.append(self._message(symbol * shape.rounds + place))
             except DeviceError:
-                rows.append(bytes(size))
+                symbols.append(bytes(size))
                 unreadable.add(symbol)
-        for erased, thorough in self._attempts(place, target, rows, unreadable, promised):
-            message = mend(b"".join(rows), parity, shape.roots, erased, thorough=thorough)
+        for erased, thorough in self._attempts(place, target, symbols, unreadable, promised):
+            message = mend(b"".join(symbols), parity, shape.roots, erased, thorough=thorough)
             if message is not None:
                 content = message[target * size : (target + 1) * size]
                 if self._hasher.digest(content) == expected:
@@ -92,19 +92,19 @@ class Repair:
         return None
 
     def _attempts(
-        self, place: int, target: int, rows: list[bytes], unreadable: set[int], promised: Promised
+        self, place: int, target: int, symbols: list[bytes], unreadable: set[int], promised: Promised
     ) -> Iterator[tuple[set[int], bool]]:
-        """(the rows that are known to be wrong, whether others may be) for each attempt."""
+        """(the symbols that are known to be wrong, whether others may be) for each attempt."""
         yield unreadable | {target}, False
         erased = unreadable | {target}
-        for symbol in set(range(len(rows))) - erased:
+        for symbol in set(range(len(symbols))) - erased:
             digest = promised(symbol * self._area.parameters.rounds + place)
             if digest is None:
                 continue
             if digest == self._zero_digest:
-                # With ignore_zero_blocks nobody minds what is there; the parity is of zeros.
-                rows[symbol] = bytes(self._size)
-            elif self._hasher.digest(rows[symbol]) != digest:
+                # With ignore_zero_blocks any content is accepted there; the FEC is that of zeros.
+                symbols[symbol] = bytes(self._size)
+            elif self._hasher.digest(symbols[symbol]) != digest:
                 erased.add(symbol)
         yield erased, True
         yield unreadable, True

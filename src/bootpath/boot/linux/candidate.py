@@ -102,7 +102,7 @@ class CandidateLoader:
             self._check(candidate)
         with ExitStack() as opened:
             table = root_table(candidate)
-            self.table = table.rows[0].target
+            self.table = table.lines[0].target
             stack = open_root_device(self.disk, self.contents, candidate)
             opened.callback(stack.close)
             readable = FirstError(stack)

@@ -32,7 +32,7 @@ from bootpath.boot.redox.simulation import Root, SimulationSetup
 from bootpath.boot.timeline import Timeline
 from bootpath.core.device import SECTOR_BYTES, Device, checked
 from bootpath.core.errors import BootError, DeviceError, Error
-from bootpath.formats.dm.table import Row, Table, pack_table
+from bootpath.formats.dm.table import Table, TableLine, pack_table
 from bootpath.formats.handoff import parse_handoff
 from bootpath.formats.nbd.uri import NbdUri, pack_nbd_uri
 
@@ -166,7 +166,7 @@ class LivePath:
         assert self._disk is not None
         sectors = self._disk.stat().st_size // SECTOR_BYTES
         table = self._run / "table"
-        table.write_text(pack_table(Table((Row(0, sectors, "fault", (str(self._disk), self._rules)),))))
+        table.write_text(pack_table(Table((TableLine(0, sectors, "fault", (str(self._disk), self._rules)),))))
         return table
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 HELP = "check, explain, read, serve and export device-mapper tables"
 EPILOG = """\
-A table is what dmsetup reads and prints: rows for one device, or rows behind "NAME: " for several, or one line with
+A table is what dmsetup reads and prints: lines for one device, or lines behind "NAME: " for several, or one line with
 commas (--concise). TABLE is a file, or - for stdin. Devices in it are other tables (NAME, /dev/mapper/NAME), partitions
 (PARTUUID=…, PARTLABEL=…) of the disks given with --partitions-of, numbers (8:1), paths or URIs; --device says what one
 is here. Nothing below is written unless --writable is given.
@@ -50,7 +50,9 @@ def configure(commands: Any, name: str) -> None:
         name, help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    table = actions.add_parser("table", help="check and explain", description="Check a table and say what it does.")
+    table = actions.add_parser(
+        "table", help="check and explain a table", description="Check a table and explain each line."
+    )
     read = actions.add_parser("read", help="copy bytes out", description="Read the device that a table describes.")
     digest = actions.add_parser("hash", help="hash the content", description="Hash the device that a table describes.")
     serve = actions.add_parser("serve", help="serve it by NBD", description="Serve the device to NBD clients.")
@@ -66,7 +68,7 @@ def configure(commands: Any, name: str) -> None:
         add_verbose(action)
     for action in (table, digest):
         add_json(action)
-    table.add_argument("--showkeys", action="store_true", help="print the keys of crypt rows, not zeros")
+    table.add_argument("--showkeys", action="store_true", help="print the keys of crypt targets instead of zeros")
     table.add_argument("--normalise", action="store_true", help="print only the table, as dmsetup would")
     add_picture(table, "draw the stack")
     add_output(read, "write to this file (default: stdout)")

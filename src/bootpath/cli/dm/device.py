@@ -60,30 +60,30 @@ def _mapping(text: str) -> tuple[str, str]:
 
 
 def read_listing(path: str, *, check: bool = False) -> tuple[ListedTable, ...]:
-    """The tables in a file or on stdin; with `check`, their rows are parsed too. Raises FormatError, OSError."""
+    """The tables in a file or on stdin; with `check`, their lines are parsed too. Raises FormatError, OSError."""
     from bootpath.core.errors import FormatError
     from bootpath.formats.dm.listing import parse_listing
-    from bootpath.formats.dm.targets import check_rows
+    from bootpath.formats.dm.targets import check_lines
 
     text = read_table(path)
     try:
         listed = parse_listing(text)
         for each in listed if check else ():
-            check_rows(each.table, each.name)
+            check_lines(each.table, each.name)
         return listed
     except FormatError as error:
         raise error.at(table_name(path)) from None
 
 
 def check_mapping(options: argparse.Namespace, listed: tuple[ListedTable, ...]) -> None:
-    """Refuse what --device says of a device that no row has: a slip of the pen would go unnoticed. Raises Error."""
+    """Refuse a --device whose name is in no line: a misspelt name would go unnoticed. Raises Error."""
     from bootpath.core.errors import Error, FormatError
     from bootpath.formats.dm.targets import device_names
 
     try:
-        used = list(dict.fromkeys(name for each in listed for row in each.table.rows for name in device_names(row)))
+        used = list(dict.fromkeys(name for each in listed for line in each.table.lines for name in device_names(line)))
     except FormatError:
-        return  # nobody here knows which words of that row are devices
+        return  # it is not known which arguments of that line are devices
     for name, _ in options.device:
         if name not in used:
             expected = " or ".join(used) if used else "no --device: it has none"

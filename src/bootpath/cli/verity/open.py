@@ -58,7 +58,7 @@ def open_action(options: argparse.Namespace) -> int:
 
 
 def _open_service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
-    from bootpath.block.table.verityline import verity_options
+    from bootpath.block.table.veritytarget import verity_options
     from bootpath.serve.live.opening import device_service
 
     volume = _open_signed_volume(options, stack)
@@ -107,12 +107,12 @@ def _check_signature(options: argparse.Namespace, root_hash: bytes) -> Signer:
 
 def _table(options: argparse.Namespace, volume: VerityVolume) -> str:
     """The line that maps the volume, as dmsetup takes it."""
-    from bootpath.formats.dm.table import pack_row
+    from bootpath.formats.dm.table import pack_line
     from bootpath.image.verity.line import volume_line
 
     fec = None if options.fec_device is None else _absolute(options.fec_device)
     names = _absolute(options.data), _absolute(options.hashes)
-    return pack_row(volume_line(volume, *names, fec=fec, options=_flags(options)))
+    return pack_line(volume_line(volume, *names, fec=fec, options=_flags(options)))
 
 
 def _absolute(name: str) -> str:

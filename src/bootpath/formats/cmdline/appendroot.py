@@ -39,9 +39,9 @@ from bootpath.formats.cmdline.devices import Slot
 from bootpath.formats.cmdline.parameters import Parameter, quote
 from bootpath.formats.cmdline.root import RootParameters
 from bootpath.formats.dm.create import MappedDevice
-from bootpath.formats.dm.table import Row, Table
+from bootpath.formats.dm.table import Table, TableLine
 from bootpath.formats.dm.targets import rename_devices
-from bootpath.formats.dm.verity import VerityRow, pack_verity_args
+from bootpath.formats.dm.verity import VerityTarget
 
 
 def root_parameters(address: RootAddress, style: RootStyle = PARTUUIDS) -> RootParameters:
@@ -98,9 +98,9 @@ def _made_by_kernel(address: RootAddress, style: RootStyle) -> RootParameters:
     if address.verity is not None:
         verity = address.verity
         hashes = root if verity.hashes == address.data else _mapped(verity.hashes, style, devices)
-        row = VerityRow(root, hashes, verity.parameters, verity.start_block, verity.root_hash)
+        target = VerityTarget(root, hashes, verity.parameters, verity.start_block, verity.root_hash)
         sectors = verity.parameters.data_bytes // SECTOR_BYTES
-        root = _add("root", Table((Row(0, sectors, "verity", tuple(pack_verity_args(row))),)), devices)
+        root = _add("root", Table((TableLine(0, sectors, "verity", target.pack()),)), devices)
     return RootParameters(root=root, mapped_devices=tuple(devices))
 
 

@@ -12,9 +12,9 @@ from enum import Enum
 
 from bootpath.core.errors import FormatError
 from bootpath.formats.dm.create import MappedDevice, pack_dm_create
-from bootpath.formats.dm.crypt import CryptRow
+from bootpath.formats.dm.crypt import CryptTarget
 from bootpath.formats.dm.listing import ListedTable, pack_listing
-from bootpath.formats.dm.targets import KERNEL_TARGETS, TARGET_FORMATS, device_names, parse_target
+from bootpath.formats.dm.targets import KERNEL_TARGETS, TARGETS, device_names, parse_target
 
 _KERNEL_DEVICE = re.compile(r"/dev/\S+|[0-9]{1,4}:[0-9]{1,7}|PART(?:UUID|LABEL)=\S+")
 
@@ -38,22 +38,22 @@ def export_listing(listed: tuple[ListedTable, ...], to: ExportFormat) -> str:
 
 def _check(listed: ListedTable) -> None:
     where = f"{listed.name}: " if listed.name else ""
-    for number, row in enumerate(listed.table.rows, start=1):
-        at = f"{where}row {number}: {row.target}"
-        if row.target not in KERNEL_TARGETS:
-            what = "is a target of this package" if row.target in TARGET_FORMATS else "is an unknown target"
-            raise FormatError(what, where=at, expected="one that the kernel knows")
-        if row.target not in TARGET_FORMATS:
+    for number, line in enumerate(listed.table.lines, start=1):
+        at = f"{where}line {number}: {line.target}"
+        if line.target not in KERNEL_TARGETS:
+            what = "the target is one of this package" if line.target in TARGETS else "the target is unknown"
+            raise FormatError(what, where=at, expected="a target of the kernel")
+        if line.target not in TARGETS:
             continue  # nothing is known of its words
-        value = parse_target(row)
-        if isinstance(value, CryptRow) and value.hidden:
-            raise FormatError("the key is all zeros", where=at, hint="dmsetup table hides keys: say --showkeys")
-        for name in device_names(row):
+        value = parse_target(line)
+        if isinstance(value, CryptTarget) and value.hidden:
+            raise FormatError("the key is all zeros", where=at, hint="dmsetup table hides keys: use --showkeys")
+        for name in device_names(line):
             if _KERNEL_DEVICE.fullmatch(name) is None:
                 raise FormatError(
-                    "the device is",
+                    "the kernel cannot find the device by this name",
                     where=at,
                     found=repr(name),
                     expected="a block device: /dev/…, MAJOR:MINOR, PARTUUID=…",
-                    hint="say what it is called there with --device NAME=/dev/…",
+                    hint="give the name that it has there: --device NAME=/dev/…",
                 )

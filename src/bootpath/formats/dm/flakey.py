@@ -1,4 +1,4 @@
-"""The row of flakey, a device that fails now and then.
+"""flakey: a device that fails now and then.
 
 Source: Linux Documentation/admin-guide/device-mapper/dm-flakey.rst; drivers/md/dm-flakey.c (6.12) for what excludes
 what::
@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bootpath.core.errors import FormatError
-from bootpath.formats.dm.mapping import MAX_U32, DeviceOffset
-from bootpath.formats.dm.words import counted_words, expect_words, pack_counted, parse_decimal
+from bootpath.core.units import plural
+from bootpath.formats.dm.target import DeviceOffset, Target
+from bootpath.formats.dm.words import MAX_U32, counted_words, expect_words, pack_counted, parse_decimal
 
 PROBABILITY_BASE = 10**9
 
@@ -37,10 +38,10 @@ class CorruptByte:
 
 
 @dataclass(frozen=True, slots=True)
-class FlakeyRow:
+class FlakeyTarget(Target):
     """What a flakey device does while it is down; `up` and `down` are its intervals. Raises FormatError."""
 
-    place: DeviceOffset
+    start: DeviceOffset
     up: int
     down: int
     error_reads: bool = False
@@ -52,12 +53,14 @@ class FlakeyRow:
 
     def __post_init__(self) -> None:
         if not 0 < self.up + self.down <= MAX_U32:
-            raise FormatError("the intervals add up to", found=self.up + self.down, expected=f"1 to {MAX_U32}")
+            raise FormatError(
+                "the sum of the intervals is out of range", found=self.up + self.down, expected=f"1 to {MAX_U32}"
+            )
         if self.drop_writes and self.error_writes:
             raise FormatError("drop_writes and error_writes exclude each other")
         changes_writes = self.random_write_corrupt or (self.corrupt is not None and self.corrupt.writes)
         if changes_writes and (self.drop_writes or self.error_writes):
-            raise FormatError("what is dropped or fails cannot be corrupted", expected="one of them")
+            raise FormatError("writes that are dropped or fail cannot be corrupted", expected="one of the features")
 
     @property
     def everything_fails(self) -> bool:
@@ -66,8 +69,8 @@ class FlakeyRow:
         return not (named or self.random_read_corrupt or self.random_write_corrupt)
 
     @classmethod
-    def parse(cls, args: Sequence[str]) -> FlakeyRow:
-        """From a row's arguments. Raises FormatError."""
+    def parse(cls, args: Sequence[str]) -> FlakeyTarget:
+        """See `Target.parse`."""
         grammar = "<device> <start_sector> <up interval> <down interval> [<#feature words> <feature>…]"
         device, start, up, down, *rest = expect_words(args, 4, 16, grammar)
         return cls(
@@ -78,17 +81,36 @@ class FlakeyRow:
         )
 
     def pack(self) -> tuple[str, ...]:
-        """The row's arguments."""
+        """See `Target.pack`."""
         words: list[str] = [name for name in _FLAGS if getattr(self, name)]
         if self.corrupt is not None:
-            of = self.corrupt
-            words += ("corrupt_bio_byte", str(of.nth), "w" if of.writes else "r", str(of.value), str(of.flags))
+            byte = self.corrupt
+            words += ("corrupt_bio_byte", str(byte.nth), "w" if byte.writes else "r", str(byte.value), str(byte.flags))
         for name in _PROBABILITIES:
             if getattr(self, name):
                 words += (name, str(getattr(self, name)))
-        return (*self.place.pack(), str(self.up), str(self.down), *pack_counted(words))
+        return (*self.start.pack(), str(self.up), str(self.down), *pack_counted(words))
+
+    def describe(self, size_bytes: int) -> str:
+        """See `Target.describe`."""
+        faults = [text for name, text in _DESCRIPTIONS.items() if getattr(self, name)]
+        if self.corrupt is not None:
+            kind = "written" if self.corrupt.writes else "read"
+            faults.append(f"byte {self.corrupt.nth} of what is {kind} becomes {self.corrupt.value}")
+        for kind, probability in (("read", self.random_read_corrupt), ("written", self.random_write_corrupt)):
+            if probability:
+                percent = 100 * probability / PROBABILITY_BASE
+                faults.append(f"a byte of what is {kind} changes in {percent:g} % of cases")
+        good = plural(self.up, "good operation")
+        return f"{self.start}; {good}, then {self.down} bad, in turn: {', '.join(faults)}"
 
 
+_DESCRIPTIONS = {
+    "everything_fails": "everything fails",
+    "error_reads": "reads fail",
+    "error_writes": "writes fail",
+    "drop_writes": "writes are dropped",
+}
 _FLAGS = ("error_reads", "drop_writes", "error_writes")
 _PROBABILITIES = ("random_read_corrupt", "random_write_corrupt")
 _FEATURES = " ".join((*_FLAGS, "corrupt_bio_byte", *_PROBABILITIES))
@@ -100,7 +122,7 @@ def _features(words: Iterator[str]) -> dict[str, Any]:
         name = word.lower()  # strcasecmp, as the kernel does
         key = "corrupt" if name == "corrupt_bio_byte" else name
         if key in found:
-            raise FormatError(f"{name} is there twice")
+            raise FormatError(f"{name} is given twice")
         if name in _FLAGS:
             found[key] = True
         elif name in _PROBABILITIES:
@@ -108,7 +130,7 @@ def _features(words: Iterator[str]) -> dict[str, Any]:
         elif name == "corrupt_bio_byte":
             found[key] = _corrupt_byte(name, words)
         else:
-            raise FormatError("feature is", found=repr(word[:80]), expected="one of " + _FEATURES)
+            raise FormatError("there is no such feature", found=repr(word[:80]), expected="one of " + _FEATURES)
     return found
 
 
@@ -116,7 +138,7 @@ def _corrupt_byte(name: str, words: Iterator[str]) -> CorruptByte:
     nth = parse_decimal("the byte to corrupt", _next(name, words), least=1, most=MAX_U32)
     direction = _next(name, words).lower()
     if direction not in ("r", "w"):
-        raise FormatError("the direction is", found=repr(direction[:80]), expected="r or w")
+        raise FormatError("the direction is wrong", found=repr(direction[:80]), expected="r or w")
     value = parse_decimal("the value", _next(name, words), most=255)
     return CorruptByte(nth, direction == "w", value, parse_decimal("the bio flags", _next(name, words), most=MAX_U32))
 
@@ -124,5 +146,5 @@ def _corrupt_byte(name: str, words: Iterator[str]) -> CorruptByte:
 def _next(name: str, words: Iterator[str]) -> str:
     word = next(words, None)
     if word is None:
-        raise FormatError(f"{name} ends too early")
+        raise FormatError(f"{name} has too few arguments")
     return word

@@ -2,8 +2,8 @@ r"""What `dmsetup table` prints, and reads: one table, or several with the names
 
 Source: dmsetup(8); _status in lvm2 libdm/dm-tools/dmsetup.c. Three ways to write it:
 
-- rows alone, for one device (`dmsetup table NAME`, `dmsetup create NAME FILE`): `bootpath.formats.dm.table`;
-- rows behind ``<name>: ``, for all devices (`dmsetup table`). A name stands there as dmsetup prints it, with ``\x20``
+- lines alone, for one device (`dmsetup table NAME`, `dmsetup create NAME FILE`): `bootpath.formats.dm.table`;
+- lines behind ``<name>: ``, for all devices (`dmsetup table`). A name stands there as dmsetup prints it, with ``\x20``
   for what is no letter, digit or one of ``#+-.:=@_``;
 - on one line with commas (`dmsetup table --concise`), the kernel command line's: `bootpath.formats.dm.create`; also as
   that word itself, ``dm-mod.create="…"``. Its names are given as those of the other form.
@@ -19,7 +19,7 @@ from reprlib import repr as brief
 
 from bootpath.core.errors import FormatError
 from bootpath.formats.dm.create import parse_dm_create
-from bootpath.formats.dm.table import MAX_TABLE_CHARACTERS, Row, Table, pack_row, parse_row, parse_table
+from bootpath.formats.dm.table import MAX_TABLE_CHARACTERS, Table, TableLine, pack_line, parse_line, parse_table
 
 _NAMED = re.compile(r"(?P<name>[!-+\--~]{1,508}):(?:[ \t\r]+|$)")  # 127 characters, each of which may be written \xNN
 _UNPRINTED = re.compile(r"[^A-Za-z0-9#+.:=@_-]")
@@ -30,7 +30,7 @@ _CONCISE = re.compile(r"\s*[^\s,;]+,[^,;]*,[0-9]*,\s*r[ow]\s*,")
 
 @dataclass(frozen=True, slots=True)
 class ListedTable:
-    """A device of a listing; `name` is empty when rows stand alone. `minor` None: any."""
+    """A device of a listing; `name` is empty when lines stand alone. `minor` None: any."""
 
     name: str
     table: Table
@@ -40,9 +40,9 @@ class ListedTable:
 
 
 def parse_listing(text: str) -> tuple[ListedTable, ...]:
-    """The devices of a text, in its order. Raises FormatError that names the device and its row."""
+    """The devices of a text, in its order. Raises FormatError that names the device and its line."""
     if len(text) > MAX_TABLE_CHARACTERS:
-        raise _fault("the text is", f"{len(text)} characters long", f"at most {MAX_TABLE_CHARACTERS}")
+        raise _fault("the text is too long", f"{len(text)} characters", f"at most {MAX_TABLE_CHARACTERS}")
     word = _WORD.fullmatch(text.strip())
     if word is not None:
         text = word["value"]
@@ -52,12 +52,12 @@ def parse_listing(text: str) -> tuple[ListedTable, ...]:
             for each in parse_dm_create(text.strip())
         )
         if len({each.name for each in listed}) != len(listed):
-            raise _fault("names are", brief(" ".join(each.name for each in listed)), "each once")
+            raise _fault(
+                "two devices have the same name", brief(" ".join(each.name for each in listed)), "each name once"
+            )
         return listed
     if text.strip() == _NOTHING:
-        raise FormatError(
-            "no devices were found by dmsetup", where="table", hint="is the right machine asked, as root?"
-        )
+        raise FormatError("dmsetup found no devices", where="table", hint="was it run on the right machine, as root?")
     lines = [line for line in text.split("\n") if line.partition("#")[0].strip()]
     if not any(_name(line) for line in lines):
         return (ListedTable("", parse_table(text)),)
@@ -68,18 +68,18 @@ def pack_listing(listed: tuple[ListedTable, ...]) -> str:
     """The text as `dmsetup table` prints it. Raises FormatError when several devices have no name, or the same."""
     names = {each.name for each in listed}
     if not listed or len(names) != len(listed) or ("" in names and len(listed) > 1):
-        raise _fault("names are", brief(" ".join(each.name for each in listed)), "one for each device")
+        raise _fault("devices have no name, or the same", brief(" ".join(each.name for each in listed)), "one each")
     lines: list[str] = []
     for each in listed:
         prefix = f"{each.name}: " if each.name else ""
         if prefix and _name(prefix) != each.name:
-            raise _fault("the name is", brief(each.name), "a word without commas")
-        lines += (f"{prefix}{pack_row(row)}\n" for row in each.table.rows)
+            raise _fault("the name cannot be written in a listing", brief(each.name), "a word without commas")
+        lines += (f"{prefix}{pack_line(line)}\n" for line in each.table.lines)
     return "".join(lines)
 
 
 def _name(line: str) -> str | None:
-    """The name that a line begins with; what begins with a number and a blank is a row."""
+    """The name that a line begins with; what begins with a number and a blank is a line."""
     match = _NAMED.match(line)
     return None if match is None else match["name"]
 
@@ -89,29 +89,29 @@ def _printed(name: str) -> str:
     return _UNPRINTED.sub(lambda match: f"\\x{ord(match.group()):02x}", name)
 
 
-def _named(lines: list[str]) -> list[ListedTable]:
-    rows: dict[str, list[Row]] = {}
+def _named(texts: list[str]) -> list[ListedTable]:
+    lines: dict[str, list[TableLine]] = {}
     last = None
-    for line in lines:
-        name = _name(line)
+    for text in texts:
+        name = _name(text)
         if name is None:
-            raise _fault("a row is", brief(line), "<name>: <row>, as the others")
-        if name in rows and name != last:
-            raise FormatError("the device is there twice", where=f"table: {name}")
+            raise _fault("a line has no name, as the others do", brief(text), "<name>: <line>")
+        if name in lines and name != last:
+            raise FormatError("the device is listed twice", where=f"table: {name}")
         last = name
-        content = line[len(name) + 1 :]
+        content = text[len(name) + 1 :]
         if not content.partition("#")[0].strip():
             raise FormatError("the device has no table", where=f"table: {name}")
         try:
-            rows.setdefault(name, []).append(parse_row(content, len(rows.get(name, [])) + 1))
+            lines.setdefault(name, []).append(parse_line(content, len(lines.get(name, [])) + 1))
         except FormatError as error:
             raise error.at(name) from None
-    return [ListedTable(name, _table(name, each)) for name, each in rows.items()]
+    return [ListedTable(name, _table(name, each)) for name, each in lines.items()]
 
 
-def _table(name: str, rows: list[Row]) -> Table:
+def _table(name: str, lines: list[TableLine]) -> Table:
     try:
-        return Table(tuple(rows))
+        return Table(tuple(lines))
     except FormatError as error:
         raise error.at(name) from None
 

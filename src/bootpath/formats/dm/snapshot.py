@@ -1,4 +1,4 @@
-"""Rows of the snapshot targets.
+"""snapshot and snapshot-origin: a writable view of a device, and the device that there are views of.
 
 Source: Linux Documentation/admin-guide/device-mapper/snapshot.rst::
 
@@ -16,13 +16,15 @@ from enum import Enum
 from reprlib import repr as brief
 
 from bootpath.core.errors import FormatError
+from bootpath.core.units import format_bytes
+from bootpath.formats.dm.target import SECTOR_BYTES, Target
 from bootpath.formats.dm.words import counted_words, expect_words, pack_counted, parse_decimal
 
 FEATURES = ("discard_zeroes_cow", "discard_passdown_origin")
 MAX_CHUNK_SECTORS = 1 << 20  # the kernel says 2^31 - 1; half a GiB of metadata at a time is enough
 
 
-class Store(Enum):
+class SnapshotStore(Enum):
     """How the COW device is used: for good, or until the device is removed."""
 
     PERSISTENT = "P"
@@ -31,7 +33,7 @@ class Store(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class SnapshotRow:
+class SnapshotTarget(Target):
     """A writable view of `origin` whose changed chunks are on `cow`. Raises FormatError.
 
     A chunk is a power of two of sectors ("Chunk size is not a power of 2", dm-exception-store.c); 0 takes the store's.
@@ -39,49 +41,59 @@ class SnapshotRow:
 
     origin: str
     cow: str
-    store: Store
+    store: SnapshotStore
     chunk_sectors: int
     features: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.chunk_sectors & (self.chunk_sectors - 1) or not 0 <= self.chunk_sectors <= MAX_CHUNK_SECTORS:
             expected = f"a power of two up to {MAX_CHUNK_SECTORS}, or 0"
-            raise FormatError("chunk_sectors is", found=self.chunk_sectors, expected=expected)
+            raise FormatError("chunk_sectors is not a size of chunks", found=self.chunk_sectors, expected=expected)
         if self.features not in ((), FEATURES[:1], FEATURES, FEATURES[::-1]):
             found = brief(" ".join(self.features))
-            raise FormatError("features are", found=found, expected=f"{FEATURES[0]} [{FEATURES[1]}]")
+            raise FormatError("the features do not go together", found=found, expected=f"{FEATURES[0]} [{FEATURES[1]}]")
 
     @property
     def persistent(self) -> bool:
         """Whether the changes outlive the device."""
-        return self.store is not Store.TRANSIENT
+        return self.store is not SnapshotStore.TRANSIENT
 
     @classmethod
-    def parse(cls, args: Sequence[str]) -> SnapshotRow:
-        """From a row's arguments. Raises FormatError."""
+    def parse(cls, args: Sequence[str]) -> SnapshotTarget:
+        """See `Target.parse`."""
         grammar = "<origin> <COW device> P|PO|N <chunk_sectors> [<#features> <feature>…]"
         origin, cow, store, chunk, *rest = expect_words(args, 4, 7, grammar)
-        if store not in (each.value for each in Store):
-            raise FormatError("the store is", found=repr(store), expected="P, PO or N")
+        if store not in (each.value for each in SnapshotStore):
+            raise FormatError("there is no such store", found=repr(store), expected="P, PO or N")
         chunk_sectors = parse_decimal("chunk_sectors", chunk)
-        return cls(origin, cow, Store(store), chunk_sectors, counted_words("features", rest))
+        return cls(origin, cow, SnapshotStore(store), chunk_sectors, counted_words("features", rest))
 
     def pack(self) -> tuple[str, ...]:
-        """The row's arguments."""
+        """See `Target.pack`."""
         return (self.origin, self.cow, self.store.value, str(self.chunk_sectors), *pack_counted(self.features))
+
+    def describe(self, size_bytes: int) -> str:
+        """See `Target.describe`."""
+        where = f"kept on {self.cow}" if self.persistent else f"kept in memory, at most the size of {self.cow}"
+        size = format_bytes(self.chunk_sectors * SECTOR_BYTES) if self.chunk_sectors else "the store's size"
+        return f"a writable view of {self.origin}; changed chunks of {size} are {where}"
 
 
 @dataclass(frozen=True, slots=True)
-class SnapshotOriginRow:
+class SnapshotOriginTarget(Target):
     """A device of which there may be snapshots."""
 
     origin: str
 
     @classmethod
-    def parse(cls, args: Sequence[str]) -> SnapshotOriginRow:
-        """From a row's arguments. Raises FormatError."""
+    def parse(cls, args: Sequence[str]) -> SnapshotOriginTarget:
+        """See `Target.parse`."""
         return cls(*expect_words(args, 1, 1, "<origin>"))
 
     def pack(self) -> tuple[str, ...]:
-        """The row's arguments."""
+        """See `Target.pack`."""
         return (self.origin,)
+
+    def describe(self, size_bytes: int) -> str:
+        """See `Target.describe`."""
+        return f"{self.origin}, which has snapshots; read-only here"

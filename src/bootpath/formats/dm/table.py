@@ -3,7 +3,7 @@ r"""Device-mapper tables: the language in which layouts, the handoff and the blo
 Sources: dmsetup(8) TABLE FORMAT and its _parse_line (lvm2 libdm/dm-tools/dmsetup.c); dm_split_args in Linux
 drivers/md/dm-table.c.
 
-One row a line, in sectors of 512 bytes::
+One line a line, in sectors of 512 bytes::
 
     <start_sector> <num_sectors> <target> [<arg> …]
 
@@ -12,8 +12,9 @@ separated by blanks. In an argument a backslash makes the next character ordinar
 space, ``\\`` a backslash. Empty lines are skipped; a ``#`` starts a comment, quoted or not, as in dmsetup: no
 argument can hold one.
 
-Invariants, held by every `Row` and `Table`: rows are not empty, start where the row before ended, the first at 0, and
-end below 2^64 bytes; there is at least one row; no argument is empty, and none holds a ``#``, a NUL or a line feed.
+Invariants, held by every `TableLine` and `Table`: lines are not empty, start where the line before ended, the first at
+0, and end below 2^64 bytes; there is at least one line; no argument is empty, and none holds a ``#``, a NUL or a line
+feed.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _FORBIDDEN = re.compile(r"[#\n\0]")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableLine:
     """`num_sectors` from `start_sector` are what `target` makes of its `args`. Raises FormatError."""
 
     start_sector: int
@@ -48,40 +49,53 @@ class Row:
 
     def __post_init__(self) -> None:
         if self.start_sector < 0 or self.num_sectors < 0 or self.end_sector > MAX_SECTORS:
-            raise _fault("the row ends at sector", self.end_sector, f"at most {MAX_SECTORS}")
+            raise _fault("the line ends too late", f"sector {self.end_sector}", f"at most {MAX_SECTORS}")
         if self.num_sectors == 0:
-            raise _fault("num_sectors is", 0, "at least one sector")
+            raise _fault("num_sectors is 0", 0, "at least one sector")
         if _TARGET.fullmatch(self.target) is None:
-            raise _fault("the target is", brief(self.target), f"1 to {MAX_TARGET_NAME} letters, digits or - _ . +")
+            raise _fault(
+                "the name of the target is wrong",
+                brief(self.target),
+                f"1 to {MAX_TARGET_NAME} letters, digits or - _ . +",
+            )
         for arg in self.args:
             if not arg or _FORBIDDEN.search(arg):
-                raise _fault("an argument is", brief(arg), "a word without '#', NUL and line feed")
+                raise _fault(
+                    "an argument cannot be written in a table", brief(arg), "a word without '#', NUL and line feed"
+                )
 
     @property
     def end_sector(self) -> int:
-        """First sector after the row."""
+        """First sector after the line."""
         return self.start_sector + self.num_sectors
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that the line maps."""
+        return self.num_sectors * SECTOR_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows that cover a device from its first sector to its last. Raises FormatError when they leave gaps."""
+    """Lines that cover a device from its first sector to its last. Raises FormatError when they leave gaps."""
 
-    rows: tuple[Row, ...]
+    lines: tuple[TableLine, ...]
 
     def __post_init__(self) -> None:
-        if not self.rows:
-            raise FormatError("the table has no rows", where="table")
+        if not self.lines:
+            raise FormatError("the table has no lines", where="table")
         end = 0
-        for number, row in enumerate(self.rows, start=1):
-            if row.start_sector != end:
-                raise _fault("start_sector is", row.start_sector, f"{end}, where the row before ends", number)
-            end = row.end_sector
+        for number, line in enumerate(self.lines, start=1):
+            if line.start_sector != end:
+                raise _fault(
+                    "the line does not start where the line before it ends", line.start_sector, f"sector {end}", number
+                )
+            end = line.end_sector
 
     @property
     def size_sectors(self) -> int:
         """Sectors the table maps."""
-        return self.rows[-1].end_sector
+        return self.lines[-1].end_sector
 
     @property
     def size_bytes(self) -> int:
@@ -90,18 +104,18 @@ class Table:
 
 
 def parse_table(text: str) -> Table:
-    """The table in a text of rows. Raises FormatError that names the row (counted without comments) and the column."""
+    """The table in a text. Raises FormatError that names the line (counted without comments) and the column."""
     if len(text) > MAX_TABLE_CHARACTERS:
-        raise _fault("the text is", f"{len(text)} characters long", f"at most {MAX_TABLE_CHARACTERS}")
-    rows: list[Row] = []
+        raise _fault("the text is too long", f"{len(text)} characters", f"at most {MAX_TABLE_CHARACTERS}")
+    lines: list[TableLine] = []
     for line in text.split("\n"):
         if line.partition("#")[0].strip(_BLANKS):
-            rows.append(parse_row(line, len(rows) + 1))
-    return Table(tuple(rows))
+            lines.append(parse_line(line, len(lines) + 1))
+    return Table(tuple(lines))
 
 
-def parse_row(line: str, number: int = 1) -> Row:
-    """One row; `number` is what an error calls it. Raises FormatError."""
+def parse_line(line: str, number: int = 1) -> TableLine:
+    """One line; `number` is what an error calls it. Raises FormatError."""
     words: list[tuple[int, str]] = []
     content = line.partition("#")[0]
     position = 0
@@ -116,47 +130,47 @@ def parse_row(line: str, number: int = 1) -> Row:
         words.append((position + 1, match.group()))
         position = match.end()
     if len(words) < 3:
-        raise _fault_at("the row ends", number, len(content) + 1, "start_sector num_sectors target [args]")
+        raise _fault_at("the line is too short", number, len(content) + 1, "start_sector num_sectors target [args]")
     (start_column, start), (num_column, num), (target_column, target) = words[:3]
     start_sector = _sectors("start_sector", start, number, start_column)
     num_sectors = _sectors("num_sectors", num, number, num_column)
     try:
-        return Row(start_sector, num_sectors, target, tuple(_unquote(word) for _, word in words[3:]))
+        return TableLine(start_sector, num_sectors, target, tuple(_unquote(word) for _, word in words[3:]))
     except FormatError as error:
-        error.where = f"table: row {number}, column {target_column if _TARGET.fullmatch(target) is None else 1}"
+        error.where = f"table: line {number}, column {target_column if _TARGET.fullmatch(target) is None else 1}"
         raise
 
 
 def pack_table(table: Table) -> str:
-    """The table as text: one row a line, single spaces. parse_table gives it back."""
-    return "".join(f"{pack_row(row)}\n" for row in table.rows)
+    """The table as text: one line a line, single spaces. parse_table gives it back."""
+    return "".join(f"{pack_line(line)}\n" for line in table.lines)
 
 
-def pack_row(row: Row) -> str:
-    """One row without its line feed."""
-    quoted = (_NEEDS_QUOTE.sub(r"\\\g<0>", arg) for arg in row.args)
-    return " ".join((str(row.start_sector), str(row.num_sectors), row.target, *quoted))
+def pack_line(line: TableLine) -> str:
+    """One line without its line feed."""
+    quoted = (_NEEDS_QUOTE.sub(r"\\\g<0>", arg) for arg in line.args)
+    return " ".join((str(line.start_sector), str(line.num_sectors), line.target, *quoted))
 
 
 def _unquote(word: str) -> str:
     return re.sub(r"\\(.)", r"\1", word) if "\\" in word else word
 
 
-def _sectors(name: str, word: str, row: int, column: int) -> int:
+def _sectors(name: str, word: str, line: int, column: int) -> int:
     if _DECIMAL.fullmatch(word) is None or int(word) > MAX_SECTORS:
         raise FormatError(
-            f"{name} is",
-            where=f"table: row {row}, column {column}",
+            f"{name} is not a number of sectors",
+            where=f"table: line {line}, column {column}",
             found=brief(word),
-            expected="a decimal number of sectors below 2^55 without leading zeros",
+            expected="decimal digits without leading zeros, at most 2^55",
         )
     return int(word)
 
 
-def _fault(what: str, found: object, expected: object, row: int | None = None) -> FormatError:
-    where = "table" if row is None else f"table: row {row}"
+def _fault(what: str, found: object, expected: object, line: int | None = None) -> FormatError:
+    where = "table" if line is None else f"table: line {line}"
     return FormatError(what, where=where, found=found, expected=expected)
 
 
-def _fault_at(what: str, row: int, column: int, expected: str) -> FormatError:
-    return FormatError(what, where=f"table: row {row}, column {column}", expected=expected)
+def _fault_at(what: str, line: int, column: int, expected: str) -> FormatError:
+    return FormatError(what, where=f"table: line {line}, column {column}", expected=expected)

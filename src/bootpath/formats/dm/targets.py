@@ -1,55 +1,80 @@
-"""The targets a table's rows may name: for each, its grammar, and which of its words are devices.
+"""The targets that a table's lines may name: one literal registry, and what can be asked of a line through it.
 
-`parse_target` turns the words of a row into a value (`LinearRow`, `CryptRow`, …) and so checks them; `pack_target`
-gives the words back. What a target does is in `block.table.stack`; only those in `TARGET_FORMATS` can be opened.
+Targets of Linux, with Linux's grammar::
 
-`KERNEL_TARGETS` are those of Linux (drivers/md, 6.12): the kernel takes their rows, whether we open them or not.
+    linear <device> <start_sector>
+    striped <#stripes> <chunk_sectors> <device> <start_sector> …
+    zero
+    error
+    delay <device> <start_sector> <milliseconds> …
+    flakey <device> <start_sector> <up interval> <down interval> …      counted in operations, not in seconds
+    verity <version> <data device> <hash device> …
+    crypt <cipher> <key> <iv_offset> <device> <start_sector> …          aes-xts-plain64
+    snapshot <origin> <COW device> P|PO|N <chunk_sectors> …
+    snapshot-origin <origin>                                            read-only
 
-To add a target: write the class of its row, with `parse` and `pack`, and name it here.
+Our own; quantities are bytes, as everywhere above the table::
+
+    overlay <device> [<max_bytes>]
+    overlayfile <device> <path> [<max_bytes>]
+    live <preload device> <disk>|- <deadline_seconds> <offset>+<length>[,<offset>+<length>…]
+    fault <device> <rules> [<seed>]
+    erased                                                              0xFF, read-only
+
+`TARGETS` has for each its value (`formats.dm.target.Target`: how it is parsed, packed and described) and which of its
+arguments are devices. `block.table.openers` has, under the same names, how each is opened. `KERNEL_TARGETS` are those
+of Linux (drivers/md, 6.12): the kernel takes their lines, whether this package opens them or not.
+
+To add a target: CONTRIBUTING.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
 
 from bootpath.core.errors import FormatError
-from bootpath.formats.dm.crypt import CryptRow
-from bootpath.formats.dm.flakey import FlakeyRow
-from bootpath.formats.dm.mapping import DelayRow, ErrorRow, LinearRow, StripedRow, ZeroRow
-from bootpath.formats.dm.own import ErasedRow, FaultRow, LiveRow, OverlayFileRow, OverlayRow
-from bootpath.formats.dm.snapshot import SnapshotOriginRow, SnapshotRow
-from bootpath.formats.dm.table import Row, Table
-from bootpath.formats.dm.verity import VerityRow, pack_verity_args, parse_verity_args
-
-TargetRow: TypeAlias = (
-    LinearRow
-    | StripedRow
-    | ZeroRow
-    | ErrorRow
-    | DelayRow
-    | FlakeyRow
-    | VerityRow
-    | CryptRow
-    | SnapshotRow
-    | SnapshotOriginRow
-    | OverlayRow
-    | OverlayFileRow
-    | LiveRow
-    | FaultRow
-    | ErasedRow
-)
+from bootpath.formats.dm.constant import ErasedTarget, ErrorTarget, ZeroTarget
+from bootpath.formats.dm.crypt import CryptTarget
+from bootpath.formats.dm.fault import DelayTarget, FaultTarget
+from bootpath.formats.dm.flakey import FlakeyTarget
+from bootpath.formats.dm.mapping import LinearTarget, StripedTarget
+from bootpath.formats.dm.overlay import LiveTarget, OverlayFileTarget, OverlayTarget
+from bootpath.formats.dm.snapshot import SnapshotOriginTarget, SnapshotTarget
+from bootpath.formats.dm.table import Table, TableLine
+from bootpath.formats.dm.target import Target
+from bootpath.formats.dm.verity import VerityTarget, verity_device_arguments
 
 
 @dataclass(frozen=True, slots=True)
-class TargetFormat:
-    """How the words of a target are read and written, and at which of them devices stand."""
+class TargetGrammar:
+    """The value of a target's arguments, and the indices of those arguments that are devices."""
 
-    parse: Callable[[Sequence[str]], TargetRow]
-    pack: Callable[[Any], tuple[str, ...]]
+    value: type[Target]
     devices: Callable[[Sequence[str]], Sequence[int]]
 
+
+def _at(*indices: int) -> Callable[[Sequence[str]], Sequence[int]]:
+    return lambda args: indices
+
+
+TARGETS: Mapping[str, TargetGrammar] = {
+    "linear": TargetGrammar(LinearTarget, _at(0)),
+    "striped": TargetGrammar(StripedTarget, lambda args: range(2, len(args), 2)),
+    "zero": TargetGrammar(ZeroTarget, _at()),
+    "error": TargetGrammar(ErrorTarget, lambda args: range(0, len(args), 2)),
+    "delay": TargetGrammar(DelayTarget, lambda args: range(0, len(args), 3)),
+    "flakey": TargetGrammar(FlakeyTarget, _at(0)),
+    "verity": TargetGrammar(VerityTarget, verity_device_arguments),
+    "crypt": TargetGrammar(CryptTarget, _at(3)),
+    "snapshot": TargetGrammar(SnapshotTarget, _at(0, 1)),
+    "snapshot-origin": TargetGrammar(SnapshotOriginTarget, _at(0)),
+    "overlay": TargetGrammar(OverlayTarget, _at(0)),
+    "overlayfile": TargetGrammar(OverlayFileTarget, _at(0)),
+    "live": TargetGrammar(LiveTarget, lambda args: (0,) if args[1] == "-" else (0, 1)),
+    "fault": TargetGrammar(FaultTarget, _at(0)),
+    "erased": TargetGrammar(ErasedTarget, _at()),
+}
 
 KERNEL_TARGETS = frozenset(
     (  # noqa: SIM905 - one name a line would be a page
@@ -59,98 +84,84 @@ KERNEL_TARGETS = frozenset(
 )
 
 
-def parse_target(row: Row) -> TargetRow:
-    """What the words of a row say. Raises FormatError that names the target, also for one that is not known here."""
-    known = TARGET_FORMATS.get(row.target)
-    if known is None:
-        linux = ", which Linux has and this package cannot open" if row.target in KERNEL_TARGETS else ""
-        expected = "one of " + " ".join(sorted(TARGET_FORMATS))
-        raise FormatError(f"unknown target{linux}", where=row.target, expected=expected)
+def parse_target(line: TableLine) -> Target:
+    """What the arguments of a line say. Raises FormatError that names the target, also for one that is not known."""
+    grammar = TARGETS.get(line.target)
+    if grammar is None:
+        whose = "Linux has this target, but it cannot be opened here" if line.target in KERNEL_TARGETS else ""
+        raise FormatError(
+            whose or "there is no such target", where=line.target, expected="one of " + " ".join(sorted(TARGETS))
+        )
     try:
-        value = known.parse(row.args)
-        if isinstance(value, StripedRow):
-            value.check_length(row.num_sectors)
+        value = grammar.value.parse(line.args)
+        value.check_length(line.num_sectors)
     except FormatError as error:
-        if error.where != row.target:
-            error.at(row.target)
+        if error.where != line.target:
+            error.at(line.target)
         raise
     return value
 
 
-def check_rows(table: Table, name: str = "") -> None:
-    """Parse every row whose target is known here. Raises FormatError that names the device, the row and its target."""
-    for number, row in enumerate(table.rows, start=1):
-        if row.target in TARGET_FORMATS:
+def check_lines(table: Table, name: str = "") -> None:
+    """Parse every line whose target is known here. Raises FormatError that names the device and the line."""
+    for number, line in enumerate(table.lines, start=1):
+        if line.target in TARGETS:
             try:
-                parse_target(row)
+                parse_target(line)
             except FormatError as error:
-                raise error.at(f"{name}: row {number}" if name else f"row {number}") from None
+                raise error.at(f"{name}: line {number}" if name else f"line {number}") from None
 
 
-def pack_target(row: Row, value: TargetRow) -> Row:
-    """The row with the words of another value of its target."""
-    return replace(row, args=TARGET_FORMATS[row.target].pack(value))
+def pack_target(line: TableLine, value: Target) -> TableLine:
+    """The line with the arguments of another value of its target."""
+    return replace(line, args=value.pack())
 
 
-def hide_key(row: Row) -> Row:
-    """The row as `dmsetup table` shows it without ``--showkeys``: a crypt row's key is zeros."""
-    if row.target != "crypt" or len(row.args) < 2:
-        return row
-    cipher, key, *rest = row.args
-    return replace(row, args=(cipher, "0" * len(key), *rest))
+def describe_line(line: TableLine) -> str:
+    """What a line does, in a sentence without its end. Raises FormatError for arguments that do not fit its target."""
+    if line.target not in TARGETS:
+        whose = "a target of Linux" if line.target in KERNEL_TARGETS else "unknown"
+        return f"{line.target}: {whose}, which cannot be opened here"
+    return parse_target(line).describe(line.size_bytes)
 
 
-def device_names(row: Row) -> tuple[str, ...]:
-    """The devices that a row names, in its order. Raises FormatError as `parse_target` does."""
-    parse_target(row)
-    return tuple(row.args[index] for index in TARGET_FORMATS[row.target].devices(row.args))
+def is_openable(line: TableLine) -> bool:
+    """Whether this package can open the line, as far as it tells. Raises FormatError as `parse_target`."""
+    return line.target in TARGETS and parse_target(line).openable
+
+
+def hide_key(line: TableLine) -> TableLine:
+    """The line as `dmsetup table` shows it without ``--showkeys``: the key of a crypt target is zeros."""
+    if line.target != "crypt" or len(line.args) < 2:
+        return line
+    cipher, key, *rest = line.args
+    return replace(line, args=(cipher, "0" * len(key), *rest))
+
+
+def device_names(line: TableLine) -> tuple[str, ...]:
+    """The devices that a line names, in its order. Raises FormatError as `parse_target` does."""
+    parse_target(line)
+    return tuple(line.args[index] for index in _device_indices(line))
 
 
 def rename_devices(table: Table, rename: Callable[[str], str]) -> Table:
-    """The table with other names for its devices; rows of targets that are not known here stay as they are.
+    """The table with other names for its devices; lines of targets that are not known here stay as they are.
 
     Raises FormatError as `parse_target` does.
     """
 
-    def renamed(row: Row) -> Row:
-        if row.target not in TARGET_FORMATS:
-            return row
-        parse_target(row)
-        args = list(row.args)
-        for index in TARGET_FORMATS[row.target].devices(args):
+    def renamed(line: TableLine) -> TableLine:
+        args = list(line.args)
+        if line.target in TARGETS:
+            parse_target(line)
+        for index in _device_indices(line):
             args[index] = rename(args[index])
-        return replace(row, args=tuple(args))
+        return replace(line, args=tuple(args))
 
-    return Table(tuple(map(renamed, table.rows)))
-
-
-def _at(*indices: int) -> Callable[[Sequence[str]], Sequence[int]]:
-    return lambda args: indices
+    return Table(tuple(map(renamed, table.lines)))
 
 
-def _verity_devices(args: Sequence[str]) -> Sequence[int]:
-    fec = (index + 1 for index, word in enumerate(args) if word == "use_fec_from_device")
-    return 1, 2, *(index for index in fec if index < len(args))
-
-
-def _live_devices(args: Sequence[str]) -> Sequence[int]:
-    return (0,) if args[1] == "-" else (0, 1)
-
-
-TARGET_FORMATS: Mapping[str, TargetFormat] = {
-    "linear": TargetFormat(LinearRow.parse, LinearRow.pack, _at(0)),
-    "striped": TargetFormat(StripedRow.parse, StripedRow.pack, lambda args: range(2, len(args), 2)),
-    "zero": TargetFormat(ZeroRow.parse, ZeroRow.pack, _at()),
-    "error": TargetFormat(ErrorRow.parse, ErrorRow.pack, lambda args: range(0, len(args), 2)),
-    "delay": TargetFormat(DelayRow.parse, DelayRow.pack, lambda args: range(0, len(args), 3)),
-    "flakey": TargetFormat(FlakeyRow.parse, FlakeyRow.pack, _at(0)),
-    "verity": TargetFormat(parse_verity_args, pack_verity_args, _verity_devices),
-    "crypt": TargetFormat(CryptRow.parse, CryptRow.pack, _at(3)),
-    "snapshot": TargetFormat(SnapshotRow.parse, SnapshotRow.pack, _at(0, 1)),
-    "snapshot-origin": TargetFormat(SnapshotOriginRow.parse, SnapshotOriginRow.pack, _at(0)),
-    "overlay": TargetFormat(OverlayRow.parse, OverlayRow.pack, _at(0)),
-    "overlayfile": TargetFormat(OverlayFileRow.parse, OverlayFileRow.pack, _at(0)),
-    "live": TargetFormat(LiveRow.parse, LiveRow.pack, _live_devices),
-    "fault": TargetFormat(FaultRow.parse, FaultRow.pack, _at(0)),
-    "erased": TargetFormat(ErasedRow.parse, ErasedRow.pack, _at()),
-}
+def _device_indices(line: TableLine) -> Sequence[int]:
+    if line.target not in TARGETS:
+        return ()
+    return TARGETS[line.target].devices(line.args)

@@ -1,4 +1,4 @@
-"""The arguments of a `verity` row, in Linux's grammar.
+"""The arguments of a `verity` target, in Linux's grammar.
 
 Source: Linux Documentation/admin-guide/device-mapper/verity.rst, "Construction Parameters"::
 
@@ -14,7 +14,7 @@ Source: Linux Documentation/admin-guide/device-mapper/verity.rst, "Construction 
     use_fec_from_device <device> fec_roots <n> fec_blocks <n> [fec_start <block>]
     root_hash_sig_key_desc <description of a key that holds the root hash's signature>
 
-The last one is in the kernel's keyring: the row carries it, and whoever opens the row has to answer for it.
+The last one is in the kernel's keyring: the line carries it, and whoever opens the line has to answer for it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from reprlib import repr as brief
 
 from bootpath.core.errors import FormatError
+from bootpath.core.units import plural
+from bootpath.formats.dm.target import Target
 from bootpath.formats.verity.fec import FecParameters
 from bootpath.formats.verity.tree import VerityParameters
 
@@ -39,7 +41,7 @@ _MOST_DIGITS = 19
 
 @dataclass(frozen=True, slots=True)
 class VerityFec:
-    """Where the parity is: on `device` from block `start_block`, in blocks of the data's size."""
+    """Where FEC's parity blocks are: on `device` from block `start_block`, in blocks of the data's size."""
 
     device: str
     parameters: FecParameters
@@ -52,12 +54,12 @@ class VerityFec:
 
     def __post_init__(self) -> None:
         if self.offset_bytes + self.parameters.parity_bytes >= 1 << 63:
-            raise _fault("fec_start is", self.start_block, "a parity area that ends below 2^63")
+            raise _fault("the FEC area ends too late", f"fec_start {self.start_block}", "an area that ends below 2^63")
 
 
 @dataclass(frozen=True, slots=True)
-class VerityRow:
-    """What a row says. `options` are names of flags. Raises FormatError for what Linux would not open."""
+class VerityTarget(Target):
+    """`options` are names of flags. Raises FormatError for what Linux would not open."""
 
     data: str
     hashes: str
@@ -70,100 +72,122 @@ class VerityRow:
 
     def __post_init__(self) -> None:
         if len(self.root_hash) != self.parameters.digest_bytes:
-            raise _fault("root hash has", f"{len(self.root_hash)} bytes", f"{self.parameters.digest_bytes} bytes")
+            raise _fault(
+                "the root hash has another length than the algorithm's digest",
+                f"{len(self.root_hash)} bytes",
+                f"{self.parameters.digest_bytes} bytes",
+            )
         for option in self.options:
             if option not in _FLAGS:
-                raise _fault("option is", brief(option), "one of " + " ".join((*_FLAGS, *_VALUES)))
+                raise _fault("there is no such option", brief(option), "one of " + " ".join((*_FLAGS, *_VALUES)))
         if len(set(self.options)) != len(self.options):
-            raise _fault("options are", " ".join(self.options), "each at most once")
+            raise _fault("an option is given twice", " ".join(self.options), "each at most once")
         for group in (CORRUPTION_OPTIONS, ERROR_OPTIONS):
             if sum(option in group for option in self.options) > 1:
-                raise _fault("options are", " ".join(self.options), "at most one of " + " ".join(group))
+                raise _fault(
+                    "two options exclude each other", " ".join(self.options), "at most one of " + " ".join(group)
+                )
         self.parameters.levels(self.start_block)
         if self.fec is not None:
             check_fec(self.parameters, self.fec.parameters)
 
-    @property
-    def devices(self) -> tuple[str, ...]:
-        """The devices it names, in its order."""
-        return (self.data, self.hashes) if self.fec is None else (self.data, self.hashes, self.fec.device)
+    @classmethod
+    def parse(cls, args: Sequence[str]) -> VerityTarget:
+        """See `Target.parse`."""
+        if len(args) < _POSITIONAL:
+            raise _fault("there are too few arguments", len(args), f"at least {_POSITIONAL}")
+        version, data, hashes, data_size, hash_size, blocks, start, algorithm, root_hash, salt = args[:_POSITIONAL]
+        parameters = VerityParameters(
+            _number("num_data_blocks", blocks),
+            algorithm,
+            b"" if salt == "-" else _hex("salt", salt),
+            _number("data_block_size", data_size),
+            _number("hash_block_size", hash_size),
+            _number("version", version),
+        )
+        words = tuple(args[_POSITIONAL:])
+        if words:
+            count, *rest = words
+            if _number("#opt_params", count) != len(rest):
+                raise _fault("#opt_params is not the number of the words that follow it", count, len(rest))
+            words = tuple(rest)
+        flags, values = _options(words)
+        return cls(
+            data,
+            hashes,
+            parameters,
+            _number("hash_start_block", start),
+            _hex("root hash", root_hash),
+            flags,
+            _fec(values, parameters.data_block_size),
+            values.get(_SIGNATURE),
+        )
+
+    def pack(self) -> tuple[str, ...]:
+        """See `Target.pack`: as `dmsetup table` prints them."""
+        tree, words = self.parameters, (*self.options, *_pack_values(self))
+        return (
+            str(tree.hash_type),
+            self.data,
+            self.hashes,
+            str(tree.data_block_size),
+            str(tree.hash_block_size),
+            str(tree.data_blocks),
+            str(self.start_block),
+            tree.algorithm,
+            self.root_hash.hex(),
+            tree.salt.hex() or "-",
+            *((str(len(words)), *words) if words else ()),
+        )
+
+    def describe(self, size_bytes: int) -> str:
+        """See `Target.describe`."""
+        tree = self.parameters
+        salt = f"salt of {plural(len(tree.salt), 'byte')}" if tree.salt else "no salt"
+        options = f"; {' '.join(self.options)}" if self.options else ""
+        fec = "" if self.fec is None else f", repaired with FEC on {self.fec.device}"
+        return (
+            f"{plural(tree.data_blocks, 'block')} of {tree.data_block_size} bytes of {self.data}, each checked with "
+            f"the {tree.algorithm} tree on {self.hashes} from block {self.start_block} ({salt}), root hash "
+            f"{self.root_hash.hex()}{fec}{options}"
+        )
 
 
 def check_fec(parameters: VerityParameters, fec: FecParameters) -> None:
-    """Raise FormatError for parity that does not go with a tree.
+    """Raise FormatError for FEC that does not go with a tree.
 
     "hash_block_size must also be equal to data_block_size"; fec_blocks "must be at least the sum of num_data_blocks
     and the number of blocks needed by the hash tree".
     """
     if not parameters.data_block_size == parameters.hash_block_size == fec.block_size:
-        raise _fault("with fec hash_block_size is", parameters.hash_block_size, f"{parameters.data_block_size} too")
+        raise _fault(
+            "hash_block_size is not data_block_size, as FEC needs",
+            parameters.hash_block_size,
+            parameters.data_block_size,
+        )
     least = parameters.data_blocks + parameters.tree_blocks()
     if fec.blocks < least:
-        raise _fault("fec_blocks is", fec.blocks, f"at least {least}, the data and its tree")
+        raise _fault("fec_blocks is less than the data and its tree", fec.blocks, f"at least {least}")
 
 
-def parse_verity_args(args: Sequence[str]) -> VerityRow:
-    """A row's arguments. Raises FormatError."""
-    if len(args) < _POSITIONAL:
-        raise _fault("arguments are", len(args), f"at least {_POSITIONAL}")
-    version, data, hashes, data_size, hash_size, blocks, start, algorithm, root_hash, salt = args[:_POSITIONAL]
-    parameters = VerityParameters(
-        _number("num_data_blocks", blocks),
-        algorithm,
-        b"" if salt == "-" else _hex("salt", salt),
-        _number("data_block_size", data_size),
-        _number("hash_block_size", hash_size),
-        _number("version", version),
-    )
-    words = tuple(args[_POSITIONAL:])
-    if words:
-        count, *rest = words
-        if _number("#opt_params", count) != len(rest):
-            raise _fault("#opt_params is", count, f"{len(rest)}, as follow")
-        words = tuple(rest)
-    flags, values = _options(words)
-    return VerityRow(
-        data,
-        hashes,
-        parameters,
-        _number("hash_start_block", start),
-        _hex("root hash", root_hash),
-        flags,
-        _fec(values, parameters.data_block_size),
-        values.get(_SIGNATURE),
-    )
+def verity_device_arguments(args: Sequence[str]) -> Sequence[int]:
+    """Which of the arguments are devices: data, hashes, and the device of FEC."""
+    fec = (index + 1 for index, word in enumerate(args) if word == _FEC_DEVICE)
+    return 1, 2, *(index for index in fec if index < len(args))
 
 
-def pack_verity_args(row: VerityRow) -> tuple[str, ...]:
-    """The arguments of a row, as `dmsetup table` prints them."""
-    of, words = row.parameters, (*row.options, *_pack_values(row))
-    return (
-        str(of.hash_type),
-        row.data,
-        row.hashes,
-        str(of.data_block_size),
-        str(of.hash_block_size),
-        str(of.data_blocks),
-        str(row.start_block),
-        of.algorithm,
-        row.root_hash.hex(),
-        of.salt.hex() or "-",
-        *((str(len(words)), *words) if words else ()),
-    )
-
-
-def _pack_values(row: VerityRow) -> Iterator[str]:
-    if row.fec is not None:
-        yield from (_FEC_DEVICE, row.fec.device)
-        yield from (_FEC_BLOCKS, str(row.fec.parameters.blocks))
-        yield from (_FEC_START, str(row.fec.start_block))
-        yield from (_FEC_ROOTS, str(row.fec.parameters.roots))
-    if row.signature_key is not None:
-        yield from (_SIGNATURE, row.signature_key)
+def _pack_values(target: VerityTarget) -> Iterator[str]:
+    if target.fec is not None:
+        yield from (_FEC_DEVICE, target.fec.device)
+        yield from (_FEC_BLOCKS, str(target.fec.parameters.blocks))
+        yield from (_FEC_START, str(target.fec.start_block))
+        yield from (_FEC_ROOTS, str(target.fec.parameters.roots))
+    if target.signature_key is not None:
+        yield from (_SIGNATURE, target.signature_key)
 
 
 def _options(words: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
-    """(the flags, the options that have a value); whether a flag is known is the row's matter."""
+    """(the flags, the options that have a value); whether a flag is known is the line's matter."""
     flags: list[str] = []
     values: dict[str, str] = {}
     rest = iter(words)
@@ -173,7 +197,8 @@ def _options(words: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
             continue
         value = next(rest, None)
         if value is None or word in values:
-            raise _fault("option", f"{word} {'ends the row' if value is None else 'appears twice'}", "one value")
+            problem = "has no value" if value is None else "is given twice"
+            raise FormatError(f"option {word} {problem}", where="verity")
         values[word] = value
     return tuple(flags), values
 
@@ -184,7 +209,7 @@ def _fec(values: dict[str, str], block_size: int) -> VerityFec | None:
     if not given:
         return None
     if given[:3] != [_FEC_DEVICE, _FEC_ROOTS, _FEC_BLOCKS]:
-        raise _fault("of fec there is only", " ".join(given), f"{_FEC_DEVICE}, {_FEC_ROOTS} and {_FEC_BLOCKS}")
+        raise _fault("FEC is described in part", " ".join(given), f"{_FEC_DEVICE}, {_FEC_ROOTS} and {_FEC_BLOCKS}")
     parameters = FecParameters(
         _number(_FEC_BLOCKS, values[_FEC_BLOCKS]), block_size, _number(_FEC_ROOTS, values[_FEC_ROOTS])
     )
@@ -193,7 +218,7 @@ def _fec(values: dict[str, str], block_size: int) -> VerityFec | None:
 
 def _number(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
-        raise _fault(f"{name} is", brief(text), "a decimal number")
+        raise _fault(f"{name} is not a number", brief(text), "decimal digits")
     return int(text)
 
 
@@ -203,9 +228,9 @@ def _hex(name: str, text: str) -> bytes:
     except ValueError:
         value = b""
     if len(text) != 2 * len(value):  # fromhex takes blanks too
-        raise _fault(f"{name} is", brief(text), "hexadecimal digits")
+        raise _fault(f"{name} is not hexadecimal", brief(text), "pairs of digits")
     return value
 
 
-def _fault(what: str, found: object, expected: str) -> FormatError:
+def _fault(what: str, found: object, expected: object) -> FormatError:
     return FormatError(what, where="verity", found=found, expected=expected)

@@ -1,7 +1,7 @@
-"""The words of a table's row: how many there are, which are numbers, and groups of optional ones.
+"""The arguments of a table's line: how many there are, which are numbers, and groups of optional ones.
 
-What every target's grammar is built of (`targets` lists the targets). Only FormatError is raised; it
-does not say where, since whoever has the row knows.
+The grammar of every target is built of these (`targets` lists the targets). They raise FormatError only, which does not
+say where: whoever has the line adds that.
 """
 
 from __future__ import annotations
@@ -12,33 +12,37 @@ from reprlib import repr as brief
 from bootpath.core.errors import FormatError
 
 MAX_NUMBER = 2**64 - 1
+MAX_U32 = 2**32 - 1
 _MAX_DIGITS = 20
 
 
 def expect_words(args: Sequence[str], least: int, most: int, grammar: str) -> tuple[str, ...]:
     """The arguments, which are from `least` to `most`. Raises FormatError that quotes the `grammar`."""
     if not least <= len(args) <= most:
-        raise FormatError("arguments are", found=brief(" ".join(args)), expected=repr(grammar))
+        expected = repr(grammar) if grammar else "none"
+        raise FormatError("the arguments do not fit the target", found=brief(" ".join(args)), expected=expected)
     return tuple(args)
 
 
 def parse_decimal(name: str, text: str, *, least: int = 0, most: int = MAX_NUMBER) -> int:
     """A number in ASCII digits. Raises FormatError that calls it `name`."""
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
-        raise FormatError(f"{name} is", found=brief(text), expected="a decimal number")
+        raise FormatError(f"{name} is not a number", found=brief(text), expected="decimal digits")
     number = int(text)
     if not least <= number <= most:
-        raise FormatError(f"{name} is", found=number, expected=f"{least} to {most}")
+        raise FormatError(f"{name} is out of range", found=number, expected=f"{least} to {most}")
     return number
 
 
 def counted_words(name: str, args: Sequence[str]) -> tuple[str, ...]:
-    """``[<count> <word>…]``: the words of an optional group that ends the row. Raises FormatError."""
+    """``[<count> <word>…]``: the words of an optional group that ends the line. Raises FormatError."""
     if not args:
         return ()
     count, *words = args
     if parse_decimal(f"the number of {name}", count) != len(words):
-        raise FormatError(f"the number of {name} is", found=count, expected=f"{len(words)}, as follow")
+        raise FormatError(
+            f"the number of {name} is not that of the words that follow it", found=count, expected=len(words)
+        )
     return tuple(words)
 
 

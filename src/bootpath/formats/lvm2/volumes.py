@@ -1,6 +1,6 @@
 """LVM2's volumes as values, and the device-mapper tables of the logical ones.
 
-Source: LVM2 lib/activate and lib/striped (behaviour), lvm(8). A row for each segment, as LVM2 gives them to Linux;
+Source: LVM2 lib/activate and lib/striped (behaviour), lvm(8). A line for each segment, as LVM2 gives them to Linux;
 devices are named by the UUIDs of the physical volumes::
 
     linear <uuid> <sector>
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bootpath.core.errors import TableError
-from bootpath.formats.dm.table import Row, Table
+from bootpath.formats.dm.table import Table, TableLine
 
 
 class SegmentKind(Enum):
@@ -171,14 +171,14 @@ class VolumeGroup:
     def table(
         self, volume: LogicalVolume, absent: Collection[str] = (), *, names: Mapping[str, str] | None = None
     ) -> Table:
-        """The volume's table, a row for each segment, as LVM gives it to Linux. Raises TableError as `refusal` says.
+        """The volume's table, a line for each segment, as LVM gives it to Linux. Raises TableError as `refusal` says.
 
         Physical volumes are named by their UUIDs, or as `names` says (UUID to name).
         """
         refusal = self.refusal(volume, absent)
         if refusal is not None:
             raise refusal
-        rows = []
+        lines = []
         for segment in volume.segments:
             assert segment.kind is not None
             args: list[str] = []
@@ -190,8 +190,8 @@ class VolumeGroup:
                 args += [stripe.on.uuid if names is None else names[stripe.on.uuid], str(sector)]
             target = "linear" if len(segment.stripes) == 1 else segment.kind.value
             start, count = segment.start * self.extent_sectors, segment.extents * self.extent_sectors
-            rows.append(Row(start, count, target, tuple(args)))
-        return Table(tuple(rows))
+            lines.append(TableLine(start, count, target, tuple(args)))
+        return Table(tuple(lines))
 
 
 _KINDS: Mapping[str, SegmentKind] = {

@@ -1,7 +1,7 @@
 """A UBI volume as a device-mapper table.
 
 Source: Linux drivers/mtd/ubi/block.c, which gives volumes as block devices in the same way: sectors of 512 bytes, and
-the rest of a volume that is not a multiple of them is left out. One row for each mapped logical eraseblock::
+the rest of a volume that is not a multiple of them is left out. One line for each mapped logical eraseblock::
 
     <start> <sectors> linear <device> <sector of its data>
     <start> <sectors> erased                                a run of unmapped ones: 0xFF, our own target
@@ -13,7 +13,7 @@ table is for reading: a write would bypass UBI's headers and wear levelling.
 from __future__ import annotations
 
 from bootpath.core.device import SECTOR_BYTES
-from bootpath.formats.dm.table import Row, Table
+from bootpath.formats.dm.table import Table, TableLine
 from bootpath.formats.ubi.attach import Ubi, UbiVolume
 from bootpath.formats.ubi.headers import VolumeType
 
@@ -21,12 +21,12 @@ ERASED_TARGET = "erased"
 
 
 def ubi_table(ubi: Ubi, volume: UbiVolume, device: str) -> Table:
-    """The volume's table; its rows name the image `device`. Raises TableError, its `refusal`."""
+    """The volume's table; its lines name the image `device`. Raises TableError, its `refusal`."""
     if volume.refusal is not None:
         raise volume.refusal
     size = volume.size_bytes // SECTOR_BYTES
     usable = volume.usable_bytes // SECTOR_BYTES
-    rows: list[Row] = []
+    lines: list[TableLine] = []
     end = 0
     for leb in volume.lebs:
         start = leb.lnum * usable
@@ -35,10 +35,10 @@ def ubi_table(ubi: Ubi, volume: UbiVolume, device: str) -> Table:
         if count <= 0:
             break
         if start > end:
-            rows.append(Row(end, start - end, ERASED_TARGET))
-        rows.append(Row(start, count, "linear", (device, str(ubi.place(leb) // SECTOR_BYTES))))
+            lines.append(TableLine(end, start - end, ERASED_TARGET))
+        lines.append(TableLine(start, count, "linear", (device, str(ubi.place(leb) // SECTOR_BYTES))))
         end = start + count
     if end < size:
         assert volume.type is VolumeType.DYNAMIC
-        rows.append(Row(end, size - end, ERASED_TARGET))
-    return Table(tuple(rows))
+        lines.append(TableLine(end, size - end, ERASED_TARGET))
+    return Table(tuple(lines))

@@ -75,7 +75,7 @@ def logical_volumes(devices: Mapping[str, Device], above: str) -> FoundVolumes:
 def _logical(found: FoundGroup, volume: LogicalVolume, prefix: str, places: Mapping[str, str]) -> FoundVolume:
     refusal: Error | None = found.refusal(volume)
     table = None if refusal is not None else found.table(volume, names=places)
-    if table is not None and any(row.target == "error" for row in table.rows):
+    if table is not None and any(line.target == "error" for line in table.lines):
         table, refusal = (
             None,
             TableError("a segment of the volume always fails", where=f"lvm2: {found.group.name}/{volume.name}"),

@@ -68,8 +68,8 @@ def _spot(disk: Device, contents: Contents, node: Node) -> DeviceAddress | None:
 def _logical_volume(disk: Device, contents: Contents, node: Node) -> LogicalVolumeAddress:
     """A volume by its names, its UUIDs, and the partitions it is made of. Raises FormatError, DeviceError."""
     group_name, name = node.path.split("/")[-2:]
-    rows = () if node.table is None else node.table.rows
-    arguments = dict.fromkeys(argument for row in rows for argument in device_names(row))
+    lines = () if node.table is None else node.table.lines
+    arguments = dict.fromkeys(argument for line in lines for argument in device_names(line))
     members: list[tuple[str, DiskAddress | PartitionAddress]] = []
     group_uuid = uuid = ""
     for argument in arguments:

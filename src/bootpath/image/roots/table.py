@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from bootpath.block.table.stack import Stack, open_table
 from bootpath.core.device import Device, Identity
-from bootpath.formats.dm.table import SECTOR_BYTES, Row, Table
-from bootpath.formats.dm.verity import VerityRow, pack_verity_args
+from bootpath.formats.dm.table import SECTOR_BYTES, Table, TableLine
+from bootpath.formats.dm.verity import VerityTarget
 from bootpath.formats.partitions.imagepolicy import Protection
 from bootpath.image.contents.nodes import Contents
 from bootpath.image.contents.read import kept_open, open_node
@@ -23,19 +23,19 @@ def root_table(candidate: Candidate) -> Table:
         raise ValueError(f"{candidate.data.location}: {candidate.excluded}")
     data = argument_of(candidate.data.path)
     if candidate.protection not in (Protection.SIGNED, Protection.VERITY):
-        return Table((Row(0, candidate.data.size_bytes // SECTOR_BYTES, "linear", (data, "0")),))
+        return Table((TableLine(0, candidate.data.size_bytes // SECTOR_BYTES, "linear", (data, "0")),))
     assert candidate.hashes is not None
     assert candidate.hashes.tree is not None
     assert candidate.root_hash is not None
     superblock = candidate.hashes.tree.superblock
-    row = VerityRow(
+    target = VerityTarget(
         data,
         argument_of(candidate.hashes.path),
         superblock.parameters,
         superblock.tree_start(0),
         candidate.root_hash,
     )
-    return Table((Row(0, superblock.parameters.data_bytes // SECTOR_BYTES, "verity", pack_verity_args(row)),))
+    return Table((TableLine(0, superblock.parameters.data_bytes // SECTOR_BYTES, "verity", target.pack()),))
 
 
 def open_root_device(disk: Device, contents: Contents, candidate: Candidate) -> Stack:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bootpath.core.reasons import Explanation, Reason
-from bootpath.formats.dm.table import pack_row
+from bootpath.formats.dm.table import pack_line
 from bootpath.formats.superblocks.value import Superblock
 from bootpath.image.contents.nodes import FoundHashTree, Location, Node
 from bootpath.image.roots.candidates import Candidate
@@ -53,7 +53,7 @@ def node_json(node: Node) -> Json:
             if node.signature.certificate_fingerprint is None
             else node.signature.certificate_fingerprint.hex(),
         },
-        "table": None if node.table is None else [pack_row(row) for row in node.table.rows],
+        "table": None if node.table is None else [pack_line(line) for line in node.table.lines],
         "fault": None if node.fault is None else reason_json(node.fault),
         "warnings": list(node.warnings),
         "children": [node_json(child) for child in node.children],

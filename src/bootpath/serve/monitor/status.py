@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bootpath.block.live.hydration import Progress
+from bootpath.block.live.hydration import HydrationProgress
 from bootpath.core.device import SupportsHeldBytes
 from bootpath.serve.live.diskmap import CellState, DiskMap, Surveyor
 from bootpath.serve.live.diskstate import DiskStatus, best_known, disk_status
@@ -52,7 +52,7 @@ class ServiceStatus:
     read_only: bool
     size_bytes: int
     disk: DiskStatus
-    hydration: Progress | None
+    hydration: HydrationProgress | None
     overlay_bytes: int | None
     statistics: Statistics
     throughput: Throughput

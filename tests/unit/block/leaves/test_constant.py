@@ -40,5 +40,5 @@ def test_it_cannot_be_written() -> None:
 def test_a_row_of_a_table() -> None:
     device = open_table(parse_table("0 8 zero\n8 8 erased\n"), lambda name: ErasedDevice(512))
     assert read_bytes(device, 0, 8192) == bytes(4096) + b"\xff" * 4096
-    with pytest.raises(TableError, match="table row 1: erased"):
+    with pytest.raises(TableError, match="table line 1: erased: the arguments do not fit"):
         open_table(parse_table("0 8 erased 1\n"), lambda name: ErasedDevice(512))

@@ -110,7 +110,9 @@ def test_a_failing_read_is_eio_with_path_and_offset(image: Path, monkeypatch: py
 
     monkeypatch.setattr(os, "pread", fail)
     device = FileDevice.open(image)
-    with pytest.raises(DeviceError, match=r"disk\.img: read of 512 bytes at 1024: No such device") as caught:
+    with pytest.raises(
+        DeviceError, match=r"disk\.img: read of 512 bytes at 1024 failed: No such device or address"
+    ) as caught:
         device.read(1024, 512)
     assert caught.value.errno == errno.EIO
     device.close()

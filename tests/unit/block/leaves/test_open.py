@@ -38,7 +38,7 @@ def test_a_path_that_looks_like_a_url(tmp_path: Path, monkeypatch: pytest.Monkey
     os.mkdir("odd:")
     Path("odd:/disk").write_bytes(bytes(512))
     open_device("./odd://disk").close()
-    with pytest.raises(DeviceError, match=r"scheme is 'odd', expected one of .*; write \./ before a path"):
+    with pytest.raises(DeviceError, match=r"no scheme 'odd'; expected one of .*; write \./ before a path"):
         open_device("odd://disk")
 
 

@@ -114,7 +114,7 @@ def test_direct_when_everything_is_preloaded() -> None:
 @pytest.mark.parametrize(
     ("memory_bytes", "extents", "text"),
     [
-        (9999, [Extent(0, 10000)], "preload is short: 9999 bytes, expected 10000"),
+        (9999, [Extent(0, 10000)], "the preload is too short; expected at least 10000, found 9999 bytes"),
         (8192, [Extent(0, 4096), Extent(4095, 4096)], "overlap"),
         (8192, [Extent(SIZE - 512, 1024)], "past the device"),
     ],
@@ -187,9 +187,15 @@ def test_the_same_disk_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("found", "text"),
     [
-        (Identity("sdb", UUID(int=9), UUID(int=2), UUID(int=3)), f"sdb: uuid is {UUID(int=9)}, expected {UUID(int=1)}"),
-        (Identity("sdb", UUID(int=1), UUID(int=9), UUID(int=3)), "sdb: disk_guid is"),
-        (Identity("sdb", UUID(int=1), UUID(int=2), UUID(int=9)), "sdb: partition_guid is"),
+        (
+            Identity("sdb", UUID(int=9), UUID(int=2), UUID(int=3)),
+            f"its uuid differs; expected {UUID(int=1)}, found {UUID(int=9)}",
+        ),
+        (Identity("sdb", UUID(int=1), UUID(int=9), UUID(int=3)), "sdb: the disk is another one: its disk_guid differs"),
+        (
+            Identity("sdb", UUID(int=1), UUID(int=2), UUID(int=9)),
+            "sdb: the disk is another one: its partition_guid differs",
+        ),
     ],
 )
 def test_another_identity_is_refused(found: Identity, text: str) -> None:
@@ -201,7 +207,7 @@ def test_other_bytes_are_refused_wherever_they_are_in_the_probes() -> None:
     for offset in (0, 8999, 9023, EXTENTS[0].offset, EXTENTS[0].end - 1):
         content = bytearray(pattern(0, SIZE))
         content[offset] ^= 1
-        with pytest.raises(DeviceError, match="content differs from the preload"):
+        with pytest.raises(DeviceError, match="the disk differs from the preload"):
             accepts(MemoryDevice(content))
     content = bytearray(pattern(0, SIZE))
     content[SIZE - 1] ^= 1  # outside: not read
@@ -209,7 +215,7 @@ def test_other_bytes_are_refused_wherever_they_are_in_the_probes() -> None:
 
 
 def test_a_truncated_disk_is_refused() -> None:
-    with pytest.raises(DeviceError, match=f"truncated: disk has {SIZE - 512} bytes, expected at least {SIZE}"):
+    with pytest.raises(DeviceError, match=f"the disk is truncated; expected at least {SIZE}, found {SIZE - 512} bytes"):
         accepts(disk(SIZE - 512))
 
 
@@ -254,6 +260,6 @@ def test_classic_can_show_a_size_that_it_does_not_have() -> None:
     device = checked(Classic(pattern(0, 8 * KIB), shown_bytes=SIZE))
     assert device.size_bytes == SIZE
     assert_pattern(read_bytes(device, 4 * KIB, 4 * KIB), 4 * KIB)
-    with pytest.raises(DeviceError, match="in a preload of 8192") as caught:
+    with pytest.raises(DeviceError, match="read of 4096 bytes at 8192 is outside the preload or misaligned") as caught:
         device.read(8 * KIB, 4 * KIB)
     assert caught.value.errno == errno.EINVAL

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from bootpath.block.leaves.memory import MemoryDevice
-from bootpath.block.live.hydration import Hydration, Progress
+from bootpath.block.live.hydration import Hydration, HydrationProgress
 from bootpath.block.live.late import LateDisk
 from bootpath.core.device import checked
 from bootpath.core.errors import DeviceError
@@ -34,7 +34,7 @@ def test_everything_reads_the_same_before_during_and_after() -> None:
     content = pattern(0, SIZE)
     seen: list[int] = []
 
-    def check(progress: Progress) -> None:
+    def check(progress: HydrationProgress) -> None:
         seen.append(progress.done_bytes)
         assert joined(hydration.live, 0, SIZE) == content
         assert joined(hydration.live, MIB, 4096) == content[MIB : MIB + 4096]
@@ -51,7 +51,7 @@ def test_sources_follow_the_plans_order() -> None:
     hydration = Hydration(EXTENTS, SIZE, ready, ready)
     orders: list[list[tuple[int, str]]] = []
 
-    def look(_: Progress) -> None:
+    def look(_: HydrationProgress) -> None:
         orders.append([(segment.offset, segment.source) for segment in hydration.live.extents(0, SIZE)])
 
     hydration.run(threading.Event(), progress=look)
@@ -130,7 +130,7 @@ def test_another_process_follows() -> None:
 
     done = [0]
 
-    def look(progress: Progress | None = None) -> None:
+    def look(progress: HydrationProgress | None = None) -> None:
         if progress is not None:
             done.append(progress.done_bytes)
         os.write(asked_out, b"?")

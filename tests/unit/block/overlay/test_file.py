@@ -15,13 +15,13 @@ from bootpath.block.leaves.constant import ZeroDevice
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.overlay import journal as overlayjournal
 from bootpath.block.overlay.commit import commit_overlay, discard_overlay, overlay_info
-from bootpath.block.overlay.contents import lay_out
 from bootpath.block.overlay.file import OverlayFile, load_for
+from bootpath.block.overlay.state import lay_out
 from bootpath.block.overlay.storage import GrowingFile
 from bootpath.core.device import Buffer, Identity, Segment, checked, read_bytes
 from bootpath.core.errors import DeviceError, FormatError
 from bootpath.core.extents import Extent, ExtentSet
-from bootpath.formats.overlayfile import State
+from bootpath.formats.overlayfile import OverlayFileState
 from tests.support.crashstorage import CrashStorage
 from tests.support.patterns import assert_pattern, pattern
 from tests.unit.block.support import KIB, MIB, Counting, disk, whole
@@ -137,18 +137,18 @@ def test_a_sparse_disk_of_any_size_costs_nothing(tmp_path: Path, size_bytes: int
 @pytest.mark.parametrize(
     ("base", "what"),
     [
-        (disk(2 * SIZE), f"size_bytes is {2 * SIZE}, expected {SIZE}".replace(",", " ?,?")),
-        (disk(SIZE, tag=1), "content of the first 65536 bytes is"),
-        (disk(SIZE, identity=Identity("b", uuid=UUID(int=2))), "uuid is"),
-        (disk(SIZE, identity=Identity("b", disk_guid=UUID(int=2))), "disk_guid is"),
-        (disk(SIZE, identity=Identity("b", partition_guid=UUID(int=2))), "partition_guid is"),
+        (disk(2 * SIZE), f"the size_bytes differs; expected {SIZE}, found {2 * SIZE}"),
+        (disk(SIZE, tag=1), "the content of the first 65536 bytes differs"),
+        (disk(SIZE, identity=Identity("b", uuid=UUID(int=2))), "the uuid differs"),
+        (disk(SIZE, identity=Identity("b", disk_guid=UUID(int=2))), "the disk_guid differs"),
+        (disk(SIZE, identity=Identity("b", partition_guid=UUID(int=2))), "the partition_guid differs"),
     ],
 )
 def test_another_base_is_refused_with_what_differs(tmp_path: Path, base: MemoryDevice, what: str) -> None:
     path = tmp_path / "disk.bpo"
     mine = Identity("a", UUID(int=1), UUID(int=1), UUID(int=1))
     OverlayFile.create(path, disk(SIZE, identity=mine)).close()
-    with pytest.raises(DeviceError, match=r"overlay of another base \(a\): " + what) as error:
+    with pytest.raises(DeviceError, match=r"the overlay belongs to another base \(a\): " + what) as error:
         OverlayFile.open(path, base)
     assert code(error) == "EINVAL"
     OverlayFile.open(path, disk(SIZE)).close()  # what a base does not know tells nothing
@@ -204,14 +204,14 @@ def test_a_truncated_file_is_damaged(tmp_path: Path) -> None:
     size = path.stat().st_size
     for length in (size - 4096, 100 * KIB, 8192, 4096, 0):
         os.truncate(path, length)
-        with pytest.raises(FormatError, match=r"disk\.bpo: overlay: the file is"):
+        with pytest.raises(FormatError, match=r"disk\.bpo: (overlay: )?the (overlay )?file is (truncated|too short)"):
             OverlayFile.open(path, disk(SIZE))
 
 
 def test_sizes_that_cannot_be() -> None:
     with pytest.raises(DeviceError, match="multiple of 4096"):
         OverlayFile(CrashStorage(), lay_out(CrashStorage(), disk(512)), disk(512), block_bytes=4096)
-    with pytest.raises(DeviceError, match="for a persistent overlay"):
+    with pytest.raises(DeviceError, match="the base is too large for an overlay file"):
         lay_out(CrashStorage(), ZeroDevice(1 << 44))
 
 
@@ -314,11 +314,11 @@ def test_after_a_failed_flush_nothing_more_is_promised() -> None:
     overlay.flush()
     overlay.write(0, pattern(0, 4096, tag=2))
     storage.fail_flush = True
-    with pytest.raises(DeviceError, match="flush failed"):
+    with pytest.raises(DeviceError, match=r"overlay\.bpo: flush failed"):
         overlay.flush()
     storage.fail_flush = False
     for attempt in (overlay.flush, lambda: overlay.write(0, bytes(512)), lambda: overlay.discard(0, 4096)):
-        with pytest.raises(DeviceError, match=r"nothing is written after a failure: .*flush failed") as error:
+        with pytest.raises(DeviceError, match=r"overlay\.bpo: flush failed") as error:
             attempt()
         assert code(error) == "EIO"
     assert_pattern(read_bytes(overlay, 0, 4096), 0, tag=2)
@@ -454,7 +454,7 @@ def test_info(tmp_path: Path) -> None:
     overlay.discard(16 * KIB, 4096)
     overlay.close()
     info = overlay_info(path)
-    assert (info.dirty_bytes, info.zero_bytes, info.state) == (8192, 4096, State.IN_USE)
+    assert (info.dirty_bytes, info.zero_bytes, info.state) == (8192, 4096, OverlayFileState.IN_USE)
     assert (info.base.name, info.base.size_bytes) == ("a disk", SIZE)
     assert info.file_bytes == path.stat().st_size
     assert not info.in_use
@@ -521,7 +521,7 @@ def test_a_commit_that_has_begun_must_be_ended(tmp_path: Path) -> None:
     base = FailsLate(bytearray(pattern(0, SIZE)))
     with pytest.raises(DeviceError, match="pulled out"):
         commit_overlay(path, base)
-    assert overlay_info(path).state is State.COMMITTING
+    assert overlay_info(path).state is OverlayFileState.COMMITTING
     with pytest.raises(DeviceError, match="did not end; commit it again"):
         OverlayFile.open(path, base)
     with pytest.raises(DeviceError, match="then discard"):

@@ -12,7 +12,7 @@ from bootpath.block.leaves.file import FileDevice
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.overlay.blocks import OVERLAY_BLOCK_BYTES as BLOCK
 from bootpath.block.overlay.ram import Overlay
-from bootpath.block.targets.fault import Fault, Kind, Rule
+from bootpath.block.targets.fault import Fault, FaultKind, FaultRule
 from bootpath.core.device import Buffer, Segment, checked, read_bytes
 from bootpath.core.errors import DeviceError
 from bootpath.core.extents import Extent, ExtentSet
@@ -417,7 +417,7 @@ def test_a_failed_commit_can_be_repeated() -> None:
     overlay.write(0, pattern(0, SIZE, tag=1))
     target = MemoryDevice(SIZE)
     with pytest.raises(DeviceError, match="fault rule 0"):
-        overlay.commit(Fault(target, [Rule(Kind.ERROR, frozenset({"flush"}), count=1)]))
+        overlay.commit(Fault(target, [FaultRule(FaultKind.ERROR, frozenset({"flush"}), count=1)]))
     overlay.commit(target)
     assert_pattern(whole(target), 0, tag=1)
 
@@ -454,7 +454,7 @@ def test_a_merge_that_cannot_read_the_base_changes_nothing() -> None:
 
 
 def test_a_merge_looks_again_after_waiting_for_the_base() -> None:
-    fault = Fault(disk(SIZE), [Rule(Kind.STALL, count=1)])
+    fault = Fault(disk(SIZE), [FaultRule(FaultKind.STALL, count=1)])
     overlay = Overlay(fault)
     with ThreadPoolExecutor() as pool:
         part = pool.submit(overlay.write, 512, pattern(512, 512, tag=2))

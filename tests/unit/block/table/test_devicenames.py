@@ -50,13 +50,15 @@ def test_tables_stand_on_tables_and_share_what_is_below() -> None:
 
 def test_a_circle_is_refused() -> None:
     names = DeviceNames(leaf(), tables=TABLES)
-    with pytest.raises(TableError, match=r"the tables go round in a circle:.* round -> about -> round"):
+    with pytest.raises(TableError, match="in a circle; found round -> about -> round"):
         names("/dev/mapper/round")
 
 
 def test_an_error_names_the_table() -> None:
     names = DeviceNames(leaf(sda=disk(32 * KIB, identity=Identity("sda"))), tables=TABLES)
-    with pytest.raises(TableError, match=r"wrong: table row 1: linear: low: linear run .* ends past"):
+    with pytest.raises(
+        TableError, match="wrong: table line 1: linear: low: a run of 4096 bytes at 32768 ends past the device"
+    ):
         names("wrong")
 
 
@@ -95,11 +97,11 @@ def test_partitions_of_a_given_disk() -> None:
         device = names(name)
         assert (device.size_bytes, device.identity.partition_guid) == (first.size_bytes, first.guid)
     for name in ("PARTUUID=00000000-0000-0000-0000-000000000001", "PARTLABEL=nowhere", f"{spellings[0]}/PARTNROFF=99"):
-        with pytest.raises(DeviceError, match="on no disk") as caught:
+        with pytest.raises(DeviceError, match="the partition is not on exactly one disk") as caught:
             names(name)
         assert caught.value.errno == errno.ENODEV
     twice = DeviceNames(leaf(), disks=[image, image])
-    with pytest.raises(DeviceError, match=r"partition 1 and .* partition 1, expected exactly one"):
+    with pytest.raises(DeviceError, match="the partition is not on exactly one disk"):
         twice(spellings[0])
     with pytest.raises(DeviceError) as caught:
         DeviceNames(leaf(), disks=[MemoryDevice(bytes(64 * KIB))])(spellings[0])

@@ -97,11 +97,11 @@ def test_resident_when_it_is_below_and_small() -> None:
 @pytest.mark.parametrize(
     ("cipher", "key", "code", "text"),
     [
-        ("aes-cbc-essiv:sha256", KEY, errno.ENOTSUP, "the cipher is 'aes-cbc-essiv:sha256'"),
-        ("serpent-xts-plain64", KEY, errno.ENOTSUP, "the cipher is"),
-        ("aes:64-xts-plain64", KEY, errno.ENOTSUP, "the cipher is"),
-        ("aes-xts-plain64", KEY[:48], errno.EINVAL, "the key has 48 bytes"),
-        ("aes-xts-plain64", b"", errno.EINVAL, "the key has 0 bytes"),
+        ("aes-cbc-essiv:sha256", KEY, errno.ENOTSUP, "this cipher is not supported"),
+        ("serpent-xts-plain64", KEY, errno.ENOTSUP, "this cipher is not supported"),
+        ("aes:64-xts-plain64", KEY, errno.ENOTSUP, "this cipher is not supported"),
+        ("aes-xts-plain64", KEY[:48], errno.EINVAL, "the key has the wrong length"),
+        ("aes-xts-plain64", b"", errno.EINVAL, "the key has the wrong length; .* found 0 bytes"),
         ("aes-xts-plain64", bytes(64), errno.EINVAL, "the two halves of the key are the same"),
     ],
 )
@@ -120,5 +120,5 @@ def test_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_size_that_is_no_whole_number_of_units() -> None:
-    with pytest.raises(DeviceError, match=r"crypt\(sda\): the size is 2560 bytes, expected a multiple of 4096"):
+    with pytest.raises(DeviceError, match=r"crypt\(sda\): the device does not end on a unit of encryption"):
         crypt(MemoryDevice(bytearray(2560), identity=Identity("sda")), sector_bytes=1024)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bootpath.block.leaves.memory import MemoryDevice
-from bootpath.block.targets.fault import Fault, Hit, Kind, Rule, pack_rules, parse_rules
+from bootpath.block.targets.fault import Fault, FaultHit, FaultKind, FaultRule, pack_rules, parse_rules
 from bootpath.core.device import read_bytes
 from bootpath.core.errors import DeviceError, FormatError
 from bootpath.core.extents import Extent
@@ -53,7 +53,7 @@ def test_without_rules_everything_passes_through() -> None:
 
 def test_error_carries_its_errno_and_does_not_reach_the_disk() -> None:
     lower = writable()
-    fault = Fault(lower, [Rule(Kind.ERROR, ALL, errno=errno.ENOSPC)])
+    fault = Fault(lower, [FaultRule(FaultKind.ERROR, ALL, errno=errno.ENOSPC)])
     operations: list[Callable[[], object]] = [
         lambda: fault.read(0, 512),
         lambda: fault.write(0, bytes(512)),
@@ -70,38 +70,38 @@ def test_error_carries_its_errno_and_does_not_reach_the_disk() -> None:
 
 
 def test_after_and_count_choose_which() -> None:
-    fault = Fault(disk(SIZE), [Rule(Kind.ERROR, after=2, count=3)])
+    fault = Fault(disk(SIZE), [FaultRule(FaultKind.ERROR, after=2, count=3)])
     assert outcomes(fault, range(0, 8 * 512, 512)) == [True, True, False, False, False, True, True, True]
-    assert fault.hits == [Hit(0, "read", offset, 512) for offset in (1024, 1536, 2048)]
+    assert fault.hits == [FaultHit(0, "read", offset, 512) for offset in (1024, 1536, 2048)]
 
 
 def test_extent_chooses_where() -> None:
-    fault = Fault(disk(SIZE), [Rule(Kind.ERROR, extent=Extent(1000, 100))])
+    fault = Fault(disk(SIZE), [FaultRule(FaultKind.ERROR, extent=Extent(1000, 100))])
     assert outcomes(fault, range(0, 4 * 512, 512)) == [True, False, False, True]
 
 
 def test_probability_is_seeded_and_each_rule_has_its_own_numbers() -> None:
-    def run(seed: int, rules: list[Rule]) -> list[bool]:
+    def run(seed: int, rules: list[FaultRule]) -> list[bool]:
         return outcomes(Fault(disk(SIZE), rules, seed=seed, sleep=lambda seconds: None), range(0, SIZE, 512))
 
-    rule = Rule(Kind.ERROR, probability=0.5)
+    rule = FaultRule(FaultKind.ERROR, probability=0.5)
     first = run(1, [rule])
     assert first == run(1, [rule])
     assert first != run(2, [rule])
     assert 4 < sum(first) < 28
-    assert run(1, [rule, Rule(Kind.DELAY, probability=0.5)]) == first
+    assert run(1, [rule, FaultRule(FaultKind.DELAY, probability=0.5)]) == first
 
 
 def test_delay_sleeps_and_goes_on() -> None:
     slept: list[float] = []
-    fault = Fault(disk(SIZE), [Rule(Kind.DELAY, delay_seconds=0.25)], sleep=slept.append)
+    fault = Fault(disk(SIZE), [FaultRule(FaultKind.DELAY, delay_seconds=0.25)], sleep=slept.append)
     assert_pattern(read_bytes(fault, 0, 512), 0)
     assert slept == [0.25]
 
 
 def test_corrupt_flips_one_bit_of_a_copy() -> None:
     lower = writable()
-    fault = Fault(lower, [Rule(Kind.CORRUPT, frozenset({"read"}), extent=Extent(600, 8))], seed=3)
+    fault = Fault(lower, [FaultRule(FaultKind.CORRUPT, frozenset({"read"}), extent=Extent(600, 8))], seed=3)
     data = read_bytes(fault, 512, 512)
     changed = [index for index, (one, other) in enumerate(zip(data, pattern(512, 512), strict=True)) if one != other]
     assert len(changed) == 1
@@ -115,20 +115,20 @@ def test_corrupt_flips_one_bit_of_a_copy() -> None:
 def test_corrupt_on_the_way_down_leaves_the_callers_buffer_alone() -> None:
     lower = writable()
     data = bytearray(pattern(0, 512, tag=1))
-    Fault(lower, [Rule(Kind.CORRUPT, frozenset({"write"}))]).write(0, data)
+    Fault(lower, [FaultRule(FaultKind.CORRUPT, frozenset({"write"}))]).write(0, data)
     assert_pattern(bytes(data), 0, tag=1)
     assert sum(one != other for one, other in zip(read_bytes(lower, 0, 512), data, strict=True)) == 1
 
 
 def test_short_is_eio_never_a_short_success() -> None:
-    fault = Fault(disk(SIZE), [Rule(Kind.SHORT, errno=errno.EPERM)])
+    fault = Fault(disk(SIZE), [FaultRule(FaultKind.SHORT, errno=errno.EPERM)])
     with pytest.raises(DeviceError, match="came up short") as caught:
         fault.read(0, 512)
     assert caught.value.errno == errno.EIO
 
 
 def test_stall_blocks_until_release_and_stalls_again() -> None:
-    fault = Fault(disk(SIZE), [Rule(Kind.STALL)])
+    fault = Fault(disk(SIZE), [FaultRule(FaultKind.STALL)])
     with ThreadPoolExecutor() as pool:
         for round_ in range(2):
             reads = [pool.submit(read_bytes, fault, index * 512, 512) for index in range(2)]
@@ -147,7 +147,8 @@ def test_stall_blocks_until_release_and_stalls_again() -> None:
 
 def test_a_range_that_a_rule_could_hit_is_not_resident() -> None:
     fault = Fault(
-        disk(SIZE), [Rule(Kind.ERROR, extent=Extent(0, 512), count=1), Rule(Kind.ERROR, frozenset({"write"}))]
+        disk(SIZE),
+        [FaultRule(FaultKind.ERROR, extent=Extent(0, 512), count=1), FaultRule(FaultKind.ERROR, frozenset({"write"}))],
     )
     assert fault.read_resident(0, 512) is None
     assert fault.read_resident(512, 512) is not None
@@ -158,7 +159,11 @@ def test_a_range_that_a_rule_could_hit_is_not_resident() -> None:
 
 def test_several_rules_hit_in_order_until_one_fails() -> None:
     slept: list[float] = []
-    rules = [Rule(Kind.DELAY, delay_seconds=1), Rule(Kind.ERROR, count=1), Rule(Kind.CORRUPT)]
+    rules = [
+        FaultRule(FaultKind.DELAY, delay_seconds=1),
+        FaultRule(FaultKind.ERROR, count=1),
+        FaultRule(FaultKind.CORRUPT),
+    ]
     fault = Fault(disk(SIZE), rules, sleep=slept.append)
     with pytest.raises(DeviceError):
         fault.read(0, 512)
@@ -174,9 +179,9 @@ def test_rules_are_parsed() -> None:
         "zero:delay:delay=0.5:probability=0.25"
     )
     assert parse_rules(text) == (
-        Rule(Kind.ERROR, frozenset({"read"}), Extent(0, 4096), 3, 1),
-        Rule(Kind.STALL, frozenset({"write", "flush"}), errno=errno.ENOSPC),
-        Rule(Kind.DELAY, frozenset({"zero"}), delay_seconds=0.5, probability=0.25),
+        FaultRule(FaultKind.ERROR, frozenset({"read"}), Extent(0, 4096), 3, 1),
+        FaultRule(FaultKind.STALL, frozenset({"write", "flush"}), errno=errno.ENOSPC),
+        FaultRule(FaultKind.DELAY, frozenset({"zero"}), delay_seconds=0.5, probability=0.25),
     )
     assert parse_rules("read:error:errno=28") == parse_rules("read:error:errno=ENOSPC")
     assert parse_rules(pack_rules(parse_rules(text))) == parse_rules(text)
@@ -226,4 +231,4 @@ def test_rules_that_are_wrong_are_named(text: str) -> None:
 )
 def test_a_rule_that_means_nothing_cannot_be_made(arguments: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        Rule(Kind.ERROR, **arguments)
+        FaultRule(FaultKind.ERROR, **arguments)

@@ -9,7 +9,7 @@ from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.targets.flakey import Flakey
 from bootpath.core.device import Identity, read_bytes
 from bootpath.core.errors import DeviceError
-from bootpath.formats.dm.flakey import FlakeyRow
+from bootpath.formats.dm.flakey import FlakeyTarget
 from tests.support.patterns import pattern
 from tests.unit.block.support import KIB
 
@@ -18,7 +18,7 @@ SIZE = 16 * KIB
 
 def flakey(words: str, *, seed: int = 0) -> Flakey:
     lower = MemoryDevice(bytearray(pattern(0, SIZE)), identity=Identity("sda"))
-    return Flakey(lower, FlakeyRow.parse(f"sda 0 {words}".split()), seed=seed)
+    return Flakey(lower, FlakeyTarget.parse(f"sda 0 {words}".split()), seed=seed)
 
 
 def outcomes(device: Flakey, operation: Callable[[], object], count: int) -> str:
@@ -54,7 +54,7 @@ def test_every_kind_of_operation_counts() -> None:
     device.write(0, bytes(512))
     device.flush()
     device.zero(0, 512)
-    with pytest.raises(DeviceError, match="read of 512 bytes at 1024: flakey is down"):
+    with pytest.raises(DeviceError, match="read of 512 bytes at 1024 failed: the flakey target is down"):
         device.read(1024, 512)
     assert device.read_resident(0, 512) is None
 
@@ -106,6 +106,8 @@ def test_random_corruption_is_the_same_for_the_same_seed() -> None:
 
 
 def test_flags_of_a_bio_are_refused() -> None:
-    with pytest.raises(DeviceError, match="bio flags 32") as caught:
+    with pytest.raises(
+        DeviceError, match="corrupt_bio_byte cannot look at bio flags here; expected 0, found 32"
+    ) as caught:
         flakey("0 1 5 corrupt_bio_byte 224 w 0 32")
     assert caught.value.errno == errno.ENOTSUP

@@ -7,7 +7,7 @@ import pytest
 
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.overlay.ram import Overlay
-from bootpath.block.targets.fault import Fault, Kind, Rule
+from bootpath.block.targets.fault import Fault, FaultKind, FaultRule
 from bootpath.block.targets.log import Log
 from bootpath.core.device import Identity, Segment, checked, direct_access
 from bootpath.core.errors import DeviceError
@@ -61,7 +61,7 @@ def test_data_is_not_kept_unless_asked_for() -> None:
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
 def test_failures_are_recorded_with_their_errno_and_raised(code: int) -> None:
     records: list[Record] = []
-    log = Log(Fault(MemoryDevice(8192), [Rule(Kind.ERROR, ALL, errno=code)]), records.append)
+    log = Log(Fault(MemoryDevice(8192), [FaultRule(FaultKind.ERROR, ALL, errno=code)]), records.append)
     operations: list[Callable[[], object]] = [
         lambda: log.read(0, 512),
         lambda: log.write(0, bytes(512)),

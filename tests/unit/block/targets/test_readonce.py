@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootpath.block.leaves.memory import MemoryDevice
-from bootpath.block.targets.fault import Fault, Kind, Rule
+from bootpath.block.targets.fault import Fault, FaultKind, FaultRule
 from bootpath.block.targets.log import Log
 from bootpath.block.targets.readonce import ReadOnce
 from bootpath.core.device import Buffer, read_bytes
@@ -70,12 +70,12 @@ def test_nothing_is_resident_before_it_was_read() -> None:
 
 
 def test_a_short_answer_is_an_error() -> None:
-    with pytest.raises(DeviceError, match="read of 4096 bytes at 4096 returned 4095 bytes"):
+    with pytest.raises(DeviceError, match="read of 4096 bytes at 4096 came up short"):
         ReadOnce(Short(8192)).read(4096, 512)
 
 
 def test_an_error_is_not_remembered() -> None:
-    device = ReadOnce(Fault(MemoryDevice(pattern(0, 8192)), [Rule(Kind.ERROR, count=1)]))
+    device = ReadOnce(Fault(MemoryDevice(pattern(0, 8192)), [FaultRule(FaultKind.ERROR, count=1)]))
     with pytest.raises(DeviceError, match="at 0"):
         device.read(0, 512)
     assert read_bytes(device, 0, 8192) == pattern(0, 8192)

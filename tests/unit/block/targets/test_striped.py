@@ -100,7 +100,7 @@ def test_neighbours_that_are_alike_are_one_segment() -> None:
     [
         (CHUNK, 3 * CHUNK, "the size is"),
         (CHUNK, 2 * CHUNK + 1024, "the size is"),
-        (1000, 4000, "a chunk has"),
+        (1000, 4000, "a chunk is no whole number of blocks"),
         (CHUNK, 32 * CHUNK, "ends past the device"),
     ],
 )

@@ -143,7 +143,7 @@ def test_ignored_corruption_does_not_flood_the_log(caplog: pytest.LogCaptureFixt
         device.read(0, BLOCK)
     assert device.corrupted_blocks == MAX_LOGGED + 20
     assert len(caplog.messages) == MAX_LOGGED + 1
-    assert caplog.messages[-1].endswith("verity: 100 faults were told, the others are only counted")
+    assert caplog.messages[-1].endswith("verity: 100 faults were logged, further ones are only counted")
 
 
 def test_a_stopped_device_reads_nothing_any_more() -> None:
@@ -190,7 +190,7 @@ def test_resident_reads_wait_for_no_hash_block() -> None:
 
 def test_devices_that_are_too_short() -> None:
     data, hashes, root_hash = plain()
-    with pytest.raises(DeviceError, match="of data"):
+    with pytest.raises(DeviceError, match="the data device is too short for its hash tree"):
         opened(MemoryDevice(BLOCK), hashes, root_hash)
     with pytest.raises(DeviceError, match="hash tree ends"):
         opened(data, MemoryDevice(512), root_hash)

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import pytest
 
 from bootpath.block.leaves.memory import MemoryDevice
-from bootpath.block.table.verityline import verity_of_row, verity_options
+from bootpath.block.table.veritytarget import open_verity_target, verity_options
 from bootpath.block.targets.verity import Corruption, Verity, VerityOptions
 from bootpath.block.targets.verityrepair import ParityArea
 from bootpath.core.device import Buffer, Device, read_bytes
 from bootpath.core.errors import DeviceError, FormatError, IntegrityError, SignatureError
-from bootpath.formats.dm.verity import VerityFec, VerityRow
+from bootpath.formats.dm.verity import VerityFec, VerityTarget
 from bootpath.formats.verity.fec import FecParameters
 from bootpath.formats.verity.tree import VerityParameters
 from bootpath.image.verity.fec import build_fec
@@ -233,14 +233,18 @@ def test_garbage_where_zeros_are_meant_is_no_burden(caplog: pytest.LogCaptureFix
         assert read_bytes(device, zeros[0] * BLOCK, BLOCK) == bytes(BLOCK)
         block = 40 + 5 * ROUNDS
         assert read_bytes(device, block * BLOCK, BLOCK) == volume.content[block * BLOCK : (block + 1) * BLOCK]
-    assert "was rebuilt from parity" in caplog.text
+    assert "data block 55 was rebuilt from FEC" in caplog.text
 
 
 def test_devices_that_are_too_short_for_parity() -> None:
     volume = Volume()
     for hashes, parity, message in (
-        (MemoryDevice((START + PARAMETERS.tree_blocks()) * BLOCK), volume.parity, "what parity covers ends"),
-        (volume.hashes, MemoryDevice(PARITY_OFFSET + SHAPE.parity_bytes - BLOCK), "parity ends"),
+        (
+            MemoryDevice((START + PARAMETERS.tree_blocks()) * BLOCK),
+            volume.parity,
+            "what FEC covers ends past the device",
+        ),
+        (volume.hashes, MemoryDevice(PARITY_OFFSET + SHAPE.parity_bytes - BLOCK), "the FEC area ends past the device"),
     ):
         area = ParityArea(parity, SHAPE, PARITY_OFFSET)
         with pytest.raises(DeviceError, match=message) as refusal:
@@ -258,28 +262,28 @@ def test_devices_that_are_too_short_for_parity() -> None:
         Verity(volume.data, volume.hashes, PARAMETERS, volume.root_hash, start_block=START, parity=other)
 
 
-def row_of(volume: Volume, **more: object) -> VerityRow:
-    return VerityRow("data", "hashes", PARAMETERS, START, volume.root_hash, **more)  # type: ignore[arg-type]
+def line_of(volume: Volume, **more: object) -> VerityTarget:
+    return VerityTarget("data", "hashes", PARAMETERS, START, volume.root_hash, **more)  # type: ignore[arg-type]
 
 
-def test_a_row_with_parity() -> None:
+def test_a_line_with_parity() -> None:
     volume = Volume()
     spoil(volume.data, 7)
     devices = {"data": volume.data, "hashes": volume.hashes, "parity": volume.parity}
-    row = row_of(volume, fec=VerityFec("parity", SHAPE, PARITY_OFFSET // BLOCK))
-    assert everything(verity_of_row(row, devices.__getitem__)) == volume.content
+    line = line_of(volume, fec=VerityFec("parity", SHAPE, PARITY_OFFSET // BLOCK))
+    assert everything(open_verity_target(line, devices.__getitem__)) == volume.content
 
 
-def test_a_row_with_a_signature_is_not_opened_without_somebody_who_checks_it() -> None:
+def test_a_line_with_a_signature_is_not_opened_without_somebody_who_checks_it() -> None:
     volume = Volume()
     devices = {"data": volume.data, "hashes": volume.hashes}
-    row = row_of(volume, signature_key="the:key")
+    line = line_of(volume, signature_key="the:key")
     with pytest.raises(DeviceError, match="keyring, as 'the:key'") as refusal:
-        verity_of_row(row, devices.__getitem__)
+        open_verity_target(line, devices.__getitem__)
     assert refusal.value.errno == errno.ENOTSUP
     seen: list[tuple[str, bytes]] = []
-    device = verity_of_row(
-        row, devices.__getitem__, verify_signature=lambda key, root_hash: seen.append((key, root_hash))
+    device = open_verity_target(
+        line, devices.__getitem__, verify_signature=lambda key, root_hash: seen.append((key, root_hash))
     )
     assert seen == [("the:key", volume.root_hash)]
     assert everything(device) == volume.content
@@ -288,10 +292,10 @@ def test_a_row_with_a_signature_is_not_opened_without_somebody_who_checks_it() -
         raise SignatureError("no")
 
     with pytest.raises(SignatureError):
-        verity_of_row(row, devices.__getitem__, verify_signature=refuse)
+        open_verity_target(line, devices.__getitem__, verify_signature=refuse)
 
 
-def test_flags_of_a_row() -> None:
+def test_flags_of_a_line() -> None:
     assert verity_options(()) == VerityOptions()
     assert verity_options(("panic_on_corruption", "check_at_most_once", "restart_on_error")) == VerityOptions(
         Corruption.STOP, check_at_most_once=True, stop_on_error=True

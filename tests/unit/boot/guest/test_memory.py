@@ -35,7 +35,7 @@ def test_bytes_by_their_address(memory: PhysicalMemory) -> None:
 
 @pytest.mark.parametrize(("address", "length"), [(ADDRESS - 1, 1), (ADDRESS + 8192, 1), (ADDRESS, 8193), (0, 1)])
 def test_memory_that_was_not_handed_over(memory: PhysicalMemory, address: int, length: int) -> None:
-    with pytest.raises(BootError, match=r"DISK_LIVE_ADDR: .*not reserved .* expected a place in 0x2000 at 0x100000000"):
+    with pytest.raises(BootError, match=r"DISK_LIVE_ADDR: .*not reserved; expected a place in 0x2000 at 0x100000000"):
         memory.at(address, length, "DISK_LIVE_ADDR")
 
 

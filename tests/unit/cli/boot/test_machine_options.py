@@ -43,4 +43,6 @@ def test_a_disk_that_is_missing_is_one_line(words: str, tmp_path: Path, capsys: 
     assert main(["boot", str(tmp_path / "disk.img"), *words.split()]) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.splitlines() == [f"bootpath: {tmp_path}/disk.img: open: No such file or directory"]
+    assert said.err.splitlines() == [
+        f"bootpath: {tmp_path}/disk.img: the file cannot be opened: No such file or directory"
+    ]

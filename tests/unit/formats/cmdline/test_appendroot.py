@@ -23,7 +23,7 @@ from bootpath.formats.cmdline.appendroot import root_parameters
 from bootpath.formats.cmdline.devices import Slot
 from bootpath.formats.cmdline.parameters import Parameter, join_parameters
 from bootpath.formats.cmdline.root import pack_root_parameters, parse_root_parameters
-from bootpath.formats.dm.table import Row, Table
+from bootpath.formats.dm.table import Table, TableLine
 from bootpath.formats.verity.tree import VerityParameters
 
 GUID = UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
@@ -32,7 +32,7 @@ DATA = PartitionAddress("11111111-2222-3333-4444-555555555555", 2, Slot(GUID, 2,
 HASH = PartitionAddress("66666666-7777-8888-9999-aaaaaaaaaaaa", 3, Slot(GUID, 3, 4096))
 ROOT_HASH = bytes(range(32))
 VERITY = RootVerity(HASH, ROOT_HASH, VerityParameters(256, salt=b"\1\2"))
-TABLE = Table((Row(0, 2048, "linear", ("2", "2048")), Row(2048, 2048, "linear", ("3", "2048"))))
+TABLE = Table((TableLine(0, 2048, "linear", ("2", "2048")), TableLine(2048, 2048, "linear", ("3", "2048"))))
 VOLUME = LogicalVolumeAddress("vg-0", "root", VG, LV, TABLE, (("2", DATA), ("3", HASH)))
 OURS, KERNEL, FIXED = RootStyle(assembly=Assembly.BOOTPATH), RootStyle(assembly=Assembly.KERNEL), RootStyle("/dev/vda")
 PARTUUID, HASH_PARTUUID = f"PARTUUID={DATA.partuuid}", f"PARTUUID={HASH.partuuid}"
@@ -135,21 +135,21 @@ def test_the_kernel_makes_verity() -> None:
     named = root_parameters(RootAddress(DATA, VERITY), KERNEL)
     (device,) = named.mapped_devices
     assert (named.root, device.minor, device.read_only) == ("/dev/dm-0", 0, True)
-    (row,) = device.table.rows
-    assert (row.num_sectors, row.target, row.args[1:3]) == (2048, "verity", (PARTUUID, HASH_PARTUUID))
-    assert row.args[8:10] == (ROOT_HASH.hex(), "0102")
+    (line,) = device.table.lines
+    assert (line.num_sectors, line.target, line.args[1:3]) == (2048, "verity", (PARTUUID, HASH_PARTUUID))
+    assert line.args[8:10] == (ROOT_HASH.hex(), "0102")
 
 
 def test_the_kernel_makes_volumes_and_what_stands_on_them() -> None:
     named = root_parameters(RootAddress(VOLUME), KERNEL)
     (device,) = named.mapped_devices
     assert (named.root, device.name) == ("/dev/dm-0", "vg--0-root")
-    assert [row.args for row in device.table.rows] == [(PARTUUID, "2048"), (HASH_PARTUUID, "2048")]
+    assert [line.args for line in device.table.lines] == [(PARTUUID, "2048"), (HASH_PARTUUID, "2048")]
     named = root_parameters(RootAddress(VOLUME, VERITY), RootStyle("/dev/sda", Assembly.KERNEL))
     volume, verity = named.mapped_devices
     assert named.root == "/dev/dm-1"
-    assert [row.args[0] for row in volume.table.rows] == ["/dev/sda2", "/dev/sda3"]
-    assert verity.table.rows[0].args[1:3] == ("/dev/dm-0", "/dev/sda3")
+    assert [line.args[0] for line in volume.table.lines] == ["/dev/sda2", "/dev/sda3"]
+    assert verity.table.lines[0].args[1:3] == ("/dev/dm-0", "/dev/sda3")
 
 
 @pytest.mark.parametrize(

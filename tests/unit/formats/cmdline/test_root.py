@@ -17,7 +17,7 @@ from bootpath.formats.cmdline.root import (
     parse_root_parameters,
 )
 from bootpath.formats.dm.create import MappedDevice
-from bootpath.formats.dm.table import Row, Table
+from bootpath.formats.dm.table import Table, TableLine
 
 GUID = UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
 HASH = bytes(range(32))
@@ -38,7 +38,7 @@ OTHERS = [
     "-- root=x",
 ]
 others = st.lists(st.sampled_from(OTHERS)).map(" ".join).map(split_parameters)
-MAPPED = MappedDevice("root", "", 0, read_only=True, table=Table((Row(0, 8, "linear", ("/dev/vda1", "0")),)))
+MAPPED = MappedDevice("root", "", 0, read_only=True, table=Table((TableLine(0, 8, "linear", ("/dev/vda1", "0")),)))
 
 
 @st.composite

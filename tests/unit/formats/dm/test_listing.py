@@ -31,7 +31,7 @@ def test_several_devices() -> None:
     assert pack_listing(listed) == KERNEL
 
 
-def test_rows_of_one_device_stand_together() -> None:
+def test_lines_of_one_device_stand_together() -> None:
     text = "a:b: 0 8 zero \na:b: 8 8 error\nc\\x20d: 0 8 zero\n"
     first, second = parse_listing(text)
     assert (first.name, first.table.size_sectors) == ("a:b", 16)
@@ -39,7 +39,7 @@ def test_rows_of_one_device_stand_together() -> None:
     assert parse_listing(pack_listing((first, second))) == (first, second)
 
 
-def test_rows_alone() -> None:
+def test_lines_alone() -> None:
     (listed,) = parse_listing("# a comment\n0 8 linear 8:1 0\n8 8 zero\n")
     assert listed == ListedTable("", parse_table("0 8 linear 8:1 0\n8 8 zero"))
     assert pack_listing((listed,)) == "0 8 linear 8:1 0\n8 8 zero\n"
@@ -55,14 +55,14 @@ def test_concise() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "table: the table has no rows"),
-        ("a: 0 8 zero\n0 8 zero", "table: a row is '0 8 zero', expected <name>: <row>, as the others"),
-        ("a: 0 8 zero\nb: 0 8 zero\na: 8 8 zero", "table: a: the device is there twice"),
+        ("", "table: the table has no lines"),
+        ("a: 0 8 zero\n0 8 zero", "table: a line has no name, as the others do"),
+        ("a: 0 8 zero\nb: 0 8 zero\na: 8 8 zero", "table: a: the device is listed twice"),
         ("a:", "table: a: the device has no table"),
         ("a: # nothing", "table: a: the device has no table"),
-        ("a: 0 8", "a: table: row 1"),
-        ("a: 0 8 zero\na: 9 8 zero", "a: table: row 2: start_sector is 9"),
-        ("a,,,rw,0 8 linear 8:1 0;a,,,rw,0 8 linear 8:1 0", "table: names are"),
+        ("a: 0 8", "a: table: line 1"),
+        ("a: 0 8 zero\na: 9 8 zero", "a: table: line 2: the line does not start where the line before it ends"),
+        ("a,,,rw,0 8 linear 8:1 0;a,,,rw,0 8 linear 8:1 0", "table: two devices have the same name"),
         ("a,,,rw,0 8 snapshot a b P 8", "dm-mod.create"),
         (" " * (16 * 1024 * 1024 + 1), "the text is"),
     ],
@@ -102,17 +102,17 @@ def test_export_for_the_command_line() -> None:
 @pytest.mark.parametrize(
     ("text", "to", "message"),
     [
-        ("0 8 overlay /dev/sda", ExportFormat.DMSETUP, "row 1: overlay: is a target of this package"),
+        ("0 8 overlay /dev/sda", ExportFormat.DMSETUP, "line 1: overlay: the target is one of this package"),
         (
             "a: 0 8 zero\na: 8 8 live /dev/a - 1 0+1",
             ExportFormat.DMSETUP,
-            "a: row 2: live: is a target of this",
+            "a: line 2: live: the target is one of this package",
         ),
-        ("0 8 magic", ExportFormat.DMSETUP, "magic: is an unknown target"),
-        ("0 8 linear disk.img 0", ExportFormat.DMSETUP, "the device is 'disk.img', expected a block device"),
+        ("0 8 magic", ExportFormat.DMSETUP, "magic: the target is unknown"),
+        ("0 8 linear disk.img 0", ExportFormat.DMSETUP, "the kernel cannot find the device by this name"),
         ("0 8 linear nbd://host/ 0", ExportFormat.DMSETUP, "--device NAME=/dev/"),
         (f"0 8 crypt aes-xts-plain64 {'00' * 64} 0 8:1 0", ExportFormat.DMSETUP, "the key is all zeros"),
-        ("a: 0 8 snapshot 8:1 8:2 P 8", ExportFormat.COMMAND_LINE, "the target is 'snapshot'"),
+        ("a: 0 8 snapshot 8:1 8:2 P 8", ExportFormat.COMMAND_LINE, "the kernel does not allow this target here"),
         ("0 8 linear 8:1 0", ExportFormat.COMMAND_LINE, "the name is empty"),
     ],
 )

@@ -139,7 +139,7 @@ def test_missing_physical_volumes() -> None:
         disks,
     )
     assert refusals(found)["c"] == (
-        f"lvm2: vg/c: physical volumes are missing: found {uuid(3)} (last seen as /dev/disk3)"
+        f"lvm2: vg/c: physical volumes are missing; found {uuid(3)} (last seen as /dev/disk3)"
     )
     said = refusals(found, (uuid(2),))
     assert [name for name, text in said.items() if text is None] == ["a"]
@@ -158,7 +158,7 @@ def test_a_volume_on_a_volume_and_one_of_nothing() -> None:
         {"a": logical(10, segment(0, 1, "b", 0)), "b": logical(11, segment(0, 1, "pv0", 0)), "c": logical(12)}
     )
     said = refusals(found)
-    assert said["a"] == "lvm2: vg/a: a segment stands on the logical volume: found b"
+    assert said["a"] == "lvm2: vg/a: a segment stands on the logical volume; found b"
     assert said["c"] == "lvm2: vg/c: the volume has no segments"
 
 
@@ -170,7 +170,7 @@ def test_a_volume_on_a_volume_and_one_of_nothing() -> None:
         (logical(10, segment(0, 0, "pv0", 0)), "extent_count is 0, expected at least 1"),
         (logical(10, segment(0, 101, "pv0", 0)), "a segment ends on pv0 at extent 101, expected at most 100"),
         (logical(10, segment(0, 1, "pv0", 2**63)), "a segment ends on pv0 at extent"),
-        (logical(10, segment(0, 1, "pv7", 0)), "lvm2: vg/lv: a segment lies on: found pv7"),
+        (logical(10, segment(0, 1, "pv7", 0)), "lvm2: vg/lv: a segment lies on; found pv7"),
         (
             logical(10, segment(0, 2, "pv0", 0), segment(2, 2, "pv0", 1)),
             "extents 1 to 2 of pv0 belong to another segment too",

@@ -49,7 +49,7 @@ def test_a_dynamic_volume() -> None:
     counts = ubi.counts
     assert (counts.used, counts.free, counts.erased, counts.corrupted, counts.stale) == (4, 1, 0, 0, 0)
     sectors = LEB // 512
-    rows = [(row.start_sector, row.num_sectors, row.target, row.args) for row in ubi_table(ubi, volume, "dev").rows]
+    rows = [(row.start_sector, row.num_sectors, row.target, row.args) for row in ubi_table(ubi, volume, "dev").lines]
     assert rows == [
         (0, sectors, "linear", ("dev", str((first * PEB + DATA) // 512))),
         (sectors, sectors, "erased", ()),
@@ -99,7 +99,7 @@ def test_one_sequence_number_twice() -> None:
     image.peb(vid_header(0, 1, sqnum=5))
     image.peb(vid_header(0, 1, sqnum=5))
     with pytest.raises(
-        FormatError, match="ubi: data: eraseblocks claim logical eraseblock 1 with one sequence number: "
+        FormatError, match="ubi: data: eraseblocks claim logical eraseblock 1 with one sequence number; "
     ):
         read_ubi(image.device())
 
@@ -124,7 +124,7 @@ def test_a_static_volume() -> None:
     assert [leb.peb for leb in volume.lebs] == pebs
     check_ubi_volume(device, ubi, volume)
     assert read_leb(Region(device), ubi, volume, volume.lebs[2]) == content_of(3, 1000)
-    rows = ubi_table(ubi, volume, "dev").rows
+    rows = ubi_table(ubi, volume, "dev").lines
     assert [row.num_sectors for row in rows] == [14, 14, 1]  # the last 488 bytes are no sector
 
 
@@ -141,7 +141,7 @@ def test_a_static_volume_that_was_changed() -> None:
 def test_a_static_volume_with_a_hole() -> None:
     image, _ = static(content_of(1), b"", content_of(3))
     device, ubi, volume = only(image)
-    assert str(volume.refusal) == "ubi: static: logical eraseblocks are missing: found 1"
+    assert str(volume.refusal) == "ubi: static: logical eraseblocks are missing; found 1"
     with pytest.raises(TableError, match="are missing"):
         ubi_table(ubi, volume, "dev")
     with pytest.raises(FormatError, match="are missing"):
@@ -166,7 +166,7 @@ def test_aligned_volumes_use_less_of_a_leb() -> None:
     image.peb(vid_header(0, 0, sqnum=5, pad=pad))
     _, ubi, volume = only(image)
     assert (volume.usable_bytes, volume.size_bytes) == (LEB - pad, 2 * (LEB - pad))
-    assert [row.num_sectors for row in ubi_table(ubi, volume, "dev").rows] == [(LEB - pad) // 512] * 2
+    assert [row.num_sectors for row in ubi_table(ubi, volume, "dev").lines] == [(LEB - pad) // 512] * 2
 
 
 def test_sectors_that_do_not_fit() -> None:
@@ -230,7 +230,7 @@ def test_a_damaged_copy_of_the_table() -> None:
 def test_no_table_or_a_third_copy() -> None:
     with pytest.raises(FormatError, match="there is no volume table"):
         read_ubi(_padded(Flash()))
-    with pytest.raises(FormatError, match="a copy of the table is number 2, expected 0 or 1"):
+    with pytest.raises(FormatError, match="a copy of the table is number; expected 0 or 1, found 2"):
         read_ubi(_padded(Flash().layout(0, 1, 2)))
 
 
@@ -422,7 +422,7 @@ def test_a_reserved_size_beyond_the_image() -> None:
     image = Flash({0: record("vast", 2**31 - 1)}).layout()
     image.peb(vid_header(0, 2**31 - 2, sqnum=5))
     _, ubi, volume = only(image)
-    rows = ubi_table(ubi, volume, "dev").rows
+    rows = ubi_table(ubi, volume, "dev").lines
     assert [row.target for row in rows] == ["erased", "linear"]
     assert rows[-1].end_sector * 512 == volume.size_bytes == (2**31 - 1) * LEB
 

@@ -10,7 +10,9 @@ import pytest
 
 from bootpath import _native
 from bootpath.core.errors import FormatError
-from bootpath.formats.dm.verity import VerityFec, VerityRow, pack_verity_args, parse_verity_args
+from bootpath.formats.dm.table import TableLine
+from bootpath.formats.dm.targets import device_names
+from bootpath.formats.dm.verity import VerityFec, VerityTarget
 from bootpath.formats.verity.fec import FecParameters
 from bootpath.formats.verity.tree import ALGORITHMS, BlockHasher, VerityParameters, parse_verity_superblock
 
@@ -44,61 +46,61 @@ ARGS = ("1", "/dev/a", "/dev/b", "4096", "4096", "1000", "1", "sha256", ROOT, "-
 FEC = ("use_fec_from_device", "/dev/c", "fec_blocks", "1009", "fec_start", "3", "fec_roots", "2")
 
 
-def test_rows_are_as_dmsetup_prints_them() -> None:
-    row = VerityRow(
+def test_lines_are_as_dmsetup_prints_them() -> None:
+    target = VerityTarget(
         *("/dev/a", "/dev/b", VerityParameters(1000), 1, bytes.fromhex(ROOT), ("ignore_zero_blocks",)),
         fec=VerityFec("/dev/c", FecParameters(1009, 4096, 2), 3),
         signature_key="some:key",
     )
     words = (*ARGS, "11", "ignore_zero_blocks", *FEC, "root_hash_sig_key_desc", "some:key")
-    assert pack_verity_args(row) == words
-    assert parse_verity_args(words) == row
-    assert row.devices == ("/dev/a", "/dev/b", "/dev/c")
+    assert target.pack() == words
+    assert VerityTarget.parse(words) == target
+    assert device_names(TableLine(0, 8, "verity", words)) == ("/dev/a", "/dev/b", "/dev/c")
 
 
 def test_options_come_in_any_order() -> None:
     words = ("fec_roots", "2", "check_at_most_once", "fec_blocks", "1009", "use_fec_from_device", "/dev/c")
-    row = parse_verity_args((*ARGS, str(len(words)), *words))
-    assert row.fec == VerityFec("/dev/c", FecParameters(1009, 4096, 2))
-    assert row.options == ("check_at_most_once",)
+    target = VerityTarget.parse((*ARGS, str(len(words)), *words))
+    assert target.fec == VerityFec("/dev/c", FecParameters(1009, 4096, 2))
+    assert target.options == ("check_at_most_once",)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("use_fec_from_device",), "ends the row"),
-        (("use_fec_from_device", "/dev/c"), "there is only"),
-        (("fec_roots", "2", "fec_blocks", "1009"), "there is only"),
-        (("fec_start", "0"), "there is only"),
-        ((*FEC, "fec_start", "3"), "appears twice"),
+        (("use_fec_from_device",), "option use_fec_from_device has no value"),
+        (("use_fec_from_device", "/dev/c"), "FEC is described in part"),
+        (("fec_roots", "2", "fec_blocks", "1009"), "FEC is described in part"),
+        (("fec_start", "0"), "FEC is described in part"),
+        ((*FEC, "fec_start", "3"), "option fec_start is given twice"),
         ((*FEC[:-1], "25"), "fec_roots is 25"),
         ((*FEC[:-1], "1"), "fec_roots is 1"),
         ((*FEC[:3], "1008", *FEC[4:]), "at least 1009"),
         ((*FEC[:3], "9" * 19, *FEC[4:]), "fec_blocks is"),
-        ((*FEC[:5], "9" * 18, *FEC[6:]), "fec_start is"),
-        ((*FEC[:5], "-3", *FEC[6:]), "a decimal number"),
-        (("root_hash_sig_key_desc",), "ends the row"),
+        ((*FEC[:5], "9" * 18, *FEC[6:]), "the FEC area ends too late"),
+        ((*FEC[:5], "-3", *FEC[6:]), "fec_start is not a number"),
+        (("root_hash_sig_key_desc",), "option root_hash_sig_key_desc has no value"),
         (("ignore_corruption", "panic_on_corruption"), "at most one of"),
         (("restart_on_error", "panic_on_error"), "at most one of"),
         (("ignore_corruption", "ignore_corruption"), "at most once"),
-        (("no_such_option",), "option is"),
+        (("no_such_option",), "there is no such option"),
     ],
 )
 def test_options_that_linux_refuses(words: tuple[str, ...], message: str) -> None:
     with pytest.raises(FormatError, match=message):
-        parse_verity_args((*ARGS, str(len(words)), *words))
+        VerityTarget.parse((*ARGS, str(len(words)), *words))
 
 
 def test_parity_wants_equal_blocks() -> None:
     args = (*ARGS[:3], "1024", *ARGS[4:])
     with pytest.raises(FormatError, match="hash_block_size"):
-        parse_verity_args((*args, "8", *FEC))
+        VerityTarget.parse((*args, "8", *FEC))
 
 
 @pytest.mark.parametrize("text", ["ab" * 31, "ab" * 33, "ab" * 31 + " a", "xy" * 32])
 def test_root_hashes_that_are_none(text: str) -> None:
     with pytest.raises(FormatError):
-        parse_verity_args((*ARGS[:8], text, "-"))
+        VerityTarget.parse((*ARGS[:8], text, "-"))
 
 
 def superblock(**changes: int | bytes) -> bytes:

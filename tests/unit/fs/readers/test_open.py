@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from bootpath.block.leaves.memory import MemoryDevice
-from bootpath.block.targets.fault import Fault, Kind, Rule
+from bootpath.block.targets.fault import Fault, FaultKind, FaultRule
 from bootpath.core.device import Device, checked
 from bootpath.core.errors import DeviceError, FileSystemError, FormatError
 from bootpath.fs.readers.files import FileKind, Files
@@ -61,7 +61,7 @@ def test_devices_with_large_blocks(name: str) -> None:
 
 def test_nothing() -> None:
     with pytest.raises(
-        FormatError, match=r"memory: the device has no file system that can be read: found nothing known"
+        FormatError, match=r"memory: the device has no file system that can be read; found nothing known"
     ):
         open_files(MemoryDevice(1 << 20))
     with pytest.raises(ValueError, match="no reader of 'ntfs', only of vfat, ext2"):
@@ -107,7 +107,7 @@ def test_a_read_that_fails_is_a_device_error(name: str) -> None:
     kind = find_kind(device)
     right = contents()["loader/entries/linux.conf"] + contents()["vmlinuz"]
     for turn in range(1000):
-        fault = Fault(device, [Rule(Kind.ERROR, after=turn, count=1)])
+        fault = Fault(device, [FaultRule(FaultKind.ERROR, after=turn, count=1)])
         try:
             assert boot(fault, kind) == right
         except DeviceError as error:
@@ -123,7 +123,7 @@ def test_a_reader_lives_on_after_a_read_that_failed(name: str) -> None:
     device = as_device(golden_image(name))
     kind = find_kind(device)
     for turn in range(1000):
-        fault = Fault(device, [Rule(Kind.ERROR, after=turn, count=1)])
+        fault = Fault(device, [FaultRule(FaultKind.ERROR, after=turn, count=1)])
         try:
             files = open_files(fault, kind)
         except DeviceError:

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from bootpath.block.leaves.memory import MemoryDevice
-from bootpath.block.targets.fault import Fault, Kind, Rule
+from bootpath.block.targets.fault import Fault, FaultKind, FaultRule
 from bootpath.core.device import checked
 from bootpath.core.errors import DeviceError, FormatError
 from bootpath.core.extents import Extent
@@ -45,7 +45,7 @@ def test_past_the_end_is_damage(offset: int, length: int) -> None:
 
 def test_pages_are_read_once_and_only_so_many_are_kept() -> None:
     pages = CACHED_PAGES + 1
-    fault = Fault(MemoryDevice(pages * PAGE_BYTES), [Rule(Kind.DELAY)], sleep=lambda _: None)
+    fault = Fault(MemoryDevice(pages * PAGE_BYTES), [FaultRule(FaultKind.DELAY)], sleep=lambda _: None)
     source = Source(fault, "test")
     for page in range(pages):
         source.read(page * PAGE_BYTES, 10)
@@ -60,7 +60,7 @@ def test_pages_are_read_once_and_only_so_many_are_kept() -> None:
 
 
 def test_errors_of_the_device_pass_and_are_not_kept() -> None:
-    rule = Rule(Kind.ERROR, extent=Extent(PAGE_BYTES, 1), count=2)
+    rule = FaultRule(FaultKind.ERROR, extent=Extent(PAGE_BYTES, 1), count=2)
     source = Source(Fault(MemoryDevice(DATA), [rule]), "test")
     assert source.read(0, 100) == DATA[:100]
     for read in (source.read, source.read_data):

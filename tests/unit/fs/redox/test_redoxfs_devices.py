@@ -15,7 +15,7 @@ import pytest
 
 from bootpath.block.leaves.file import FileDevice
 from bootpath.block.leaves.memory import MemoryDevice
-from bootpath.block.targets.fault import Fault, Kind, Rule
+from bootpath.block.targets.fault import Fault, FaultKind, FaultRule
 from bootpath.block.targets.linear import Linear
 from bootpath.core.device import Buffer, Device, Direct, checked
 from bootpath.core.errors import DeviceError, FileSystemError
@@ -100,7 +100,7 @@ def test_an_exception_of_the_device_arrives_unchanged(operation: str) -> None:
 
 def test_after_a_failed_operation_the_file_system_is_as_before() -> None:
     lower = MemoryDevice(image_with_files())
-    device = Fault(lower, [Rule(Kind.ERROR, frozenset({"write"}), count=1, errno=errno.EIO)])
+    device = Fault(lower, [FaultRule(FaultKind.ERROR, frozenset({"write"}), count=1, errno=errno.EIO)])
     with RedoxFS.open(device, clock=clock) as fs:
         before = tree_of(fs)
         with pytest.raises(DeviceError) as error:

@@ -82,7 +82,7 @@ def test_two_copies_of_one_disk() -> None:
     assert found.duplicated == (uuid(2),)
     assert refusal(found, "first") is None
     assert refusal(found, "both") == (
-        f"lvm2: vg/both: more than one device is the physical volume: found {uuid(2)}; "
+        f"lvm2: vg/both: more than one device is the physical volume; found {uuid(2)}; "
         "take the copies away, or give them new UUIDs with vgimportclone"
     )
 

@@ -16,14 +16,14 @@ import pytest
 from bootpath.block.leaves.file import FileDevice
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.table.stack import open_table
-from bootpath.block.targets.fault import Fault, Kind, Rule
+from bootpath.block.targets.fault import Fault, FaultKind, FaultRule
 from bootpath.block.targets.linear import Linear
 from bootpath.block.targets.log import Log
 from bootpath.core.device import Buffer, read_bytes
 from bootpath.core.errors import DeviceError
 from bootpath.core.extents import Extent
 from bootpath.core.iolog import Read, Record
-from bootpath.formats.dm.table import Row, Table
+from bootpath.formats.dm.table import Table, TableLine
 from bootpath.formats.partitions.dps import Architecture, Designator, type_guid
 from bootpath.formats.partitions.gpt import Gpt, read_gpt
 from bootpath.formats.partitions.gptheader import LINUX_FS, Partition
@@ -213,7 +213,7 @@ def test_logical_volumes_of_a_disk_without_a_table() -> None:
     node = found.node("vg0/root")
     assert node is not None
     assert node.table is not None
-    assert node.table.rows[0].args[0] == "."
+    assert node.table.lines[0].args[0] == "."
     span = found.node("vg0/span")
     assert span is not None
     assert span.table is None
@@ -233,7 +233,7 @@ def test_a_volume_group_in_a_logical_volume_is_found(made: Made) -> None:
     node = read_contents(disk).node("vg0/span/vg0/root")
     assert node is not None
     assert node.table is not None
-    assert node.table.rows[0].args[0] == "vg0/span"
+    assert node.table.lines[0].args[0] == "vg0/span"
 
 
 def test_a_partition_behind_the_end(made: Made) -> None:
@@ -313,10 +313,10 @@ def test_every_read_may_fail(made: Made, name: str) -> None:
     read_contents(Log(MemoryDevice(content), records.append))
     reads = [record for record in records if isinstance(record, Read)]
     assert len(reads) > 5
-    for kind in (Kind.ERROR, Kind.SHORT):
+    for kind in (FaultKind.ERROR, FaultKind.SHORT):
         for index, read in enumerate(reads):
             with pytest.raises(DeviceError, match=f"^memory: read of {read.length} bytes at {read.offset} ") as caught:
-                read_contents(Fault(MemoryDevice(content), [Rule(kind, after=index, count=1)]))
+                read_contents(Fault(MemoryDevice(content), [FaultRule(kind, after=index, count=1)]))
             assert caught.value.errno == errno.EIO
 
 
@@ -355,7 +355,7 @@ def test_what_is_read_again_does_not_matter(made: Made, name: str) -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_corrupted_reads_never_give_a_signed_verdict_for_something_else(made: Made, seed: int) -> None:
     """A bit that flips on its way changes the verdict to a weaker one, or to none, or does not matter."""
-    rule = Rule(Kind.CORRUPT, after=seed % 10, count=1 + seed // 10)
+    rule = FaultRule(FaultKind.CORRUPT, after=seed % 10, count=1 + seed // 10)
     disk = Fault(MemoryDevice(made.image), [rule], seed=seed)
     found, choice = choose(disk, made)
     assert_sound(MemoryDevice(made.image), found, choice, made)
@@ -419,8 +419,8 @@ def test_mutants(made: Made, name: str) -> None:
 def test_a_block_device_and_a_table(made: Made, tmp_path: Path) -> None:
     """Anything that is a device will do: a file, a table over it."""
     with closing(FileDevice.open(made.disk.path)) as file:
-        rows = Table((Row(0, file.size_bytes // 512, "linear", ("disk", "0")),))
-        with closing(open_table(rows, lambda _: Linear(file, 0, file.size_bytes))) as stack:
+        lines = Table((TableLine(0, file.size_bytes // 512, "linear", ("disk", "0")),))
+        with closing(open_table(lines, lambda _: Linear(file, 0, file.size_bytes))) as stack:
             assert choose_root(read_contents(stack)).verdict is Verdict.VERITY
 
 

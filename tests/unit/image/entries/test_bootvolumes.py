@@ -11,7 +11,7 @@ from bootpath.block.targets.log import Log
 from bootpath.core.device import checked
 from bootpath.core.iolog import Read
 from bootpath.formats.cmdline.address import DiskAddress, LogicalVolumeAddress, RootAddress
-from bootpath.formats.dm.table import Row, Table
+from bootpath.formats.dm.table import Table, TableLine
 from bootpath.formats.entries.uki import EfiArchitecture
 from bootpath.formats.partitions.dps import Designator
 from bootpath.formats.partitions.imagepolicy import parse_image_policy
@@ -30,7 +30,7 @@ EXT4 = next(name for name in golden_names() if name.startswith("ext4"))
 
 
 def volume(path: str, below: str, size_bytes: int, **fields: object) -> Node:
-    table = Table((Row(0, size_bytes // 512, "linear", (below, "0")),))
+    table = Table((TableLine(0, size_bytes // 512, "linear", (below, "0")),))
     name = path.rpartition("/")[2]
     return Node(path, NodeKind.LOGICAL_VOLUME, name, size_bytes, Location(path), table=table, **fields)  # type: ignore[arg-type]
 

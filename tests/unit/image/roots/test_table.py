@@ -10,7 +10,7 @@ import pytest
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.device import read_bytes
 from bootpath.core.errors import DeviceError
-from bootpath.formats.dm.table import pack_row
+from bootpath.formats.dm.table import pack_line
 from bootpath.image.contents.read import read_contents
 from bootpath.image.roots.choice import choose_root
 from bootpath.image.roots.table import open_root_device, root_table
@@ -31,10 +31,10 @@ def test_a_verified_root(image: bytes) -> None:
     root = choose_root(found).root
     assert root is not None
     assert root.root_hash is not None
-    (row,) = root_table(root).rows
+    (line,) = root_table(root).lines
     blocks = DATA_BYTES // 4096
     expected = f"0 {blocks * 8} verity 1 1 2 4096 4096 {blocks} 1 sha256 {root.root_hash.hex()} {SALT}"
-    assert pack_row(row) == expected
+    assert pack_line(line) == expected
     with closing(open_root_device(disk, found, root)) as device:
         assert read_bytes(device, 0, DATA_BYTES) == image[1 << 20 : (1 << 20) + DATA_BYTES]
     memory[(1 << 20) + 5] ^= 1
@@ -51,7 +51,7 @@ def test_a_whole_disk(tmp_path: Path) -> None:
     found = read_contents(disk)
     root = choose_root(found).root
     assert root is not None
-    assert pack_row(root_table(root).rows[0]) == f"0 {DATA_BYTES // 512} linear . 0"
+    assert pack_line(root_table(root).lines[0]) == f"0 {DATA_BYTES // 512} linear . 0"
     with closing(open_root_device(disk, found, root)) as device:
         assert read_bytes(device, 0, DATA_BYTES) == content
     disk.read(0, 512)

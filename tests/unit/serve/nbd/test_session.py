@@ -11,7 +11,7 @@ from bootpath.block.leaves.constant import ZeroDevice
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.overlay.ram import Overlay
 from bootpath.block.targets.concat import Concat
-from bootpath.block.targets.fault import Fault, Kind, Rule
+from bootpath.block.targets.fault import Fault, FaultKind, FaultRule
 from bootpath.core.device import Device
 from bootpath.core.extents import Extent
 from bootpath.formats.nbd import transmission as nbd
@@ -246,7 +246,7 @@ def test_almost_four_gib_at_once(command: Command) -> None:
     ],
 )
 def test_errors_of_the_device(number: int, expected: int) -> None:
-    rules = [Rule(Kind.ERROR, frozenset({"read", "write", "flush", "zero", "discard"}), errno=number)]
+    rules = [FaultRule(FaultKind.ERROR, frozenset({"read", "write", "flush", "zero", "discard"}), errno=number)]
     with serving(Fault(patterned(), rules)) as running, running.connect() as client:
         client.go()
         assert client.write(0, b"x" * 4096) == expected
@@ -260,7 +260,7 @@ def test_errors_of_the_device(number: int, expected: int) -> None:
 
 
 def test_a_failed_read_says_where() -> None:
-    device = Fault(patterned(), [Rule(Kind.ERROR, extent=Extent(8192, 512))])
+    device = Fault(patterned(), [FaultRule(FaultKind.ERROR, extent=Extent(8192, 512))])
     with serving(device) as running, running.connect() as client:
         client.go()
         client.ask(Command.READ, 8192, 4096)

@@ -19,7 +19,7 @@ from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.live.disk import Live
 from bootpath.block.live.late import LateDisk
 from bootpath.block.overlay.ram import Overlay
-from bootpath.block.targets.fault import Fault, Kind, Rule
+from bootpath.block.targets.fault import Fault, FaultKind, FaultRule
 from bootpath.core.device import checked
 from bootpath.core.errors import DeviceError
 from bootpath.core.extents import Extent
@@ -198,7 +198,7 @@ def test_inherited_listeners(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def stalling(size: int = SIZE) -> tuple[Fault, Live]:
     """A live disk whose first half is preloaded and whose second half is on a disk that stalls."""
-    disk = Fault(patterned(size), [Rule(Kind.STALL)])
+    disk = Fault(patterned(size), [FaultRule(FaultKind.STALL)])
     late = LateDisk.ready(disk)
     return disk, Live(bytes(pattern(0, size // 2)), [Extent(0, size // 2)], size, late)
 
@@ -231,8 +231,8 @@ def test_a_stalled_disk_stalls_nobody_else() -> None:
 
 
 def test_a_stalled_export_leaves_the_others_their_threads() -> None:
-    disk = Fault(patterned(), [Rule(Kind.STALL)])
-    cold = Fault(patterned(), [Rule(Kind.CORRUPT, probability=0)])  # never resident, never wrong
+    disk = Fault(patterned(), [FaultRule(FaultKind.STALL)])
+    cold = Fault(patterned(), [FaultRule(FaultKind.CORRUPT, probability=0)])  # never resident, never wrong
     exports = {"stalled": Export("stalled", disk), "cold": Export("cold", cold)}
     limits = Limits(workers=2, waiting_workers=0, export_workers=2)
     with serving(exports, limits=limits) as running:
@@ -248,7 +248,7 @@ def test_a_stalled_export_leaves_the_others_their_threads() -> None:
 
 
 def test_running_requests_are_bounded() -> None:
-    disk = Fault(patterned(), [Rule(Kind.STALL)])
+    disk = Fault(patterned(), [FaultRule(FaultKind.STALL)])
     with serving(disk, limits=Limits(running_requests=4, export_workers=64)) as running, running.connect() as client:
         client.go()
         for _ in range(20):
@@ -266,7 +266,7 @@ def test_running_requests_are_bounded() -> None:
 
 
 def test_stop_answers_what_was_asked() -> None:
-    disk = Fault(patterned(), [Rule(Kind.STALL)])
+    disk = Fault(patterned(), [FaultRule(FaultKind.STALL)])
     with serving(disk, grace_seconds=10) as running, running.connect() as client, running.connect() as silent:
         client.go()
         silent.greet()
@@ -281,7 +281,7 @@ def test_stop_answers_what_was_asked() -> None:
 
 
 def test_stop_does_not_wait_for_ever() -> None:
-    disk = Fault(patterned(), [Rule(Kind.STALL)])
+    disk = Fault(patterned(), [FaultRule(FaultKind.STALL)])
     with serving(disk) as running, running.connect() as client:
         client.go()
         client.ask(Command.READ, 4096, 4096)
@@ -292,7 +292,7 @@ def test_stop_does_not_wait_for_ever() -> None:
 
 
 def test_stop_flushes() -> None:
-    fault = Fault(patterned(), [Rule(Kind.CORRUPT, frozenset({"flush"}))])
+    fault = Fault(patterned(), [FaultRule(FaultKind.CORRUPT, frozenset({"flush"}))])
     with serving(fault) as running:
         running.stop()
     assert [hit.operation for hit in fault.hits] == ["flush"]
@@ -402,7 +402,7 @@ def test_a_client_that_leaves_in_the_middle(running: Running) -> None:
 
 
 def test_a_client_that_leaves_while_the_disk_stalls() -> None:
-    disk = Fault(patterned(), [Rule(Kind.STALL, count=5)])
+    disk = Fault(patterned(), [FaultRule(FaultKind.STALL, count=5)])
     with serving(disk) as running:
         with running.connect() as client:
             client.go()

@@ -1,7 +1,7 @@
-"""From a `verity` row to its device.
+"""From the value of a verity target to its device.
 
-A row with root_hash_sig_key_desc says that its root hash is signed and that the signature is in the kernel's keyring.
-There is none here, so such a row is only opened by somebody who brings a `verify`: what is asked for is never skipped.
+root_hash_sig_key_desc says that the root hash is signed, and that the signature is in the kernel's keyring. There is no
+keyring here, so such a target is opened only with a `verify_signature`: no check that is asked for is skipped.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from bootpath.block.targets.verity import Corruption, Verity, VerityOptions
 from bootpath.block.targets.verityrepair import ParityArea
 from bootpath.core.device import Device
 from bootpath.core.errors import DeviceError
-from bootpath.formats.dm.verity import VerityRow
+from bootpath.formats.dm.verity import VerityTarget
 
 VerifySignature: TypeAlias = Callable[[str, bytes], object]
 """Called with the key's description and the root hash; raises SignatureError when it is not signed."""
@@ -28,7 +28,7 @@ _CORRUPTION = {
 
 
 def verity_options(names: tuple[str, ...]) -> VerityOptions:
-    """The flags of a row."""
+    """The flags of a target."""
     return VerityOptions(
         corruption=next((_CORRUPTION[name] for name in names if name in _CORRUPTION), Corruption.EIO),
         ignore_zero_blocks="ignore_zero_blocks" in names,
@@ -37,28 +37,28 @@ def verity_options(names: tuple[str, ...]) -> VerityOptions:
     )
 
 
-def verity_of_row(
-    row: VerityRow, resolve: Callable[[str], Device], *, verify_signature: VerifySignature | None = None
+def open_verity_target(
+    target: VerityTarget, resolve: Callable[[str], Device], *, verify_signature: VerifySignature | None = None
 ) -> Verity:
     """The device, which leaves those it stands on open. Raises DeviceError, and what `verify_signature` raises."""
-    if row.signature_key is not None:
+    if target.signature_key is not None:
         if verify_signature is None:
             raise DeviceError(
-                f"the signature of the root hash is in the kernel's keyring, as {row.signature_key!r}",
+                f"the signature of the root hash is in the kernel's keyring, as {target.signature_key!r}",
                 errno=errno.ENOTSUP,
-                where=row.data,
-                hint="check it (bootpath verity open --root-hash-signature) and open the row without it",
+                where=target.data,
+                hint="check it with bootpath verity open --root-hash-signature and open the line without the option",
             )
-        verify_signature(row.signature_key, row.root_hash)
+        verify_signature(target.signature_key, target.root_hash)
     parity = None
-    if row.fec is not None:
-        parity = ParityArea(resolve(row.fec.device), row.fec.parameters, row.fec.offset_bytes)
+    if target.fec is not None:
+        parity = ParityArea(resolve(target.fec.device), target.fec.parameters, target.fec.offset_bytes)
     return Verity(
-        resolve(row.data),
-        resolve(row.hashes),
-        row.parameters,
-        row.root_hash,
-        start_block=row.start_block,
-        options=verity_options(row.options),
+        resolve(target.data),
+        resolve(target.hashes),
+        target.parameters,
+        target.root_hash,
+        start_block=target.start_block,
+        options=verity_options(target.options),
         parity=parity,
     )

@@ -13,14 +13,14 @@ from bootpath.block.overlay.base import identify
 from bootpath.block.overlay.blockmap import ZERO, BlockMap, Space
 from bootpath.block.overlay.blocks import commit_target
 from bootpath.block.overlay.journal import Journal, log_clusters, new_file, read_header, read_log
-from bootpath.block.overlay.storage import Storage
+from bootpath.block.overlay.storage import OverlayStorage
 from bootpath.core.device import Device
 from bootpath.core.errors import DeviceError, FormatError
 from bootpath.formats.overlayfile import (
     CLUSTER_BYTES,
     FIRST_CLUSTER,
-    Header,
-    State,
+    OverlayFileState,
+    OverlayHeader,
     iter_entries,
     record_bytes,
 )
@@ -30,7 +30,7 @@ _COPY_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
-class Contents:
+class OverlayState:
     """The journal, the map of blocks and the use of clusters of one open file; `held` clusters hold a block."""
 
     journal: Journal
@@ -78,24 +78,29 @@ class Batch:
         yield start, value + count - start, state
 
 
-def lay_out(storage: Storage, base: Device, *, random: Callable[[int], bytes] = os.urandom) -> Contents:
+def lay_out(storage: OverlayStorage, base: Device, *, random: Callable[[int], bytes] = os.urandom) -> OverlayState:
     """Make empty storage an overlay of `base` that holds nothing. Reads the base's first MiB."""
     if base.size_bytes > MAX_BASE_BYTES:
         raise DeviceError(
-            f"size is {base.size_bytes} bytes",
+            "the base is too large for an overlay file",
             errno=errno.EINVAL,
             where=base.identity.name,
-            expected=f"at most {MAX_BASE_BYTES} for a persistent overlay",
+            found=f"{base.size_bytes} bytes",
+            expected=f"at most {MAX_BASE_BYTES}",
         )
     known = identify(base)
     uuid = UUID(bytes=random(16), version=4)
     journal = new_file(
-        storage, lambda first, count, key: Header(1, uuid, State.IN_USE, first, count, 1, key, known), random=random
+        storage,
+        lambda first, count, key: OverlayHeader(1, uuid, OverlayFileState.IN_USE, first, count, 1, key, known),
+        random=random,
     )
-    return Contents(journal, BlockMap(block_count(base.size_bytes)), Space(FIRST_CLUSTER + journal.header.log_clusters))
+    return OverlayState(
+        journal, BlockMap(block_count(base.size_bytes)), Space(FIRST_CLUSTER + journal.header.log_clusters)
+    )
 
 
-def load(storage: Storage, *, writable: bool, random: Callable[[int], bytes] = os.urandom) -> Contents:
+def load(storage: OverlayStorage, *, writable: bool, random: Callable[[int], bytes] = os.urandom) -> OverlayState:
     """What an overlay's file says. When `writable`, what a crash left unfinished is cleared away and what is believed
     is made stable. Raises FormatError that names the file."""
     header, agreed = read_header(storage)
@@ -111,9 +116,9 @@ def load(storage: Storage, *, writable: bool, random: Callable[[int], bytes] = o
         space = Space.rebuild(used)
         if space.end > clusters:
             raise FormatError(
-                "the file is truncated: it is",
+                "the file is truncated",
                 where="overlay",
-                found=f"{storage.length()} bytes long",
+                found=f"{storage.length()} bytes",
                 expected=f"at least {space.end * CLUSTER_BYTES}",
             )
     except FormatError as error:
@@ -123,13 +128,13 @@ def load(storage: Storage, *, writable: bool, random: Callable[[int], bytes] = o
         # After kill -9 a record may be here that no flush has made stable; what it replaced is free from now on.
         storage.flush()
         if not agreed:
-            journal.mend()
+            journal.repair()
         if storage.length() > space.end * CLUSTER_BYTES:
             storage.truncate(space.end * CLUSTER_BYTES)
-    return Contents(journal, blocks, space, held=held)
+    return OverlayState(journal, blocks, space, held=held)
 
 
-def new_log(storage: Storage, space: Space, clusters: int) -> int:
+def new_log(storage: OverlayStorage, space: Space, clusters: int) -> int:
     """The first of so many adjacent clusters that read as zeros and have their space. ENOSPC, with nothing changed."""
     first = space.take_run(clusters)
     offset, length = first * CLUSTER_BYTES, clusters * CLUSTER_BYTES
@@ -146,30 +151,30 @@ def new_log(storage: Storage, space: Space, clusters: int) -> int:
     return first
 
 
-def empty(storage: Storage, contents: Contents, **changes: object) -> None:
+def empty(storage: OverlayStorage, overlay: OverlayState, **changes: object) -> None:
     """Start a log with an empty map, all or nothing; the header gets `changes`. The clusters stay taken."""
     clusters = log_clusters(0)
-    first = new_log(storage, contents.space, clusters)
-    contents.journal.restart(first, clusters, b"", **changes)
-    contents.blocks = BlockMap(contents.blocks.blocks)
-    contents.held = 0
+    first = new_log(storage, overlay.space, clusters)
+    overlay.journal.restart(first, clusters, b"", **changes)
+    overlay.blocks = BlockMap(overlay.blocks.blocks)
+    overlay.held = 0
 
 
-def clear_space(storage: Storage, contents: Contents) -> None:
+def clear_space(storage: OverlayStorage, overlay: OverlayState) -> None:
     """After `empty`: everything but the headers and the log is free, and goes back to the host."""
-    header = contents.journal.header
+    header = overlay.journal.header
     low, high = header.log_cluster, header.log_cluster + header.log_clusters
     with contextlib.suppress(DeviceError):  # space is not given back; nothing is lost
         if low > FIRST_CLUSTER:
             storage.discard(FIRST_CLUSTER * CLUSTER_BYTES, (low - FIRST_CLUSTER) * CLUSTER_BYTES)
         if storage.length() > high * CLUSTER_BYTES:
             storage.truncate(high * CLUSTER_BYTES)
-    contents.space = Space(high)
+    overlay.space = Space(high)
     if low > FIRST_CLUSTER:
-        contents.space.release([(FIRST_CLUSTER, low - FIRST_CLUSTER)])
+        overlay.space.release([(FIRST_CLUSTER, low - FIRST_CLUSTER)])
 
 
-def copy_held(storage: Storage, blocks: BlockMap, target: Device, size_bytes: int) -> int:
+def copy_held(storage: OverlayStorage, blocks: BlockMap, target: Device, size_bytes: int) -> int:
     """Write what is held to `target` and flush it; the bytes written or zeroed."""
     target = commit_target(target, size_bytes)
     total = 0
