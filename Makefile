@@ -76,12 +76,20 @@ $(BUILD)/demo/ddi.img: demo/verified.sh | $(INSTALLED) tools
 demo: $(INSTALLED) $(BUILD)/demo/big.img ## build a 4093 MiB live image, show why it did not boot, and boot it
 	demo/run.sh $(BUILD)/demo
 
-test: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img ## everything: style, types, layers, all tests
-	$(MAKE) --no-print-directory lint
-	BOOTPATH_DEMO=$(CURDIR)/$(BUILD)/demo $(BIN)/python -m pytest
+# Tests run in an order that SEED chooses; the same one gives the same order.
+ifndef SEED
+SEED := $(shell shuf -i 1-999999 -n 1)
+endif
+PYTEST = @echo "tests in the order of SEED=$(SEED)"; \
+	BOOTPATH_DEMO=$(CURDIR)/$(BUILD)/demo $(BIN)/python -m pytest --random-order --random-order-seed=$(SEED)
 
-test-full: $(INSTALLED) tools $(BUILD)/demo/debian.img ## boot a big Debian to its greeter, by our loader and its own: ten minutes, and root to make it
-	BOOTPATH_DEMO=$(CURDIR)/$(BUILD)/demo $(BIN)/python -m pytest -m full tests/vm
+test: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img ## everything: style, types, layers, all tests in random order
+	$(MAKE) --no-print-directory lint
+	$(PYTEST)
+
+test-full: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img $(BUILD)/demo/debian.img ## all that and what takes minutes or root: a big Debian to its greeter, the docs' long commands
+	$(MAKE) --no-print-directory lint
+	$(PYTEST) -m ''
 
 test-vm-quick: $(INSTALLED) tools ## boot small live images in QEMU: the part of the tests that needs a machine
 	$(BIN)/python -m pytest -m live_boot tests/vm

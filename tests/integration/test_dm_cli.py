@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 import subprocess
 from pathlib import Path
 from random import Random
@@ -16,7 +15,7 @@ import pytest
 from bootpath.cli.main import main
 from tests.support.daemons import serving
 from tests.support.tools import tool
-from tests.support.tree import ROOT, schema
+from tests.support.tree import schema
 
 SCHEMA = schema("dm")
 KEY = bytes(range(64)).hex()
@@ -178,14 +177,6 @@ def test_mappings_of_names_with_equals_signs(table: Path, capsys: pytest.Capture
 def test_several_processes_cannot_serve_a_table(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dm", "serve", "--table", str(table), "--workers", "2"]) == 2
     assert "--workers cannot share" in capsys.readouterr().err
-
-
-def test_the_example_of_the_guide_runs(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Path("disk.img").write_bytes(Path("a.img").read_bytes())
-    page = (ROOT / "docs/howto/device-mapper.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    exec(compile(code, "device-mapper.md", "exec"), {})
-    assert capsys.readouterr().out == f"{Path('a.img').read_bytes()[:3]!r}\n"
 
 
 def test_an_output_may_be_a_device_of_the_table(table: Path, capsys: pytest.CaptureFixture[str]) -> None:

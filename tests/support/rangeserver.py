@@ -58,8 +58,12 @@ class RangeServer:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()
 
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
     def url(self, path: str) -> str:
-        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}{path}"
+        return f"{self._scheme}://127.0.0.1:{self.port}{path}"
 
     def gets(self) -> list[str | None]:
         """The ranges of the GETs so far."""

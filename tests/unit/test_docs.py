@@ -1,4 +1,4 @@
-"""What the documents say is true: commands parse, pages are current, files that are named exist."""
+"""What the documents say is true: the help's examples parse, pages are current, files that are named exist."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ from bootpath.cli.renamed import check_spelling
 from tests.support.tree import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-COMMAND = re.compile(r"^\$ (bootpath .*)$", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 
 
 def commands() -> list[str]:
+    """Those that ``--help`` shows. The pages' are run, by tests/docs."""
     helps = [parser.epilog or "" for parser in leaves(build_parser())]
-    found = [match for page in PAGES for match in COMMAND.findall(page.read_text())]
-    found += [line.strip() for text in helps for line in text.splitlines() if line.startswith("  bootpath ")]
+    found = [line.strip() for text in helps for line in text.splitlines() if line.startswith("  bootpath ")]
     return sorted({re.split(r"\s{3,}", line)[0].strip() for line in found})
 
 
@@ -64,15 +63,3 @@ def test_the_reference_is_current() -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.PAGE.read_text() == module.page(), "run make docs"
-
-
-def test_the_readme_example_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from tests.support.images import make_image
-
-    make_image(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    exec(compile(code, "README.md", "exec"), {})
-    assert "ring" in capsys.readouterr().out

@@ -1,0 +1,1 @@
+"""Runs what the pages show. Read `page`, then `shell`, then `shown`, then `places`."""
