@@ -15,6 +15,7 @@ import pytest
 from bootpath.cli.boot.options import MACHINE, SIMULATE, given_options
 from bootpath.cli.main import build_parser
 from bootpath.cli.renamed import check_spelling
+from tests.docs.page import Mark, read_page
 from tests.support.tree import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -22,9 +23,11 @@ LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 
 
 def commands() -> list[str]:
-    """Those that ``--help`` shows. The pages' are run, by tests/docs."""
+    """Those of ``--help``, and those of the pages that only `make test-full` runs; tests/docs runs the others."""
     helps = [parser.epilog or "" for parser in leaves(build_parser())]
     found = [line.strip() for text in helps for line in text.splitlines() if line.startswith("  bootpath ")]
+    blocks = [block for page in PAGES for block in read_page(page) if Mark.SLOW in block.marks]
+    found += [command.text for block in blocks for command in block.commands if command.text.startswith("bootpath ")]
     return sorted({re.split(r"\s{3,}", line)[0].strip() for line in found})
 
 
