@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import pytest
-
 from bootpath.block.views import extents_wide, read_wide, read_wide_resident, slice_views, widened
 from bootpath.core.device import Buffer, Segment
 from bootpath.core.errors import DeviceError
+from tests.support.errors import raises
 from tests.support.patterns import assert_pattern, pattern
 from tests.unit.block.support import KIB, Counting
 
@@ -17,7 +16,7 @@ def test_slices_of_a_row_of_views() -> None:
 
 
 def test_a_row_that_is_too_short_is_an_error() -> None:
-    with pytest.raises(DeviceError, match="a read came up short"):
+    with raises(DeviceError, found="2 bytes", expected="3"):
         slice_views([b"abcd"], 2, 3)
 
 

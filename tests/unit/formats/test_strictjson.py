@@ -4,6 +4,7 @@ import pytest
 
 from bootpath.core.errors import FormatError
 from bootpath.formats.strictjson import Members, parse_json, quoted
+from tests.support.errors import raises
 
 
 def parse(text: str | bytes) -> object:
@@ -130,7 +131,7 @@ def test_left_over_member() -> None:
 
 
 def test_not_an_object() -> None:
-    with pytest.raises(FormatError, match="x: the value is \\[\\], expected an object"):
+    with raises(FormatError, where="x", found="[]", expected="an object"):
         members("[]")
 
 

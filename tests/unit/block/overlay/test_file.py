@@ -23,6 +23,7 @@ from bootpath.core.errors import DeviceError, FormatError
 from bootpath.core.extents import Extent, ExtentSet
 from bootpath.formats.overlayfile import OverlayFileState
 from tests.support.crashstorage import CrashStorage
+from tests.support.errors import raises
 from tests.support.patterns import assert_pattern, pattern
 from tests.unit.block.support import KIB, MIB, Counting, disk, whole
 
@@ -209,9 +210,9 @@ def test_a_truncated_file_is_damaged(tmp_path: Path) -> None:
 
 
 def test_sizes_that_cannot_be() -> None:
-    with pytest.raises(DeviceError, match="multiple of 4096"):
+    with raises(DeviceError, expected="a multiple of 4096"):
         OverlayFile(CrashStorage(), lay_out(CrashStorage(), disk(512)), disk(512), block_bytes=4096)
-    with pytest.raises(DeviceError, match="the base is too large for an overlay file"):
+    with raises(DeviceError, expected="at most 17592186040320 for a persistent overlay"):
         lay_out(CrashStorage(), ZeroDevice(1 << 44))
 
 

@@ -16,6 +16,7 @@ from bootpath.block.targets.fault import Fault, FaultKind, FaultRule
 from bootpath.core.device import Buffer, Segment, checked, read_bytes
 from bootpath.core.errors import DeviceError
 from bootpath.core.extents import Extent, ExtentSet
+from tests.support.errors import raises
 from tests.support.patterns import assert_pattern, pattern
 from tests.unit.block.support import KIB, MIB, Counting, Shortening, disk, whole
 
@@ -130,7 +131,7 @@ def test_a_smaller_logical_block_than_the_bases() -> None:
 
 
 def test_the_size_must_be_whole_blocks() -> None:
-    with pytest.raises(DeviceError, match="multiple of 4096"):
+    with raises(DeviceError, expected="a multiple of 4096"):
         Overlay(disk(512), block_bytes=4096)
 
 

@@ -13,6 +13,7 @@ from bootpath.core.device import Device, Identity, read_bytes
 from bootpath.core.errors import DeviceError, TableError
 from bootpath.formats.dm.listing import parse_listing
 from bootpath.formats.dm.table import parse_table
+from tests.support.errors import raises
 from tests.support.gptdisk import as_device, gpt_image, sample_gpt
 from tests.support.patterns import assert_pattern, pattern
 from tests.unit.block.support import KIB, Counting, disk
@@ -50,7 +51,7 @@ def test_tables_stand_on_tables_and_share_what_is_below() -> None:
 
 def test_a_circle_is_refused() -> None:
     names = DeviceNames(leaf(), tables=TABLES)
-    with pytest.raises(TableError, match="in a circle; found round -> about -> round"):
+    with raises(TableError, found="round -> about -> round"):
         names("/dev/mapper/round")
 
 
@@ -101,7 +102,7 @@ def test_partitions_of_a_given_disk() -> None:
             names(name)
         assert caught.value.errno == errno.ENODEV
     twice = DeviceNames(leaf(), disks=[image, image])
-    with pytest.raises(DeviceError, match="the partition is not on exactly one disk"):
+    with raises(DeviceError, found="memory partition 1 and memory partition 1", expected="exactly one"):
         twice(spellings[0])
     with pytest.raises(DeviceError) as caught:
         DeviceNames(leaf(), disks=[MemoryDevice(bytes(64 * KIB))])(spellings[0])

@@ -12,6 +12,7 @@ from bootpath.block.targets.crypt import Crypt
 from bootpath.block.targets.sectorcipher import open_cipher
 from bootpath.core.device import Identity, Segment, read_bytes
 from bootpath.core.errors import DeviceError
+from tests.support.errors import raises
 from tests.support.patterns import pattern
 from tests.unit.block.support import KIB, Counting
 
@@ -120,5 +121,5 @@ def test_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_size_that_is_no_whole_number_of_units() -> None:
-    with pytest.raises(DeviceError, match=r"crypt\(sda\): the device does not end on a unit of encryption"):
+    with raises(DeviceError, where="crypt(sda)", found="2560 bytes", expected="a multiple of 4096"):
         crypt(MemoryDevice(bytearray(2560), identity=Identity("sda")), sector_bytes=1024)

@@ -6,6 +6,7 @@ from bootpath.core.errors import FormatError
 from bootpath.formats.entries.pe import PeImage, PeSection, read_pe
 from bootpath.formats.entries.uki import CMDLINE_MAX_BYTES, EfiArchitecture, Uki, read_uki, read_uki_addon
 from tests.support.bootfiles import AA64, X64, pe_image, read_at
+from tests.support.errors import raises
 
 OS_RELEASE = b'PRETTY_NAME="Foo 1"\nID=foo\nVERSION_ID=1\n'
 # The example of the specification.
@@ -57,7 +58,7 @@ def test_the_profiles_of_the_specification() -> None:
     assert {each.section(".linux") for each in uki.profiles} == {uki.profiles[0].section(".linux")}
     assert ".text" not in uki.profiles[0].sections
     assert uki.profile(None) is uki.profiles[0]
-    with pytest.raises(FormatError, match="@3"):
+    with raises(FormatError, found="@3"):
         uki.profile(3)
 
 

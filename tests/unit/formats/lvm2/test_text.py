@@ -5,6 +5,7 @@ import pytest
 from bootpath.core.errors import FormatError
 from bootpath.formats.lvm2 import text as lvmtext
 from bootpath.formats.lvm2.text import MAX_DEPTH, MAX_TEXT_BYTES, Section, parse_lvm_text
+from tests.support.errors import raises
 
 TEXT = r"""# a comment
 name = 1   # another { "
@@ -66,7 +67,7 @@ def test_what_breaks_it(text: str, message: str) -> None:
 
 
 def test_the_longest_text() -> None:
-    with pytest.raises(FormatError, match="16777217 characters long"):
+    with raises(FormatError, found="16777217 characters long"):
         parse_lvm_text(" " * (MAX_TEXT_BYTES + 1))
     assert parse_lvm_text(" " * MAX_TEXT_BYTES).items == {}
 

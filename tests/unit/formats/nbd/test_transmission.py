@@ -7,6 +7,7 @@ from bootpath.formats.nbd import options
 from bootpath.formats.nbd import transmission as nbd
 from bootpath.formats.nbd.transmission import BlockStatus, Chunk, ChunkType, Command, ErrorPayload, Request, SimpleReply
 from bootpath.formats.nbd.uri import NbdUri, pack_nbd_uri, parse_nbd_uri
+from tests.support.errors import raises
 
 COOKIE = b"\x01cookie\xff"
 
@@ -110,7 +111,7 @@ def test_greeting() -> None:
     packed = options.pack_greeting(3)
     assert packed == b"NBDMAGICIHAVEOPT\0\x03"
     assert options.parse_greeting(packed) == 3
-    with pytest.raises(FormatError, match="newstyle"):
+    with raises(FormatError, expected="NBDMAGICIHAVEOPT (newstyle)"):
         options.parse_greeting(b"NBDMAGIC" + bytes.fromhex("00420281861253") + bytes(3))
 
 

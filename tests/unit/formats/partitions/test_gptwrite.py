@@ -11,6 +11,7 @@ from bootpath.core.errors import FormatError
 from bootpath.formats.partitions.gpt import GptVerdict, read_gpt
 from bootpath.formats.partitions.gptheader import Partition
 from bootpath.formats.partitions.gptwrite import new_gpt, pack_gpt, repair_gpt
+from tests.support.errors import raises
 from tests.support.gptdisk import (
     DISK_BYTES,
     DISK_GUID,
@@ -112,7 +113,7 @@ def test_smallest_disk() -> None:
 
 
 def test_block_size_of_neither_512_nor_4096() -> None:
-    with pytest.raises(FormatError, match="the block size is 1024, expected 512 or 4096"):
+    with raises(FormatError, found=1024, expected="512 or 4096"):
         new_gpt(DISK_BYTES[512], DISK_GUID, (), 1024)
 
 

@@ -10,6 +10,7 @@ from bootpath.formats.partitions.protectivembr import (
     protective_blocks,
     protective_mbr_fault,
 )
+from tests.support.errors import raises
 from tests.support.gptdisk import as_device, gpt_image
 
 
@@ -34,7 +35,7 @@ def test_boot_code_of_440_bytes_fits() -> None:
 
 
 def test_boot_code_of_441_bytes_is_refused() -> None:
-    with pytest.raises(FormatError, match="mbr: the boot code is 441 bytes long, expected at most 440"):
+    with raises(FormatError, where="mbr", found="441 bytes long", expected="at most 440"):
         pack_protective_mbr(255, boot_code=bytes(441))
 
 

@@ -12,6 +12,7 @@ from bootpath.formats.region import Region
 from bootpath.formats.superblocks.registry import PROBERS, probe_superblocks, scan_superblocks
 from bootpath.formats.superblocks.value import Superblock
 from bootpath.formats.verity.tree import VerityParameters, VeritySuperblock, pack_verity_superblock
+from tests.support.errors import raises
 from tests.support.superblocks import NAMES, SEALS, device, head
 
 # What of an image the checksum of its superblock covers, in bytes.
@@ -114,7 +115,7 @@ def test_nothing_is_on_an_empty_disk() -> None:
 def test_probe_raises_the_fault() -> None:
     image = head("ext4")
     image[1024 + 120] ^= 1
-    with pytest.raises(FormatError, match=r"^memory: ext: the checksum is 0x[0-9a-f]{8}, expected 0x[0-9a-f]{8}$"):
+    with raises(FormatError, where="memory: ext", found="0xdd41fbf2", expected="0xf2cd03a7"):
         probe_superblocks(device("ext4", image))
 
 
