@@ -25,7 +25,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_nobody_else_may_connect_or_read_what_was_written(image: Path, tmp_path: Path) -> None:
+def test_socket_and_overlay_are_private(image: Path, tmp_path: Path) -> None:
     with serving("main", "serve", image, "--socket", tmp_path / "s", "--overlay", tmp_path / "changes") as server:
         assert mode(tmp_path / "s") == 0o600
         assert mode(tmp_path / "changes") == 0o600

@@ -213,7 +213,7 @@ def test_a_mount_in_use_is_detached(tree: Path, image: Path, mountpoint: Path) -
     mount.wait()
 
 
-def test_whoever_unmounts_ends_the_wait(tree: Path, image: Path, mountpoint: Path) -> None:
+def test_wait_ends_with_an_unmount_by_another_program(tree: Path, image: Path, mountpoint: Path) -> None:
     build(image, tree)
     with open_mount(image, mountpoint) as mount:
         subprocess.run([tool("fusermount3"), "-u", mountpoint], check=True)
@@ -256,7 +256,7 @@ def test_a_failing_device_is_an_errno_for_programs_and_the_mount_lives(mountpoin
         assert [entry.name for entry in fs.list("/")] == ["d"]
 
 
-def test_a_device_that_fails_at_the_end_is_told(mountpoint: Path) -> None:
+def test_a_device_that_fails_at_the_end_is_reported(mountpoint: Path) -> None:
     need_fuse()
     failing = DeviceError("disk gone")
     broken = False

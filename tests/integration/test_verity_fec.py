@@ -126,7 +126,7 @@ def break_blocks(path: Path, *blocks: int) -> None:
             file.write(bytes(4096))
 
 
-def test_veritysetup_mends_with_our_parity(volume: tuple[Path, Formatted]) -> None:
+def test_veritysetup_repairs_with_our_fec(volume: tuple[Path, Formatted]) -> None:
     directory, made = volume
     break_blocks(directory / "data", 10, 11, 300)
     break_blocks(directory / "h", 3)
@@ -136,7 +136,7 @@ def test_veritysetup_mends_with_our_parity(volume: tuple[Path, Formatted]) -> No
     assert "repairable errors" in veritysetup(*arguments, "--fec-device", directory / "f", "--fec-roots", "4")
 
 
-def test_we_mend_with_their_parity(volume: tuple[Path, Formatted]) -> None:
+def test_we_repair_with_their_fec(volume: tuple[Path, Formatted]) -> None:
     directory, made = volume
     content = (directory / "data").read_bytes()
     break_blocks(directory / "data", *range(101, 105))

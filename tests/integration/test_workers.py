@@ -273,10 +273,10 @@ def test_statistics_are_of_all(image: Path, tmp_path: Path) -> None:
         eventually(lambda: fleet.status()["clients"] == {"connected": 0, "total": WORKERS, "refused": 0})
 
 
-def test_the_disk_is_as_who_has_it_sees_it(image: Path, tmp_path: Path) -> None:
+def test_state_of_the_disk_is_that_of_the_worker_that_opened_it(image: Path, tmp_path: Path) -> None:
     """The parent itself reads nothing, and so never looks for the disk behind the preload."""
     late = tmp_path / "late.raw"
-    with serving(image, tmp_path, "--disk", str(late), "--deadline", "20") as fleet, ExitStack() as stack:
+    with serving(image, tmp_path, "--disk", str(late), "--deadline", "60") as fleet, ExitStack() as stack:
         clients = fleet.one_each(stack)
         assert fleet.status()["disk"] == {"name": str(late), "state": "waiting", "reason": None}
         late.symlink_to(image)

@@ -20,7 +20,7 @@ def message_of(roots: int, width: int = WIDTH) -> bytes:
 
 
 @ROOTS
-def test_parity_is_that_of_another_library(roots: int) -> None:
+def test_fec_is_that_of_another_library(roots: int) -> None:
     message = message_of(roots)
     codec = reedsolo.RSCodec(roots, nsize=255, fcr=0, prim=0x11D, generator=2)
     expected = b"".join(bytes(codec.encode(message[column::WIDTH])[-roots:]) for column in range(WIDTH))
@@ -42,7 +42,7 @@ def test_the_native_kernel_refuses_what_is_no_message() -> None:
 
 
 @ROOTS
-def test_mends_as_much_as_the_code_allows(roots: int) -> None:
+def test_repairs_as_much_as_the_code_allows(roots: int) -> None:
     random = Random(roots)
     message = message_of(roots)
     parity = encode_parity(message, roots)

@@ -69,7 +69,7 @@ def start_and_end(code: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> M
     return mount
 
 
-def test_a_server_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_fails_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mount = start_and_end(errno.EIO, tmp_path, monkeypatch)
     with pytest.raises(FileSystemError) as error:
         mount.wait()

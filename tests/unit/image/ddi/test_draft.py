@@ -87,7 +87,7 @@ def test_flags(text: str, flags: int) -> None:
     assert drafts(text)[0].flags == flags
 
 
-def test_what_has_no_effect_is_told() -> None:
+def test_what_has_no_effect_is_reported() -> None:
     (definition,) = define("Type=esp\nNoAuto=yes\nWeight=5")
     assert definition_warnings(definition) == (
         "0.conf:4: Weight= is ignored: free space is not shared out: set SizeMinBytes=",

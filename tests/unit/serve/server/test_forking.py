@@ -69,7 +69,7 @@ def test_a_process_that_takes_nothing_is_given_nothing(channels: tuple[socket.so
 
 
 @pytest.mark.parametrize("state", [DiskState.REFUSED, DiskState.VANISHED, DiskState.NONE])
-def test_who_has_the_disk_knows_best(state: DiskState) -> None:
+def test_the_best_known_state_of_a_disk_counts(state: DiskState) -> None:
     waiting, other = DiskStatus("disk", DiskState.WAITING), DiskStatus("disk", state, "why")
     present = DiskStatus("disk", DiskState.PRESENT)
     assert best_known([waiting, other]) == other
