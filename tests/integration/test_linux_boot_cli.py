@@ -61,7 +61,7 @@ def test_exit_codes_say_the_verdict(
     assert "Verdict: refused" in capsys.readouterr().out
     assert dry_run(tmp_path / "missing.img") == 1
     assert dry_run(disk.path, "--certificate", __file__) == 1
-    assert "test_linux_boot_cli.py: holds no certificate" in capsys.readouterr().err
+    assert "test_linux_boot_cli.py: the file holds no certificate" in capsys.readouterr().err
 
 
 def test_json_has_all_of_it(system: tuple[Disk, Signer], capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,4 +190,4 @@ def test_a_disk_that_is_served(system: tuple[Disk, Signer], tmp_path: Path, caps
 def test_a_disk_that_is_neither(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "disk.img").write_bytes(bytes(1 << 20))
     assert main(["boot", str(tmp_path / "disk.img")]) == 1
-    assert "no RedoxFS found" in capsys.readouterr().err
+    assert "the disk has no RedoxFS" in capsys.readouterr().err
