@@ -16,7 +16,7 @@ def test_slices_of_a_row_of_views() -> None:
 
 
 def test_a_row_that_is_too_short_is_an_error() -> None:
-    with raises(DeviceError, found="2 bytes", expected="3"):
+    with raises(DeviceError, found="2 bytes", expected="3 bytes"):
         slice_views([b"abcd"], 2, 3)
 
 

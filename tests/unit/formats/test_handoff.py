@@ -190,8 +190,8 @@ def test_block_of_64_kib_fits_and_one_byte_more_does_not() -> None:
     full = b"A=" + b"x" * (HANDOFF_MAX_BYTES - 3) + b"\n"
     handoff = parse_handoff(full)
     assert pack_handoff(handoff) == full
-    assert fault(b"A" + full) == "handoff: the block is 65537 bytes long, expected at most 65536"
-    with raises(FormatError, found="65537 bytes long"):
+    assert fault(b"A" + full) == "handoff: the block is too long: 65537 bytes, expected at most 65536"
+    with raises(FormatError, found="65537 bytes"):
         pack_handoff(replace(handoff, extra=(("AA", handoff.extra[0][1]),)))
 
 

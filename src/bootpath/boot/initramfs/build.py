@@ -250,7 +250,7 @@ def _check_compression(spec: InitramfsSpec, release: str) -> None:
             f"the kernel cannot unpack {spec.compression.value}",
             where=str(config),
             expected=f"CONFIG_{name}=y",
-            hint="choose another with --compress",
+            hint="choose another with --compression",
         )
 
 

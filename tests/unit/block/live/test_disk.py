@@ -261,6 +261,6 @@ def test_classic_can_show_a_size_that_it_does_not_have() -> None:
     device = checked(Classic(pattern(0, 8 * KIB), shown_bytes=SIZE))
     assert device.size_bytes == SIZE
     assert_pattern(read_bytes(device, 4 * KIB, 4 * KIB), 4 * KIB)
-    with raises(DeviceError, expected="blocks of 4096 in a preload of 8192") as caught:
+    with raises(DeviceError, expected="blocks of 4096 bytes below 8192") as caught:
         device.read(8 * KIB, 4 * KIB)
     assert caught.value.errno == errno.EINVAL

@@ -118,7 +118,7 @@ def test_compressions_can_be_undone() -> None:
 
 
 def test_kernel_that_cannot_unpack_it(root: Path) -> None:
-    with pytest.raises(Error, match="the kernel cannot unpack xz, expected CONFIG_RD_XZ=y"):
+    with pytest.raises(Error, match="the kernel cannot unpack xz; expected CONFIG_RD_XZ=y"):
         plan_initramfs(spec(root, compression=Compression.XZ))
     plan_initramfs(spec(root, compression=Compression.ZSTD))
 

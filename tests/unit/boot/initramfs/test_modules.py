@@ -84,7 +84,7 @@ def test_missing_module(tmp_path: Path) -> None:
 
 def test_circle(tmp_path: Path) -> None:
     files = {"kernel/a.ko": make_module(depends="b"), "kernel/b.ko": make_module(depends="a")}
-    with pytest.raises(Error, match="need each other in a loop: found a -> b -> a"):
+    with pytest.raises(Error, match="need each other in a loop; found a -> b -> a"):
         modules_directory(tmp_path, files).load_order(["a"])
 
 

@@ -45,7 +45,7 @@ def test_the_same_needs_give_the_same_bytes() -> None:
 
 
 def test_what_cannot_be(tmp_path: Path) -> None:
-    with pytest.raises(Error, match="no stub can be made for this machine: found EM_S390"):
+    with pytest.raises(Error, match="no stub can be made for this machine; found EM_S390"):
         build_stub("EM_S390", Stub("a.so", 0), FUNCTIONS)
     with pytest.raises(ValueError, match="answers from -2048 to 0"):
         Stub("a.so", 1)

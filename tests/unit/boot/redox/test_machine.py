@@ -144,5 +144,5 @@ def test_a_command_line_that_linux_would_cut(image: Path, tmp_path: Path) -> Non
 
 def test_a_disk_that_is_to_appear_has_to_be_there(image: Path, tmp_path: Path) -> None:
     setup = MachineSetup(PREFIX, disk_delay_seconds=5, appears=tmp_path / "other.img")
-    with pytest.raises(DeviceError, match=r"other\.img: open: No such file"):
+    with pytest.raises(DeviceError, match=r"other\.img: the file cannot be opened: No such file"):
         LiveMachine(image, setup).prepare(tmp_path)

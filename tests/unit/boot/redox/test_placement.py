@@ -47,7 +47,7 @@ def test_the_kernel_parameter() -> None:
 
 
 def test_a_machine_without_memory() -> None:
-    with pytest.raises(BootError, match="too little memory for Linux 128 MiB, expected at least"):
+    with pytest.raises(BootError, match="too little memory for Linux; expected at least"):
         reserve_memory(128 * MIB, 0, 0)
 
 

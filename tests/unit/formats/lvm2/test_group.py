@@ -109,7 +109,7 @@ def test_snapshots() -> None:
     )
     said = refusals(found)
     assert said["origin"] is None
-    assert said["snap"] == "lvm2: vg/snap: the extents of the volume belong to a snapshot: found snapshot0"
+    assert said["snap"] == "lvm2: vg/snap: the extents of the volume belong to a snapshot; found snapshot0"
     assert "the segment type is snapshot" in (said["snapshot0"] or "")
 
 

@@ -142,7 +142,7 @@ def test_what_is_not_done_is_refused(key: str) -> None:
     ("text", "message"),
     [
         ("Sise=1", r"^20-root\.conf:2: \[Partition\] Sise=: the key is unknown.*known are Type, "),
-        ("[Partiton]\nType=root", r"^20-root\.conf:3: the section \[Partiton\] is unknown, expected \[Partition\]"),
+        ("[Partiton]\nType=root", r"^20-root\.conf:3: the section \[Partiton\] is unknown; expected \[Partition\]"),
         ("Type=rooot", "found rooot|is rooot, expected a UUID, or a name"),
         ("Type=root-secondary", "is root-secondary"),
         ("Label=" + "a" * 37, r"Label=: the label has 37 UTF-16 units, expected at most 36"),

@@ -34,7 +34,7 @@ def test_what_fat_cannot_hold(name: str) -> None:
 
 
 def test_case_tells_no_files_apart() -> None:
-    with pytest.raises(Error, match="two names differ only in what FAT ignores: found 'A' and 'a'"):
+    with pytest.raises(Error, match="two names differ only in what FAT ignores; found 'A' and 'a'"):
         short_names(["a", "A"], where="/")
 
 
