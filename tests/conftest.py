@@ -9,10 +9,14 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from bootpath.serve.running import run
+from bootpath.serve.running.confinement import confined
 
 TMPDIR_MAX_BYTES = 30
 """A socket's name has 108 bytes (unix(7)). The others are for pytest's folders and what a test makes in them."""
@@ -45,6 +49,17 @@ def pytest_report_header() -> str:
 def _home(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A home without settings, for programs that look for some."""
     os.environ["HOME"] = str(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _privileges() -> Iterator[None]:
+    """PR_SET_NO_NEW_PRIVS cannot be taken back: a server that a test runs in this process does not set it.
+
+    Later tests execute programs that need it, such as fusermount3. Servers in processes of their own set it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "confined", lambda privileges: confined(privileges=True))
+        yield
 
 
 def _restore_signals() -> None:
