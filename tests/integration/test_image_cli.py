@@ -152,7 +152,7 @@ def test_warnings_go_to_stderr(tree: Path, capsys: pytest.CaptureFixture[str]) -
             },
             "c.conf: the partition has to hold a signature, and there is no key; give --key and --certificate",
         ),
-        ({"a": "Type=home", "b": "Type=home"}, "two partitions would be written to the same file: found os.home.img"),
+        ({"a": "Type=home", "b": "Type=home"}, "two partitions would be written to the same file; found os.home.img"),
     ],
 )
 def test_what_cannot_be_built(

@@ -154,7 +154,7 @@ def test_fec_data_is_veritysetups_and_repairs(data: Path, tmp_path: Path, capsys
         ),
         (("--fec-device", "{data}.fec", "--fec-offset", "77"), "FEC offset is 77"),
         (("--fec-device", "{data}.fec", "--fec-roots", "1"), "fec_roots is 1"),
-        (("--fec-device", "{data}.fec", "--hash-block-size", "1024"), "hash_block_size is 1024"),
+        (("--fec-device", "{data}.fec", "--hash-block-size", "1024"), "hash_block_size is not data_block_size"),
     ],
 )
 def test_parity_that_cannot_be(

@@ -50,7 +50,7 @@ Stamp = Callable[[float], tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class FatLayout:
+class FatShape:
     """The shape of a volume; everything but `bits` in sectors or clusters."""
 
     sectors: int
@@ -72,7 +72,7 @@ class FatLayout:
         return self.cluster_sectors * SECTOR_BYTES
 
 
-def fat_geometry(size_bytes: int) -> FatLayout:
+def fat_geometry(size_bytes: int) -> FatShape:
     """The shape of a volume of that size: the smallest clusters that its FAT type allows, as mkfs.fat does it.
 
     Raises Error when the size is too small or too large.
@@ -89,7 +89,7 @@ def fat_geometry(size_bytes: int) -> FatLayout:
     raise Error("the FAT volume has", where="FAT", found=f"{size_bytes} bytes", expected="64 KiB to 2 TiB")
 
 
-def _shape(sectors: int, bits: int, cluster_sectors: int) -> FatLayout:
+def _shape(sectors: int, bits: int, cluster_sectors: int) -> FatShape:
     reserved = 32 if bits == 32 else 1
     root_sectors = 0 if bits == 32 else _ROOT_ENTRIES * ENTRY_BYTES // SECTOR_BYTES
     fat_sectors = 1
@@ -97,7 +97,7 @@ def _shape(sectors: int, bits: int, cluster_sectors: int) -> FatLayout:
         clusters = (sectors - reserved - 2 * fat_sectors - root_sectors) // cluster_sectors
         needed = -(-(max(clusters, 0) + 2) * bits // (8 * SECTOR_BYTES))
         if needed <= fat_sectors:
-            return FatLayout(sectors, bits, reserved, fat_sectors, root_sectors, cluster_sectors, clusters)
+            return FatShape(sectors, bits, reserved, fat_sectors, root_sectors, cluster_sectors, clusters)
         fat_sectors = needed
 
 
@@ -118,7 +118,7 @@ class _Node:
 
 def write_fat(
     path: Path, size_bytes: int, tree: FileTree, *, serial: int, label: str = "", epoch: int | None = None
-) -> FatLayout:
+) -> FatShape:
     """Write a volume with the tree to `path`, a new file. `epoch` is the time of everything, in seconds; else its own.
 
     `label` is cut to eleven characters, in upper case. Raises Error when the tree does not fit or FAT cannot hold it,
@@ -199,7 +199,7 @@ def _walk(node: _Node) -> list[_Node]:
     return found
 
 
-def _cluster_count(node: _Node, geometry: FatLayout, is_root: bool) -> int:
+def _cluster_count(node: _Node, geometry: FatShape, is_root: bool) -> int:
     if node.entry.is_directory:
         size = node.directory_bytes
         if size > (_ROOT_ENTRIES * ENTRY_BYTES if is_root and geometry.bits != 32 else _MAX_DIRECTORY_BYTES):
@@ -208,7 +208,7 @@ def _cluster_count(node: _Node, geometry: FatLayout, is_root: bool) -> int:
     return -(-node.entry.size_bytes // geometry.cluster_bytes)
 
 
-def _allocate(root: _Node, geometry: FatLayout) -> None:
+def _allocate(root: _Node, geometry: FatShape) -> None:
     nodes = _walk(root)
     cluster = 2
     for node in nodes:
@@ -229,7 +229,7 @@ def _used(root: _Node) -> int:
     return sum(node.clusters for node in _walk(root))
 
 
-def _write_boot(fd: int, geometry: FatLayout, serial: int, label: str, used: int) -> None:
+def _write_boot(fd: int, geometry: FatShape, serial: int, label: str, used: int) -> None:
     wide = geometry.bits == 32
     small = geometry.sectors if geometry.sectors < 0x10000 and not wide else 0
     boot = struct.pack(
@@ -261,7 +261,7 @@ def _write_boot(fd: int, geometry: FatLayout, serial: int, label: str, used: int
             os.pwrite(fd, data, sector * SECTOR_BYTES)
 
 
-def _write_table(fd: int, geometry: FatLayout, root: _Node) -> None:
+def _write_table(fd: int, geometry: FatShape, root: _Node) -> None:
     """Every chain is a row of neighbours."""
     end = (1 << geometry.bits if geometry.bits != 32 else 1 << 28) - 1
     entries = array("L" if array("L").itemsize == 4 else "I", (end - 7, end))  # media descriptor, end-of-chain mark
@@ -285,7 +285,7 @@ def _write_table(fd: int, geometry: FatLayout, root: _Node) -> None:
         os.pwrite(fd, table, (geometry.reserved + copy * geometry.fat_sectors) * SECTOR_BYTES)
 
 
-def _write_directory(fd: int, geometry: FatLayout, node: _Node, label: str, stamp: Stamp) -> None:
+def _write_directory(fd: int, geometry: FatShape, node: _Node, label: str, stamp: Stamp) -> None:
     short = short_names(node.children, where=node.entry.path)
     content = bytearray()
     if node.parent is not None:
@@ -303,7 +303,7 @@ def _write_directory(fd: int, geometry: FatLayout, node: _Node, label: str, stam
     os.pwrite(fd, content, _offset(geometry, node) if node.clusters else fixed)
 
 
-def _write_file(fd: int, geometry: FatLayout, node: _Node) -> None:
+def _write_file(fd: int, geometry: FatShape, node: _Node) -> None:
     source, position, left = node.entry.source, _offset(geometry, node), node.entry.size_bytes
     assert source is not None
     with source.open("rb") as file:
@@ -319,5 +319,5 @@ def _time(node: _Node, stamp: Stamp) -> tuple[int, int]:
     return stamp(0 if node.entry.status is None else node.entry.status.st_mtime)
 
 
-def _offset(geometry: FatLayout, node: _Node) -> int:
+def _offset(geometry: FatShape, node: _Node) -> int:
     return geometry.data_sector * SECTOR_BYTES + (node.first - 2) * geometry.cluster_bytes

@@ -85,5 +85,5 @@ def test_a_path_that_is_too_long_for_a_socket(tmp_path: Path) -> None:
     (tmp_path / "disk.img").write_bytes(bytes(MIB))
     directory = tmp_path / ("d" * 100)
     directory.mkdir()
-    with pytest.raises(MachineError, match="expected at most 107, .*set TMPDIR to a shorter one"):
+    with pytest.raises(MachineError, match=r"expected at most 107, .*set TMPDIR to a shorter one"):
         ServedImage(tmp_path / "disk.img", directory / "disk.sock").__enter__()
