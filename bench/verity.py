@@ -24,7 +24,7 @@ from pathlib import Path
 
 from bench.page import put_section
 from bootpath.block.leaves.file import FileDevice
-from bootpath.block.targets.verity import Verity
+from bootpath.block.targets.verity.verity import Verity
 from bootpath.cli.arguments import size
 from bootpath.core.device import Device
 from bootpath.formats.verity.fec import FecParameters

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from bootpath.block.leaves.file import FileDevice
-from bootpath.block.targets.verity import Verity
+from bootpath.block.targets.verity.verity import Verity
 from bootpath.core.device import read_bytes
 from bootpath.formats.verity.tree import (
     ALGORITHMS,

@@ -12,4 +12,4 @@ from bootpath.block.table.stack import open_table as open_table
 from bootpath.block.targets.fault import Fault as Fault
 from bootpath.block.targets.linear import Linear as Linear
 from bootpath.block.targets.log import Log as Log
-from bootpath.block.targets.verity import Verity as Verity
+from bootpath.block.targets.verity.verity import Verity as Verity

@@ -10,8 +10,8 @@ import errno
 from collections.abc import Callable
 from typing import TypeAlias
 
-from bootpath.block.targets.verity import Corruption, Verity, VerityOptions
-from bootpath.block.targets.verityrepair import ParityArea
+from bootpath.block.targets.verity.repair import ParityArea
+from bootpath.block.targets.verity.verity import Corruption, Verity, VerityOptions
 from bootpath.core.device import Device
 from bootpath.core.errors import DeviceError
 from bootpath.formats.dm.verity import VerityTarget

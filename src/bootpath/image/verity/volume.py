@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
-from bootpath.block.targets.verity import Verity, VerityOptions
-from bootpath.block.targets.verityrepair import ParityArea
+from bootpath.block.targets.verity.repair import ParityArea
+from bootpath.block.targets.verity.verity import Verity, VerityOptions
 from bootpath.core.device import Device, read_bytes
 from bootpath.core.errors import FormatError
 from bootpath.formats.verity.tree import (

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from bootpath.block.leaves.memory import MemoryDevice
-from bootpath.block.targets.verity import MAX_LOGGED, Corruption, Verity, VerityOptions
+from bootpath.block.targets.verity.verity import MAX_LOGGED, Corruption, Verity, VerityOptions
 from bootpath.core.device import Buffer, Device, checked, read_bytes
 from bootpath.core.errors import DeviceError, IntegrityError
 from bootpath.formats.verity.tree import VerityParameters

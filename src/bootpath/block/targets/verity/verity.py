@@ -5,8 +5,8 @@ parent, up to the root hash. Rules:
 
 - What was checked is what is returned: content that others could still change (views of memory) is copied before it is
   checked.
-- A data block is checked each time it is read, unless `check_at_most_once`. Hash blocks: `block.targets.verityhashes`.
-- With FEC (`block.targets.verityrepair`) a block that is wrong, or that cannot be read, is rebuilt; nothing is written
+- A data block is checked each time it is read, unless `check_at_most_once`. Hash blocks: `block.targets.verity.hashes`.
+- With FEC (`block.targets.verity.repair`) a block that is wrong, or that cannot be read, is rebuilt; nothing is written
   back.
 - A mismatch is an IntegrityError (EIO) that names block and level. With `Corruption.IGNORE` it is logged and the data
   returned, as with ignore_corruption; with `Corruption.STOP` every later read fails too, which is what a device in user
@@ -28,8 +28,8 @@ from enum import Enum
 from types import MappingProxyType
 
 from bootpath.block.targets.readonly import ReadOnly
-from bootpath.block.targets.verityhashes import DEFAULT_CACHE_BYTES, VerityTree
-from bootpath.block.targets.verityrepair import ParityArea, Repair
+from bootpath.block.targets.verity.hashes import DEFAULT_CACHE_BYTES, VerityTree
+from bootpath.block.targets.verity.repair import ParityArea, Repair
 from bootpath.block.views import extents_wide, read_wide, read_wide_resident
 from bootpath.core.device import Buffer, Device, Identity, Segment
 from bootpath.core.errors import DeviceError, IntegrityError

@@ -14,7 +14,7 @@ import errno
 import threading
 from collections import OrderedDict
 
-from bootpath.block.targets.verityrepair import Repair
+from bootpath.block.targets.verity.repair import Repair
 from bootpath.block.views import read_wide
 from bootpath.core.device import Device
 from bootpath.core.errors import DeviceError, IntegrityError

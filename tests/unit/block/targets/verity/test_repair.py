@@ -10,8 +10,8 @@ import pytest
 
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.table.veritytarget import open_verity_target, verity_options
-from bootpath.block.targets.verity import Corruption, Verity, VerityOptions
-from bootpath.block.targets.verityrepair import ParityArea
+from bootpath.block.targets.verity.repair import ParityArea
+from bootpath.block.targets.verity.verity import Corruption, Verity, VerityOptions
 from bootpath.core.device import Buffer, Device, read_bytes
 from bootpath.core.errors import DeviceError, FormatError, IntegrityError, SignatureError
 from bootpath.formats.dm.verity import VerityFec, VerityTarget
