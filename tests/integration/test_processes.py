@@ -149,7 +149,7 @@ def test_lived_is_killed_in_the_middle_of_the_boot(image: Path) -> None:
         result = boot(image, path, start=start)
         assert isinstance(result.failure, BootError)
         assert "failed with EIO" in str(result.failure)
-        assert "connection lost" in str(result.failure)
+        assert "the connection is lost" in str(result.failure)
         assert "\n" not in str(result.failure)
         assert result.overlay_bytes == 0
 

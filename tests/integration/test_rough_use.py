@@ -216,10 +216,10 @@ def test_the_root_hash_has_a_place_before_anything_is_hashed(place: Path) -> Non
     [
         (["disk.img", "h", "--data-block-size", "0"], "data_block_size is 0"),
         (["disk.img", "h", "--hash-offset", str((1 << 63) + 512)], "h: the area would end at byte"),
-        (["disk.img", os.devnull], "is a character device, expected a regular file or a block device"),
+        (["disk.img", os.devnull], "a character device is no disk; expected a regular file or a block device"),
         (["disk.img", "tree"], "tree: the output cannot be written: Is a directory"),
-        (["disk.img", "https://127.0.0.1/h"], "cannot be written, expected a file or a block device"),
-        (["tree", "h"], "tree: is a directory, expected a regular file or a block device"),
+        (["disk.img", "https://127.0.0.1/h"], "cannot be written; expected a file or a block device"),
+        (["tree", "h"], "tree: a directory is no disk; expected a regular file or a block device"),
         (["empty", "h"], "the number of data blocks is 0"),
     ],
 )
@@ -242,7 +242,7 @@ def test_signing_writes_all_or_nothing(place: Path) -> None:
     assert "the key cannot be read" in one_line(bootpath(*words, "part", "--key", "c", cwd=place))
     assert not (place / "sig").exists()
     error = one_line(bootpath("inspect", "--certificate", "k", "disk.img", cwd=place))
-    assert error == "bootpath: k: the file holds no certificate, expected X.509, as PEM or DER\n"
+    assert error == "bootpath: k: the file holds no certificate; expected X.509, as PEM or DER\n"
 
 
 # Ended early
@@ -320,7 +320,7 @@ def test_what_is_no_disk(place: Path) -> None:
     os.mkfifo(place / "pipe")
     for name, kind in {"tree": "a directory", "pipe": "a pipe", os.devnull: "a character device"}.items():
         error = one_line(bootpath("inspect", name, cwd=place))
-        assert f"{name}: is {kind}, expected a regular file or a block device" in error
+        assert f"{name}: {kind} is no disk; expected a regular file or a block device" in error
     (place / "tiny").write_bytes(bytes(511))
     done = bootpath("inspect", "tiny", cwd=place)
     assert (done.returncode, "the disk is smaller than one block of 512 bytes" in done.stdout) == (3, True)

@@ -45,6 +45,6 @@ def compress(data: bytes, compression: Compression) -> bytes:
             except ImportError as fault:
                 raise Error(
                     "zstd needs zstandard, which is not installed",
-                    hint="pip install 'bootpath[initramfs]', or choose another with --compress",
+                    hint="pip install 'bootpath[initramfs]', or choose another with --compression",
                 ) from fault
             return zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compress(data)

@@ -17,7 +17,7 @@ the RedoxFS of the physical disk, for images with a loader of their own. --with 
 root that the kernel parameters name, on a partition or a volume of LVM2 or UBI, opens dm-verity over it, and switches
 to it; see docs/reference/kernel-command-line.md.
 
-The root directory (--root) has the kernel's modules, a static busybox (with lvm, verity or ubi it may be a shared one),
+The directory --sysroot has the kernel's modules, a static busybox (with lvm, verity or ubi it may be a shared one),
 and the programs lvm, dmsetup, keyctl, ubiattach and ubiblock. Python, and the libraries of programs that are added,
 come from this machine. Needs bootpath[initramfs].
 
