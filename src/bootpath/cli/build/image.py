@@ -1,4 +1,4 @@
-"""``bootpath build image``: discoverable disk images, from definitions in the manner of repart.d or from a few options."""
+"""``bootpath build image``: discoverable disk images, from definitions as those of repart.d or from a few options."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
         type=architecture,
         help="the architecture of root and usr (default: this machine's)",
     )
-    parser.add_argument("--seed", type=uuid, metavar="UUID", help="what UUIDs and salts are derived from (default: random)")
+    parser.add_argument(
+        "--seed", type=uuid, metavar="UUID", help="what UUIDs and salts are derived from (default: random)"
+    )
     parser.add_argument("--size", type=size, metavar="SIZE", help="size of the image (default: as small as can be)")
     parser.add_argument(
         "--align", type=size, metavar="SIZE", default=1 << 20, help="alignment of partitions (default: 1MiB)"
@@ -68,7 +70,10 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
         "--slots", type=int, default=1, metavar="N", help="how many sets of root and /usr, for updates (default: 1)"
     )
     parser.add_argument(
-        "--fill", choices=("empty", "both"), default="empty", help="leave further slots empty, or fill them too (default: empty)"
+        "--fill",
+        choices=("empty", "both"),
+        default="empty",
+        help="leave further slots empty, or fill them too (default: empty)",
     )
     parser.add_argument("--all-root", action="store_true", help="make root the owner of every file")
     add_signing_key(parser)
@@ -91,15 +96,29 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
         "--compression", metavar="NAME", help="compression of the root: lz4, lz4hc (erofs), gzip, xz, zstd (squashfs)"
     )
     short.add_argument("--root-size", type=size, metavar="SIZE", help="minimum size of the root partition")
-    short.add_argument("--label", metavar="NAME", help="label of the root partition; the labels of its verity partitions begin with it")
+    short.add_argument(
+        "--label", metavar="NAME", help="label of the root partition; the labels of its verity partitions begin with it"
+    )
     short.add_argument("--verity", action="store_true", help="protect the root with dm-verity (implied by --key)")
     short.add_argument("--esp", type=Path, metavar="DIR", help="directory whose content goes to the EFI partition")
-    short.add_argument("--esp-size", type=size, metavar="SIZE", help="size of the EFI partition (default: at least 64MiB)")
+    short.add_argument(
+        "--esp-size", type=size, metavar="SIZE", help="size of the EFI partition (default: at least 64MiB)"
+    )
     short.add_argument("--efi-loader", type=Path, metavar="F", help="program that UEFI starts; it is put at EFI/BOOT")
     short.add_argument(
-        "--uki", type=Path, metavar="F", action="append", default=[], help="unified kernel image to put at EFI/Linux; repeatable"
+        "--uki",
+        type=Path,
+        metavar="F",
+        action="append",
+        default=[],
+        help="unified kernel image to put at EFI/Linux; repeatable",
     )
-    short.add_argument("--xbootldr", type=Path, metavar="DIR", help="directory whose content goes to the extended boot loader partition")
+    short.add_argument(
+        "--xbootldr",
+        type=Path,
+        metavar="DIR",
+        help="directory whose content goes to the extended boot loader partition",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -222,7 +241,8 @@ def _architecture(options: argparse.Namespace) -> Architecture:
 
     found: Architecture | None = options.architecture or Architecture.of_machine(os.uname().machine)
     if found is None:
-        raise Error("this machine's architecture has no partition types",
+        raise Error(
+            "this machine's architecture has no partition types",
             found=os.uname().machine,
             hint="give --architecture",
         )

@@ -124,7 +124,9 @@ def run(options: argparse.Namespace) -> int:
     try:
         from bootpath.boot.initramfs.build import build_initramfs, plan_initramfs
     except ModuleNotFoundError as fault:
-        raise Error(f"the Python package {fault.name} is not installed", hint="pip install 'bootpath[initramfs]'") from fault
+        raise Error(
+            f"the Python package {fault.name} is not installed", hint="pip install 'bootpath[initramfs]'"
+        ) from fault
 
     if options.recipe == ("none",) and options.init is None:
         raise UsageError("--with none needs --init", where=COMMAND)

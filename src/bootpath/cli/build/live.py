@@ -37,7 +37,9 @@ def configure(kinds: Any, name: str) -> None:
     live.add_argument("--kernel", metavar="F", type=Path, help="ELF kernel to put at usr/lib/boot/kernel")
     live.add_argument("--initfs", metavar="F", type=Path, help="Redox initfs to put at usr/lib/boot/initfs")
     live.add_argument("--efi-loader", metavar="F", type=Path, help="program that UEFI starts; it is put at EFI/BOOT")
-    live.add_argument("--esp-size", type=size, metavar="SIZE", default=1 << 20, help="size of the EFI partition (default: 1MiB)")
+    live.add_argument(
+        "--esp-size", type=size, metavar="SIZE", default=1 << 20, help="size of the EFI partition (default: 1MiB)"
+    )
     live.add_argument("--bios-loader", metavar="F", type=Path, help="boot loader to write from LBA 0, under the GPT")
     live.add_argument("--password-file", metavar="F", help="encrypt the file system with the password in this file")
     live.add_argument("--uuid", type=uuid, metavar="UUID", help="UUID of the file system (default: random)")
