@@ -223,16 +223,19 @@ def test_what_a_server_refuses(
     server = place.server
     assert server is not None
     code, _, errors = run(capsys, "inspect", place.spec.replace("os.img", "none.img"))
-    assert (code, errors) == (1, f"bootpath: {place.spec.replace('os.img', 'none.img')}: not found (404)\n")
+    assert (code, errors) == (
+        1,
+        f"bootpath: {place.spec.replace('os.img', 'none.img')}: the object is not found (404)\n",
+    )
     if place.name == "https":
         monkeypatch.delenv("SSL_CERT_FILE")
         code, _, errors = run(capsys, "inspect", place.spec)
         assert code == 1
-        assert "certificate is not believed: found UnknownIssuer; SSL_CERT_FILE names a file with" in errors
+        assert "certificate is not trusted; found UnknownIssuer; name a file with" in errors
     if place.name == "s3":
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "guessed")
         code, _, errors = run(capsys, "inspect", place.spec)
-        assert (code, errors) == (1, f"bootpath: {place.spec}: access denied (401 or 403)\n")
+        assert (code, errors) == (1, f"bootpath: {place.spec}: the server denies access (401 or 403)\n")
 
 
 @pytest.mark.parametrize("place", REMOTE, indirect=True)
@@ -243,4 +246,4 @@ def test_an_object_that_changes(place: Place, made: Made, capsys: pytest.Capture
     server.on_get = lambda number: setattr(server.objects["/images/os.img"], "etag", f'"version {number // 3}"')
     code, output, errors = run(capsys, "inspect", place.spec)
     assert (code, output) == (1, "")
-    assert re.fullmatch(r"bootpath: .*os\.img: changed: .*\n", errors), errors
+    assert re.fullmatch(r"bootpath: .*os\.img: the object has changed: .*\n", errors), errors

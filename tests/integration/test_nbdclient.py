@@ -123,7 +123,7 @@ def test_errors_are_the_servers(tmp_path: Path) -> None:
     command = [tool("nbdkit"), "-f", "--filter=error", "memory", "1M", "error-pwrite=ENOSPC", "error-pwrite-rate=1"]
     with nbd_server(socket, *command, "error-pread=EPERM", "error-pread-rate=1"):
         device = open_nbd(uri(socket), writable=True)
-        with pytest.raises(DeviceError, match="write of 512 bytes at 0: the server answers error 28") as error:
+        with pytest.raises(DeviceError, match="write of 512 bytes at 0 failed: the server answers error 28") as error:
             device.write(0, bytes(512))
         assert error.value.errno_name == "ENOSPC"
         with pytest.raises(DeviceError) as error:
@@ -163,7 +163,7 @@ def test_a_server_that_dies_is_eio_and_late_disk_finds_the_next(tmp_path: Path, 
         disk = late.get()
         server.kill()
         server.wait()
-        with pytest.raises(DeviceError, match="connection lost") as error:
+        with pytest.raises(DeviceError, match="the connection is lost") as error:
             disk.read(0, 512)
         assert error.value.errno_name == "EIO"
     del sockets[0]
