@@ -151,7 +151,7 @@ def report(run: Ended, work: Work) -> bool:
         print(f"    the input:  {artifact[1]}")
         print(f"    again:      {again} {artifact[1]}")
         print(f"    smaller:    {again} {artifact[1]} --shrink small")
-        print(f"    keep it:    mend the parser, cp small tests/fuzz/corpus/{name}/bad-WHAT (good-WHAT for a value)")
+        print(f"    keep it:    repair the parser, cp small tests/fuzz/corpus/{name}/bad-WHAT (good-WHAT for a value)")
     else:
         print(f"    the log is {work.log}")
     return False

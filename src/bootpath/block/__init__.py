@@ -1,4 +1,4 @@
-"""The block floor: leaves that hold bytes, targets that map them, and the stack that a table describes.
+"""The block layer: leaves that hold bytes, targets that map them, and the stack that a table describes.
 
 `leaves` have nothing below them (a file, memory, an NBD server), `targets` map a device below them; `overlay` keeps
 what is written, `live` is a preload with a disk behind it, and `table` opens all of them from device-mapper lines. A

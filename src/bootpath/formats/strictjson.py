@@ -112,7 +112,7 @@ class Members:
             self._refuse(name, value, brief(expected))
 
     def done(self) -> None:
-        """Refuse members nobody asked for."""
+        """Refuse members that were not asked for."""
         for name in self._left:
             raise FormatError(f"the member {brief(name)} is not known", where=self._where)
 

@@ -1,4 +1,4 @@
-"""The serve floor: an NBD server for any device.
+"""The serve layer: an NBD server for any device.
 
 `Server` serves `Export`s on Unix and TCP sockets, with TLS from `load_tls`; `ForkingServer` does it with several
 processes. `Negotiation` and `Requests` are the protocol without I/O. Everything that a client could use up is in

@@ -3,7 +3,7 @@
 A stale signature of an earlier use (a swap area below a new ext4) is an ambiguity that only its owner can resolve;
 whoever chooses among several does so with all of them in hand.
 
-To add a format: write its prober and name it in `PROBERS`. Formats of higher floors join at the call:
+To add a format: write its prober and name it in `PROBERS`. Formats of higher layers join at the call:
 ``scan_superblocks(device, probers={**PROBERS, "redoxfs": probe})``.
 """
 

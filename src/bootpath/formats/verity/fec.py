@@ -1,4 +1,4 @@
-"""Forward error correction of dm-verity: which bytes make up a codeword, its parity, and what parity can mend.
+"""Forward error correction of dm-verity: which bytes make up a codeword, its parity, and what parity can repair.
 
 Source: Linux Documentation/admin-guide/device-mapper/verity.rst, "Forward error correction". Everything is compared
 with veritysetup in tests/integration/test_verity_fec.py.
@@ -15,7 +15,7 @@ The parity of codeword c is `roots` bytes from byte c * roots of the parity area
 over GF(256) with x^8 + x^4 + x^3 + x^2 + 1, alpha = x, and the first root of the generator alpha^0.
 
 A *row* here is a piece of one region: byte c of each row belongs to codeword c, so that whole rows can be multiplied
-(`bytes.translate`) and added (XOR) at once. `mend` is for the few blocks that are broken. `rs_parity` of the native
+(`bytes.translate`) and added (XOR) at once. `repair_codewords` is for the few blocks that are broken. `rs_parity` of the native
 module is the fast `encode_parity`.
 """
 
@@ -159,7 +159,7 @@ def interleave(rows: Sequence[bytes]) -> bytes:
     return bytes(result)
 
 
-def mend(
+def repair_codewords(
     message: bytes, parity: bytes, roots: int, erased: Collection[int] = (), *, thorough: bool = True
 ) -> bytes | None:
     """The message as its parity wants it, or None when some codeword is beyond repair.
@@ -167,21 +167,21 @@ def mend(
     `message` is 255 - roots rows as for `encode_parity`. Each codeword can have E wrong bytes among its 255 when rows
     `erased`, which are known to be wrong, and E beside them are at most ``2 * E + len(erased) <= roots``. Without
     `thorough`, which takes a second for thousands of codewords, there must be no others. Whoever needs to be sure
-    compares a hash: beyond the limit a codeword may be "mended" into another one.
+    compares a hash: beyond the limit a codeword may be "repaired" into another one.
     """
     if len(erased) > roots:
         return None
-    mender = _Mender(message, parity, roots)
-    columns = mender.solve(sorted(erased))
+    repairer = _Repairer(message, parity, roots)
+    columns = repairer.solve(sorted(erased))
     if columns and not thorough:
         return None
     for column in columns:
-        if not mender.correct(column, sorted(erased)):
+        if not repairer.correct(column, sorted(erased)):
             return None
-    return b"".join(mender.rows)
+    return b"".join(repairer.rows)
 
 
-class _Mender:
+class _Repairer:
     """The decoder. Syndrome k of a codeword c(x) is c(alpha^k); row i is the coefficient of x^(254 - i).
 
     What the generator leaves of c(x) has the same syndromes, and is the sum of the parity there is and the parity there

@@ -1,4 +1,4 @@
-"""Superblocks that the formats floor does not know: RedoxFS, which its crate reads, and UBIFS, which only UBI holds.
+"""Superblocks that the formats layer does not know: RedoxFS, which its crate reads, and UBIFS, which only UBI holds.
 
 Source: redoxfs 0.9.1, `Header`; Linux fs/ubifs/ubifs-media.h. A UBIFS begins with its superblock node, little-endian::
 

@@ -9,7 +9,7 @@ import reedsolo  # type: ignore[import-untyped] # it has no annotations
 
 from bootpath import _native
 from bootpath.core.errors import FormatError
-from bootpath.formats.verity.fec import FecParameters, encode_parity, mend
+from bootpath.formats.verity.fec import FecParameters, encode_parity, repair_codewords
 
 WIDTH = 40
 ROOTS = pytest.mark.parametrize("roots", [2, 3, 7, 24])
@@ -58,7 +58,7 @@ def test_repairs_as_much_as_the_code_allows(roots: int) -> None:
                     broken[row * WIDTH + column] ^= random.randrange(1, 256)
                 else:
                     stored[column * roots + row - (255 - roots)] ^= random.randrange(1, 256)
-        assert mend(bytes(broken), bytes(stored), roots, erased) == message
+        assert repair_codewords(bytes(broken), bytes(stored), roots, erased) == message
 
 
 @ROOTS
@@ -68,8 +68,8 @@ def test_beyond_its_limit_it_never_gives_back_the_message(roots: int) -> None:
     broken = bytearray(message)
     for row in range(roots // 2 + 1):
         broken[row * WIDTH : (row + 1) * WIDTH] = bytes(WIDTH)
-    assert mend(bytes(broken), parity, roots) != message
-    assert mend(message, parity, roots, range(roots + 1)) is None
+    assert repair_codewords(bytes(broken), parity, roots) != message
+    assert repair_codewords(message, parity, roots, range(roots + 1)) is None
 
 
 def test_without_thoroughness_nothing_else_may_be_wrong() -> None:
@@ -77,9 +77,9 @@ def test_without_thoroughness_nothing_else_may_be_wrong() -> None:
     parity = encode_parity(message, 4)
     broken = bytearray(message)
     broken[5] ^= 1
-    assert mend(bytes(broken), parity, 4, [0], thorough=False) == message
-    assert mend(bytes(broken), parity, 4, [1], thorough=False) is None
-    assert mend(bytes(broken), parity, 4, [1]) == message
+    assert repair_codewords(bytes(broken), parity, 4, [0], thorough=False) == message
+    assert repair_codewords(bytes(broken), parity, 4, [1], thorough=False) is None
+    assert repair_codewords(bytes(broken), parity, 4, [1]) == message
 
 
 def test_shapes() -> None:

@@ -22,7 +22,7 @@ from bootpath.block.views import read_wide
 from bootpath.core.device import Device
 from bootpath.core.errors import DeviceError
 from bootpath.formats.dm.verity import check_fec
-from bootpath.formats.verity.fec import FecParameters, mend
+from bootpath.formats.verity.fec import FecParameters, repair_codewords
 from bootpath.formats.verity.tree import BlockHasher, VerityParameters
 
 Promised: TypeAlias = Callable[[int], "bytes | None"]
@@ -84,7 +84,7 @@ class Repair:
                 symbols.append(bytes(size))
                 unreadable.add(symbol)
         for erased, thorough in self._attempts(place, target, symbols, unreadable, promised):
-            message = mend(b"".join(symbols), parity, shape.roots, erased, thorough=thorough)
+            message = repair_codewords(b"".join(symbols), parity, shape.roots, erased, thorough=thorough)
             if message is not None:
                 content = message[target * size : (target + 1) * size]
                 if self._hasher.digest(content) == expected:
