@@ -15,8 +15,8 @@ The parity of codeword c is `roots` bytes from byte c * roots of the parity area
 over GF(256) with x^8 + x^4 + x^3 + x^2 + 1, alpha = x, and the first root of the generator alpha^0.
 
 A *row* here is a piece of one region: byte c of each row belongs to codeword c, so that whole rows can be multiplied
-(`bytes.translate`) and added (XOR) at once. `repair_codewords` is for the few blocks that are broken. `rs_parity` of the native
-module is the fast `encode_parity`.
+(`bytes.translate`) and added (XOR) at once. `repair_codewords` is for few broken blocks. `rs_parity` of the
+native module is the fast `encode_parity`.
 """
 
 from __future__ import annotations
