@@ -71,7 +71,10 @@ def test_volumes_as_devices(name: str) -> None:
     ubi = read_ubi(device)
     for volume in ubi.volumes:
         if name == "nor":  # there headers are not padded to sectors
-            assert "data begin at 128, expected a multiple of 512 bytes" in str(volume.refusal)
+            assert (
+                "the data offset is not a multiple of sectors; expected a multiple of 512 bytes, found 128 bytes"
+                in str(volume.refusal)
+            )
             continue
         with_volume = open_ubi_volume(device, ubi, volume)
         content = read_bytes(with_volume, 0, with_volume.size_bytes)

@@ -49,17 +49,23 @@ def parse_bzimage(data: bytes) -> BzImage:
         raise FormatError("there is no HdrS header", where="bzImage", spec=_SPEC)
     (version,) = struct.unpack_from("<H", data, 0x206)
     if version < _INIT_SIZE_VERSION:
-        raise _fault("its boot protocol is", f"{version:#06x}", "0x020a or newer")
+        raise _fault("the kernel's boot protocol is too old", f"{version:#06x}", "0x020a or newer")
     # "For backwards compatibility, if the setup_sects field contains 0, the real value is 4."
     setup_bytes = (1 + (data[0x1F1] or _DEFAULT_SETUP_SECTORS)) * SECTOR_BYTES
     offset, length = struct.unpack_from("<II", data, 0x248)
     (init_bytes,) = struct.unpack_from("<I", data, 0x260)
     payload = Extent(setup_bytes + offset, length)
     if not _SIZE_BYTES < length <= len(data) - payload.offset:
-        raise _fault("the payload ends at byte", payload.end, f"at most {len(data)}, and more than its size in it")
+        raise _fault(
+            "the payload is not inside the file",
+            payload.end,
+            f"an end at byte {len(data)} at most, and more than its size in it",
+        )
     kernel_bytes = int.from_bytes(data[payload.end - _SIZE_BYTES : payload.end], "little")
     if kernel_bytes > init_bytes:
-        raise _fault("the kernel's bytes are", kernel_bytes, f"at most init_size, {init_bytes}")
+        raise _fault(
+            "the kernel is larger than its memory", f"{kernel_bytes} bytes", f"at most init_size, {init_bytes} bytes"
+        )
     return BzImage(version, payload, kernel_bytes)
 
 

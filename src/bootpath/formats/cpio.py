@@ -73,25 +73,25 @@ class CpioEntry:
             raise _fault("the name marks the end of an archive and cannot be in it", self.path)
         if len(self.path.encode(*_ENCODING)) >= _PATH_MAX:
             raise _fault(
-                "the name is too long:",
+                "the name is too long",
                 self.path[:40],
                 f"{len(self.path)} characters",
                 f"at most {_PATH_MAX - 1} bytes",
             )
         if stat.S_IFMT(self.mode) not in _KINDS or not 0 <= self.mode <= 0xFFFF:
-            raise _fault("the mode is not valid:", self.path, oct(self.mode), "a kind of file and its permissions")
+            raise _fault("the mode is not valid", self.path, oct(self.mode), "a kind of file and its permissions")
         for name in ("mtime_seconds", "uid", "gid", "major", "minor"):
             if not 0 <= getattr(self, name) <= _U32_MAX:
-                raise _fault(f"{name} is out of range:", self.path, getattr(self, name), "an unsigned 32-bit number")
+                raise _fault(f"{name} is out of range", self.path, getattr(self, name), "an unsigned 32-bit number")
         if (self.major or self.minor) and stat.S_IFMT(self.mode) not in _DEVICES:
-            raise _fault("only a device has a device number, and this is a", self.path, self.kind)
+            raise _fault("only a device has a device number", self.path, self.kind, "a device")
         if self.kind == "symlink":
             if not 0 < len(self.data) < _PATH_MAX or b"\0" in self.data:
                 raise _fault("the target of the link is empty, too long, or has a NUL", self.path)
         elif self.data and self.kind != "file":
-            raise _fault("only a file or a link has data, and this is a", self.path, self.kind)
+            raise _fault("only a file or a link has data", self.path, self.kind, "a file or a link")
         if len(self.data) > _U32_MAX:
-            raise _fault("the data is too long:", self.path, f"{len(self.data)} bytes", f"at most {_U32_MAX}")
+            raise _fault("the data is too long", self.path, f"{len(self.data)} bytes", f"at most {_U32_MAX}")
 
     @classmethod
     def directory(cls, path: str, permissions: int = 0o755) -> CpioEntry:

@@ -127,7 +127,7 @@ def parse_handoff(data: bytes | str) -> Handoff:
             continue
         key, equals, value = line.partition("=")
         if not equals or not key:
-            raise _fault(f"line {number} has no key and value:", found=brief(line), expected="KEY=value")
+            raise _fault(f"line {number} has no key and value", found=brief(line), expected="KEY=value")
         if key in seen:
             raise _fault(f"{key} is repeated on line {number}")
         seen.add(key)
@@ -135,7 +135,7 @@ def parse_handoff(data: bytes | str) -> Handoff:
             numbers[key] = _number(key, value)
         elif key in _UUID_KEYS:
             if _UUID.fullmatch(value) is None:
-                raise _fault(f"{key} is not a UUID:", found=brief(value), expected="a dashed UUID in lower case")
+                raise _fault(f"{key} is not a UUID", found=brief(value), expected="a dashed UUID in lower case")
             uuids[key] = UUID(value)
         elif key == _EXTENTS_KEY:
             extents = tuple(_extent(item) for item in value.split(","))
@@ -190,7 +190,7 @@ def pack_handoff(handoff: Handoff) -> bytes:
     )
     data = "".join(f"{key}={value}\n" for key, value in pairs if value is not None).encode()
     if len(data) > HANDOFF_MAX_BYTES:
-        raise _fault("the block is too long:", found=f"{len(data)} bytes", expected=f"at most {HANDOFF_MAX_BYTES}")
+        raise _fault("the block is too long", found=f"{len(data)} bytes", expected=f"at most {HANDOFF_MAX_BYTES}")
     return data
 
 
@@ -205,7 +205,7 @@ def _lines(data: bytes | str) -> list[str]:
     except UnicodeError:
         raise _fault("the block is not UTF-8") from None
     if len(raw) > HANDOFF_MAX_BYTES:
-        raise _fault("the block is too long:", found=f"{len(raw)} bytes", expected=f"at most {HANDOFF_MAX_BYTES}")
+        raise _fault("the block is too long", found=f"{len(raw)} bytes", expected=f"at most {HANDOFF_MAX_BYTES}")
     if "\0" in text:
         raise _fault(f"byte {raw.index(0)} is NUL", hint="pass the block's own size, not the memory around it")
     lines = text.split("\n")
@@ -216,14 +216,14 @@ def _lines(data: bytes | str) -> list[str]:
 
 def _number(key: str, value: str) -> int:
     if _HEX.fullmatch(value) is None:
-        raise _fault(f"{key} is not a number:", found=brief(value), expected="1 to 16 hexadecimal digits")
+        raise _fault(f"{key} is not a number", found=brief(value), expected="1 to 16 hexadecimal digits")
     return int(value, 16)
 
 
 def _extent(item: str) -> Extent:
     offset, plus, length = item.partition("+")
     if not plus:
-        raise _fault(f"{_EXTENTS_KEY} has an item that is no extent:", found=brief(item), expected="offset+length")
+        raise _fault(f"{_EXTENTS_KEY} has an item of the wrong form", found=brief(item), expected="offset+length")
     return Extent(_number(_EXTENTS_KEY, offset), _number(_EXTENTS_KEY, length))
 
 
@@ -237,7 +237,7 @@ def _dashed(value: UUID | None) -> str | None:
 
 def _check_u64(key: str, value: int) -> None:
     if not 0 <= value <= _U64_MAX:
-        raise _fault(f"{key} is out of range:", found=hex(value), expected="an unsigned 64-bit number")
+        raise _fault(f"{key} is out of range", found=hex(value), expected="an unsigned 64-bit number")
 
 
 def _check_region(name: str, addr: int | None, size: int | None) -> None:
@@ -249,7 +249,7 @@ def _check_region(name: str, addr: int | None, size: int | None) -> None:
     _check_u64(f"{name}_ADDR", addr)
     _check_u64(f"{name}_SIZE", size)
     if addr + size > _U64_MAX + 1:
-        raise _fault(f"{name}_ADDR + {name}_SIZE is out of range:", found=hex(addr + size), expected="at most 2^64")
+        raise _fault(f"{name}_ADDR + {name}_SIZE is out of range", found=hex(addr + size), expected="at most 2^64")
 
 
 def _check_file_system(key: str, block: int | None, full_size_bytes: int | None) -> None:
@@ -260,7 +260,7 @@ def _check_file_system(key: str, block: int | None, full_size_bytes: int | None)
     _check_u64(key, block)
     end = block * BLOCK_BYTES + (full_size_bytes or 0)
     if end > _U64_MAX + 1:
-        raise _fault(f"the file system at {key} ends out of range, at byte", found=hex(end), expected="at most 2^64")
+        raise _fault(f"the end of the file system at {key} is out of range", found=hex(end), expected="at most 2^64")
 
 
 def _check_preload(handoff: Handoff) -> None:
@@ -271,7 +271,7 @@ def _check_preload(handoff: Handoff) -> None:
         return
     if full is not None and size > full:
         raise _fault(
-            "DISK_LIVE_SIZE is larger than the file system:",
+            "DISK_LIVE_SIZE is larger than the file system",
             found=hex(size),
             expected=f"at most REDOXFS_FULL_SIZE ({hex(full)})",
         )
@@ -286,7 +286,7 @@ def _check_preload(handoff: Handoff) -> None:
         raise _fault("DISK_LIVE_PARTIAL is 1, but DISK_LIVE_SIZE is all of REDOXFS_FULL_SIZE")
     if full is not None and size < full and not handoff.live_partial:
         raise _fault(
-            "DISK_LIVE_SIZE is smaller than the file system:",
+            "DISK_LIVE_SIZE is smaller than the file system",
             found=hex(size),
             expected=f"REDOXFS_FULL_SIZE ({hex(full)}) or DISK_LIVE_PARTIAL=1",
         )
@@ -297,14 +297,14 @@ def _check_extents(extents: tuple[Extent, ...], size: int, full: int | None) -> 
         shown = f"{extent.offset:x}+{extent.length:x}"
         if extent.length == 0 or extent.offset % BLOCK_BYTES or extent.length % BLOCK_BYTES:
             raise _fault(
-                f"{_EXTENTS_KEY} has an extent that is empty or not on blocks:",
+                f"{_EXTENTS_KEY} has an extent that is empty or not on blocks",
                 found=shown,
                 expected=f"multiples of {BLOCK_BYTES}",
             )
         limit = _U64_MAX if full is None else full
         if extent.end > limit:
             raise _fault(
-                f"{_EXTENTS_KEY} has an extent past the end:", found=shown, expected=f"an end of at most {limit:x}"
+                f"{_EXTENTS_KEY} has an extent past the end", found=shown, expected=f"an end of at most {limit:x}"
             )
     ordered = sorted(extents)
     for before, after in pairwise(ordered):

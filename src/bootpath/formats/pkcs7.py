@@ -77,7 +77,9 @@ def parse_enclosed(data: bytes, content_type: str) -> tuple[bytes, tuple[SignerI
         signed = _signed_data(info)
         content = signed["encap_content_info"]
         if content["content_type"].native != content_type:
-            raise _fault("the signed content is", str(content["content_type"].native)[:80], content_type)
+            raise _fault(
+                "the type of the signed content is wrong", str(content["content_type"].native)[:80], content_type
+            )
         return _untagged(content["content"].dump()), _signers(signed)
 
     return _parse(data, read)
@@ -89,16 +91,16 @@ def _untagged(encoded: bytes) -> bytes:
 
     kind, _, tag, _, content, _ = parser.parse(encoded, strict=True)
     if (kind, tag) != (_CONTEXT, 0):
-        raise _fault("the content is tagged", f"{kind}, {tag}", "[0]")
+        raise _fault("the content has the wrong tag", f"{kind}, {tag}", "[0]")
     return bytes(content)
 
 
 def _parse(data: bytes, read: Callable[[Any], T]) -> T:
     """What `read` makes of a ContentInfo. Raises FormatError; Error without asn1crypto."""
     if len(data) > PKCS7_MAX_BYTES:
-        raise _fault("the signature has", f"{len(data)} bytes", f"at most {PKCS7_MAX_BYTES}")
+        raise _fault("the signature is too long", f"{len(data)} bytes", f"at most {PKCS7_MAX_BYTES}")
     if _ENDLESS in data.translate(_HIGHEST_BIT):
-        raise _fault("a tag or an object identifier has", f"{len(_ENDLESS)} bytes", "a few")
+        raise _fault("a tag or an object identifier is too long", f"{len(_ENDLESS)} bytes or more", "a few bytes")
     try:
         from asn1crypto import cms
     except ImportError as error:
@@ -118,7 +120,7 @@ def _parse(data: bytes, read: Callable[[Any], T]) -> T:
 def _signed_data(info: Any) -> Any:
     kind = info["content_type"].native
     if kind != "signed_data":
-        raise _fault("content type is", str(kind)[:80], "signedData")
+        raise _fault("the file is not signed data", str(kind)[:80], "signedData")
     return info["content"]
 
 
@@ -127,16 +129,16 @@ def _detached_signers(info: Any) -> tuple[SignerInfo, ...]:
     content = signed["encap_content_info"]
     # pkcs7_verify: "Invalid unspecified sig (not pkcs7-data)".
     if content["content_type"].native != "data":
-        raise _fault("the signed content is", str(content["content_type"].native)[:80], "data")
+        raise _fault("the type of the signed content is wrong", str(content["content_type"].native)[:80], "data")
     if content["content"].native is not None:
-        raise _fault("the signature", "holds its content", "a detached one")
+        raise _fault("the signature holds its content", "an attached signature", "a detached signature")
     return _signers(signed)
 
 
 def _signers(signed: Any) -> tuple[SignerInfo, ...]:
     infos = signed["signer_infos"]
     if not 0 < len(infos) <= MAX_SIGNERS:
-        raise _fault("signers are", str(len(infos)), f"1 to {MAX_SIGNERS}")
+        raise _fault("the number of signers is out of range", str(len(infos)), f"1 to {MAX_SIGNERS}")
     return tuple(_signer(each) for each in infos)
 
 
@@ -166,9 +168,13 @@ def _scheme(algorithm: Any, digest: str) -> str:
         return "rsa"
     named, _, scheme = name.rpartition("_")
     if scheme not in ("rsa", "ecdsa"):
-        raise _fault("the signature algorithm is", name[:80], "RSA with PKCS#1 v1.5, or ECDSA")
+        raise _fault("the signature algorithm is not supported", name[:80], "RSA with PKCS#1 v1.5, or ECDSA")
     if named != digest:
-        raise _fault("the signature algorithm is", name[:80], f"one with {digest}, the signer's digest algorithm")
+        raise _fault(
+            "the signature algorithm has another digest than the signer",
+            name[:80],
+            f"one with {digest}, the signer's digest algorithm",
+        )
     return scheme
 
 
@@ -180,11 +186,13 @@ def _attributes(attributes: Any) -> SignedAttributes | None:
     for attribute in attributes:
         name = str(attribute["type"].native)
         if name in found:
-            raise _fault("a signed attribute", f"{name[:80]} appears twice", "each once")
+            raise _fault("a signed attribute appears twice", name[:80], "each once")
         found[name] = attribute["values"]
     for name in ("content_type", "message_digest"):
         if name not in found or len(found[name]) != 1:
-            raise _fault("signed attributes have", f"no single {name}", "one, with one value")
+            raise _fault(
+                f"the signed attributes have no single {name}", f"{len(found.get(name, ()))} values", "one value"
+            )
     # §5.4: "a separate encoding of the signedAttrs field is performed … an EXPLICIT SET OF tag is used".
     encoded = b"\x31" + bytes(attributes.dump())[1:]
     return SignedAttributes(encoded, str(found["content_type"][0].native), bytes(found["message_digest"][0].native))

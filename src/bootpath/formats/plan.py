@@ -58,17 +58,19 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not 0 <= self.generation <= U64_MAX:
-            raise _fault("the generation is out of range:", self.generation, "an unsigned 64-bit number")
+            raise _fault("the generation is out of range", self.generation, "an unsigned 64-bit number")
         if self.size_bytes < 0 or self.offset_bytes < 0 or self.offset_bytes + self.size_bytes > U64_MAX:
             raise _fault(
-                "the file system ends out of range, at byte", self.offset_bytes + self.size_bytes, "an end below 2^64"
+                "the end of the file system is out of range", self.offset_bytes + self.size_bytes, "an end below 2^64"
             )
         for index, extent in enumerate(self.extents):
             _check_extent(f"extent {index}", extent, self.size_bytes)
         order = sorted(range(len(self.extents)), key=lambda index: self.extents[index].offset)
         for before, after in pairwise(order):
             if self.extents[before].extent.overlaps(self.extents[after].extent):
-                raise _fault(f"extents {before} and {after} overlap at byte", self.extents[after].offset, "no overlap")
+                raise _fault(
+                    f"extents {before} and {after} overlap", f"byte {self.extents[after].offset} in both", "no overlap"
+                )
 
     @property
     def total_bytes(self) -> int:
@@ -114,7 +116,7 @@ def pack_plan(plan: Plan) -> bytes:
         f'  "extents": {extents}\n}}\n'
     ).encode()
     if len(data) > PLAN_MAX_BYTES:
-        raise _fault("the plan is too long:", f"{len(data)} bytes", f"at most {PLAN_MAX_BYTES}")
+        raise _fault("the plan is too long", f"{len(data)} bytes", f"at most {PLAN_MAX_BYTES}")
     return data
 
 
@@ -138,6 +140,6 @@ def _check_extent(name: str, extent: PlanExtent, size_bytes: int) -> None:
     offset, length = extent.offset, extent.length
     shown = brief((offset, length))
     if offset < 0 or length <= 0 or offset % BLOCK_BYTES or length % BLOCK_BYTES:
-        raise _fault(f"{name} is empty or not on blocks:", shown, f"multiples of {BLOCK_BYTES}")
+        raise _fault(f"{name} is empty or not on blocks", shown, f"multiples of {BLOCK_BYTES}")
     if offset + length > size_bytes:
-        raise _fault(f"{name} is past the end:", shown, f"an end of at most {size_bytes}")
+        raise _fault(f"{name} is past the end", shown, f"an end of at most {size_bytes}")

@@ -40,7 +40,9 @@ class Region:
         """Exactly `length` bytes from byte `offset`. Raises FormatError, naming `what`, when the region ends before."""
         if offset < 0 or length < 0 or offset + length > self.size_bytes:
             raise FormatError(
-                f"{what} is {length} bytes at {offset}, which end at", found=offset + length, expected=self._end()
+                f"{what}, {length} bytes at {offset}, is outside the device",
+                found=offset + length,
+                expected=self._end(),
             )
         return self.peek(offset, length)
 
@@ -63,7 +65,7 @@ class Region:
         data = read_bytes(self.device, start, stop - start)
         if len(data) != stop - start:
             raise DeviceError(
-                f"read of {stop - start} bytes at {start} returned",
+                f"the read of {stop - start} bytes at {start} is short",
                 where=self.device.identity.name,
                 found=f"{len(data)} bytes",
                 expected="all of them",

@@ -28,7 +28,9 @@ MAX_INTEGER_CHARACTERS = 20  # of 2^64 - 1, and of -2^63
 def parse_json(data: bytes, *, where: str, max_bytes: int) -> JsonValue:
     """The one value in `data`. Raises FormatError."""
     if len(data) > max_bytes:
-        raise FormatError("the text is", where=where, found=f"{len(data)} bytes long", expected=f"at most {max_bytes}")
+        raise FormatError(
+            "the text is too long", where=where, found=f"{len(data)} bytes", expected=f"at most {max_bytes}"
+        )
     try:
         value: JsonValue = _DECODER.decode(data.decode())
     except FormatError as error:
@@ -54,7 +56,7 @@ class Members:
 
     def __init__(self, value: JsonValue, *, where: str) -> None:
         if not isinstance(value, dict):
-            raise FormatError("the value is", where=where, found=brief(value), expected="an object")
+            raise FormatError("the value is not an object", where=where, found=brief(value), expected="an object")
         self._left = dict(value)
         self._where = where
 
@@ -122,7 +124,7 @@ class Members:
         return self._left.pop(name, default)
 
     def _refuse(self, name: str, value: JsonValue, expected: str) -> NoReturn:
-        raise FormatError(f"{name} is", where=self._where, found=brief(value), expected=expected)
+        raise FormatError(f"the value of {name} is not valid", where=self._where, found=brief(value), expected=expected)
 
 
 def _scalar(text: str) -> str:
@@ -144,12 +146,14 @@ def _object(pairs: list[tuple[str, JsonValue]]) -> Mapping[str, JsonValue]:
 
 def _integer(text: str) -> int:
     if len(text) > MAX_INTEGER_CHARACTERS:
-        raise FormatError("a number has", found=f"{len(text)} characters", expected=f"at most {MAX_INTEGER_CHARACTERS}")
+        raise FormatError(
+            "a number is too long", found=f"{len(text)} characters", expected=f"at most {MAX_INTEGER_CHARACTERS}"
+        )
     return int(text)
 
 
 def _no_float(text: str) -> NoReturn:
-    raise FormatError("a number is", found=brief(text), expected="an integer")
+    raise FormatError("a number is not an integer", found=brief(text), expected="an integer")
 
 
 _DECODER = json.JSONDecoder(

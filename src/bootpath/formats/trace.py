@@ -45,13 +45,13 @@ class Trace:
     def __post_init__(self) -> None:
         for name, value in (("generation", self.generation), ("size_bytes", self.size_bytes)):
             if not 0 <= value <= U64_MAX:
-                raise _fault(f"{name} is out of range:", value, "an unsigned 64-bit number")
+                raise _fault(f"{name} is out of range", value, "an unsigned 64-bit number")
 
 
 def parse_trace(data: bytes) -> Trace:
     """The trace in a file's bytes. Raises FormatError that names the line."""
     if len(data) > TRACE_MAX_BYTES:
-        raise _fault("the trace is too long:", f"{len(data)} bytes", f"at most {TRACE_MAX_BYTES}")
+        raise _fault("the trace is too long", f"{len(data)} bytes", f"at most {TRACE_MAX_BYTES}")
     lines = data.split(b"\n")
     if lines.pop():
         raise FormatError("the last line has no line feed", where="trace", hint="the file was cut short")
@@ -78,7 +78,7 @@ def pack_trace(trace: Trace) -> bytes:
     )
     data = (header + "".join(_pack_records(trace.records))).encode()
     if len(data) > TRACE_MAX_BYTES:
-        raise _fault("the trace is too long:", f"{len(data)} bytes", f"at most {TRACE_MAX_BYTES}")
+        raise _fault("the trace is too long", f"{len(data)} bytes", f"at most {TRACE_MAX_BYTES}")
     return data
 
 
@@ -140,7 +140,7 @@ def _check_record(record: Record, number: int) -> None:
     if isinstance(record, Flush):
         return
     if record.offset < 0 or record.length < 0 or record.offset + record.length > U64_MAX:
-        raise _fault("offset + length is out of range:", record.offset + record.length, "an end below 2^64", where)
+        raise _fault("offset + length is out of range", record.offset + record.length, "an end below 2^64", where)
     if isinstance(record, Write) and record.data is not None and len(record.data) != record.length:
         raise _fault("the data has the wrong length", f"{len(record.data)} bytes", record.length, where)
 

@@ -138,7 +138,8 @@ def test_values_of_unknown_keys_are_kept_as_they_are() -> None:
 )
 def test_malformed_hex_is_reported_and_never_zero(key: str, value: str) -> None:
     assert (
-        fault(f"{key}={value}\n") == f"handoff: {key} is not a number: {value!r}, expected 1 to 16 hexadecimal digits"
+        fault(f"{key}={value}\n")
+        == f"handoff: {key} is not a number; expected 1 to 16 hexadecimal digits, found {value!r}"
     )
 
 
@@ -156,7 +157,7 @@ def test_malformed_hex_is_reported_and_never_zero(key: str, value: str) -> None:
     ],
 )
 def test_malformed_uuid(key: str, value: str) -> None:
-    assert fault(f"{key}={value}\n").endswith("expected a dashed UUID in lower case")
+    assert "is not a UUID; expected a dashed UUID in lower case, found " in fault(f"{key}={value}\n")
 
 
 @pytest.mark.parametrize("key", ["REDOXFS_UUID", "DISK_LIVE_ADDR", "ANYTHING"])
@@ -167,7 +168,7 @@ def test_duplicate_key(key: str) -> None:
 
 @pytest.mark.parametrize("line", ["novalue", "=value", " "])
 def test_line_without_key_or_value(line: str) -> None:
-    assert fault(f"A=1\n{line}\n") == f"handoff: line 2 has no key and value: {line!r}, expected KEY=value"
+    assert fault(f"A=1\n{line}\n") == f"handoff: line 2 has no key and value; expected KEY=value, found {line!r}"
 
 
 def test_block_that_was_cut_short() -> None:
@@ -190,7 +191,7 @@ def test_block_of_64_kib_fits_and_one_byte_more_does_not() -> None:
     full = b"A=" + b"x" * (HANDOFF_MAX_BYTES - 3) + b"\n"
     handoff = parse_handoff(full)
     assert pack_handoff(handoff) == full
-    assert fault(b"A" + full) == "handoff: the block is too long: 65537 bytes, expected at most 65536"
+    assert fault(b"A" + full) == "handoff: the block is too long; expected at most 65536, found 65537 bytes"
     with raises(FormatError, found="65537 bytes"):
         pack_handoff(replace(handoff, extra=(("AA", handoff.extra[0][1]),)))
 
@@ -204,13 +205,15 @@ def test_address_and_size_come_together(name: str) -> None:
 @pytest.mark.parametrize("name", ["RSDP", "DTB", "DISK_LIVE", "REDOXFS_PASSWORD"])
 def test_region_ends_within_the_address_space(name: str) -> None:
     parse_handoff(f"{name}_ADDR=fffffffffffff000\n{name}_SIZE=1000\n")
-    assert "0x10000000000000001, expected at most 2^64" in fault(f"{name}_ADDR=fffffffffffff000\n{name}_SIZE=1001\n")
+    assert "expected at most 2^64, found 0x10000000000000001" in fault(
+        f"{name}_ADDR=fffffffffffff000\n{name}_SIZE=1001\n"
+    )
 
 
 @pytest.mark.parametrize("key", ["DISK_PHYS_BLOCK", "REDOXFS_BLOCK"])
 def test_file_system_ends_within_64_bits(key: str) -> None:
     parse_handoff(f"{key}=000ffffffffffffe\nREDOXFS_FULL_SIZE=2000\n")
-    assert f"the file system at {key} ends out of range, at byte" in fault(
+    assert f"the end of the file system at {key} is out of range" in fault(
         f"{key}=000ffffffffffffe\nREDOXFS_FULL_SIZE=2001\n"
     )
     assert "expected at most 2^64" in fault(f"{key}=0010000000000001\n")
@@ -235,8 +238,8 @@ def test_partiality_without_a_preload(line: str) -> None:
 
 def test_short_preload_must_say_that_it_is_partial() -> None:
     message = fault(LIVE)
-    assert "DISK_LIVE_SIZE is smaller than the file system: 0x3000" in message
-    assert message.endswith("expected REDOXFS_FULL_SIZE (0x10000) or DISK_LIVE_PARTIAL=1")
+    assert "DISK_LIVE_SIZE is smaller than the file system" in message
+    assert message.endswith("expected REDOXFS_FULL_SIZE (0x10000) or DISK_LIVE_PARTIAL=1, found 0x3000")
 
 
 def test_whole_preload_must_not_say_that_it_is_partial() -> None:
@@ -246,7 +249,7 @@ def test_whole_preload_must_not_say_that_it_is_partial() -> None:
 
 
 def test_preload_larger_than_the_file_system() -> None:
-    assert "DISK_LIVE_SIZE is larger than the file system: 0x3000, expected at most REDOXFS_FULL_SIZE" in fault(
+    assert "DISK_LIVE_SIZE is larger than the file system; expected at most REDOXFS_FULL_SIZE (0x2000)" in fault(
         LIVE.replace("=10000", "=2000")
     )
 
@@ -261,18 +264,18 @@ def test_packed_preload_must_say_that_it_is_partial() -> None:
 @pytest.mark.parametrize(
     ("extents", "message"),
     [
-        ("", "has an item that is no extent: '', expected offset+length"),
-        ("0-3000", "has an item that is no extent: '0-3000', expected offset+length"),
-        ("0+1000,,1000+2000", "has an item that is no extent: '', expected offset+length"),
-        ("0x0+3000", "is not a number: '0x0', expected 1 to 16 hexadecimal digits"),
-        ("0+", "is not a number: '', expected 1 to 16 hexadecimal digits"),
-        ("0+1000+2000", "is not a number: '1000+2000', expected 1 to 16"),
-        ("0+3000,4000+0", "has an extent that is empty or not on blocks: 4000+0, expected multiples of 4096"),
-        ("1+3000", "has an extent that is empty or not on blocks: 1+3000, expected multiples of 4096"),
-        ("0+2fff", "has an extent that is empty or not on blocks: 0+2fff, expected multiples of 4096"),
+        ("", "has an item of the wrong form; expected offset+length, found ''"),
+        ("0-3000", "has an item of the wrong form; expected offset+length, found '0-3000'"),
+        ("0+1000,,1000+2000", "has an item of the wrong form; expected offset+length, found ''"),
+        ("0x0+3000", "is not a number; expected 1 to 16 hexadecimal digits, found '0x0'"),
+        ("0+", "is not a number; expected 1 to 16 hexadecimal digits, found ''"),
+        ("0+1000+2000", "is not a number; expected 1 to 16 hexadecimal digits, found '1000+2000'"),
+        ("0+3000,4000+0", "has an extent that is empty or not on blocks; expected multiples of 4096, found 4000+0"),
+        ("1+3000", "has an extent that is empty or not on blocks; expected multiples of 4096, found 1+3000"),
+        ("0+2fff", "has an extent that is empty or not on blocks; expected multiples of 4096, found 0+2fff"),
         ("0+2000,1000+1000", "has byte 1000 twice"),
         ("4000+1000,0+1000,4000+1000", "has byte 4000 twice"),
-        ("f000+2000,0+1000", "has an extent past the end: f000+2000, expected an end of at most 10000"),
+        ("f000+2000,0+1000", "has an extent past the end; expected an end of at most 10000, found f000+2000"),
         ("0+2000", "has the wrong sum; expected DISK_LIVE_SIZE (0x3000), found 0x2000"),
         ("0+4000", "has the wrong sum; expected DISK_LIVE_SIZE (0x3000), found 0x4000"),
     ],

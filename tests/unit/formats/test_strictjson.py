@@ -28,21 +28,21 @@ def test_values() -> None:
         ("{\n}}", "x: line 2, column 2: Extra data"),
         ("{'a': 1}", "x: line 1, column 2"),
         ("[1,]", "x: line 1, column"),
-        ("1.0", "x: a number is '1.0', expected an integer"),
-        ("1e3", "x: a number is '1e3', expected an integer"),
-        ("NaN", "x: a number is 'NaN', expected an integer"),
-        ("[Infinity]", "x: a number is 'Infinity'"),
-        ("-Infinity", "x: a number is '-Infinity'"),
-        ("1" * 21, "x: a number has 21 characters, expected at most 20"),
-        ("1" * 100_000, "x: a number has 100000 characters"),
-        ("-" + "1" * 20, "x: a number has 21 characters"),
+        ("1.0", "x: a number is not an integer; expected an integer, found '1.0'"),
+        ("1e3", "x: a number is not an integer; expected an integer, found '1e3'"),
+        ("NaN", "x: a number is not an integer; expected an integer, found 'NaN'"),
+        ("[Infinity]", "x: a number is not an integer"),
+        ("-Infinity", "x: a number is not an integer"),
+        ("1" * 21, "x: a number is too long; expected at most 20, found 21 characters"),
+        ("1" * 100_000, "x: a number is too long"),
+        ("-" + "1" * 20, "x: a number is too long"),
         ('{"a": 1, "a": 1}', "x: the member 'a' appears twice"),
         ('[{"a": {"b": 1, "b": 2}}]', "x: the member 'b' appears twice"),
         (b'"\xff"', "x: byte 1 is not UTF-8"),
         (b"\xef\xbb\xbf{}", "x: line 1, column 1"),
         ("{}".encode("utf-16"), "x: byte 0 is not UTF-8"),
         ('"\n"', "x: line 1, column 2: Invalid control character"),
-        ('"' + "a" * 200_000, "x: the text is 200001 bytes long, expected at most 200000"),
+        ('"' + "a" * 200_000, "x: the text is too long; expected at most 200000, found 200001 bytes"),
         ("[" * 100_000, "x: nested too deeply"),
         ('{"a":' * 30_000, "x: nested too deeply"),
     ],
@@ -75,7 +75,7 @@ def test_defaults() -> None:
 
 def test_default_does_not_hide_a_null() -> None:
     for name in ("text", "number", "flag"):
-        with pytest.raises(FormatError, match="a is None"):
+        with pytest.raises(FormatError, match="the value of a is not valid"):
             getattr(members('{"a": null}'), name)("a", {"text": "", "number": 0, "flag": False}[name])
 
 
@@ -115,7 +115,7 @@ def test_missing(method: str) -> None:
 
 @pytest.mark.parametrize("value", ["2", "true", '"1"', "null"])
 def test_constant(value: str) -> None:
-    with pytest.raises(FormatError, match=r"a is .*, expected 1"):
+    with pytest.raises(FormatError, match="the value of a is not valid"):
         members(f'{{"a": {value}}}').constant("a", 1)
 
 

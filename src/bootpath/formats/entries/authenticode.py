@@ -60,11 +60,11 @@ def parse_signed_pe(data: bytes) -> SignedPe:
     """The signatures of a whole PE file; none when it has no certificate table. Raises FormatError, Error."""
     start = _number(data, 60, 4)
     if data[:2] != b"MZ" or data[start : start + 4] != b"PE\0\0":
-        raise _fault("the file is", "no PE file", "MZ and PE")
+        raise _fault("the file is not a PE file", f"{data[:2]!r} and {data[start : start + 4]!r}", "MZ and PE")
     optional = start + 24
     directories = _DIRECTORIES.get(_number(data, optional, 2))
     if directories is None:
-        raise _fault("the optional header is of type", f"{_number(data, optional, 2):#x}", "0x10b or 0x20b")
+        raise _fault("the type of the optional header is unknown", f"{_number(data, optional, 2):#x}", "0x10b or 0x20b")
     checksum = (optional + _CHECKSUM_OFFSET, _CHECKSUM_BYTES)
     entry = optional + directories + _CERTIFICATES_ENTRY * _ENTRY_BYTES
     size_of_header = _number(data, start + 20, 2)
@@ -75,7 +75,11 @@ def parse_signed_pe(data: bytes) -> SignedPe:
     if not length:
         return SignedPe((checksum, (entry, _ENTRY_BYTES)), ())
     if table % _ALIGN_BYTES or table < entry + _ENTRY_BYTES or table + length != len(data):
-        raise _fault("the certificate table is", f"{length} bytes at {table}", f"the end of the {len(data)} bytes")
+        raise _fault(
+            "the certificate table is not at the end of the file",
+            f"{length} bytes at {table}",
+            f"the end of the {len(data)} bytes",
+        )
     signatures = tuple(_signature(each) for each in _certificates(data[table:]))
     return SignedPe((checksum, (entry, _ENTRY_BYTES), (table, length)), signatures)
 
@@ -97,15 +101,21 @@ def _certificates(table: bytes) -> list[bytes]:
     place = 0
     while place < len(table):
         if place + _CERTIFICATE.size > len(table):
-            raise _fault("an entry of the certificate table has", f"{len(table) - place} bytes", "8 or more")
+            raise _fault(
+                "an entry of the certificate table is cut short", f"{len(table) - place} bytes", "8 bytes or more"
+            )
         length, revision, kind = _CERTIFICATE.unpack_from(table, place)
         if length < _CERTIFICATE.size or place + length > len(table):
-            raise _fault("an entry of the certificate table has", f"{length} bytes", f"8 to {len(table) - place}")
+            raise _fault(
+                "an entry of the certificate table has the wrong length",
+                f"{length} bytes",
+                f"8 to {len(table) - place}",
+            )
         if (revision, kind) != (_REVISION, _PKCS_SIGNED_DATA):
-            raise _fault("a certificate is of type", f"{revision:#x}, {kind:#x}", "0x200, 0x2 (PKCS#7)")
+            raise _fault("the type of a certificate is unknown", f"{revision:#x}, {kind:#x}", "0x200, 0x2 (PKCS#7)")
         found.append(table[place + _CERTIFICATE.size : place + length])
         if len(found) > MAX_SIGNATURES:
-            raise _fault("signatures are", "too many", f"at most {MAX_SIGNATURES}")
+            raise _fault("the file has too many signatures", f"{len(found)} or more", f"at most {MAX_SIGNATURES}")
         place += -(-length // _ALIGN_BYTES) * _ALIGN_BYTES
     return found
 
@@ -114,17 +124,21 @@ def _signature(certificate: bytes) -> PeSignature:
     encoded, signers = parse_enclosed(_trimmed(certificate), SPC_INDIRECT_DATA)
     header, body = _tlv(encoded)
     if header != _SEQUENCE:
-        raise _fault("the signed content begins with", f"{header:#x}", "a SEQUENCE")
+        raise _fault("the signed content does not begin with a SEQUENCE", f"{header:#x}", "a SEQUENCE")
     _, data_length = _element(body)
     kind, info = _tlv(body[data_length:])
     _, algorithm_length = _element(info)
     _, algorithm = _tlv(info[:algorithm_length])
     octets, file_digest = _tlv(info[algorithm_length:])
     if (kind, octets) != (_SEQUENCE, _OCTETS):
-        raise _fault("the digest of the file is", f"in {kind:#x} and {octets:#x}", "in a DigestInfo")
+        raise _fault("the digest of the file has the wrong form", f"in {kind:#x} and {octets:#x}", "in a DigestInfo")
     digest = _DIGEST_OIDS.get(_element_bytes(algorithm))
     if digest is None or len(file_digest) != new_hash(digest).digest_size:
-        raise _fault("the digest of the file is", file_digest.hex()[:64], "one of " + " ".join(DIGESTS))
+        raise _fault(
+            "the algorithm or the length of the file's digest is unknown",
+            file_digest.hex()[:64],
+            "one of " + " ".join(DIGESTS),
+        )
     return PeSignature(digest, file_digest, body, signers)
 
 
@@ -140,24 +154,28 @@ def _trimmed(der: bytes) -> bytes:
     """The element without the padding behind it: entries are padded to multiples of 8 bytes."""
     _, length = _element(der)
     if der[length:].strip(b"\0") or len(der) - length >= _ALIGN_BYTES:
-        raise _fault("behind the signature are", f"{len(der) - length} bytes", "padding of zeros, below 8")
+        raise _fault(
+            "the bytes behind the signature are not padding", f"{len(der) - length} bytes", "zeros, less than 8 bytes"
+        )
     return der[:length]
 
 
 def _element(der: bytes) -> tuple[int, int]:
     """The tag of the first element and how many bytes it has in all (X.690 §8.1.3, definite lengths)."""
     if len(der) < 2:
-        raise _fault("an element has", f"{len(der)} bytes", "2 or more")
+        raise _fault("an ASN.1 element is cut short", f"{len(der)} bytes", "2 bytes or more")
     first = der[1]
     if first < 0x80:
         length, start = first, 2
     else:
         start = 2 + (first & 0x7F)
         if not 1 <= first & 0x7F <= 4 or len(der) < start:
-            raise _fault("the length of an element is", f"{first:#x}", "a definite one, of at most 4 bytes")
+            raise _fault(
+                "the length of an ASN.1 element is not valid", f"{first:#x}", "a definite one, of at most 4 bytes"
+            )
         length = int.from_bytes(der[2:start], "big")
     if start + length > len(der):
-        raise _fault("an element has", f"{length} bytes", f"at most {len(der) - start}")
+        raise _fault("an ASN.1 element is longer than the data", f"{length} bytes", f"at most {len(der) - start}")
     return der[0], start + length
 
 
@@ -176,7 +194,7 @@ def _element_bytes(der: bytes) -> bytes:
 def _number(data: bytes, offset: int, length: int) -> int:
     content = data[offset : offset + length]
     if len(content) != length:
-        raise _fault("the headers end at byte", str(offset + length), f"at most {len(data)}, where the file ends")
+        raise _fault("the headers end beyond the file", f"byte {offset + length}", f"at most byte {len(data)}")
     return int.from_bytes(content, "little")
 
 

@@ -86,11 +86,13 @@ class BlsEntry:
 def parse_bls(data: bytes) -> BlsEntry:
     """The content of an entry's file. Raises FormatError."""
     if len(data) > BLS_MAX_BYTES:
-        raise _fault("the file has", f"{len(data)} bytes", f"at most {BLS_MAX_BYTES}")
+        raise _fault("the file is too long", f"{len(data)} bytes", f"at most {BLS_MAX_BYTES}")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _fault("the file has", f"{data[error.start : error.end]!r} at byte {error.start}", "UTF-8") from None
+        raise _fault(
+            "the file is not UTF-8", f"{data[error.start : error.end]!r} at byte {error.start}", "UTF-8"
+        ) from None
     single: dict[str, str] = {}
     lists: dict[str, list[str]] = {key: [] for key, _ in _REPEATABLE}
     unknown: list[tuple[str, str]] = []
@@ -102,7 +104,7 @@ def parse_bls(data: bytes) -> BlsEntry:
             continue
         control = _CONTROL.search(line)
         if control:
-            raise _fault(f"line {number} has", repr(control.group()), "text")
+            raise _fault(f"line {number} has a control character", repr(control.group()), "text")
         # "The first word of a line is used as key and is separated by one or more spaces from the value."
         match = _LINE.fullmatch(line)
         if match is None:
@@ -151,13 +153,13 @@ def _profile(text: str) -> int:
     if not (
         text.isascii() and text.isdecimal() and int(text[:4]) <= MAX_PROFILE and len(text) <= len(str(MAX_PROFILE))
     ):
-        raise _fault("profile is", brief(text), f"a number up to {MAX_PROFILE}")
+        raise _fault("the profile is not valid", brief(text), f"a number up to {MAX_PROFILE}")
     return int(text)
 
 
 def _boolean(text: str) -> bool:
     if text.lower() not in _TRUE | _FALSE:
-        raise _fault("linux-appendroot is", brief(text), "yes or no")
+        raise _fault("linux-appendroot is not a boolean", brief(text), "yes or no")
     return text.lower() in _TRUE
 
 

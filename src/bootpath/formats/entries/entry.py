@@ -90,7 +90,11 @@ def bls_entry(file_name: str, bls: BlsEntry) -> BootEntry:
     if len(programs) != 1:
         found = " and ".join(programs) or "none of them"
         raise FormatError(
-            "the entry has", where=file_name, found=found, expected="one of linux, efi and uki", spec=BOOT_SPEC
+            "the entry does not have exactly one program",
+            where=file_name,
+            found=found,
+            expected="one of linux, efi and uki",
+            spec=BOOT_SPEC,
         )
     return BootEntry(
         EntryKind.TYPE_1,
@@ -206,7 +210,9 @@ def sort_entries(entries: Iterable[BootEntry]) -> list[BootEntry]:
 def _name(file_name: str, suffix: str) -> EntryName:
     name = parse_entry_name(file_name)
     if name.suffix.lower() != suffix:
-        raise FormatError("the file name ends in", where=file_name, found=name.suffix, expected=suffix, spec=BOOT_SPEC)
+        raise FormatError(
+            "the file name has another suffix", where=file_name, found=name.suffix, expected=suffix, spec=BOOT_SPEC
+        )
     return name
 
 

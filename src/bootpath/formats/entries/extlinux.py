@@ -125,16 +125,18 @@ def _lines(data: bytes, include: Include | None, left: list[int], depth: int) ->
     """Keyword and value of each line, includes in their places; `left` is how many bytes may still come."""
     left[0] -= len(data)
     if left[0] < 0:
-        raise _fault("the menu has", f"{-left[0]} bytes more", f"at most {EXTLINUX_MAX_BYTES}")
+        raise _fault("the menu is too long", f"{-left[0]} bytes more", f"at most {EXTLINUX_MAX_BYTES} bytes")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _fault("the menu has", f"{data[error.start : error.end]!r} at byte {error.start}", "UTF-8") from None
+        raise _fault(
+            "the menu is not UTF-8", f"{data[error.start : error.end]!r} at byte {error.start}", "UTF-8"
+        ) from None
     for number, raw in enumerate(text.split("\n"), start=1):
         line = raw.removesuffix("\r").strip(_BLANKS)
         control = _CONTROL.search(line)
         if control:
-            raise _fault(f"line {number} has", repr(control.group()), "text")
+            raise _fault(f"line {number} has a control character", repr(control.group()), "text")
         keyword, value = _split(line)
         if keyword == "menu" and _split(value)[0] == "include":
             keyword, value = _split(value)
@@ -145,7 +147,7 @@ def _lines(data: bytes, include: Include | None, left: list[int], depth: int) ->
             continue
         if include is None or depth == MAX_INCLUDES:
             expected = f"at most {MAX_INCLUDES} includes in each other" if include else "one file"
-            raise _fault("INCLUDE names", brief(value), expected)
+            raise _fault("INCLUDE cannot be followed", brief(value), expected)
         # MENU INCLUDE may have a second word, a title for a menu of its own.
         yield from _lines(include(_split(value)[0] if value else ""), include, left, depth + 1)
 
@@ -234,7 +236,7 @@ def _files(text: str) -> tuple[str, ...]:
 
 def _timeout(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 6):
-        raise _fault("TIMEOUT is", brief(text), "tenths of a second")
+        raise _fault("TIMEOUT is not a number", brief(text), "tenths of a second")
     return min(int(text), MAX_TIMEOUT_TENTHS)
 
 

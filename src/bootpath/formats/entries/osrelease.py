@@ -25,7 +25,7 @@ def parse_os_release(data: bytes, where: str = "os-release") -> Mapping[str, str
     data = data.rstrip(b"\0")
     if len(data) > OS_RELEASE_MAX_BYTES:
         raise FormatError(
-            "the file has", where=where, found=f"{len(data)} bytes", expected=f"at most {OS_RELEASE_MAX_BYTES}"
+            "the file is too long", where=where, found=f"{len(data)} bytes", expected=f"at most {OS_RELEASE_MAX_BYTES}"
         )
     try:
         text = data.decode("utf-8")

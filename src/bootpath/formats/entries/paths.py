@@ -57,4 +57,6 @@ def _absolute(text: str, names: list[str]) -> str:
 
 
 def _fault(text: str, expected: str) -> FormatError:
-    return FormatError("the path is", where="boot entry", found=brief(text), expected=expected, spec=BOOT_SPEC)
+    return FormatError(
+        "the path is not allowed", where="boot entry", found=brief(text), expected=expected, spec=BOOT_SPEC
+    )

@@ -67,20 +67,20 @@ def read_pe(read: ReadAt, size_bytes: int) -> PeImage:
     """The sections of a file of `size_bytes`. Raises FormatError, and what `read` does."""
     dos = _exactly(read, 0, _DOS_BYTES, size_bytes)
     if dos[:2] != b"MZ":
-        raise _fault("the file begins with", repr(dos[:2]), "MZ")
+        raise _fault("the file is not a PE file", repr(dos[:2]), "MZ")
     start = int.from_bytes(dos[60:64], "little")
     coff = _exactly(read, start, _COFF.size, size_bytes)
     signature, machine, count, _, _, _, optional_bytes, _ = _COFF.unpack(coff)
     if signature != b"PE\0\0":
-        raise _fault("the signature is", repr(signature), "PE")
+        raise _fault("the signature of the PE header is wrong", repr(signature), "PE")
     if count > MAX_SECTIONS:
-        raise _fault("the file has", f"{count} sections", f"at most {MAX_SECTIONS}")
+        raise _fault("the file has too many sections", f"{count} sections", f"at most {MAX_SECTIONS}")
     if optional_bytes < _SUBSYSTEM_OFFSET + 2:
-        raise _fault("the optional header has", f"{optional_bytes} bytes", f"at least {_SUBSYSTEM_OFFSET + 2}")
+        raise _fault("the optional header is too short", f"{optional_bytes} bytes", f"at least {_SUBSYSTEM_OFFSET + 2}")
     optional = _exactly(read, start + _COFF.size, _SUBSYSTEM_OFFSET + 2, size_bytes)
     magic = int.from_bytes(optional[:2], "little")
     if magic not in _MAGICS:
-        raise _fault("the optional header is of type", f"{magic:#x}", "0x10b or 0x20b")
+        raise _fault("the type of the optional header is unknown", f"{magic:#x}", "0x10b or 0x20b")
     table = start + _COFF.size + optional_bytes
     rows = _exactly(read, table, count * _SECTION.size, size_bytes)
     sections = tuple(_section(row, size_bytes) for row in _SECTION.iter_unpack(rows))
@@ -92,9 +92,9 @@ def _section(row: tuple[bytes, int, int, int, int, int, int, int, int, int], siz
     try:
         name = raw_name.rstrip(b"\0").decode("ascii")
     except UnicodeDecodeError:
-        raise _fault("a section is called", repr(raw_name), "ASCII") from None
+        raise _fault("the name of a section is not ASCII", repr(raw_name), "ASCII") from None
     if raw and pointer + raw > size_bytes:
-        raise _fault(f"section {name!r} ends at byte", str(pointer + raw), f"at most {size_bytes}, where the file ends")
+        raise _fault(f"section {name!r} ends beyond the file", f"byte {pointer + raw}", f"at most byte {size_bytes}")
     # A virtual size of 0 is what some linkers write for "as large as the raw data".
     declared = virtual or raw
     return PeSection(name, pointer if raw else 0, min(declared, raw), declared)
@@ -102,10 +102,10 @@ def _section(row: tuple[bytes, int, int, int, int, int, int, int, int, int], siz
 
 def _exactly(read: ReadAt, offset: int, length: int, size_bytes: int) -> bytes:
     if offset + length > size_bytes:
-        raise _fault("the headers end at byte", str(offset + length), f"at most {size_bytes}, where the file ends")
+        raise _fault("the headers end beyond the file", f"byte {offset + length}", f"at most byte {size_bytes}")
     data = read(offset, length) if length else b""
     if len(data) != length:
-        raise _fault(f"reading {length} bytes at {offset} gave", f"{len(data)} bytes", "all of them")
+        raise _fault(f"the read of {length} bytes at {offset} is short", f"{len(data)} bytes", "all of them")
     return data
 
 

@@ -129,4 +129,6 @@ def blessed_name(name: str) -> str:
 
 
 def _fault(name: str, expected: str) -> FormatError:
-    return FormatError("the file name is", where="boot entry", found=brief(name), expected=expected, spec=BOOT_SPEC)
+    return FormatError(
+        "the file name is not allowed", where="boot entry", found=brief(name), expected=expected, spec=BOOT_SPEC
+    )

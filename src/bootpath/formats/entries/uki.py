@@ -127,7 +127,7 @@ class Uki:
         """The profile of that number; "@0 is automatically selected as default". Raises FormatError without it."""
         chosen = number or 0
         if chosen >= len(self.profiles):
-            raise _fault("the profile is", f"@{chosen}", f"one of {len(self.profiles)}")
+            raise _fault("the profile does not exist", f"@{chosen}", f"one of {len(self.profiles)}")
         return self.profiles[chosen]
 
 
@@ -170,7 +170,7 @@ def read_uki_addon(read: ReadAt, size_bytes: int) -> UkiAddon:
 
 def _check_subsystem(image: PeImage) -> None:
     if image.subsystem != SUBSYSTEM_EFI_APPLICATION:
-        raise _fault("the subsystem is", f"{image.subsystem:#x}", "0xa, an EFI application")
+        raise _fault("the subsystem is wrong", f"{image.subsystem:#x}", "0xa, an EFI application")
 
 
 def _parts(sections: Sequence[PeSection]) -> list[list[PeSection]]:
@@ -191,7 +191,9 @@ def _by_name(sections: Sequence[PeSection]) -> dict[str, tuple[PeSection, ...]]:
         if section.name in found and section.name not in REPEATABLE:
             raise FormatError(f"section {section.name} comes twice", where="uki", spec=UKI_SPEC)
         if not section.whole:
-            raise _fault(f"section {section.name} has", f"{section.size_bytes} bytes", f"{section.declared_bytes}")
+            raise _fault(
+                f"section {section.name} is cut short", f"{section.size_bytes} bytes", f"{section.declared_bytes} bytes"
+            )
         found[section.name] = (*found.get(section.name, ()), section)
     return found
 
@@ -224,10 +226,10 @@ def _content(read: ReadAt, sections: Sections, name: str, limit: int) -> bytes |
         return None
     (section,) = sections[name]
     if section.size_bytes > limit:
-        raise _fault(f"section {name} has", f"{section.size_bytes} bytes", f"at most {limit}")
+        raise _fault(f"section {name} is too long", f"{section.size_bytes} bytes", f"at most {limit} bytes")
     data = read(section.offset, section.size_bytes) if section.size_bytes else b""
     if len(data) != section.size_bytes:
-        raise _fault(f"reading section {name} gave", f"{len(data)} bytes", str(section.size_bytes))
+        raise _fault(f"the read of section {name} is short", f"{len(data)} bytes", f"{section.size_bytes} bytes")
     return data
 
 

@@ -52,12 +52,16 @@ def parse_volume_group(text: str) -> VolumeGroup:
     """The group that a metadata text describes. Raises FormatError."""
     groups = list(parse_lvm_text(text).sections())
     if len(groups) != 1:
-        raise FormatError("volume groups in the text are", where="lvm2", found=len(groups), expected=1)
+        raise FormatError(
+            "the text does not describe exactly one volume group", where="lvm2", found=len(groups), expected=1
+        )
     name, section = groups[0]
     _check_name(name, "lvm2")
     extent_sectors = section.number("extent_size")
     if not 0 < extent_sectors < 1 << 32:
-        raise FormatError("extent_size is", where=section.where, found=extent_sectors, expected="1 to 2^32 sectors")
+        raise FormatError(
+            "extent_size is out of range", where=section.where, found=extent_sectors, expected="1 to 2^32 sectors"
+        )
     physical = {
         name: _physical(name, part, extent_sectors) for name, part in section.section("physical_volumes").sections()
     }
@@ -120,11 +124,18 @@ def _logical(
     end = 0
     parts = dict(section.sections())
     if count != len(parts):
-        raise FormatError("segment_count is", where=section.where, found=count, expected=len(parts))
+        raise FormatError(
+            "segment_count is not the number of segments", where=section.where, found=count, expected=len(parts)
+        )
     for number in range(1, count + 1):
         segment = _segment(section.section(f"segment{number}"), physical)
         if segment.start != end:
-            raise FormatError(f"segment{number} begins at", where=section.where, found=segment.start, expected=end)
+            raise FormatError(
+                f"segment{number} does not begin where the segment before it ends",
+                where=section.where,
+                found=segment.start,
+                expected=end,
+            )
         end += segment.extents
         segments.append(segment)
     if end * extent_sectors > MAX_SECTORS:
@@ -141,24 +152,33 @@ def _logical(
 def _segment(section: Section, physical: Mapping[str, PhysicalVolume]) -> LvSegment:
     start, extents, kind = section.number("start_extent"), section.number("extent_count"), section.text("type")
     if extents == 0:
-        raise FormatError("extent_count is", where=section.where, found=0, expected="at least 1")
+        raise FormatError("extent_count is zero", where=section.where, found=0, expected="at least 1")
     if segment_kind(kind) is not SegmentKind.STRIPED:
         return LvSegment(start, extents, kind)
     stripes = tuple(Stripe(physical.get(name, name), first) for name, first in section.pairs("stripes"))
     if len(stripes) != section.number("stripe_count") or not 0 < len(stripes) <= _MAX_STRIPES:
         raise FormatError(
-            "stripe_count is", where=section.where, found=section.number("stripe_count"), expected=len(stripes)
+            "stripe_count is not the number of stripes",
+            where=section.where,
+            found=section.number("stripe_count"),
+            expected=len(stripes),
         )
     stripe_sectors = 0
     if len(stripes) > 1:
         stripe_sectors = section.number("stripe_size")
         if stripe_sectors == 0 or stripe_sectors & (stripe_sectors - 1) or stripe_sectors >= 1 << 32:
             raise FormatError(
-                "stripe_size is", where=section.where, found=stripe_sectors, expected="a power of two of sectors"
+                "stripe_size is not a power of two",
+                where=section.where,
+                found=stripe_sectors,
+                expected="a power of two, in sectors",
             )
         if extents % len(stripes):
             raise FormatError(
-                "extent_count is", where=section.where, found=extents, expected=f"a multiple of {len(stripes)} stripes"
+                "extent_count is not a multiple of the number of stripes",
+                where=section.where,
+                found=extents,
+                expected=f"a multiple of {len(stripes)} stripes",
             )
     return LvSegment(start, extents, kind, stripes, stripe_sectors)
 
@@ -178,14 +198,21 @@ def _check(group: VolumeGroup) -> None:
                     run = Extent(stripe.first, segment.extents // len(segment.stripes))
                     _take(taken[stripe.on.name], stripe.on, run, f"{where}/{volume.name}")
                 elif stripe.on not in names:
-                    raise FormatError("a segment lies on", where=f"{where}/{volume.name}", found=stripe.on)
+                    raise FormatError(
+                        "a segment lies on a volume that does not exist",
+                        where=f"{where}/{volume.name}",
+                        found=stripe.on,
+                    )
 
 
 def _take(taken: ExtentSet, on: PhysicalVolume, run: Extent, where: str) -> None:
     """Note that a stripe has the extents of `run`."""
     if run.end > on.extents:
         raise FormatError(
-            f"a segment ends on {on.name} at extent", where=where, found=run.end, expected=f"at most {on.extents}"
+            f"a segment ends beyond {on.name}",
+            where=where,
+            found=f"extent {run.end}",
+            expected=f"at most extent {on.extents}",
         )
     if taken.intersect(run):
         raise FormatError(
@@ -196,10 +223,14 @@ def _take(taken: ExtentSet, on: PhysicalVolume, run: Extent, where: str) -> None
 
 def _check_name(name: str, where: str) -> None:
     if _NAME.fullmatch(name) is None or name in (".", ".."):
-        raise FormatError("a name is", where=where, found=repr(name), expected="letters, digits and - _ . +")
+        raise FormatError(
+            "the name is not allowed", where=where, found=repr(name), expected="letters, digits and - _ . +"
+        )
 
 
 def _uuid(text: str, where: str) -> str:
     if _UUID.fullmatch(text) is None:
-        raise FormatError("the UUID is", where=where, found=repr(text), expected="32 letters and digits, dashed")
+        raise FormatError(
+            "the UUID has the wrong form", where=where, found=repr(text), expected="32 letters and digits, dashed"
+        )
     return text

@@ -139,11 +139,18 @@ def _parse_label(data: bytes, sector: int) -> PvLabel:
     _, own, stored, offset, _ = _LABEL.unpack_from(data)
     computed = lvm_crc(data[20:])
     if stored != computed:
-        raise FormatError("the CRC is", where=where, found=f"0x{stored:08x}", expected=f"0x{computed:08x}")
+        raise FormatError(
+            "the CRC of the label does not match", where=where, found=f"0x{stored:08x}", expected=f"0x{computed:08x}"
+        )
     if own != sector:
-        raise FormatError("the label says that it is in sector", where=where, found=own, expected=sector)
+        raise FormatError("the sector number in the label is wrong", where=where, found=own, expected=sector)
     if not _LABEL.size <= offset <= SECTOR_BYTES - 40 - 2 * _AREA.size:
-        raise FormatError("the PV header is at", where=where, found=offset, expected="a place in the label's sector")
+        raise FormatError(
+            "the offset of the PV header is out of range",
+            where=where,
+            found=offset,
+            expected="a place in the label's sector",
+        )
     position = offset + 40
     areas: list[tuple[Extent, ...]] = []
     for name in ("data", "metadata"):
@@ -151,7 +158,10 @@ def _parse_label(data: bytes, sector: int) -> PvLabel:
         areas.append(found)
     if len(areas[1]) > MAX_METADATA_AREAS:
         raise FormatError(
-            "metadata areas are", where=where, found=len(areas[1]), expected=f"at most {MAX_METADATA_AREAS}"
+            "the label has too many metadata areas",
+            where=where,
+            found=len(areas[1]),
+            expected=f"at most {MAX_METADATA_AREAS}",
         )
     return PvLabel(
         uuid=format_uuid(data[offset : offset + 32]),
@@ -183,23 +193,40 @@ def _read_area(region: Region, area: Extent) -> str | None:
         raise error.at(where) from None
     stored, magic, version, start, size = _MDA.unpack_from(header)
     if magic != _MDA_MAGIC:
-        raise FormatError("the magic is", where=where, found=magic.hex(), expected=_MDA_MAGIC.hex())
+        raise FormatError(
+            "the magic of the metadata area is wrong", where=where, found=magic.hex(), expected=_MDA_MAGIC.hex()
+        )
     computed = lvm_crc(header[4:])
     if stored != computed:
-        raise FormatError("the CRC is", where=where, found=f"0x{stored:08x}", expected=f"0x{computed:08x}")
+        raise FormatError(
+            "the CRC of the metadata area's header does not match",
+            where=where,
+            found=f"0x{stored:08x}",
+            expected=f"0x{computed:08x}",
+        )
     if version != 1:
-        raise FormatError("the version is", where=where, found=version, expected=1)
+        raise FormatError("the version of the metadata area is unknown", where=where, found=version, expected=1)
     if start != area.offset:
-        raise FormatError("the area says that it begins at", where=where, found=start, expected=area.offset)
+        raise FormatError(
+            "the offset in the metadata area's header is wrong", where=where, found=start, expected=area.offset
+        )
     if size <= _MDA_BYTES or area.offset + size > region.size_bytes:
-        raise FormatError("the area has", where=where, found=f"{size} bytes", expected="more than 512, on the device")
+        raise FormatError(
+            "the size of the metadata area is out of range",
+            where=where,
+            found=f"{size} bytes",
+            expected="more than 512 bytes, on the device",
+        )
     text = _TEXT.unpack_from(header, _MDA.size)
     offset, length, _, flags = text
     if offset == 0 or flags & _IGNORED:
         return None
     if not _MDA_BYTES <= offset < size or not 0 < length <= min(size - _MDA_BYTES, MAX_TEXT_BYTES):
         raise FormatError(
-            "the text is", where=where, found=f"{length} bytes at {offset}", expected=f"in the ring of {size} bytes"
+            "the text lies outside the metadata area",
+            where=where,
+            found=f"{length} bytes at {offset}",
+            expected=f"in the ring of {size} bytes",
         )
     # "The ring wraps": what does not fit before the end stands behind the header.
     first = min(length, size - offset)
@@ -208,5 +235,7 @@ def _read_area(region: Region, area: Extent) -> str | None:
         raw += region.peek(start + _MDA_BYTES, length - first)
     computed = lvm_crc(raw)
     if computed != text[2]:
-        raise FormatError("the CRC of the text is", where=where, found=f"0x{computed:08x}", expected=f"0x{text[2]:08x}")
+        raise FormatError(
+            "the CRC of the text does not match", where=where, found=f"0x{computed:08x}", expected=f"0x{text[2]:08x}"
+        )
     return raw.partition(b"\0")[0].decode("utf-8", "replace")

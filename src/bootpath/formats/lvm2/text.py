@@ -105,14 +105,14 @@ class Section:
 
     def _refuse(self, name: str, value: object, expected: str) -> NoReturn:
         found = "missing" if value is None else "a section" if isinstance(value, Section) else brief(value)
-        raise FormatError(f"{name} is", where=self.where, found=found, expected=expected)
+        raise FormatError(f"{name} is not valid", where=self.where, found=found, expected=expected)
 
 
 def parse_lvm_text(text: str) -> Section:
     """The whole text as one section without a name. Raises FormatError that names the line."""
     if len(text) > MAX_TEXT_BYTES:
         raise FormatError(
-            "the text is", where="lvm2", found=f"{len(text)} characters long", expected=f"at most {MAX_TEXT_BYTES}"
+            "the text is too long", where="lvm2", found=f"{len(text)} characters", expected=f"at most {MAX_TEXT_BYTES}"
         )
     return _Parser(text).whole()
 
@@ -209,7 +209,7 @@ class _Parser:
 
     def _refuse(self, expected: str) -> NoReturn:
         found = brief(self._piece) if self._kind else "the end"
-        raise FormatError("the text has", where=self._where(), found=found, expected=expected)
+        raise FormatError("the syntax is wrong", where=self._where(), found=found, expected=expected)
 
     def _fail(self, what: str) -> NoReturn:
         raise FormatError(what, where=self._where())

@@ -161,7 +161,10 @@ class VolumeGroup:
         for segment in volume.segments:
             if segment.kind is None:
                 return TableError(
-                    "the segment type is", where=where, found=segment.type, expected="linear, striped, zero or error"
+                    "the segment type is not supported",
+                    where=where,
+                    found=segment.type,
+                    expected="linear, striped, zero or error",
                 )
             for stripe in segment.stripes:
                 if isinstance(stripe.on, str):

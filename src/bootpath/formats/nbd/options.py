@@ -219,7 +219,7 @@ def parse_name(data: bytes) -> str:
     """A string of the protocol. Raises FormatError."""
     if len(data) > MAX_STRING_BYTES:
         raise FormatError(
-            "the string is too long:", where="nbd", found=f"{len(data)} bytes", expected=f"at most {MAX_STRING_BYTES}"
+            "the string is too long", where="nbd", found=f"{len(data)} bytes", expected=f"at most {MAX_STRING_BYTES}"
         )
     try:
         text = data.decode()
@@ -264,7 +264,7 @@ def parse_meta_query(data: bytes) -> MetaQuery:
     position += _U32.size
     if count > (len(data) - position) // _U32.size:
         raise FormatError(
-            "the option announces too many queries:",
+            "the option announces too many queries",
             where="nbd",
             found=count,
             expected="no more than fit into the option",
@@ -338,10 +338,10 @@ def _parse_string(data: bytes, position: int) -> tuple[str, int]:
     position += _U32.size
     if length > len(data) - position:
         raise FormatError(
-            "the string is longer than the option:",
+            "the string is longer than the option",
             where="nbd",
-            found=length,
-            expected=f"at most {len(data) - position}",
+            found=f"{length} bytes",
+            expected=f"at most {len(data) - position} bytes",
         )
     return parse_name(data[position : position + length]), position + length
 
@@ -349,9 +349,9 @@ def _parse_string(data: bytes, position: int) -> tuple[str, int]:
 def _field(layout: Struct, data: bytes, position: int) -> tuple[int, ...]:
     if len(data) - position < layout.size:
         raise FormatError(
-            "the option data ends too early, after",
+            "the option data ends too early",
             where="nbd",
-            found=len(data) - position,
+            found=f"{len(data) - position} bytes",
             expected=f"{layout.size} bytes",
         )
     return layout.unpack_from(data, position)

@@ -240,7 +240,7 @@ def parse_error(data: bytes, *, with_offset: bool) -> ErrorPayload:
     # "message length MUST NOT exceed the 4096 bytes string length limit"
     if size > min(len(data) - fixed, MAX_STRING_BYTES):
         raise FormatError(
-            "the error message is longer than its chunk:",
+            "the error message is longer than its chunk",
             where="nbd",
             found=size,
             expected=f"at most {len(data) - fixed}",

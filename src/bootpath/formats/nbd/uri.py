@@ -46,7 +46,7 @@ def parse_nbd_uri(text: str) -> NbdUri:
     """Raises FormatError that says which part is wrong."""
     if _URI.fullmatch(text) is None or _BAD_ESCAPE.search(text):
         raise _fault(
-            "the URI has characters that a URI cannot have:",
+            "the URI has characters that are not allowed",
             text,
             "printable ASCII, everything else percent-encoded (RFC 3986)",
         )
@@ -58,13 +58,15 @@ def parse_nbd_uri(text: str) -> NbdUri:
     if parts.scheme not in _SCHEMES:
         raise _fault("the URI has an unknown scheme", parts.scheme, " or ".join(_SCHEMES))
     if _AUTHORITY.fullmatch(parts.netloc) is None:
-        raise _fault("the URI has no valid host:", parts.netloc, "[user@]host[:port] (RFC 3986 §3.2)")
+        raise _fault("the URI has no valid host", parts.netloc, "[user@]host[:port] (RFC 3986 §3.2)")
     tls, local = _SCHEMES[parts.scheme]
     if parts.fragment or "//" not in text[: len(parts.scheme) + 3]:
-        raise _fault("the URI has the wrong form:", text, f"{parts.scheme}://…, without a fragment")
+        raise _fault("the URI has the wrong form", text, f"{parts.scheme}://…, without a fragment")
     export = _decode(parts.path[1:])
     if len(export.encode()) > MAX_STRING_BYTES or "\0" in export:
-        raise _fault("the export has no valid name:", export[:40], f"at most {MAX_STRING_BYTES} bytes without NUL")
+        raise _fault(
+            "the name of the export is not valid", export[:40], f"at most {MAX_STRING_BYTES} bytes without NUL"
+        )
     query = _query(parts.query)
     socket = query.pop("socket", None)
     if local != (socket is not None):
@@ -103,7 +105,7 @@ def _query(text: str) -> dict[str, str]:
         raise FormatError(str(error), where="nbd uri") from error
     for name, value in pairs:
         if name in query:
-            raise _fault("a parameter is repeated:", name, "each once")
+            raise _fault("a parameter is repeated", name, "each once")
         if name != "socket" and name not in _PARAMETERS and not name.startswith("x-"):
             raise _fault("the URI has an unknown parameter", name, "socket " + " ".join(sorted(_PARAMETERS)))
         if name == "tls-verify-peer" and value not in ("0", "1"):

@@ -245,7 +245,12 @@ def _read_copy(
     try:
         if not 1 <= lba <= last_lba:
             where = f"gpt: header at LBA {lba}"
-            raise FormatError("the disk ends at LBA", where=where, found=last_lba, expected="a block that exists")
+            raise FormatError(
+                "the header is not on the disk",
+                where=where,
+                found=f"last LBA {last_lba}",
+                expected="a block that exists",
+            )
         header, array_crc = parse_header(_read(device, lba * block_bytes, block_bytes), lba=lba, last_lba=last_lba)
         array = _read(device, header.entries_lba * block_bytes, header.array_bytes)
         return header, GptCopy(header, array, parse_array(array, header, array_crc, block_bytes=block_bytes))

@@ -104,9 +104,9 @@ def parse_header(block: bytes, *, lba: int, last_lba: int) -> tuple[GptHeader, i
     """
     where = f"gpt: header at LBA {lba}"
     if block[:8] != GPT_SIGNATURE:
-        raise _fault(where, "the signature is", bytes(block[:8]), GPT_SIGNATURE)
+        raise _fault(where, "the header's signature is wrong", bytes(block[:8]), GPT_SIGNATURE)
     if len(block) < HEADER_BYTES:
-        raise _fault(where, "the block has", f"{len(block)} bytes", f"at least {HEADER_BYTES}")
+        raise _fault(where, "the block is too short for a header", f"{len(block)} bytes", f"at least {HEADER_BYTES}")
     (
         _,
         revision,
@@ -125,20 +125,20 @@ def parse_header(block: bytes, *, lba: int, last_lba: int) -> tuple[GptHeader, i
     ) = _HEADER.unpack_from(block)
     # "HeaderSize must be greater than or equal to 92 and must be less than or equal to the logical block size."
     if not HEADER_BYTES <= header_bytes <= len(block):
-        raise _fault(where, "the header size is", header_bytes, f"{HEADER_BYTES} to {len(block)}")
+        raise _fault(where, "the header's size is out of range", header_bytes, f"{HEADER_BYTES} to {len(block)}")
     # "This value is computed by setting this field to 0, and computing the 32-bit CRC for HeaderSize bytes."
     computed = crc32(block[:16] + bytes(4) + block[20:header_bytes])
     if computed != header_crc:
-        raise _fault(where, "the header CRC is", f"{computed:#010x}", f"{header_crc:#010x}")
+        raise _fault(where, "the header's CRC does not match", f"{computed:#010x}", f"{header_crc:#010x}")
     if revision != GPT_REVISION:
-        raise _fault(where, "the revision is", f"{revision:#010x}", f"{GPT_REVISION:#010x}")
+        raise _fault(where, "the header's revision is unknown", f"{revision:#010x}", f"{GPT_REVISION:#010x}")
     if reserved:
-        raise _fault(where, "the reserved field is", f"{reserved:#010x}", 0)
+        raise _fault(where, "the header's reserved field is not zero", f"{reserved:#010x}", 0)
     # "MyLBA: the LBA that contains this data structure"
     if my_lba != lba:
-        raise _fault(where, "its own LBA is", my_lba, lba)
+        raise _fault(where, "the header's own LBA is wrong", my_lba, lba)
     if alternate_lba in (0, my_lba):
-        raise _fault(where, "the LBA of the other copy is", alternate_lba, "another block")
+        raise _fault(where, "the LBA of the other copy is wrong", alternate_lba, "another block")
     header = GptHeader(
         my_lba=my_lba,
         alternate_lba=alternate_lba,
@@ -152,7 +152,9 @@ def parse_header(block: bytes, *, lba: int, last_lba: int) -> tuple[GptHeader, i
     check_header(header, block_bytes=len(block), last_lba=max(last_lba, alternate_lba))
     # The disk may have been cut short behind this header, but its own array must be there.
     if entries_lba + header.array_blocks(len(block)) > last_lba + 1:
-        raise _fault(where, "the entry array begins at LBA", entries_lba, f"all of it before LBA {last_lba + 1}")
+        raise _fault(
+            where, "the entry array is not on the disk", f"LBA {entries_lba}", f"all of it before LBA {last_lba + 1}"
+        )
     return header, array_crc
 
 
@@ -163,14 +165,16 @@ def check_header(header: GptHeader, *, block_bytes: int, last_lba: int) -> None:
     # "SizeOfPartitionEntry ... shall be set to a value of 128 x 2^n where n is an integer greater than or equal to
     # zero"
     if not MIN_ENTRY_BYTES <= size <= MAX_ENTRY_BYTES or size & (size - 1):
-        raise _fault(where, "the entry size is", size, f"128 * 2^n, at most {MAX_ENTRY_BYTES}")
+        raise _fault(where, "the entry size is not valid", size, f"128 * 2^n, at most {MAX_ENTRY_BYTES}")
     if not 1 <= count <= MAX_ENTRIES:
-        raise _fault(where, "the number of entries is", count, f"1 to {MAX_ENTRIES}")
+        raise _fault(where, "the number of entries is out of range", count, f"1 to {MAX_ENTRIES}")
     if header.array_bytes > MAX_ARRAY_BYTES:
-        raise _fault(where, "the entry array has", f"{header.array_bytes} bytes", f"at most {MAX_ARRAY_BYTES}")
+        raise _fault(where, "the entry array is too large", f"{header.array_bytes} bytes", f"at most {MAX_ARRAY_BYTES}")
     first, last = header.first_usable_lba, header.last_usable_lba
     if not 2 <= first <= last + 1 <= last_lba:
-        raise _fault(where, "the usable range is", f"LBA {first} to {last}", f"a range inside LBA 2 to {last_lba - 1}")
+        raise _fault(
+            where, "the usable range is not valid", f"LBA {first} to {last}", f"a range inside LBA 2 to {last_lba - 1}"
+        )
     if first <= header.my_lba <= last:
         raise _fault(where, "the header lies in the usable range", f"LBA {first} to {last}", "a place outside")
     begin, end = header.entries_lba, header.entries_lba + header.array_blocks(block_bytes)
@@ -178,7 +182,12 @@ def check_header(header: GptHeader, *, block_bytes: int, last_lba: int) -> None:
     # FirstUsableLBA. The backup ... must be located after the LastUsableLBA and end before the backup GPT Header."
     low, high = (header.my_lba + 1, first) if header.my_lba < first else (last + 1, header.my_lba)
     if begin < low or end > high:
-        raise _fault(where, "the entry array is", f"LBA {begin} to {end - 1}", f"inside LBA {low} to {high - 1}")
+        raise _fault(
+            where,
+            "the entry array is in the wrong place",
+            f"LBA {begin} to {end - 1}",
+            f"inside LBA {low} to {high - 1}",
+        )
 
 
 def pack_header(header: GptHeader, array_crc: int, *, block_bytes: int) -> bytes:
@@ -203,7 +212,7 @@ def parse_array(array: bytes, header: GptHeader, array_crc: int, *, block_bytes:
     where = f"gpt: entries at LBA {header.entries_lba}"
     computed = crc32(array)
     if computed != array_crc:
-        raise _fault(where, "the entry array CRC is", f"{computed:#010x}", f"{array_crc:#010x}")
+        raise _fault(where, "the CRC of the entry array does not match", f"{computed:#010x}", f"{array_crc:#010x}")
     partitions: list[Partition] = []
     for index in range(header.entry_count):
         start = index * header.entry_bytes
@@ -211,7 +220,12 @@ def parse_array(array: bytes, header: GptHeader, array_crc: int, *, block_bytes:
             continue
         type_guid, guid, first_lba, last_lba, flags, name = _ENTRY.unpack_from(array, start)
         if first_lba > last_lba:
-            raise _fault(where, f"partition {index + 1} is", f"LBA {first_lba} to {last_lba}", "an end after its start")
+            raise _fault(
+                where,
+                f"partition {index + 1} ends before it begins",
+                f"LBA {first_lba} to {last_lba}",
+                "an end after its start",
+            )
         partitions.append(
             Partition(
                 number=index + 1,
@@ -234,13 +248,18 @@ def pack_array(partitions: Iterable[Partition], *, entry_count: int, entry_bytes
         where = f"gpt: partition {partition.number}"
         start = (partition.number - 1) * entry_bytes
         if not 1 <= partition.number <= entry_count:
-            raise _fault(where, "its number is", partition.number, f"1 to {entry_count}")
+            raise _fault(where, "the partition's number is out of range", partition.number, f"1 to {entry_count}")
         if array[start : start + 16] != _NIL.bytes:
-            raise _fault(where, "its number is", "used twice", "a free entry")
+            raise _fault(where, "the partition's number is used twice", partition.number, "a free entry")
         if partition.type_guid == _NIL:
-            raise _fault(where, "its type is", _NIL, "another: zero marks an unused entry")
+            raise _fault(where, "the partition's type is zero", _NIL, "another type: zero marks an unused entry")
         if not 0 <= partition.first_lba <= partition.last_lba <= _U64_MAX or not 0 <= partition.flags <= _U64_MAX:
-            raise _fault(where, "its LBAs or flags are", "out of range", "0 <= first <= last < 2^64")
+            raise _fault(
+                where,
+                "the partition's LBAs or flags are out of range",
+                f"LBA {partition.first_lba} to {partition.last_lba}, flags {partition.flags:#x}",
+                "0 <= first <= last < 2^64",
+            )
         _ENTRY.pack_into(
             array,
             start,
@@ -263,9 +282,16 @@ def _pack_name(name: str, where: str) -> bytes:
     try:
         raw = name.encode("utf-16-le")
     except UnicodeEncodeError:
-        raise _fault(where, "its name is", ascii(name), "Unicode without lone surrogates") from None
+        raise _fault(
+            where, "the partition's name is not Unicode", ascii(name), "Unicode without lone surrogates"
+        ) from None
     if "\0" in name or len(raw) > 2 * NAME_UNITS:
-        raise _fault(where, "its name is", ascii(name), f"at most {NAME_UNITS} UTF-16 code units, none of them NUL")
+        raise _fault(
+            where,
+            "the partition's name is too long or has a NUL",
+            ascii(name),
+            f"at most {NAME_UNITS} UTF-16 code units, none of them NUL",
+        )
     return raw
 
 

@@ -59,7 +59,7 @@ def pack_gpt(gpt: Gpt, *, boot_code: bytes = b"") -> list[tuple[int, bytes]]:
     Raises FormatError for a table that does not fit its disk or its own usable range, and for overlaps and duplicates.
     """
     if gpt.block_bytes not in GPT_BLOCK_SIZES:
-        raise _fault("the block size is", gpt.block_bytes, "512 or 4096")
+        raise _fault("the block size is not supported", gpt.block_bytes, "512 or 4096")
     _check_partitions(gpt)
     array = pack_array(gpt.partitions, entry_count=gpt.entry_count, entry_bytes=gpt.entry_bytes)
     primary = GptHeader(
@@ -93,9 +93,9 @@ def repair_gpt(device: Device) -> list[tuple[int, bytes]]:
         if isinstance(copies.backup, FormatError) or copies.differ:
             if good.header.alternate_lba > copies.last_lba:
                 raise FormatError(
-                    "the backup copy belongs at LBA",
+                    "the backup copy belongs beyond the end of the disk",
                     where="gpt",
-                    found=good.header.alternate_lba,
+                    found=f"LBA {good.header.alternate_lba}",
                     expected=f"a block of the disk, which ends at LBA {copies.last_lba}",
                     spec=GPT_SPEC,
                     hint="the disk or image was cut short; make it whole before repairing its table",
@@ -149,19 +149,27 @@ def _check_partitions(gpt: Gpt) -> None:
     for partition in gpt.partitions:
         where = f"partition {partition.number}"
         if partition.block_bytes != gpt.block_bytes:
-            raise _fault(f"{where} counts in blocks of", partition.block_bytes, gpt.block_bytes)
+            raise _fault(
+                f"{where} has another block size than the table",
+                f"{partition.block_bytes} bytes",
+                f"{gpt.block_bytes} bytes",
+            )
         # "StartingLBA, EndingLBA: ... inside the usable range of the header"
         if not gpt.first_usable_lba <= partition.first_lba <= partition.last_lba <= gpt.last_usable_lba:
             raise _fault(
-                f"{where} is",
+                f"{where} is outside the usable range",
                 f"LBA {partition.first_lba} to {partition.last_lba}",
                 f"inside LBA {gpt.first_usable_lba} to {gpt.last_usable_lba}",
             )
         if partition.guid in guids:
-            raise _fault(f"{where} has the GUID", partition.guid, "one that no other partition has")
+            raise _fault(
+                f"{where} has the GUID of another partition", partition.guid, "one that no other partition has"
+            )
         guids.add(partition.guid)
     for before, after in find_overlaps(gpt.partitions):
-        raise _fault(f"partitions {before.number} and {after.number} overlap at LBA", after.first_lba, "no overlap")
+        raise _fault(
+            f"partitions {before.number} and {after.number} overlap", f"LBA {after.first_lba} in both", "no overlap"
+        )
 
 
 def _fault(what: str, found: object, expected: object) -> FormatError:

@@ -174,7 +174,7 @@ class ImagePolicy:
 def parse_image_policy(text: str) -> ImagePolicy:
     """The policy in a string. Raises FormatError."""
     if len(text) > MAX_POLICY_CHARACTERS:
-        raise _fault("the policy has", f"{len(text)} characters", f"at most {MAX_POLICY_CHARACTERS}")
+        raise _fault("the policy is too long", f"{len(text)} characters", f"at most {MAX_POLICY_CHARACTERS}")
     if text in _SYMBOLS:
         return ImagePolicy({}, _SYMBOLS[text])
     rules: dict[Designator, PolicyFlag] = {}
@@ -182,18 +182,18 @@ def parse_image_policy(text: str) -> ImagePolicy:
     for rule in text.split(":"):
         name, separator, words = (part.strip() for part in rule.partition("="))
         if not separator:
-            raise _fault("a rule is", brief(rule), "partition=flag+flag…")
+            raise _fault("a rule has the wrong form", brief(rule), "partition=flag+flag…")
         flags = _parse_flags(words)
         if not name:
             if default is not None:
-                raise _fault("the default is set", "twice", "once")
+                raise _fault("the default is set twice", "two rules", "one rule")
             default = flags
             continue
         designator = _PARTITIONS.get(name)
         if designator is None:
-            raise _fault("a partition is", brief(name), "one of " + " ".join(_PARTITIONS))
+            raise _fault("a partition is unknown", brief(name), "one of " + " ".join(_PARTITIONS))
         if designator in rules:
-            raise _fault(f"the rule for {name} is given", "twice", "once")
+            raise _fault(f"{name} has more than one rule", "two rules", "one rule")
         rules[designator] = flags
     return ImagePolicy(rules, IGNORE if default is None else default)
 
@@ -211,7 +211,7 @@ def _parse_flags(text: str) -> PolicyFlag:
     for word in text.split("+"):
         flag = _FLAGS.get(word.strip())
         if flag is None:
-            raise _fault("a flag is", brief(word), "one of " + " ".join(_FLAGS))
+            raise _fault("a flag is unknown", brief(word), "one of " + " ".join(_FLAGS))
         flags |= flag
     return flags
 

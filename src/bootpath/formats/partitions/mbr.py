@@ -49,13 +49,17 @@ class MbrPartition:
 def parse_mbr_partitions(sector: bytes) -> tuple[MbrPartition, ...]:
     """The partitions in the disk's first 512 bytes, by number. Raises FormatError when it is no MBR of a disk."""
     if len(sector) < MBR_BYTES or sector[510:MBR_BYTES] != MBR_SIGNATURE:
-        raise FormatError("the signature is", where="mbr", found=sector[510:MBR_BYTES].hex(), expected="55aa")
+        raise FormatError(
+            "the signature of the MBR is wrong", where="mbr", found=sector[510:MBR_BYTES].hex(), expected="55aa"
+        )
     signature = int.from_bytes(sector[_SIGNATURE_OFFSET : _SIGNATURE_OFFSET + 4], "little")
     found: list[MbrPartition] = []
     for index in range(_RECORDS):
         status, kind, first, sectors = _RECORD.unpack_from(sector, _RECORDS_OFFSET + index * _RECORD.size)
         if status not in (0, 0x80):
-            raise FormatError(f"the status of record {index + 1} is", where="mbr", found=status, expected="0 or 128")
+            raise FormatError(
+                f"the status of record {index + 1} is not valid", where="mbr", found=status, expected="0 or 128"
+            )
         if kind == PROTECTIVE_TYPE:
             raise FormatError("the MBR protects a GPT", where="mbr")
         if kind and first and sectors:

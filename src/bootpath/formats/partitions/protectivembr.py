@@ -30,7 +30,10 @@ def pack_protective_mbr(last_lba: int, *, boot_code: bytes = b"") -> bytes:
     """The 512 bytes for a disk that ends at `last_lba`. Raises FormatError when the boot code does not fit."""
     if len(boot_code) > BOOT_CODE_BYTES:
         raise FormatError(
-            "the boot code is", where="mbr", found=f"{len(boot_code)} bytes long", expected=f"at most {BOOT_CODE_BYTES}"
+            "the boot code is too long",
+            where="mbr",
+            found=f"{len(boot_code)} bytes",
+            expected=f"at most {BOOT_CODE_BYTES}",
         )
     # "EndingCHS: set to the CHS address of the last logical block, or to 0xFFFFFF if it is not possible to represent
     # it."

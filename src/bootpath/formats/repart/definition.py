@@ -186,7 +186,7 @@ def check_label(label: str, *, where: str) -> str:
         raise FormatError("the label cannot be written in UTF-16", where=where, found=ascii(label[:80])) from None
     if units > LABEL_UNITS:
         raise FormatError(
-            "the label has",
+            "the label is too long",
             where=where,
             found=f"{units} UTF-16 units",
             expected=f"at most {LABEL_UNITS}",

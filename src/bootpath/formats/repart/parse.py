@@ -167,13 +167,17 @@ class _Reader:
         for member in kind:
             if member.value == text:
                 return member
-        raise self._fault("the value is", found=text, expected="one of " + ", ".join(member.value for member in kind))
+        raise self._fault(
+            "the value is not valid", found=text, expected="one of " + ", ".join(member.value for member in kind)
+        )
 
     def read_type(self, text: str) -> UUID:
         guid = partition_type(text, self.architecture)
         if guid is None:
             raise self._fault(
-                "the value is", found=text, expected="a UUID, or a name like root, root-verity, usr-arm64, esp"
+                "the value is not valid",
+                found=text,
+                expected="a UUID, or a name like root, root-verity, usr-arm64, esp",
             )
         return guid
 
@@ -184,13 +188,13 @@ class _Reader:
         try:
             return UUID(int=0) if text == "null" else UUID(text)
         except ValueError:
-            raise self._fault("the value is", found=text, expected='a UUID or "null"') from None
+            raise self._fault("the value is not valid", found=text, expected='a UUID or "null"') from None
 
     def read_copy_files(self, text: str) -> tuple[CopyFiles, ...]:
         # "a pair of colon separated absolute file system paths"
         source, colon, target = text.partition(":")
         if ":" in target:
-            raise self._fault("the value is", found=text, expected="source:target, without options")
+            raise self._fault("the value is not valid", found=text, expected="source:target, without options")
         place = self._place()
         start = absolute_path(self.expand(source), where=place)
         return (CopyFiles(start, absolute_path(self.expand(target), where=place) if colon else start),)
@@ -224,12 +228,12 @@ class _Reader:
 
     def read_level(self, text: str) -> int:
         if not text.lstrip("-").isdecimal() or not text.isascii() or len(text) > 4:
-            raise self._fault("the value is", found=text[:40], expected="a small number")
+            raise self._fault("the value is not valid", found=text[:40], expected="a small number")
         return int(text)
 
     def read_split_name(self, text: str) -> str:
         if "/" in text or text in (".", "..") or text.startswith("."):
-            raise self._fault("the value is", found=text, expected="part of a file name")
+            raise self._fault("the value is not valid", found=text, expected="part of a file name")
         # What only the finished partition knows is left in, and so are percent signs.
         table = {letter: value.replace("%", "%%") for letter, value in self.specifiers.items()}
         table |= {letter: f"%{letter}" for letter in SPLIT_SPECIFIERS}
@@ -237,7 +241,7 @@ class _Reader:
 
     def read_word(self, text: str) -> str:
         if len(text) > 64 or not text.isprintable() or " " in text:
-            raise self._fault("the value is", found=repr(text[:40]), expected="one short word")
+            raise self._fault("the value is not valid", found=repr(text[:40]), expected="one short word")
         return text
 
     def _place(self) -> str:

@@ -41,7 +41,7 @@ def parse_unit_file(data: bytes, *, where: str) -> tuple[Assignment, ...]:
     """Every assignment, in order. `where` names the file in errors. Raises FormatError with the line."""
     if len(data) > MAX_UNIT_FILE_BYTES:
         raise FormatError(
-            "the file has", where=where, found=f"{len(data)} bytes", expected=f"at most {MAX_UNIT_FILE_BYTES}"
+            "the file is too long", where=where, found=f"{len(data)} bytes", expected=f"at most {MAX_UNIT_FILE_BYTES}"
         )
     try:
         text = data.decode("utf-8")

@@ -94,7 +94,7 @@ def expand_specifiers(text: str, specifiers: Mapping[str, str], *, where: str) -
         if letter not in specifiers:
             known = ", ".join(f"%{each}" for each in sorted(specifiers)) or "none"
             raise FormatError(
-                "the value has the specifier",
+                "the specifier is unknown",
                 where=where,
                 found=f"%{letter}",
                 expected=f"one of those known: {known}",
@@ -106,4 +106,4 @@ def expand_specifiers(text: str, specifiers: Mapping[str, str], *, where: str) -
 
 
 def _fault(where: str, found: str, expected: str) -> FormatError:
-    return FormatError("the value is", where=where, found=repr(found[:80]), expected=expected, spec=_PLAIN)
+    return FormatError("the value is not valid", where=where, found=repr(found[:80]), expected=expected, spec=_PLAIN)

@@ -51,16 +51,21 @@ def probe_btrfs(region: Region) -> BtrfsSuperblock | None:
     checksum_type, checksum = _check(kind, data)
     (place,) = struct.unpack_from("<Q", data, 48)
     if place != BTRFS_OFFSET:
-        raise fault(_KIND, "the superblock says that it stands at", place, BTRFS_OFFSET)
+        raise fault(_KIND, "the superblock's own offset is wrong", place, BTRFS_OFFSET)
     total_bytes, used_bytes = struct.unpack_from("<QQ", data, 112)
     devices, sector_bytes, node_bytes = struct.unpack_from("<QII", data, 136)
     power_of_two(_KIND, "the sector size", sector_bytes, 4096, 64 << 10)
     power_of_two(_KIND, "the node size", node_bytes, sector_bytes, 64 << 10)
     device_number, device_bytes = struct.unpack_from("<QQ", data, 201)
     if not 0 < device_bytes < 1 << 63:
-        raise fault(_KIND, "the bytes of this device are", device_bytes, "at least one, and less than 2^63")
+        raise fault(_KIND, "the size of this device is out of range", device_bytes, "at least one, and less than 2^63")
     if devices == 0 or total_bytes < device_bytes:
-        raise fault(_KIND, "the file system has", f"{total_bytes} bytes on {devices} devices", f"{device_bytes} here")
+        raise fault(
+            _KIND,
+            "the file system is smaller than this device",
+            f"{total_bytes} bytes on {devices} devices",
+            f"{device_bytes} here",
+        )
     return BtrfsSuperblock(
         kind=_KIND,
         offset=BTRFS_OFFSET,
@@ -91,8 +96,8 @@ def _check(kind: int, data: bytes) -> tuple[str, Checksum]:
         case 3:
             name, computed = "blake2b", hashlib.blake2b(covered, digest_size=32).digest()
         case _:
-            raise fault(_KIND, "the checksum type is", kind, "0 to 3")
+            raise fault(_KIND, "the checksum type is unknown", kind, "0 to 3")
     found = data[: len(computed)]
     if found != computed:
-        raise fault(_KIND, f"the {name} is", found.hex(), computed.hex())
+        raise fault(_KIND, f"the checksum ({name}) does not match", found.hex(), computed.hex())
     return name, Checksum.VALID

@@ -69,7 +69,7 @@ def probe_erofs(region: Region) -> ErofsSuperblock | None:
     if incompat & _INCOMPAT_48BIT:
         blocks |= high << 32
     if not blocks:
-        raise fault(_KIND, "the number of blocks is", 0, "at least one")
+        raise fault(_KIND, "the number of blocks is zero", 0, "at least one")
     return ErofsSuperblock(
         kind=_KIND,
         offset=EROFS_OFFSET,

@@ -48,12 +48,17 @@ def probe_exfat(region: Region) -> ExfatSuperblock | None:
     sector_bytes = shifted(_KIND, "the sector size", data[108], 9, 12)
     cluster_bytes = shifted(_KIND, "the cluster size", data[108] + data[109], data[108], 25)
     if revision >> 8 != 1:
-        raise fault(_KIND, "the revision is", f"{revision >> 8}.{revision & 0xFF:02d}", "1.xx")
+        raise fault(_KIND, "the revision is not supported", f"{revision >> 8}.{revision & 0xFF:02d}", "1.xx")
     checksum = _check(region, sector_bytes)
     if not (heap * sector_bytes + clusters * cluster_bytes <= sectors * sector_bytes < 1 << 63) or not clusters:
-        raise fault(_KIND, "the volume has", f"{sectors} sectors", f"{clusters} clusters from sector {heap} on")
+        raise fault(
+            _KIND,
+            "the clusters do not fit into the volume",
+            f"{sectors} sectors",
+            f"{clusters} clusters from sector {heap} on",
+        )
     if not 2 <= root < clusters + 2:
-        raise fault(_KIND, "the root's first cluster is", root, f"2 to {clusters + 1}")
+        raise fault(_KIND, "the root directory's first cluster is out of range", root, f"2 to {clusters + 1}")
     place = heap * sector_bytes + (root - 2) * cluster_bytes
     return ExfatSuperblock(
         kind=_KIND,

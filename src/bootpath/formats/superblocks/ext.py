@@ -103,26 +103,30 @@ def probe_ext(region: Region) -> ExtSuperblock | None:
     inode_bytes, _, compat, incompat, ro_compat = struct.unpack_from("<HHIII", data, 88)
     # "Revision 0: the original format; revision 1: v2 format with dynamic inode sizes", and with features.
     if revision > 1 or (revision == 0 and (compat or incompat or ro_compat)):
-        raise fault(_KIND, "the revision is", revision, "1, or 0 and no features")
+        raise fault(_KIND, "the revision is not supported", revision, "1, or 0 and no features")
     if revision == 0:
         inode_bytes = 128
     checksum = Checksum.NONE
     if ro_compat & RoCompat.METADATA_CSUM:
         if data[373] != _CRC32C:
-            raise fault(_KIND, "the checksum type is", data[373], f"{_CRC32C}, crc32c")
+            raise fault(_KIND, "the checksum type is unknown", data[373], f"{_CRC32C}, crc32c")
         stored = struct.unpack_from("<I", data, 1020)[0]
         checksum = checksum_field(_KIND, stored, crc32c_update(0xFFFFFFFF, data[:1020]))
     block_bytes = shifted(_KIND, "the block size", log_block + 10, 10, MAX_LOG_BLOCK)
     if incompat & Incompat.BITS64:
         blocks |= struct.unpack_from("<I", data, 336)[0] << 32
     if blocks <= first_block:
-        raise fault(_KIND, "the number of blocks is", blocks, f"more than the first data block, {first_block}")
+        raise fault(
+            _KIND, "the number of blocks is out of range", blocks, f"more than the first data block, {first_block}"
+        )
     if blocks * block_bytes >= 1 << 63:
-        raise fault(_KIND, "the number of blocks is", blocks, f"less than 2^63 bytes in blocks of {block_bytes}")
+        raise fault(
+            _KIND, "the number of blocks is out of range", blocks, f"less than 2^63 bytes in blocks of {block_bytes}"
+        )
     if not incompat & Incompat.JOURNAL_DEV and (
         inode_bytes & (inode_bytes - 1) or not 128 <= inode_bytes <= block_bytes
     ):
-        raise fault(_KIND, "the inode size is", inode_bytes, f"a power of two from 128 to {block_bytes}")
+        raise fault(_KIND, "the inode size is not valid", inode_bytes, f"a power of two from 128 to {block_bytes}")
     (state,) = struct.unpack_from("<H", data, 58)
     return ExtSuperblock(
         kind=_kind(compat, incompat, ro_compat),

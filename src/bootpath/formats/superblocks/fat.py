@@ -133,13 +133,13 @@ def _parse_layout(data: bytes) -> _Layout:
     power_of_two(_KIND, "the sector size", sector_bytes, 512, 4096)
     power_of_two(_KIND, "the number of sectors per cluster", cluster_sectors, 1, 128)
     if reserved == 0:
-        raise fault(_KIND, "reserved sectors are", 0, "at least one")
+        raise fault(_KIND, "the number of reserved sectors is zero", 0, "at least one")
     if fats not in (1, 2):
-        raise fault(_KIND, "the number of FATs is", fats, "1 or 2")
+        raise fault(_KIND, "the number of FATs is out of range", fats, "1 or 2")
     if media != 0xF0 and media < 0xF8:
-        raise fault(_KIND, "the media byte is", f"0x{media:02x}", "0xf0, or 0xf8 to 0xff")
+        raise fault(_KIND, "the media byte is not valid", f"0x{media:02x}", "0xf0, or 0xf8 to 0xff")
     if fat_sectors == 0:
-        raise fault(_KIND, "sectors per FAT are", 0, "at least one")
+        raise fault(_KIND, "the number of sectors per FAT is zero", 0, "at least one")
     layout = _Layout(
         sector_bytes,
         cluster_sectors,
@@ -151,14 +151,21 @@ def _parse_layout(data: bytes) -> _Layout:
         root_cluster,
     )
     if layout.clusters < 1:
-        raise fault(_KIND, "the number of sectors is", layout.sectors, f"more than {layout.data_start} and a cluster")
+        raise fault(
+            _KIND, "the number of sectors is too small", layout.sectors, f"more than {layout.data_start} and a cluster"
+        )
     if (root_entries == 0) != (root_cluster >= 2):
         raise fault(
-            _KIND, "the root directory has", f"{root_entries} entries and cluster {root_cluster}", "one of both"
+            _KIND,
+            "the root directory is in both places, or in none",
+            f"{root_entries} entries and cluster {root_cluster}",
+            "one of both",
         )
     # A FAT must hold an entry for every cluster, and for the two numbers that stand for none.
     if fat_sectors * sector_bytes * 8 < (layout.clusters + 2) * layout.bits:
-        raise fault(_KIND, "sectors per FAT are", fat_sectors, f"enough for {layout.clusters} clusters")
+        raise fault(
+            _KIND, "the number of sectors per FAT is too small", fat_sectors, f"enough for {layout.clusters} clusters"
+        )
     return layout
 
 

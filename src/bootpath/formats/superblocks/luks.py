@@ -73,7 +73,7 @@ def probe_luks(region: Region) -> Luks1Header | Luks2Header | None:
         if version == 1:
             return _read_luks1(region)
         if version != 2:
-            raise fault(_KIND, "the version is", version, "1 or 2")
+            raise fault(_KIND, "the version is not supported", version, "1 or 2")
         return _choose(region, SECOND_OFFSETS)
     # Somebody wiped the beginning; cryptsetup finds the second copy and repairs the first. Looking for the larger
     # headers, which nobody makes without asking, would cost a request for each size on every device there is.
@@ -85,19 +85,26 @@ def _read_luks1(region: Region) -> Luks1Header:
     data = _read(region, 0, 592)
     _, _, cipher, mode, digest, payload, key_bytes, _, _, _, uuid = _LUKS1.unpack_from(data)
     if not key_bytes or key_bytes > 1024:
-        raise fault(_KIND, "key bytes are", key_bytes, "1 to 1024")
+        raise fault(_KIND, "the number of key bytes is out of range", key_bytes, "1 to 1024")
     slots = []
     for slot in range(SLOTS):
         state, _, _, material, stripes = struct.unpack_from(">II32sII", data, 208 + 48 * slot)
         if state not in (_ENABLED, _DISABLED):
-            raise fault(_KIND, f"the state of key slot {slot} is", f"0x{state:08x}", "0x00ac71f3 or 0x0000dead")
+            raise fault(
+                _KIND, f"the state of key slot {slot} is not valid", f"0x{state:08x}", "0x00ac71f3 or 0x0000dead"
+            )
         if state == _ENABLED:
             end = material * SECTOR_BYTES + stripes * key_bytes
             if payload and end > payload * SECTOR_BYTES:
-                raise fault(_KIND, f"key slot {slot} ends at", end, f"at most {payload * SECTOR_BYTES}, the payload")
+                raise fault(
+                    _KIND,
+                    f"key slot {slot} ends inside the payload",
+                    f"byte {end}",
+                    f"at most byte {payload * SECTOR_BYTES}",
+                )
             slots.append(slot)
     if not text_field(cipher):
-        raise fault(_KIND, "the cipher is", "empty", "a name")
+        raise fault(_KIND, "the name of the cipher is empty", "empty", "a name")
     return Luks1Header(
         kind=_KIND,
         offset=0,
@@ -146,19 +153,21 @@ def _read_luks2(region: Region, place: int) -> Luks2Header:
     magic, version, header_bytes, sequence, label, algorithm, _, uuid, subsystem, own, stored = _LUKS2.unpack_from(data)
     expected_magic = LUKS_MAGIC if place == 0 else LUKS_SECOND_MAGIC
     if magic != expected_magic or version != 2:
-        raise fault(_KIND, f"{where} begins with", data[:8].hex(), (expected_magic + b"\0\x02").hex())
+        raise fault(
+            _KIND, f"{where} has the wrong magic or version", data[:8].hex(), (expected_magic + b"\0\x02").hex()
+        )
     if header_bytes not in SECOND_OFFSETS:
-        raise fault(_KIND, f"{where} has", f"{header_bytes} bytes", "16 KiB, 32 KiB … 4 MiB")
+        raise fault(_KIND, f"{where} has the wrong size", f"{header_bytes} bytes", "16 KiB, 32 KiB … 4 MiB")
     if own != place:
-        raise fault(_KIND, f"{where} says that it stands at", own, place)
+        raise fault(_KIND, f"the offset in {where} is wrong", own, place)
     name = text_field(algorithm)
     if name not in _SUMS:
-        raise fault(_KIND, f"{where} has a checksum by", repr(name), "one of " + " ".join(_SUMS))
+        raise fault(_KIND, f"{where} has an unknown checksum algorithm", repr(name), "one of " + " ".join(_SUMS))
     json = _read(region, place + _BINARY_BYTES, header_bytes - _BINARY_BYTES)
     cleared = data[:_CHECKSUM_OFFSET] + bytes(64) + data[_CHECKSUM_OFFSET + 64 :]
     computed = hashlib.new(name, cleared + json).digest()
     if stored[: _SUMS[name]] != computed:
-        raise fault(_KIND, f"the checksum of {where} is", stored[: _SUMS[name]].hex(), computed.hex())
+        raise fault(_KIND, f"the checksum of {where} does not match", stored[: _SUMS[name]].hex(), computed.hex())
     metadata = parse_luks_metadata(json.partition(b"\0")[0])
     return Luks2Header(
         kind=_KIND,

@@ -92,7 +92,7 @@ def _segment(number: int, value: dict[str, JsonValue]) -> LuksSegment:
         iv_tweak = _number(value, "iv_tweak")
         found = value.get("sector_size")
         if isinstance(found, bool) or not isinstance(found, int) or found not in (512, 1024, 2048, 4096):
-            raise _fault("sector_size is", found, "512, 1024, 2048 or 4096")
+            raise _fault("sector_size is not valid", found, "512, 1024, 2048 or 4096")
         sector_bytes = found
         if "integrity" in value:
             integrity = _text(_object(value["integrity"], "integrity"), "type")
@@ -117,20 +117,20 @@ def _numbered(top: dict[str, JsonValue], name: str) -> list[tuple[int, JsonValue
 
 def _object(value: JsonValue, what: str) -> dict[str, JsonValue]:
     if not isinstance(value, dict):
-        raise _fault(f"{what} is", value, "an object")
+        raise _fault(f"{what} is not an object", value, "an object")
     return value
 
 
 def _text(value: dict[str, JsonValue], name: str) -> str:
     found = value.get(name)
     if not isinstance(found, str):
-        raise _fault(f"{name} is", found, "a string")
+        raise _fault(f"{name} is not a string", found, "a string")
     return found
 
 
 def _texts(value: JsonValue, name: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise _fault(f"{name} is", value, "an array of strings")
+        raise _fault(f"{name} is not an array of strings", value, "an array of strings")
     return tuple(str(item) for item in value)
 
 
@@ -140,7 +140,7 @@ def _number(value: dict[str, JsonValue], name: str) -> int:
 
 def _decimal(text: str, what: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 20) or int(text) > _U64_MAX:
-        raise _fault(f"{what} is", text, "a decimal number of 64 bits")
+        raise _fault(f"{what} is not a number", text, "a decimal number of 64 bits")
     return int(text)
 
 

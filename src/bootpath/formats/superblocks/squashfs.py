@@ -65,20 +65,37 @@ def probe_squashfs(region: Region) -> SquashfsSuperblock | None:
         export_table,
     ) = _SUPERBLOCK.unpack(data)
     if (major, minor) != (4, 0):
-        raise fault(_KIND, "the version is", f"{major}.{minor}", "4.0")
+        raise fault(_KIND, "the version is not supported", f"{major}.{minor}", "4.0")
     power_of_two(_KIND, "the block size", block_bytes, 4 << 10, 1 << 20)
     if block_bytes != 1 << min(block_bits, 64):
-        raise fault(_KIND, "log2 of the block size is", block_bits, block_bytes.bit_length() - 1)
+        raise fault(
+            _KIND, "log2 of the block size does not match the block size", block_bits, block_bytes.bit_length() - 1
+        )
     if compressor not in COMPRESSORS:
-        raise fault(_KIND, "the compressor is", compressor, "1 to 6")
+        raise fault(_KIND, "the compressor is unknown", compressor, "1 to 6")
     if not SQUASHFS_BYTES < bytes_used < 1 << 63:
-        raise fault(_KIND, "bytes used are", bytes_used, f"more than {SQUASHFS_BYTES} and less than 2^63")
+        raise fault(
+            _KIND,
+            "the number of bytes used is out of range",
+            bytes_used,
+            f"more than {SQUASHFS_BYTES} and less than 2^63",
+        )
     for name, place in (("id", id_table), ("inode", inode_table), ("directory", directory_table)):
         if not SQUASHFS_BYTES <= place <= bytes_used:
-            raise fault(_KIND, f"the {name} table is at", place, f"{SQUASHFS_BYTES} to {bytes_used}, the bytes used")
+            raise fault(
+                _KIND,
+                f"the {name} table is outside the file system",
+                f"byte {place}",
+                f"byte {SQUASHFS_BYTES} to {bytes_used}",
+            )
     for name, place in (("xattr", xattr_table), ("fragment", fragment_table), ("export", export_table)):
         if place != _NONE and not SQUASHFS_BYTES <= place <= bytes_used:
-            raise fault(_KIND, f"the {name} table is at", place, f"{SQUASHFS_BYTES} to {bytes_used}, the bytes used")
+            raise fault(
+                _KIND,
+                f"the {name} table is outside the file system",
+                f"byte {place}",
+                f"byte {SQUASHFS_BYTES} to {bytes_used}",
+            )
     return SquashfsSuperblock(
         kind=_KIND,
         offset=0,

@@ -44,7 +44,7 @@ def probe_swap(region: Region) -> SwapHeader | None:
     for page_bytes in PAGE_SIZES:
         magic = region.peek(page_bytes - len(_MAGIC), len(_MAGIC))
         if magic == _OLD:
-            raise fault(_KIND, "the version is", 0, 1)
+            raise fault(_KIND, "the version is not supported", 0, 1)
         if magic == _MAGIC or magic in _SUSPENDED:
             return _parse(region.peek(_INFO_OFFSET, 64), page_bytes, suspended=magic != _MAGIC)
     return None
@@ -55,11 +55,13 @@ def _parse(info: bytes, page_bytes: int, *, suspended: bool) -> SwapHeader:
     order = "big" if version == 1 << 24 else "little"
     version, last_page, bad_pages = struct.unpack_from(">III" if order == "big" else "<III", info)
     if version != 1:
-        raise fault(_KIND, "the version is", version, 1)
+        raise fault(_KIND, "the version is not supported", version, 1)
     if last_page == 0:
-        raise fault(_KIND, "the last page is", 0, "at least 1, behind the header")
+        raise fault(_KIND, "the number of the last page is zero", 0, "at least 1, behind the header")
     if bad_pages > (page_bytes - 1536 - len(_MAGIC)) // 4:
-        raise fault(_KIND, "bad pages are", bad_pages, f"what a page of {page_bytes} bytes can list")
+        raise fault(
+            _KIND, "the number of bad pages is too large", bad_pages, f"what a page of {page_bytes} bytes can list"
+        )
     return SwapHeader(
         kind="swsuspend" if suspended else _KIND,
         offset=page_bytes - len(_MAGIC),

@@ -62,19 +62,19 @@ def fault(kind: str, what: str, found: object, expected: object, *, spec: str | 
 def power_of_two(kind: str, what: str, value: int, least: int, most: int) -> int:
     """`value`. Raises FormatError when it is not a power of two from `least` to `most`."""
     if value & (value - 1) or not least <= value <= most:
-        raise fault(kind, f"{what} is", value, f"a power of two from {least} to {most}")
+        raise fault(kind, f"{what} is not valid", value, f"a power of two from {least} to {most}")
     return value
 
 
 def shifted(kind: str, what: str, bits: int, least: int, most: int) -> int:
     """2^bits. Raises FormatError when `bits` is not from `least` to `most`."""
     if not least <= bits <= most:
-        raise fault(kind, f"{what} is", f"2^{bits}", f"2^{least} to 2^{most}")
+        raise fault(kind, f"{what} is out of range", f"2^{bits}", f"2^{least} to 2^{most}")
     return 1 << bits
 
 
 def checksum_field(kind: str, found: int, expected: int, digits: int = 8) -> Checksum:
     """VALID. Raises FormatError when the stored checksum `found` is not the computed one."""
     if found != expected:
-        raise fault(kind, "the checksum is", f"0x{found:0{digits}x}", f"0x{expected:0{digits}x}")
+        raise fault(kind, "the checksum does not match", f"0x{found:0{digits}x}", f"0x{expected:0{digits}x}")
     return Checksum.VALID

@@ -55,7 +55,7 @@ def probe_xfs(region: Region) -> XfsSuperblock | None:
     group_blocks, groups = struct.unpack_from(">II", data, 84)
     version, sector_bytes, inode_bytes = struct.unpack_from(">HHH", data, 100)
     if version & 15 not in (4, 5):
-        raise fault(_KIND, "the version is", version & 15, "4 or 5")
+        raise fault(_KIND, "the version is not supported", version & 15, "4 or 5")
     power_of_two(_KIND, "the sector size", sector_bytes, 512, 32 << 10)
     checksum = Checksum.NONE
     incompat = 0
@@ -72,12 +72,19 @@ def probe_xfs(region: Region) -> XfsSuperblock | None:
     power_of_two(_KIND, "the inode size", inode_bytes, 256, 2048)
     for name, size, bits in (("block", block_bytes, data[120]), ("sector", sector_bytes, data[121])):
         if size.bit_length() - 1 != bits:
-            raise fault(_KIND, f"log2 of the {name} size is", bits, size.bit_length() - 1)
+            raise fault(_KIND, f"log2 of the {name} size does not match the {name} size", bits, size.bit_length() - 1)
     # "sb_dblocks": every group but the last is whole.
     if not groups or not (groups - 1) * group_blocks < blocks <= groups * group_blocks:
-        raise fault(_KIND, "the number of blocks is", blocks, f"what {groups} groups of {group_blocks} have")
+        raise fault(
+            _KIND,
+            "the number of blocks does not match the groups",
+            blocks,
+            f"what {groups} groups of {group_blocks} have",
+        )
     if blocks * block_bytes >= 1 << 63:
-        raise fault(_KIND, "the number of blocks is", blocks, f"less than 2^63 bytes in blocks of {block_bytes}")
+        raise fault(
+            _KIND, "the number of blocks is out of range", blocks, f"less than 2^63 bytes in blocks of {block_bytes}"
+        )
     return XfsSuperblock(
         kind=_KIND,
         offset=0,

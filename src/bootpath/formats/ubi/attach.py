@@ -135,11 +135,16 @@ def read_ubi(device: Device, peb_bytes: int | None = None) -> Ubi:
     size = find_peb_bytes(region, first) if peb_bytes is None else peb_bytes
     if not MIN_PEB_BYTES <= size <= MAX_PEB_BYTES or size <= first.data_offset:
         raise FormatError(
-            "the eraseblock size is", where=_WHERE, found=size, expected="1 KiB to 16 MiB, and over headers"
+            "the eraseblock size is out of range",
+            where=_WHERE,
+            found=f"{size} bytes",
+            expected="1 KiB to 16 MiB, and more than the headers",
         )
     pebs = region.size_bytes // size
     if not 0 < pebs <= MAX_PEBS:
-        raise FormatError("eraseblocks are", where=_WHERE, found=pebs, expected=f"1 to {MAX_PEBS}")
+        raise FormatError(
+            "the number of eraseblocks is out of range", where=_WHERE, found=pebs, expected=f"1 to {MAX_PEBS}"
+        )
     scan = _Scan(region, size, first)
     for peb in range(pebs):
         try:
@@ -155,7 +160,7 @@ def read_leb(region: Region, ubi: Ubi, volume: UbiVolume, leb: Leb) -> bytes:
     data = region.peek(ubi.place(leb), leb.data_bytes if static else volume.usable_bytes)
     if static and ubi_crc(data) != leb.data_crc:
         raise FormatError(
-            f"the CRC of logical eraseblock {leb.lnum} (eraseblock {leb.peb}) is",
+            f"the CRC of logical eraseblock {leb.lnum} (eraseblock {leb.peb}) does not match",
             where=f"{_WHERE}: {volume.name}",
             found=f"0x{ubi_crc(data):08x}",
             expected=f"0x{leb.data_crc:08x}",
@@ -210,7 +215,9 @@ class _Scan:
             return
         if header.volume_id > LAYOUT_VOLUME:
             if header.compat == _COMPAT_REJECT:
-                raise FormatError("an internal volume that must be known is", found=header.volume_id, expected="none")
+                raise FormatError(
+                    "the image has an internal volume that is not supported", found=header.volume_id, expected="none"
+                )
             self.internal += 1
             return
         self.claims += 1
@@ -221,7 +228,7 @@ class _Scan:
         limit = pebs // 20 or 8
         if self.corrupted >= limit:
             raise FormatError(
-                "corrupted eraseblocks are", where=_WHERE, found=self.corrupted, expected=f"below {limit}"
+                "too many eraseblocks are corrupted", where=_WHERE, found=self.corrupted, expected=f"below {limit}"
             )
         records, table_fault = self._volume_table()
         volumes = tuple(self._volume(number, record) for number, record in records.items())
@@ -253,12 +260,18 @@ class _Scan:
         if offsets != (self.first.vid_offset, self.first.data_offset):
             expected = f"{self.first.vid_offset} and {self.first.data_offset}"
             raise FormatError(
-                "offsets of VID header and data are", found=f"{offsets[0]} and {offsets[1]}", expected=expected
+                "the offsets of the VID header and the data are not those of the first eraseblock",
+                found=f"{offsets[0]} and {offsets[1]}",
+                expected=expected,
             )
         # "Some PEBs may have zero: old implementations of UBI always set it to zero."
         self.image_seq = self.image_seq or header.image_seq
         if header.image_seq not in (0, self.image_seq):
-            raise FormatError("the image sequence number is", found=header.image_seq, expected=self.image_seq)
+            raise FormatError(
+                "the image sequence number is not that of the other eraseblocks",
+                found=header.image_seq,
+                expected=self.image_seq,
+            )
         self.max_erase_count = max(self.max_erase_count, header.erase_count)
         return True
 
@@ -268,7 +281,12 @@ class _Scan:
         if not copies:
             raise FormatError("there is no volume table", where=where, expected="one of two copies")
         if max(copies) >= LAYOUT_COPIES:
-            raise FormatError("a copy of the table is number", where=where, found=max(copies), expected="0 or 1")
+            raise FormatError(
+                "the number of a copy of the volume table is out of range",
+                where=where,
+                found=max(copies),
+                expected="0 or 1",
+            )
         faults: list[FormatError] = []
         for copy in range(LAYOUT_COPIES):
             if copy not in copies:
@@ -294,7 +312,10 @@ class _Scan:
         for lnum, (header, _) in chosen:
             if lnum >= record.reserved_pebs:
                 raise FormatError(
-                    "a logical eraseblock is", where=where, found=lnum, expected=f"below {record.reserved_pebs}"
+                    "the number of a logical eraseblock is out of range",
+                    where=where,
+                    found=lnum,
+                    expected=f"below {record.reserved_pebs}",
                 )
             if (header.type, header.data_pad) != (record.type, record.data_pad):
                 raise FormatError(f"logical eraseblock {lnum} and the volume table do not agree", where=where)
@@ -304,7 +325,10 @@ class _Scan:
             used = {header.used_ebs for _, (header, _) in chosen}
             if len(used) > 1 and not record.updating:
                 raise FormatError(
-                    "logical eraseblocks in use are", where=where, found=sorted(used), expected="one number"
+                    "the eraseblocks do not agree on how many are in use",
+                    where=where,
+                    found=sorted(used),
+                    expected="one number",
                 )
             size, used_lebs = sum(leb.data_bytes for leb in lebs), max(used, default=0)
             if used_lebs != len(lebs):
@@ -312,7 +336,7 @@ class _Scan:
                 refusal = refusal or TableError("logical eraseblocks are missing", where=where, found=missing)
             if size < SECTOR_BYTES:
                 refusal = refusal or TableError(
-                    "the volume holds", where=where, found=f"{size} bytes", expected="a sector"
+                    "the volume is too small", where=where, found=f"{size} bytes", expected="a sector"
                 )
         return UbiVolume(
             number=number,
@@ -332,12 +356,14 @@ class _Scan:
         if record.updating:
             return TableError("an update of the volume was interrupted", where=where, hint="write the volume again")
         for what, size in (
-            ("eraseblocks have", self.peb_bytes),
-            ("data begin at", self.first.data_offset),
-            ("a logical eraseblock holds", usable),
+            ("the eraseblock size is not a multiple of sectors", self.peb_bytes),
+            ("the data offset is not a multiple of sectors", self.first.data_offset),
+            ("the size of a logical eraseblock is not a multiple of sectors", usable),
         ):
             if size % SECTOR_BYTES:
-                return TableError(what, where=where, found=size, expected=f"a multiple of {SECTOR_BYTES} bytes")
+                return TableError(
+                    what, where=where, found=f"{size} bytes", expected=f"a multiple of {SECTOR_BYTES} bytes"
+                )
         return None
 
     def _lebs(self, number: int, where: str) -> Iterator[tuple[int, tuple[VidHeader, int]]]:

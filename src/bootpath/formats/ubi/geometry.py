@@ -38,7 +38,10 @@ def find_ec_header(region: Region, peb_bytes: int | None) -> EcHeader:
             raise error.at(f"{_WHERE}: no eraseblock is sound, eraseblock 0") from None
     if header.data_offset > _MAX_HEADERS:
         raise FormatError(
-            "headers take", where=_WHERE, found=header.data_offset, expected=f"at most {_MAX_HEADERS} bytes"
+            "the headers are too long",
+            where=_WHERE,
+            found=f"{header.data_offset} bytes",
+            expected=f"at most {_MAX_HEADERS} bytes",
         )
     return header
 

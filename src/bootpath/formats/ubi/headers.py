@@ -107,9 +107,14 @@ def parse_ec_header(data: bytes) -> EcHeader:
     _check(data, EC_BYTES, UBI_EC_MAGIC, where)
     _, _, erase_count, vid_offset, data_offset, image_seq, _ = _EC.unpack_from(data)
     if erase_count > _MAX_ERASES:
-        raise _fault(where, "the erase counter is", erase_count, f"at most {_MAX_ERASES}")
+        raise _fault(where, "the erase counter is out of range", erase_count, f"at most {_MAX_ERASES}")
     if vid_offset < EC_BYTES or data_offset < vid_offset + VID_BYTES:
-        raise _fault(where, "offsets of VID header and data are", f"{vid_offset} and {data_offset}", "64 or more apart")
+        raise _fault(
+            where,
+            "the offsets of the VID header and the data are not valid",
+            f"{vid_offset} and {data_offset}",
+            "64 bytes or more apart",
+        )
     return EcHeader(erase_count, vid_offset, data_offset, image_seq)
 
 
@@ -122,21 +127,29 @@ def parse_vid_header(data: bytes, leb_bytes: int) -> VidHeader:
     internal = volume_id >= LAYOUT_VOLUME
     if copy_flag > 1 or (volume_id >= MAX_VOLUMES and not internal) or lnum > _I32_MAX:
         raise _fault(
-            where, "the copy flag, volume and number are", f"{copy_flag}, {volume_id}, {lnum}", "in their range"
+            where,
+            "the copy flag, the volume or the number is out of range",
+            f"{copy_flag}, {volume_id}, {lnum}",
+            "in their range",
         )
     if kind not in (1, 2):
-        raise _fault(where, "the volume type is", kind, "1 or 2")
+        raise _fault(where, "the volume type is unknown", kind, "1 or 2")
     # "compat" is only for internal volumes.
     if (compat and not internal) or (internal and compat not in (1, 2, 4, 5)):
-        raise _fault(where, "compat is", compat, "1, 2, 4 or 5 for an internal volume, else 0")
+        raise _fault(where, "compat is not valid", compat, "1, 2, 4 or 5 for an internal volume, else 0")
     if data_pad >= leb_bytes // 2:
-        raise _fault(where, "data_pad is", data_pad, f"less than half of {leb_bytes}")
+        raise _fault(where, "data_pad is too large", f"{data_pad} bytes", f"less than half of {leb_bytes} bytes")
     usable = leb_bytes - data_pad
     if kind == VolumeType.STATIC.value:
         _check_static(lnum, data_bytes, used_ebs, usable)
     # "Only when the LEB is a copy are data size and CRC used in dynamic volumes."
     elif used_ebs or (copy_flag and not 0 < data_bytes <= usable) or (not copy_flag and (data_bytes or data_crc)):
-        raise _fault(where, "used eraseblocks and data bytes are", f"{used_ebs} and {data_bytes}", "those of a dynamic")
+        raise _fault(
+            where,
+            "the used eraseblocks and data bytes are not those of a dynamic volume",
+            f"{used_ebs} and {data_bytes}",
+            "0, or a copy's data bytes",
+        )
     return VidHeader(
         VolumeType(kind), bool(copy_flag), compat, volume_id, lnum, data_bytes, used_ebs, data_pad, data_crc, sqnum
     )
@@ -145,10 +158,14 @@ def parse_vid_header(data: bytes, leb_bytes: int) -> VidHeader:
 def _check_static(lnum: int, data_bytes: int, used_ebs: int, usable: int) -> None:
     where = "VID header"
     if lnum >= used_ebs:
-        raise _fault(where, "the logical eraseblock is", lnum, f"less than {used_ebs}, those in use")
+        raise _fault(
+            where, "the number of the logical eraseblock is out of range", lnum, f"less than {used_ebs}, those in use"
+        )
     last = lnum == used_ebs - 1
     if not 0 < data_bytes <= usable or (not last and data_bytes != usable):
-        raise _fault(where, "data bytes are", data_bytes, f"{usable}, or less in the last eraseblock")
+        raise _fault(
+            where, "the number of data bytes is wrong", data_bytes, f"{usable}, or less in the last eraseblock"
+        )
 
 
 def parse_volume_table(data: bytes, leb_bytes: int) -> dict[int, VolumeRecord]:
@@ -157,14 +174,16 @@ def parse_volume_table(data: bytes, leb_bytes: int) -> dict[int, VolumeRecord]:
     owners: dict[str, int] = {}
     count = min(leb_bytes // RECORD_BYTES, MAX_VOLUMES)
     if len(data) < count * RECORD_BYTES:
-        raise _fault("volume table", "the table has", f"{len(data)} bytes", count * RECORD_BYTES)
+        raise _fault("volume table", "the table is too short", f"{len(data)} bytes", f"{count * RECORD_BYTES} bytes")
     for number in range(count):
         record = _parse_record(data[number * RECORD_BYTES : (number + 1) * RECORD_BYTES], number, leb_bytes)
         if record is None:
             continue
         owner = owners.setdefault(record.name, number)
         if owner != number:
-            raise _fault("volume table", f"volumes {owner} and {number} have the same name", repr(record.name), "two")
+            raise _fault(
+                "volume table", f"volumes {owner} and {number} have the same name", repr(record.name), "two names"
+            )
         volumes[number] = record
     return volumes
 
@@ -175,19 +194,26 @@ def _parse_record(raw: bytes, number: int, leb_bytes: int) -> VolumeRecord | Non
     reserved, alignment, data_pad, kind, marker, name_bytes, name, flags, stored = _RECORD.unpack(raw)
     computed = ubi_crc(raw[: RECORD_BYTES - 4])
     if stored != computed:
-        raise _fault(where, "the CRC is", f"0x{stored:08x}", f"0x{computed:08x}")
+        raise _fault(where, "the CRC of the record does not match", f"0x{stored:08x}", f"0x{computed:08x}")
     if reserved == 0:
         if any(raw[: RECORD_BYTES - 4]):
-            raise _fault(where, "there are no eraseblocks, but", "other fields", "an empty record")
+            raise _fault(
+                where, "the record has no eraseblocks, but other fields", "fields that are not zero", "an empty record"
+            )
         return None
     if reserved > _I32_MAX or not 0 < alignment <= leb_bytes or data_pad != leb_bytes % alignment:
         found = f"{reserved}, {alignment}, {data_pad}"
-        raise _fault(where, "eraseblocks, alignment and padding are", found, f"fit for {leb_bytes} bytes")
+        raise _fault(
+            where,
+            "the eraseblocks, the alignment or the padding is not valid",
+            found,
+            f"values that fit {leb_bytes} bytes",
+        )
     if kind not in (1, 2) or marker > 1:
-        raise _fault(where, "type and update marker are", f"{kind} and {marker}", "1 or 2, and 0 or 1")
+        raise _fault(where, "the type or the update marker is not valid", f"{kind} and {marker}", "1 or 2, and 0 or 1")
     text = name.partition(b"\0")[0]
     if not 0 < name_bytes <= MAX_NAME_BYTES or len(text) != name_bytes:
-        raise _fault(where, "the name's length is", name_bytes, f"{len(text)}, 1 to {MAX_NAME_BYTES}")
+        raise _fault(where, "the length of the name is wrong", name_bytes, f"{len(text)}, 1 to {MAX_NAME_BYTES}")
     return VolumeRecord(
         reserved, alignment, data_pad, VolumeType(kind), bool(marker), text.decode("utf-8", "replace"), flags
     )
@@ -195,12 +221,12 @@ def _parse_record(raw: bytes, number: int, leb_bytes: int) -> VolumeRecord | Non
 
 def _check(data: bytes, size: int, magic: bytes, where: str) -> None:
     if len(data) < size or data[:4] != magic:
-        raise _fault(where, "the magic is", data[:4].hex() or "missing", magic.hex())
+        raise _fault(where, "the magic is wrong", data[:4].hex() or "missing", magic.hex())
     stored, computed = int.from_bytes(data[size - 4 : size], "big"), ubi_crc(data[: size - 4])
     if stored != computed:
-        raise _fault(where, "the CRC is", f"0x{stored:08x}", f"0x{computed:08x}")
+        raise _fault(where, "the CRC does not match", f"0x{stored:08x}", f"0x{computed:08x}")
     if data[4] != _VERSION:
-        raise _fault(where, "the version is", data[4], _VERSION)
+        raise _fault(where, "the version is not supported", data[4], _VERSION)
 
 
 def _fault(where: str, what: str, found: object, expected: object) -> FormatError:

@@ -46,9 +46,9 @@ class FecParameters:
 
     def __post_init__(self) -> None:
         if not MIN_ROOTS <= self.roots <= MAX_ROOTS:
-            raise _fault("fec_roots is", self.roots, f"{MIN_ROOTS} to {MAX_ROOTS}")
+            raise _fault("fec_roots is out of range", self.roots, f"{MIN_ROOTS} to {MAX_ROOTS}")
         if not 0 < self.blocks * self.block_size < _MAX_BYTES // 2:
-            raise _fault("fec_blocks is", self.blocks, "at least one, and less than 2^62 bytes in all")
+            raise _fault("fec_blocks is out of range", self.blocks, "at least one, and less than 2^62 bytes in all")
 
     @property
     def symbols(self) -> int:

@@ -41,21 +41,27 @@ class VeritySignature:
 
     def __post_init__(self) -> None:
         if len(self.root_hash) not in ALGORITHMS.values():
-            raise _fault("rootHash has", f"{len(self.root_hash)} bytes", "as many as a hash algorithm makes")
+            raise _fault(
+                "rootHash has the wrong length", f"{len(self.root_hash)} bytes", "as many as a hash algorithm makes"
+            )
         if not self.signature:
-            raise _fault("signature is", "empty", "a PKCS#7 in DER")
+            raise _fault("the signature is empty", "0 bytes", "a PKCS#7 in DER")
         fingerprint = self.certificate_fingerprint
         if fingerprint is not None and len(fingerprint) != _FINGERPRINT_BYTES:
-            raise _fault("certificateFingerprint has", f"{len(fingerprint)} bytes", f"{_FINGERPRINT_BYTES} (SHA-256)")
+            raise _fault(
+                "certificateFingerprint has the wrong length",
+                f"{len(fingerprint)} bytes",
+                f"{_FINGERPRINT_BYTES} (SHA-256)",
+            )
 
 
 def parse_verity_signature(data: bytes) -> VeritySignature:
     """The value in the bytes of a partition. Raises FormatError."""
     if len(data) > VERITY_SIGNATURE_MAX_BYTES:
-        raise _fault("the partition has", f"{len(data)} bytes", f"at most {VERITY_SIGNATURE_MAX_BYTES}")
+        raise _fault("the partition is too large", f"{len(data)} bytes", f"at most {VERITY_SIGNATURE_MAX_BYTES}")
     text, _, padding = data.partition(b"\0")
     if padding.count(0) != len(padding):
-        raise _fault("after the first NUL there is", "more text", "nothing but NULs")
+        raise _fault("more text follows the first NUL", "more text", "nothing but NULs")
     members = Members(parse_json(text, where=_WHERE, max_bytes=VERITY_SIGNATURE_MAX_BYTES), where=_WHERE)
     fingerprint = None
     root_hash = _hex("rootHash", members.text("rootHash"))
@@ -65,9 +71,9 @@ def parse_verity_signature(data: bytes) -> VeritySignature:
     try:
         signature = b64decode(encoded, validate=True)
     except ValueError:
-        raise _fault("signature is", brief(encoded), "base64") from None
+        raise _fault("the signature is not base64", brief(encoded), "base64") from None
     if b64encode(signature).decode() != encoded:
-        raise _fault("signature is", brief(encoded), "base64 without stray bits")
+        raise _fault("the signature has stray bits", brief(encoded), "base64 without stray bits")
     return VeritySignature(root_hash, signature, fingerprint)
 
 
@@ -79,7 +85,7 @@ def pack_verity_signature(value: VeritySignature) -> bytes:
     text = json.dumps(members, separators=(",", ":")).encode()
     size = -(-len(text) // _PADDING_BYTES) * _PADDING_BYTES
     if size > VERITY_SIGNATURE_MAX_BYTES:
-        raise _fault("the partition has", f"{size} bytes", f"at most {VERITY_SIGNATURE_MAX_BYTES}")
+        raise _fault("the partition would be too large", f"{size} bytes", f"at most {VERITY_SIGNATURE_MAX_BYTES}")
     return text.ljust(size, b"\0")
 
 
@@ -91,7 +97,7 @@ def _hex(name: str, text: str) -> bytes:
     except ValueError:
         value = b""
     if value.hex() != text:
-        raise _fault(f"{name} is", brief(text), "hexadecimal digits in lower case")
+        raise _fault(f"{name} is not hexadecimal", brief(text), "hexadecimal digits in lower case")
     return value
 
 

@@ -77,15 +77,17 @@ class VerityParameters:
 
     def __post_init__(self) -> None:
         if self.hash_type not in (0, 1):
-            raise _fault("hash_type is", self.hash_type, "0 or 1")
+            raise _fault("hash_type is unknown", self.hash_type, "0 or 1")
         if self.algorithm not in ALGORITHMS:
-            raise _fault("algorithm is", repr(self.algorithm), "one of " + " ".join(ALGORITHMS))
+            raise _fault("the algorithm is unknown", repr(self.algorithm), "one of " + " ".join(ALGORITHMS))
         for name in ("data_block_size", "hash_block_size"):
             check_block_size(name, getattr(self, name))
         if len(self.salt) > MAX_SALT_BYTES:
-            raise _fault("salt has", f"{len(self.salt)} bytes", f"at most {MAX_SALT_BYTES}")
+            raise _fault("the salt is too long", f"{len(self.salt)} bytes", f"at most {MAX_SALT_BYTES}")
         if not 0 < self.data_blocks * self.data_block_size < _MAX_BYTES:
-            raise _fault("data_blocks is", self.data_blocks, "at least one, and less than 2^63 bytes in all")
+            raise _fault(
+                "data_blocks is out of range", self.data_blocks, "at least one, and less than 2^63 bytes in all"
+            )
 
     @property
     def digest_bytes(self) -> int:
@@ -119,7 +121,9 @@ class VerityParameters:
             result.append(Level(start, count))
             start += count
         if start * self.hash_block_size >= _MAX_BYTES:
-            raise _fault("the tree ends at", start * self.hash_block_size, "less than 2^63")
+            raise _fault(
+                "the end of the hash tree is out of range", f"byte {start * self.hash_block_size}", "less than 2^63"
+            )
         return tuple(reversed(result))
 
     def tree_blocks(self) -> int:
@@ -147,7 +151,7 @@ class VeritySuperblock:
 def check_block_size(name: str, size: int) -> None:
     """Raise FormatError when blocks cannot have that many bytes."""
     if size & (size - 1) or not MIN_BLOCK_BYTES <= size <= MAX_BLOCK_BYTES:
-        raise _fault(f"{name} is", size, f"a power of two from {MIN_BLOCK_BYTES} to {MAX_BLOCK_BYTES}")
+        raise _fault(f"{name} is not valid", size, f"a power of two from {MIN_BLOCK_BYTES} to {MAX_BLOCK_BYTES}")
 
 
 def tree_start(offset: int, hash_block_size: int, *, superblock: bool = True) -> int:
@@ -157,10 +161,12 @@ def tree_start(offset: int, hash_block_size: int, *, superblock: bool = True) ->
     """
     if superblock:
         if offset % SUPERBLOCK_BYTES:
-            raise _fault("hash offset is", offset, f"a multiple of {SUPERBLOCK_BYTES}")
+            raise _fault("the hash offset is not valid", offset, f"a multiple of {SUPERBLOCK_BYTES}")
         return -(-(offset + SUPERBLOCK_BYTES) // hash_block_size)
     if offset % hash_block_size:
-        raise _fault("hash offset is", offset, f"a multiple of the hash block size, {hash_block_size}")
+        raise _fault(
+            "the hash offset is not on a hash block", offset, f"a multiple of the hash block size, {hash_block_size}"
+        )
     return offset // hash_block_size
 
 
@@ -184,18 +190,18 @@ def probe_verity(data: bytes) -> bool:
 def parse_verity_superblock(data: bytes) -> VeritySuperblock:
     """The superblock at the start of `data`. Raises FormatError."""
     if len(data) < SUPERBLOCK_BYTES:
-        raise _fault("superblock has", f"{len(data)} bytes", str(SUPERBLOCK_BYTES))
+        raise _fault("the superblock has the wrong length", f"{len(data)} bytes", f"{SUPERBLOCK_BYTES} bytes")
     magic, version, hash_type, uuid, name, data_size, hash_size, blocks, salt_size, salt = _SUPERBLOCK.unpack_from(data)
     if magic != _MAGIC:
-        raise _fault("magic is", magic.hex(), _MAGIC.hex())
+        raise _fault("the superblock's magic is wrong", magic.hex(), _MAGIC.hex())
     if version != _VERSION:
-        raise _fault("version is", version, str(_VERSION))
+        raise _fault("the superblock's version is unknown", version, str(_VERSION))
     if salt_size > MAX_SALT_BYTES:
-        raise _fault("salt_size is", salt_size, f"at most {MAX_SALT_BYTES}")
+        raise _fault("the superblock's salt_size is too large", salt_size, f"at most {MAX_SALT_BYTES}")
     try:
         algorithm = name.rstrip(b"\0").decode("ascii")
     except UnicodeDecodeError as error:
-        raise _fault("algorithm is", name.hex(), "ASCII") from error
+        raise _fault("the superblock's algorithm is not ASCII", name.hex(), "ASCII") from error
     parameters = VerityParameters(blocks, algorithm, salt[:salt_size], data_size, hash_size, hash_type)
     return VeritySuperblock(parameters, UUID(bytes=uuid))
 
@@ -222,13 +228,19 @@ def parse_root_hash(text: str, parameters: VerityParameters | None = None) -> by
     try:
         root_hash = bytes.fromhex(text.strip())
     except ValueError as error:
-        raise _fault("the root hash is", repr(text[:80]), "hexadecimal digits") from error
+        raise _fault("the root hash is not hexadecimal", repr(text[:80]), "hexadecimal digits") from error
     if parameters is None:
         if len(root_hash) not in ALGORITHMS.values():
-            raise _fault("the root hash has", f"{len(root_hash)} bytes", "as many as an algorithm gives, 20 to 64")
+            raise _fault(
+                "the root hash has the wrong length",
+                f"{len(root_hash)} bytes",
+                "as many as an algorithm gives, 20 to 64",
+            )
     elif len(root_hash) != parameters.digest_bytes:
         raise _fault(
-            "the root hash has", f"{len(root_hash)} bytes", f"{parameters.digest_bytes} for {parameters.algorithm}"
+            "the root hash has the wrong length",
+            f"{len(root_hash)} bytes",
+            f"{parameters.digest_bytes} for {parameters.algorithm}",
         )
     return root_hash
 

@@ -95,9 +95,9 @@ def test_headers_that_lie() -> None:
         (64 + 20, b"\x10\0", "optional header"),
         (64 + 24, b"\x07\x01", "optional header"),
         (section, b"\xff", "ASCII"),
-        (section + 8, b"\xff\xff\xff\xff", "section .linux has"),
-        (section + 16, b"\xff\xff\xff\xff", "ends at byte"),
-        (section + 20, b"\xff\xff\xff\xff", "ends at byte"),
+        (section + 8, b"\xff\xff\xff\xff", "section .linux is cut short"),
+        (section + 16, b"\xff\xff\xff\xff", "section '.linux' ends beyond the file"),
+        (section + 20, b"\xff\xff\xff\xff", "section '.linux' ends beyond the file"),
     ]:
         with pytest.raises(FormatError, match=what):
             uki_of(whole[:offset] + change + whole[offset + len(change) :])

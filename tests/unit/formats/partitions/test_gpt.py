@@ -130,7 +130,7 @@ def test_neither_copy_usable_names_both_faults() -> None:
     image[512 + 60] ^= 1
     image[-512 + 8] ^= 1
     with pytest.raises(
-        FormatError, match=r"header at LBA 1: the header CRC.*header at LBA 255: the header CRC"
+        FormatError, match=r"header at LBA 1: the header's CRC.*header at LBA 255: the header's CRC"
     ) as caught:
         read_gpt(as_device(image))
     assert caught.value.where == "gpt"
@@ -140,35 +140,35 @@ def test_faults_are_of_the_block_size_that_has_a_signature() -> None:
     image = gpt_image(sample_gpt(4096))
     image[4096 + 60] ^= 1
     image[-4096 + 60] ^= 1
-    with pytest.raises(FormatError, match=r"header at LBA 1: the header CRC.*header at LBA 63: the header CRC"):
+    with pytest.raises(FormatError, match=r"header at LBA 1: the header's CRC.*header at LBA 63: the header's CRC"):
         read_gpt(as_device(image, 512))
 
 
 HEADER_REFUSALS = [
-    ({"signature": b"EFI PARU"}, "the signature is b'EFI PARU', expected b'EFI PART'"),
-    ({"header_bytes": 91}, "the header size is 91, expected 92 to 512"),
-    ({"header_bytes": 513}, "the header size is 513"),
-    ({"revision": 0x00010001}, "the revision is 0x00010001, expected 0x00010000"),
-    ({"reserved": 1}, "the reserved field is 0x00000001, expected 0"),
-    ({"my_lba": 2}, "its own LBA is 2, expected 1"),
-    ({"alternate_lba": 0}, "the LBA of the other copy is 0"),
-    ({"alternate_lba": 1}, "the LBA of the other copy is 1"),
-    ({"entry_bytes": 0}, "the entry size is 0"),
-    ({"entry_bytes": 64}, "the entry size is 64"),
-    ({"entry_bytes": 384}, "the entry size is 384, expected 128 * 2^n"),
-    ({"entry_bytes": 8192}, "the entry size is 8192"),
-    ({"entry_count": 0}, "the number of entries is 0"),
-    ({"entry_count": 16385}, "the number of entries is 16385"),
-    ({"entry_count": 16384, "entry_bytes": 256}, "the entry array has 4194304 bytes, expected at most 2097152"),
-    ({"first_usable_lba": 1}, "the usable range is LBA 1 to"),
-    ({"first_usable_lba": 300}, "the usable range is LBA 300 to"),
-    ({"last_usable_lba": LAST}, "the usable range is LBA 34 to 255"),
+    ({"signature": b"EFI PARU"}, "the header's signature is wrong; expected b'EFI PART', found b'EFI PARU'"),
+    ({"header_bytes": 91}, "the header's size is out of range; expected 92 to 512, found 91"),
+    ({"header_bytes": 513}, "the header's size is out of range"),
+    ({"revision": 0x00010001}, "the header's revision is unknown; expected 0x00010000, found 0x00010001"),
+    ({"reserved": 1}, "the header's reserved field is not zero; expected 0, found 0x00000001"),
+    ({"my_lba": 2}, "the header's own LBA is wrong; expected 1, found 2"),
+    ({"alternate_lba": 0}, "the LBA of the other copy is wrong"),
+    ({"alternate_lba": 1}, "the LBA of the other copy is wrong"),
+    ({"entry_bytes": 0}, "the entry size is not valid"),
+    ({"entry_bytes": 64}, "the entry size is not valid"),
+    ({"entry_bytes": 384}, "the entry size is not valid; expected 128 * 2^n, at most 4096, found 384"),
+    ({"entry_bytes": 8192}, "the entry size is not valid"),
+    ({"entry_count": 0}, "the number of entries is out of range"),
+    ({"entry_count": 16385}, "the number of entries is out of range"),
+    ({"entry_count": 16384, "entry_bytes": 256}, "the entry array is too large; expected at most 2097152"),
+    ({"first_usable_lba": 1}, "the usable range is not valid"),
+    ({"first_usable_lba": 300}, "the usable range is not valid"),
+    ({"last_usable_lba": LAST}, "the usable range is not valid"),
     ({"last_usable_lba": 2**64 - 1}, "the usable range is"),
-    ({"entries_lba": 0}, "the entry array is LBA 0 to 31, expected inside LBA 2 to 33"),
-    ({"entries_lba": 1}, "the entry array is LBA 1 to 32"),
-    ({"entries_lba": 3}, "the entry array is LBA 3 to 34"),
-    ({"entries_lba": 2**64 - 1}, "the entry array is LBA"),
-    ({"entry_count": 132}, "the entry array is LBA 2 to 34"),
+    ({"entries_lba": 0}, "the entry array is in the wrong place; expected inside LBA 2 to 33, found LBA 0 to 31"),
+    ({"entries_lba": 1}, "the entry array is in the wrong place"),
+    ({"entries_lba": 3}, "the entry array is in the wrong place"),
+    ({"entries_lba": 2**64 - 1}, "the entry array is in the wrong place"),
+    ({"entry_count": 132}, "the entry array is in the wrong place"),
 ]
 
 
@@ -184,7 +184,7 @@ def test_header_refusal(fields: dict[str, int | bytes], message: str) -> None:
 def test_backup_array_must_lie_between_usable_range_and_header() -> None:
     image = gpt_image()
     set_fields(image, LAST, entries_lba=222)
-    assert "the entry array is LBA 222 to 253, expected inside LBA 223 to 254" in backup_fault(image)
+    assert "the entry array is in the wrong place; expected inside LBA 223 to 254" in backup_fault(image)
 
 
 def test_header_inside_the_usable_range() -> None:
@@ -203,27 +203,27 @@ def test_header_crc_covers_its_whole_size() -> None:
     set_fields(image, 1, header_bytes=128)  # covered now
     assert read_gpt(as_device(image)).verdict is GptVerdict.SOUND
     image[512 + 100] = 8
-    assert "the header CRC is" in primary_fault(image)
+    assert "the header's CRC does not match" in primary_fault(image)
 
 
 def test_array_crc() -> None:
     image = gpt_image()
     image[1024 + 56] ^= 0x20
-    assert "gpt: entries at LBA 2: the entry array CRC is" in primary_fault(image)
+    assert "gpt: entries at LBA 2: the CRC of the entry array does not match" in primary_fault(image)
 
 
 def test_entry_that_ends_before_it_begins() -> None:
     image = gpt_image()
     set_entry(image, moved(sample_partitions()[0], 40, 39))
-    with pytest.raises(FormatError, match="partition 1 is LBA 40 to 39, expected an end after its start"):
+    with pytest.raises(FormatError, match="partition 1 ends before it begins; expected an end after its start"):
         read_gpt(as_device(image))
 
 
 def test_array_behind_the_end_of_the_disk() -> None:
     header, crc = parse_header(bytes(gpt_image()[512:1024]), lba=1, last_lba=LAST)
-    with raises(FormatError, found=2, expected="all of it before LBA 21"):
+    with raises(FormatError, found="LBA 2", expected="all of it before LBA 21"):
         parse_header(bytes(gpt_image()[512:1024]), lba=1, last_lba=20)
-    with pytest.raises(FormatError, match="the entry array CRC"):
+    with pytest.raises(FormatError, match="the CRC of the entry array"):
         parse_array(bytes(header.array_bytes), header, crc, block_bytes=512)
 
 
@@ -255,7 +255,9 @@ def test_truncated_disk_has_no_backup_and_says_which_partitions_are_cut() -> Non
     image = gpt_image()[: 60 * 512]
     gpt = read_gpt(as_device(image))
     assert gpt.verdict is GptVerdict.BACKUP_DAMAGED
-    assert "header at LBA 255: the disk ends at LBA 59" in str(gpt.backup_fault)
+    assert "header at LBA 255: the header is not on the disk; expected a block that exists, found last LBA 59" in str(
+        gpt.backup_fault
+    )
     assert "partition 5 (LBA 54 to 73) ends after the disk, which ends at LBA 59" in gpt.warnings
 
 

@@ -75,22 +75,22 @@ def test_array_shorter_than_a_block_is_padded() -> None:
 
 BIOS, EFI, REDOX = sample_partitions()
 REFUSALS: list[tuple[Partition, str]] = [
-    (replace(BIOS, number=0), "its number is 0, expected 1 to 128"),
-    (replace(BIOS, number=129), "its number is 129"),
-    (replace(BIOS, number=2), "its number is used twice"),
-    (replace(BIOS, type_guid=UUID(int=0)), "its type is 00000000-0000-0000-0000-000000000000"),
-    (replace(BIOS, flags=2**64), "its LBAs or flags are out of range"),
-    (replace(BIOS, flags=-1), "its LBAs or flags are out of range"),
-    (replace(BIOS, name="x" * 37), "its name is"),
-    (replace(BIOS, name="𝔯" * 19), "its name is"),
+    (replace(BIOS, number=0), "the partition's number is out of range; expected 1 to 128, found 0"),
+    (replace(BIOS, number=129), "the partition's number is out of range"),
+    (replace(BIOS, number=2), "the partition's number is used twice"),
+    (replace(BIOS, type_guid=UUID(int=0)), "the partition's type is zero"),
+    (replace(BIOS, flags=2**64), "the partition's LBAs or flags are out of range"),
+    (replace(BIOS, flags=-1), "the partition's LBAs or flags are out of range"),
+    (replace(BIOS, name="x" * 37), "the partition's name is too long or has a NUL"),
+    (replace(BIOS, name="𝔯" * 19), "the partition's name is too long or has a NUL"),
     (replace(BIOS, name="a\0b"), "at most 36 UTF-16 code units, none of them NUL"),
     (replace(BIOS, name="\ud800"), "Unicode without lone surrogates"),
-    (replace(BIOS, block_bytes=4096), "partition 1 counts in blocks of 4096, expected 512"),
+    (replace(BIOS, block_bytes=4096), "partition 1 has another block size than the table; expected 512 bytes"),
     (replace(BIOS, guid=EFI.guid), "partition 2 has the GUID"),
-    (moved(BIOS, 33, 35), "partition 1 is LBA 33 to 35, expected inside LBA 34 to 222"),
-    (moved(BIOS, 200, 223), "partition 1 is LBA 200 to 223"),
-    (moved(BIOS, 36, 35), "partition 1 is LBA 36 to 35"),
-    (moved(BIOS, 34, 38), "partitions 1 and 2 overlap at LBA 38"),
+    (moved(BIOS, 33, 35), "partition 1 is outside the usable range; expected inside LBA 34 to 222, found LBA 33 to 35"),
+    (moved(BIOS, 200, 223), "partition 1 is outside the usable range"),
+    (moved(BIOS, 36, 35), "partition 1 is outside the usable range"),
+    (moved(BIOS, 34, 38), "partitions 1 and 2 overlap"),
 ]
 
 
@@ -207,7 +207,9 @@ def test_repair_leaves_a_hybrid_mbr_alone() -> None:
 
 
 def test_repair_of_a_truncated_disk_is_refused() -> None:
-    with pytest.raises(FormatError, match=r"the backup copy belongs at LBA 255, expected a block .* was cut short"):
+    with pytest.raises(
+        FormatError, match=r"the backup copy belongs beyond the end of the disk.* found LBA 255 .* was cut short"
+    ):
         repair_gpt(as_device(gpt_image()[: 100 * 512]))
 
 

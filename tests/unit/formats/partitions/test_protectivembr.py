@@ -35,7 +35,7 @@ def test_boot_code_of_440_bytes_fits() -> None:
 
 
 def test_boot_code_of_441_bytes_is_refused() -> None:
-    with raises(FormatError, where="mbr", found="441 bytes long", expected="at most 440"):
+    with raises(FormatError, where="mbr", found="441 bytes", expected="at most 440"):
         pack_protective_mbr(255, boot_code=bytes(441))
 
 
