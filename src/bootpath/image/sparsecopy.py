@@ -26,17 +26,17 @@ def copy_sparse(
     """
     written = 0
     if os.lseek(source, 0, os.SEEK_END) < size:
-        raise Error("the file is shorter than", where=where, found=f"{size} bytes")
+        raise Error("the file is too short", where=where, expected=f"at least {size} bytes")
     for start, end in _data_runs(source, size):
         position = start
         while position < end:
             chunk = os.pread(source, min(_READ_BYTES, end - position), position)
             if not chunk:
                 raise Error(
-                    "the file became shorter while it was read: it ends at byte",
+                    "the file became shorter while it was read",
                     where=where,
-                    found=position,
-                    expected=size,
+                    found=f"{position} bytes",
+                    expected=f"{size} bytes",
                 )
             for piece, count in _pieces(memoryview(chunk)):
                 written += _write(target, chunk[piece : piece + count], offset + position + piece)

@@ -63,14 +63,19 @@ def probe_ubifs(region: Region) -> Superblock | None:
     _, checksum, _, length, kind, _, min_io, leb_bytes, lebs, uuid = _UBIFS_NODE.unpack_from(node)
     if (kind, length) != (_UBIFS_SUPERBLOCK, _UBIFS_NODE_BYTES):
         raise FormatError(
-            "the first node is of type and length",
+            "the first node is not a superblock node",
             where="ubifs",
-            found=f"{kind}, {length}",
-            expected=f"{_UBIFS_SUPERBLOCK}, {_UBIFS_NODE_BYTES}",
+            found=f"type {kind}, {length} bytes",
+            expected=f"type {_UBIFS_SUPERBLOCK}, {_UBIFS_NODE_BYTES} bytes",
         )
     computed = crc32(node[8:]) ^ 0xFFFFFFFF
     if computed != checksum:
-        raise FormatError("the checksum is", where="ubifs", found=f"{computed:#010x}", expected=f"{checksum:#010x}")
+        raise FormatError(
+            "the checksum of the superblock node does not match",
+            where="ubifs",
+            found=f"{computed:#010x}",
+            expected=f"{checksum:#010x}",
+        )
     return Superblock(
         kind="ubifs",
         offset=0,

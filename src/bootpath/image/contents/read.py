@@ -155,10 +155,10 @@ class _Explorer:
         lower = self.devices[above.path]
         if node.end_bytes > lower.size_bytes:
             cut = DeviceError(
-                "the partition ends at byte",
+                "the partition ends beyond the device",
                 errno=errno.EINVAL,
-                found=node.end_bytes,
-                expected=f"at most {lower.size_bytes}",
+                found=f"byte {node.end_bytes}",
+                expected=f"at most byte {lower.size_bytes}",
                 hint="is the image truncated?",
             )
             return replace(node, refusal=cut)
@@ -269,7 +269,9 @@ def _read_tree(device: Device) -> FoundHashTree:
     levels = parameters.levels(start)
     end = parameters.tree_end(start)
     if end > device.size_bytes:
-        raise FormatError("the hash tree ends at byte", found=end, expected=f"at most {device.size_bytes}")
+        raise FormatError(
+            "the hash tree ends beyond the device", found=f"byte {end}", expected=f"at most byte {device.size_bytes}"
+        )
     if not levels:
         return FoundHashTree(superblock, None)
     block = region.read(levels[-1].start * parameters.hash_block_size, parameters.hash_block_size, "root block")

@@ -128,10 +128,10 @@ class PartitionContents:
             # "a size that is a multiple of the basic block size 512 and not be empty"
             if not size or size % SECTOR_BYTES:
                 raise Error(
-                    "the source of CopyBlocks= has",
+                    "the size of the CopyBlocks= source is not a multiple of the sector size",
                     where=str(source),
                     found=f"{size} bytes",
-                    expected=f"a multiple of {SECTOR_BYTES}",
+                    expected=f"a multiple of {SECTOR_BYTES} bytes",
                 )
             if stat.S_ISREG(mode) and size % GRAIN_BYTES == 0:
                 return source

@@ -111,7 +111,7 @@ def draft_partitions(image: DdiImage) -> tuple[Draft, ...]:
     if not image.definitions:
         raise Error("there is no partition to make", where="image", hint="a definition is a file *.conf")
     if image.slots < 1:
-        raise Error("the number of slots is", where="image", found=image.slots, expected="one or more")
+        raise Error("the number of slots is too small", where="image", found=image.slots, expected="one or more")
     ordered = sorted(image.definitions, key=lambda definition: definition.name)
     drafts: list[Draft] = []
     labels: set[str] = set()
@@ -146,7 +146,7 @@ def verity_groups(drafts: Iterable[Draft]) -> tuple[VerityGroup, ...]:
         if role in group:
             # "a single verity data partition ... and a single verity hash partition ... must be defined"
             raise Error(
-                f"there is already a Verity={role.value} for VerityMatchKey={key}:",
+                f"there is already a Verity={role.value} for VerityMatchKey={key}",
                 where=draft.where,
                 found=group[role].where,
                 expected="one of each",
@@ -245,7 +245,7 @@ def _check_pair(data: Draft, other: Draft) -> None:
         expected = ours.type_name + wanted.value.removeprefix(ours.designator.value)
     if expected is None or theirs.type_name != expected:
         raise Error(
-            "the type of the partition is",
+            "the type of the partition does not match its data partition",
             where=other.where,
             found=theirs.type_name,
             expected=f"{expected or 'none'}, as it protects {data.where} ({ours.type_name})",

@@ -36,9 +36,19 @@ def lay_out(sizes: Sequence[int], *, alignment_bytes: int = MIB, size_bytes: int
     Raises Error when they do not fit, or when the alignment or the size is no multiple of 4096.
     """
     if alignment_bytes < GRAIN_BYTES or alignment_bytes % GRAIN_BYTES:
-        raise Error("the alignment is", where="layout", found=alignment_bytes, expected=f"a multiple of {GRAIN_BYTES}")
+        raise Error(
+            "the alignment is not valid",
+            where="layout",
+            found=f"{alignment_bytes} bytes",
+            expected=f"a multiple of {GRAIN_BYTES} bytes",
+        )
     if len(sizes) > MAX_PARTITIONS:
-        raise Error("there are", where="layout", found=f"{len(sizes)} partitions", expected=f"at most {MAX_PARTITIONS}")
+        raise Error(
+            "there are too many partitions",
+            where="layout",
+            found=f"{len(sizes)} partitions",
+            expected=f"at most {MAX_PARTITIONS}",
+        )
     offsets: list[int] = []
     end = FIRST_OFFSET_BYTES
     for size in sizes:
@@ -49,10 +59,10 @@ def lay_out(sizes: Sequence[int], *, alignment_bytes: int = MIB, size_bytes: int
         return DdiLayout(tuple(offsets), needed)
     if size_bytes % GRAIN_BYTES or size_bytes < needed:
         raise Error(
-            "the size asked for is",
+            "the requested size is not possible",
             where="layout",
             found=f"{size_bytes} bytes",
-            expected=f"at least {needed}, and a multiple of {GRAIN_BYTES}",
+            expected=f"at least {needed} bytes, and a multiple of {GRAIN_BYTES}",
             hint="omit --size for the smallest size",
         )
     return DdiLayout(tuple(offsets), size_bytes)

@@ -77,10 +77,10 @@ def make_plan(image: DdiImage, drafts: tuple[Draft, ...], contents: PartitionCon
         content = -(-held.get(draft.number, 0) // GRAIN_BYTES) * GRAIN_BYTES
         if definition.size_max_bytes is not None and content > definition.size_max_bytes:
             raise Error(
-                "the content has",
+                "the content is too large for the partition",
                 where=draft.where,
                 found=f"{content} bytes",
-                expected=f"at most {definition.size_max_bytes}, by SizeMaxBytes=",
+                expected=f"at most {definition.size_max_bytes} bytes, by SizeMaxBytes=",
             )
         sizes[definition.name] = max(sizes.get(definition.name, 0), content, least_bytes(definition))
     layout = lay_out(

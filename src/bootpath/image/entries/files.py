@@ -61,7 +61,7 @@ def real_path(files: Files, path: str, *, follow: bool) -> str:
             continue
         links += 1
         if not follow:
-            raise _refusal(path, f"{current} is a symbolic link, which a boot partition must not have")
+            raise _refusal(path, f"{current} is a symbolic link, which is not allowed on a boot partition")
         if links > MAX_LINKS_FOLLOWED:
             raise FileSystemError("the path has too many symbolic links", errno=errno.ELOOP, where=path)
         target = files.readlink(current)
@@ -124,7 +124,9 @@ def list_files(files: Files, directory: str, suffix: str, *, follow: bool) -> It
     matching = [entry for entry in files.list(real) if entry.name.lower().endswith(suffix)]
     yield from matching[:MAX_NAMES]
     if len(matching) > MAX_NAMES:
-        raise FormatError(f"{directory} has", found=f"{len(matching)} names", expected=f"at most {MAX_NAMES}")
+        raise FormatError(
+            f"{directory} has too many names", found=f"{len(matching)} names", expected=f"at most {MAX_NAMES} names"
+        )
 
 
 def _names(path: str) -> list[str]:

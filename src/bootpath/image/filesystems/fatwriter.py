@@ -86,7 +86,12 @@ def fat_geometry(size_bytes: int) -> FatShape:
         low, high = _CLUSTERS[bits]
         if low <= geometry.clusters < high and sectors < 1 << 32:
             return geometry
-    raise Error("the FAT volume has", where="FAT", found=f"{size_bytes} bytes", expected="64 KiB to 2 TiB")
+    raise Error(
+        "the size of the FAT volume is out of range",
+        where="FAT",
+        found=f"{size_bytes} bytes",
+        expected="64 KiB to 2 TiB",
+    )
 
 
 def _shape(sectors: int, bits: int, cluster_sectors: int) -> FatShape:
@@ -183,7 +188,10 @@ def _nodes(tree: FileTree) -> _Node:
                 raise Error("the source is no file and no directory, and FAT has nothing else", where=str(entry.source))
             if entry.size_bytes > _MAX_FILE_BYTES:
                 raise Error(
-                    "the file has", where=str(entry.source), found=entry.size_bytes, expected="less than 4 GiB on FAT"
+                    "the file is too large for FAT",
+                    where=str(entry.source),
+                    found=f"{entry.size_bytes} bytes",
+                    expected="less than 4 GiB",
                 )
         place.children[name] = _Node(entry, place)
     assert root is not None
@@ -217,10 +225,10 @@ def _allocate(root: _Node, geometry: FatShape) -> None:
         cluster += node.clusters
     if cluster - 2 > geometry.clusters:
         raise Error(
-            "the files need",
+            "the files do not fit into the partition",
             where="FAT",
             found=f"{(cluster - 2) * geometry.cluster_bytes} bytes",
-            expected=f"at most {geometry.clusters * geometry.cluster_bytes}",
+            expected=f"at most {geometry.clusters * geometry.cluster_bytes} bytes",
             hint="make the partition larger",
         )
 

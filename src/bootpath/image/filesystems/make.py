@@ -65,7 +65,7 @@ def make_file_system(request: FileSystemRequest, path: Path, *, scratch: Path, p
     known = COMPRESSIONS.get(request.format, ())
     if request.compression is not None and request.compression not in known:
         raise Error(
-            "Compression= is",
+            "the value of Compression= is not supported",
             where=request.format.value,
             found=request.compression,
             expected=f"one of {', '.join(known)}" if known else "not given",
@@ -183,7 +183,7 @@ def _used_inodes(listing: str) -> list[int]:
     """The inodes of files, from what dumpe2fs says of every group's free ones ("Free inodes: 28-1280, 1290")."""
     match = re.search(r"^Inode count:\s+(\d+)$", listing, re.MULTILINE)
     if match is None:
-        raise Error("dumpe2fs does not say how many inodes there are", where="dumpe2fs")
+        raise Error("dumpe2fs does not print the number of inodes", where="dumpe2fs")
     free: set[int] = set()
     for ranges in _FREE_INODES.findall(listing):
         for part in ranges.split(","):

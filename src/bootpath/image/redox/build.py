@@ -94,7 +94,7 @@ def _check_boot_file(path: Path | None, magic: bytes, what: str) -> None:
         found = file.read(len(magic))
     if found != magic:
         raise Error(
-            f"the file is not a {what}: it begins with",
+            f"the file is not a {what}",
             where=str(path),
             expected=f"magic {magic.hex()}",
             found=found.hex() or "nothing",

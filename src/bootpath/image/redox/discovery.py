@@ -59,7 +59,7 @@ class FoundRedoxFS:
             )
         if newest.uuid != self.ring.first.uuid:
             return FormatError(
-                "a stale header of an earlier file system outranks this one: the newest header has",
+                "a stale header of an earlier file system outranks this one",
                 where=self.found_by,
                 expected=f"uuid {self.ring.first.uuid} as in slot 0",
                 found=f"uuid {newest.uuid}, generation {newest.generation} in slot {newest.slot}",
@@ -67,10 +67,10 @@ class FoundRedoxFS:
             )
         if newest.size_bytes > self.size_bytes:
             return FormatError(
-                "the file system has",
+                "the file system is larger than the device",
                 where=self.found_by,
                 found=f"{newest.size_bytes} bytes by its header",
-                expected=f"at most {self.size_bytes}",
+                expected=f"at most {self.size_bytes} bytes",
                 hint="is the image truncated?",
             )
         return None

@@ -56,7 +56,7 @@ def redox_layout(size_bytes: int, file_system_uuid: uuid.UUID, *, efi_bytes: int
     end = (size_bytes - GPT_RESERVED_BYTES) // MIB * MIB
     if end - start < MIN_FILE_SYSTEM_BYTES:
         raise Error(
-            "the disk has",
+            "the disk is too small",
             where="layout",
             found=f"{size_bytes} bytes",
             expected=f"at least {start + MIN_FILE_SYSTEM_BYTES + MIB} bytes",

@@ -44,7 +44,7 @@ def _verify(
     found = hash_pe(data, signed, signature.digest)
     if not compare_digest(found, signature.file_digest):
         raise SignatureError(
-            "another file was signed: the digest is",
+            "the signature is for another file",
             where=_WHERE,
             found=found.hex(),
             expected=signature.file_digest.hex(),

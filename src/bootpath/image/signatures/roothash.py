@@ -69,7 +69,9 @@ def sign_root_hash(
     except (ValueError, TypeError) as error:
         raise SignatureError(f"the key cannot be read: {_line(error)}", where=_WHERE) from None
     if not isinstance(private, RSAPrivateKey | EllipticCurvePrivateKey):
-        raise SignatureError("the key is", where=_WHERE, found=type(private).__name__, expected="RSA or ECDSA")
+        raise SignatureError(
+            "the type of the key is not supported", where=_WHERE, found=type(private).__name__, expected="RSA or ECDSA"
+        )
     signer = _only(certificate)
     if signer.public_key() != private.public_key():
         raise SignatureError("the key is not the certificate's", where=_WHERE, found=_subject(signer))
@@ -108,7 +110,7 @@ def verify_given_signature(
         partition = parse_verity_signature(content)
         if partition.root_hash != root_hash:
             raise SignatureError(
-                "the signature is for root hash",
+                "the signature is for another root hash",
                 where=_WHERE,
                 found=partition.root_hash.hex(),
                 expected=root_hash.hex(),
@@ -187,7 +189,7 @@ def _verify_signer(info: SignerInfo, signed: _Signed, trusted: list[Certificate]
         # "the result of the message digest … must match the message-digest attribute", and the type the content's.
         if info.attributes.content_type != signed.content_type:
             raise SignatureError(
-                "the signed content type is",
+                "the type of the signed content is wrong",
                 where=signed.where,
                 found=info.attributes.content_type,
                 expected=signed.content_type,
@@ -273,7 +275,12 @@ def _certificates(data: bytes) -> Iterator[Certificate]:
 def _only(data: bytes) -> Certificate:
     found = list(_certificates(data))
     if len(found) != 1:
-        raise SignatureError("the file has", where=_WHERE, found=f"{len(found)} certificates", expected="one")
+        raise SignatureError(
+            "the file does not have exactly one certificate",
+            where=_WHERE,
+            found=f"{len(found)} certificates",
+            expected="one",
+        )
     return found[0]
 
 
@@ -281,7 +288,12 @@ def _digest(name: str) -> HashAlgorithm:
     from cryptography.hazmat.primitives import hashes
 
     if name not in SIGNATURE_DIGESTS:
-        raise SignatureError("the digest is", where=_WHERE, found=name[:80], expected=" or ".join(SIGNATURE_DIGESTS))
+        raise SignatureError(
+            "the digest algorithm is not supported",
+            where=_WHERE,
+            found=name[:80],
+            expected=" or ".join(SIGNATURE_DIGESTS),
+        )
     found: HashAlgorithm = getattr(hashes, name.upper())()
     return found
 

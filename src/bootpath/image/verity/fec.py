@@ -47,7 +47,7 @@ def fec_area(
     """
     if offset % SUPERBLOCK_BYTES:
         raise FormatError(
-            "the FEC offset is", where="verity", found=offset, expected=f"a multiple of {SUPERBLOCK_BYTES}"
+            "the FEC offset is not valid", where="verity", found=offset, expected=f"a multiple of {SUPERBLOCK_BYTES}"
         )
     size = parameters.data_block_size
     end = offset if on_hash_device else hash_bytes
@@ -83,11 +83,11 @@ def build_fec(
     ):
         if end > device.size_bytes:
             raise DeviceError(
-                f"the {what} ends at byte",
+                f"the {what} ends beyond the device",
                 errno=errno.EINVAL,
                 where=device.identity.name,
-                found=end,
-                expected=f"at most {device.size_bytes}",
+                found=f"byte {end}",
+                expected=f"at most byte {device.size_bytes}",
             )
     run = max(_MESSAGE_BYTES // symbols // size, 1)
     buffers: list[memoryview] = []  # as in `image.verity.tree`

@@ -107,11 +107,11 @@ class _Area:
         """Raise DeviceError (EINVAL) when the two lie in each other."""
         if same_file(self.path, other.path) and self.start < other.end and other.start < self.end:
             raise DeviceError(
-                f"the {self.name} area lies in the {other.name} area: it begins at byte",
+                f"the {self.name} area lies in the {other.name} area",
                 errno=errno.EINVAL,
                 where=str(self.path),
-                found=self.start,
-                expected=f"{other.end} or more",
+                found=f"byte {self.start}",
+                expected=f"byte {other.end} or more",
                 hint=f"give --{self.name}-offset, or another file",
             )
 
@@ -155,10 +155,10 @@ class _Made:
             )
         if end >= MAX_DEVICE_BYTES:
             raise DeviceError(
-                "the area would end at byte",
+                "the end of the area is out of range",
                 errno=errno.EFBIG,
                 where=os.fspath(path),
-                found=end,
+                found=f"byte {end}",
                 expected="less than 2^63",
             )
         try:
@@ -172,11 +172,11 @@ class _Made:
             if size < end:
                 if stat.S_ISBLK(os.fstat(fd).st_mode):
                     raise DeviceError(
-                        "the device has",
+                        "the device is too small",
                         errno=errno.ENOSPC,
                         where=os.fspath(path),
                         found=f"{size} bytes",
-                        expected=f"at least {end}",
+                        expected=f"at least {end} bytes",
                     )
                 os.ftruncate(fd, end)
                 device = FileDevice(fd, writable=True, owns=False, identity=identity)

@@ -207,9 +207,9 @@ def _fits(data: Device, hashes: Device, parameters: VerityParameters, start_bloc
     for device, wanted, what in ((data, parameters.data_bytes, "data"), (hashes, end, "hash tree")):
         if wanted > device.size_bytes:
             raise DeviceError(
-                f"the {what} ends at byte",
+                f"the {what} ends beyond the device",
                 errno=errno.EINVAL,
                 where=device.identity.name,
-                found=wanted,
-                expected=f"at most {device.size_bytes}",
+                found=f"byte {wanted}",
+                expected=f"at most byte {device.size_bytes}",
             )

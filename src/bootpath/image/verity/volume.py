@@ -51,7 +51,7 @@ def read_hash_area(hashes: Device, offset: int = 0) -> HashArea:
     """The area whose superblock is at byte `offset`. Raises FormatError, DeviceError."""
     if offset % SUPERBLOCK_BYTES or offset + SUPERBLOCK_BYTES > hashes.size_bytes:
         raise FormatError(
-            "the hash area begins at byte",
+            "the offset of the hash area is not valid",
             where=hashes.identity.name,
             found=offset,
             expected=f"a multiple of {SUPERBLOCK_BYTES} below {hashes.size_bytes}",
@@ -69,7 +69,7 @@ def data_blocks_of(data_bytes: int, block_size: int, *, limit: int | None = None
     blocks = data_bytes // block_size if limit is None else limit
     if not 0 < blocks * block_size <= data_bytes:
         raise FormatError(
-            "the number of data blocks is",
+            "the number of data blocks is out of range",
             where="verity",
             found=blocks,
             expected=f"1 to {data_bytes // block_size}: the data has {data_bytes} bytes",

@@ -71,5 +71,5 @@ def test_times_and_identifiers_are_given_to_the_makers(tmp_path: Path) -> None:
 
 def test_a_compression_that_a_format_does_not_have(tmp_path: Path) -> None:
     wanted = request(FileSystemFormat.EXT4, tmp_path, compression="zstd")
-    with pytest.raises(Error, match="ext4: Compression= is zstd, expected not given"):
+    with pytest.raises(Error, match="ext4: the value of Compression= is not supported; expected not given, found zstd"):
         make_file_system(wanted, tmp_path / "out", scratch=tmp_path, programs=HostPrograms(Recorder()))

@@ -51,7 +51,7 @@ def test_osslsigncode(signers: tuple[Signer, Signer], tmp_path: Path, digest: st
 
 def test_a_weak_digest_is_refused(signers: tuple[Signer, Signer], tmp_path: Path) -> None:
     content = osslsigncode(tmp_path, PLAIN, signers[0], digest="sha1")
-    with pytest.raises(SignatureError, match="the digest of the file is"):
+    with pytest.raises(SignatureError, match="the algorithm or the length of the file's digest is unknown"):
         verify_pe(content, trusted(signers[0]))
 
 
@@ -65,7 +65,7 @@ def test_one_of_several_signatures_is_enough(signed: bytes, signers: tuple[Signe
 def test_a_file_that_is_not_signed(signers: tuple[Signer, Signer]) -> None:
     with pytest.raises(SignatureError, match="the file is not signed"):
         verify_pe(PLAIN, trusted(signers[0]))
-    with pytest.raises(SignatureError, match="no PE file"):
+    with pytest.raises(SignatureError, match="the file is not a PE file"):
         verify_pe(b"\x7fELF".ljust(512, b"\0"), trusted(signers[0]))
     with pytest.raises(SignatureError, match="where the file ends"):
         verify_pe(b"MZ", trusted(signers[0]))
@@ -101,7 +101,7 @@ def test_a_signature_of_another_file(signed: bytes, signers: tuple[Signer, Signe
     moved = bytearray(other)
     moved[entry : entry + 8] = struct.pack("<II", *table)
     content = bytes(moved).ljust(table[0], b"\0") + signed[table[0] :]
-    with pytest.raises(SignatureError, match="another file was signed"):
+    with pytest.raises(SignatureError, match="the signature is for another file"):
         verify_pe(content, trusted(signers[0]))
 
 
