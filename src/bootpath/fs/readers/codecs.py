@@ -61,7 +61,7 @@ def _micro_lzma(data: bytes, length: int) -> bytes:
     properties = ~data[0] & 0xFF if data else 0xFF
     if properties >= _MAX_LZMA_PROPERTIES:
         raise FormatError(
-            "corrupt: the properties are not valid:", where="lzma", found=properties, expected="at most 224"
+            "corrupt: the properties are not valid", where="lzma", found=properties, expected="at most 224"
         )
     rest, lc = divmod(properties, 9)
     pb, lp = divmod(rest, 5)

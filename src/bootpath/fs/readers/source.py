@@ -26,9 +26,7 @@ class Source:
         self._pages: Recent[int, bytes] = Recent(CACHED_PAGES)
 
     def fault(self, what: str, *, found: object = None, expected: object = None) -> FormatError:
-        """A FormatError at this device, to be raised; what was `found` ends the sentence that `what` begins."""
-        if expected is None and found is not None:
-            what, found = f"{what} {found}", None
+        """A FormatError at this device, to be raised."""
         where = f"{self.device.identity.name}: {self.format}"
         return FormatError(what, where=where, found=found, expected=expected)
 

@@ -100,7 +100,9 @@ def checked_name(source: Source, name: str) -> str:
 def check_directory_size(source: Source, size_bytes: int) -> None:
     """Raise FormatError for a directory too large to be one."""
     if size_bytes > MAX_DIRECTORY_BYTES:
-        raise source.fault("directory has", found=f"{size_bytes} bytes", expected=f"at most {MAX_DIRECTORY_BYTES}")
+        raise source.fault(
+            "the directory is too large", found=f"{size_bytes} bytes", expected=f"at most {MAX_DIRECTORY_BYTES} bytes"
+        )
 
 
 class TreeFiles(Generic[R]):
@@ -261,7 +263,11 @@ class TreeFiles(Generic[R]):
         if node.kind is not FileKind.SYMLINK:
             raise self.tree.source.fault(f"corrupt: the entry of a symbolic link leads to a {node.kind.value}")
         if node.size_bytes > MAX_TARGET_BYTES:
-            raise self.tree.source.fault("symbolic link has", found=f"{node.size_bytes} bytes", expected="at most 4096")
+            raise self.tree.source.fault(
+                "the target of the symbolic link is too long",
+                found=f"{node.size_bytes} bytes",
+                expected="at most 4096 bytes",
+            )
         return os.fsdecode(self.tree.read(ref, 0, node.size_bytes)) if node.size_bytes else ""
 
     def _children(self, ref: R) -> Mapping[str, Child[R]]:

@@ -151,7 +151,7 @@ class ErofsTree:
         layout = form >> 1 & 7
         if form & ~0x1F or layout > _CHUNKS or kind is None or size >= 1 << 63:
             raise self.source.fault(
-                f"corrupt: inode {number} is not valid:", found=f"format {form:#x}, mode {mode:#o}, {size} bytes"
+                f"corrupt: inode {number} is not valid", found=f"format {form:#x}, mode {mode:#o}, {size} bytes"
             )
         # "1 header + n-1 * 4 bytes inline xattr"
         end = place + len(data) + (12 + (xattrs - 1) * 4 if xattrs else 0)
@@ -233,7 +233,9 @@ class ErofsTree:
         node = self.node(self._packed)
         if offset + length > node.size_bytes or node.kind is not FileKind.FILE:
             raise self.source.fault(
-                f"corrupt: a fragment ends at byte {offset + length} of the packed inode, past its end", found=node
+                "corrupt: a fragment is outside the packed inode",
+                found=f"an end at byte {offset + length}",
+                expected=f"at most byte {node.size_bytes} of a file",
             )
         return self.read(self._packed, offset, length)
 
@@ -260,7 +262,7 @@ class ErofsTree:
         assert extent.algorithm is not None
         if extent.algorithm >= len(_CODECS):
             raise self.source.fault(
-                "corrupt: the compression algorithm is unknown:", found=extent.algorithm, expected="0 to 3"
+                "corrupt: the compression algorithm is unknown", found=extent.algorithm, expected="0 to 3"
             )
         codec = _CODECS[extent.algorithm]
         # "0padding": what is compressed ends where its blocks end.
@@ -279,7 +281,9 @@ class ErofsTree:
         (first,) = struct.unpack_from("<H", block, 8)
         count, rest = divmod(first, _DIRENT.size)
         if rest or count == 0 or first > len(block):
-            raise self.source.fault("corrupt: the names of a directory block begin at the wrong byte", found=first)
+            raise self.source.fault(
+                "corrupt: the place of the names in a directory block is wrong", found=f"byte {first}"
+            )
         entries = [_DIRENT.unpack_from(block, index * _DIRENT.size) for index in range(count)]
         ends = [start for _, start, _ in entries[1:]] + [len(block)]
         for (number, start, code), end in zip(entries, ends, strict=True):

@@ -194,7 +194,7 @@ def parse_index_header(source: Source, data: bytes, block_bits: int) -> IndexHea
     unknown = advise & ~0x3F
     if unknown or bits & 15 > 14 - min(block_bits, 14):
         raise source.fault(
-            "corrupt: the compressed inode has an unknown layout:", found=f"advise {advise:#x}, cluster bits {bits}"
+            "corrupt: the compressed inode has an unknown layout", found=f"advise {advise:#x}, cluster bits {bits}"
         )
     return IndexHeader(
         advise=Advise(advise),
@@ -230,7 +230,7 @@ class CompressedIndex:
         end = self._end(number)
         length = end - start
         if length <= 0:
-            raise self._source.fault(f"corrupt: the extent at {start} ends at the wrong byte", found=end)
+            raise self._source.fault(f"corrupt: the extent at {start} ends before it begins", found=f"byte {end}")
         special = header.advise & Advise.FRAGMENT or header.inline_bytes
         if special and number == self._find_tail()[0]:
             _, place, high = self._find_tail()
@@ -276,9 +276,7 @@ class CompressedIndex:
         while entry.type is Type.NONHEAD:
             number -= entry.back
             if entry.back == 0 or number < 0 or first - number > (MAX_EXTENT_BYTES >> bits) + 1:
-                raise self._source.fault(
-                    f"corrupt: no extent has byte {offset}: the entries lead to cluster", found=number
-                )
+                raise self._source.fault(f"corrupt: no extent has byte {offset}", found=f"cluster {number}")
             entry = self._load(number)
         return number, entry
 

@@ -115,7 +115,7 @@ class BlockTree:
             )
         if entries > most or most > room:
             raise self._source.fault(
-                "corrupt: there are too many extents:", found=f"{entries} of {most}", expected=f"at most {room}"
+                "corrupt: there are too many extents", found=f"{entries} of {most}", expected=f"at most {room}"
             )
         expected = MAX_DEPTH if parent_depth is None else parent_depth - 1
         if depth > expected or (parent_depth is not None and depth != expected):
@@ -152,7 +152,7 @@ class BlockTree:
                 break
             index -= span
         else:
-            raise self._source.fault("corrupt: the file is longer than its block map: it has block", found=logical)
+            raise self._source.fault("corrupt: the file is longer than its block map", found=f"block {logical}")
         place = (DIRECT_BLOCKS + level - 1) * 4
         block = int.from_bytes(self._i_block[place : place + 4], "little")
         while True:
@@ -183,7 +183,7 @@ class BlockTree:
     def _check_block(self, block: int, count: int) -> None:
         if not self._sb.first_data_block < block or block + count > self._sb.blocks:
             raise self._source.fault(
-                "corrupt: blocks are outside the file system:",
-                found=f"{count} from {block}",
-                expected=f"less than {self._sb.blocks}",
+                "corrupt: blocks are outside the file system",
+                found=f"{count} from block {block}",
+                expected=f"less than block {self._sb.blocks}",
             )

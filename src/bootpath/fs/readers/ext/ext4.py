@@ -151,7 +151,7 @@ class Ext4Tree:
             check(self.source, f"inode {number}", crc32c_update(seed, covered) & mask, stored)
         kind = FileKind.of_mode(mode)
         if kind is None or links == 0:
-            raise self.source.fault(f"corrupt: inode {number} is not in use: it has mode", found=f"{mode:#o}")
+            raise self.source.fault(f"corrupt: inode {number} is not in use", found=f"mode {mode:#o}")
         size |= size_high << 32 if kind in (FileKind.FILE, FileKind.DIRECTORY) else 0
         if size >= 1 << 48:  # 2^32 blocks of 64 KiB
             raise self.source.fault(f"corrupt: inode {number} has a wrong size", found=f"{size} bytes")

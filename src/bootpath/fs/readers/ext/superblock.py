@@ -122,15 +122,17 @@ def read_ext4_super(source: Source) -> Ext4Super:
     wide = bool(incompat & Incompat.BITS64)
     descriptor_bytes = int.from_bytes(data[254:256], "little") if wide else 32
     for name, value, least, most in (
-        ("the blocks of a group are", blocks_per_group, 1, 1 << 31),
-        ("the inodes of a group are", inodes_per_group, 1, block_bytes * 8),
-        ("the size of descriptors is", descriptor_bytes, 64 if wide else 32, block_bytes),
-        ("the number of blocks is", blocks, 1, source.size_bytes // block_bytes),
+        ("the number of blocks per group is out of range", blocks_per_group, 1, 1 << 31),
+        ("the number of inodes per group is out of range", inodes_per_group, 1, block_bytes * 8),
+        ("the size of the group descriptors is out of range", descriptor_bytes, 64 if wide else 32, block_bytes),
+        ("the number of blocks is out of range", blocks, 1, source.size_bytes // block_bytes),
     ):
         if not least <= value <= most:
             raise source.fault(name, found=value, expected=f"{least} to {most}")
     if descriptor_bytes & (descriptor_bytes - 1):
-        raise source.fault("the size of descriptors is", found=descriptor_bytes, expected="a power of two")
+        raise source.fault(
+            "the size of the group descriptors is not a power of two", found=descriptor_bytes, expected="a power of two"
+        )
     seed = crc32c_update(_CRC_START, data[104:120])
     if incompat & Incompat.CSUM_SEED:
         (seed,) = struct.unpack_from("<I", data, 0x270)
@@ -170,11 +172,11 @@ def check(source: Source, what: str, computed: int, stored: int) -> None:
 def inode_place(source: Source, sb: Ext4Super, number: int) -> int:
     """The byte of an inode. Raises FormatError for a number or a descriptor that is none, DeviceError."""
     if not 1 <= number <= sb.inodes:
-        raise source.fault("corrupt: the inode number is out of range:", found=number, expected=f"1 to {sb.inodes}")
+        raise source.fault("corrupt: the inode number is out of range", found=number, expected=f"1 to {sb.inodes}")
     group, index = divmod(number - 1, sb.inodes_per_group)
     if group >= sb.groups:
         raise source.fault(
-            "corrupt: the inode is in a group that does not exist:", found=group, expected=f"less than {sb.groups}"
+            "corrupt: the inode is in a group that does not exist", found=group, expected=f"less than {sb.groups}"
         )
     data = source.read(sb.descriptor_place(group), sb.descriptor_bytes)
     if sb.checksums:
@@ -187,6 +189,6 @@ def inode_place(source: Source, sb: Ext4Super, number: int) -> int:
         table |= int.from_bytes(data[40:44], "little") << 32
     if not sb.first_data_block < table < sb.blocks:
         raise source.fault(
-            f"corrupt: the inode table of group {group} is outside the file system, at block", found=table
+            f"corrupt: the inode table of group {group} is outside the file system", found=f"block {table}"
         )
     return table * sb.block_bytes + index * sb.inode_bytes

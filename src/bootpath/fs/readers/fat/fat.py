@@ -147,7 +147,9 @@ class FatTree:
         needed = -(-(offset + length) // self.geometry.cluster_bytes)
         if needed > self.geometry.clusters or not chain.reach(needed):
             raise self.source.fault(
-                "corrupt: a file's chain has", found=f"{chain.known_clusters} clusters", expected=f"at least {needed}"
+                "corrupt: the cluster chain of a file is too short",
+                found=f"{chain.known_clusters} clusters",
+                expected=f"at least {needed} clusters",
             )
         position = 0
         for run in list(chain.runs):

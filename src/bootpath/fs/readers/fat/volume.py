@@ -55,39 +55,41 @@ def parse_fat_boot_sector(sector: bytes) -> FatLayout:
         raise _fault("the boot sector has the wrong signature", sector[510:512].hex(), "55aa")
     size, cluster_sectors, reserved, fats, entries, small, _, fat16, _, _, _, large = _BPB.unpack_from(sector, 11)
     if size not in (512, 1024, 2048, 4096):
-        raise _fault("the sector size is not valid:", size, "512 to 4096, a power of two")
+        raise _fault("the sector size is not valid", size, "512 to 4096, a power of two")
     if cluster_sectors == 0 or cluster_sectors & (cluster_sectors - 1) or cluster_sectors * size > MAX_CLUSTER_BYTES:
-        raise _fault("the sectors of a cluster are not valid:", cluster_sectors, "a power of two, at most 256 KiB")
+        raise _fault(
+            "the number of sectors per cluster is not valid", cluster_sectors, "a power of two, at most 256 KiB"
+        )
     if reserved == 0 or fats == 0:
-        raise _fault("the reserved sectors and FATs are not valid:", f"{reserved} and {fats}", "at least one of each")
+        raise _fault("the reserved sectors or the FATs are missing", f"{reserved} and {fats}", "at least one of each")
     fat32, flags, version, root_cluster = struct.unpack_from("<IHHI", sector, 36)
     fat_sectors = fat16 or fat32
     root_sectors = -(-entries * 32 // size)
     data_sector = reserved + fats * fat_sectors + root_sectors
     clusters = ((small or large) - data_sector) // cluster_sectors
     if fat_sectors == 0 or clusters < 1:
-        raise _fault("the volume has too few sectors:", small or large, f"room for {data_sector} and a cluster")
+        raise _fault("the volume has too few sectors", small or large, f"room for {data_sector} and a cluster")
     active = 0
     if fat16:
         bits = 12 if clusters <= _FAT12_MAX_CLUSTERS else 16
         most, root_cluster = _FAT16_MAX_CLUSTERS, 0
         if entries == 0:
-            raise _fault("the volume has too few root entries:", 0, "some, in FAT12 and FAT16")
+            raise _fault("the volume has no root entries", 0, "some, in FAT12 and FAT16")
     else:
         bits, most = 32, _FAT32_MAX_CLUSTERS
         if version:
-            raise _fault("the version of FAT32 is unknown:", version, "0")
+            raise _fault("the version of FAT32 is unknown", version, "0")
         # "Bit 7: 0 means the FAT is mirrored at runtime into all FATs; 1 means only one FAT is active", bits 0 to 3
         active = flags & 0xF if flags & 0x80 else 0
         if active >= fats or not 2 <= root_cluster < clusters + 2:
             raise _fault(
-                "the active FAT or the root cluster is outside the volume:",
+                "the active FAT or the root cluster is outside the volume",
                 f"{active} and {root_cluster}",
                 "in the volume",
             )
     if clusters > most or -(-(clusters + 2) * bits // 8) > fat_sectors * size:
         raise _fault(
-            "the volume has the wrong number of clusters:",
+            "the volume has the wrong number of clusters",
             clusters,
             f"as many as the FAT has room for, and at most {most}",
         )
@@ -133,7 +135,11 @@ class Chain:
     def _read_run(self, most: int) -> Extent:
         first = cluster = self._next
         if not 2 <= cluster < self._geometry.clusters + 2:
-            raise self._source.fault("corrupt: a chain leads to cluster", found=cluster, expected="one of the volume")
+            raise self._source.fault(
+                "corrupt: a chain leads to a cluster outside the volume",
+                found=f"cluster {cluster}",
+                expected="a cluster of the volume",
+            )
         while True:
             following = self._entry(cluster)
             if following == cluster + 1 < self._geometry.clusters + 2 and cluster + 1 - first < most:

@@ -48,9 +48,9 @@ class Metadata:
             if cursor.offset >= len(data):
                 if cursor.offset > len(data):
                     raise self.source.fault(
-                        f"corrupt: the metadata block at {cursor.block} is too short:",
-                        found=len(data),
-                        expected=cursor.offset,
+                        f"corrupt: the metadata block at {cursor.block} is too short",
+                        found=f"{len(data)} bytes",
+                        expected=f"at least {cursor.offset} bytes",
                     )
                 cursor.block, cursor.offset = following, 0
                 continue
@@ -70,7 +70,7 @@ class Metadata:
         if not header & _STORED:
             data = self.unpack(data, METADATA_BYTES, place)
         if not data:
-            raise self.source.fault(f"corrupt: metadata block at {place} is empty")
+            raise self.source.fault(f"corrupt: the metadata block at {place} is empty")
         return data, place + 2 + size
 
     def unpack(self, data: bytes, most: int, place: int) -> bytes:
@@ -80,7 +80,7 @@ class Metadata:
         except FormatError as error:
             raise error.at(f"{self.source.device.identity.name}: squashfs: block at {place}") from None
         if len(unpacked) > most:
-            raise self.source.fault(f"corrupt: block at {place} holds more than", found=most)
+            raise self.source.fault(f"corrupt: the block at {place} is too long", expected=f"at most {most} bytes")
         return unpacked
 
     def entry(self, table: int, index: int, size: int) -> bytes:

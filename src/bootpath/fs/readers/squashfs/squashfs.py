@@ -82,12 +82,12 @@ class _BlockList:
         """The place and the size, as it is written, of a block of the file."""
         if index >= _MAX_BLOCKS:
             raise self._metadata.source.fault(
-                "corrupt: the file has too many blocks:", found=index, expected=f"at most {_MAX_BLOCKS}"
+                "corrupt: the file has too many blocks", found=index, expected=f"at most {_MAX_BLOCKS}"
             )
         while len(self._sizes) <= index:
             more = min(_LIST_ENTRIES, self._count - len(self._sizes))
             if more <= 0:
-                raise self._metadata.source.fault("corrupt: the file has no block", found=index)
+                raise self._metadata.source.fault("corrupt: the file has too few blocks", found=index)
             # The place moves on when the read is done, and not when it fails.
             cursor = copy(self._cursor)
             data = self._metadata.read(cursor, more * 4)
@@ -146,7 +146,7 @@ class SquashfsTree:
             left -= 12
             if count >= _MAX_RUN:
                 raise self.source.fault(
-                    "corrupt: a run of a directory has too many entries:", found=count + 1, expected="at most 256"
+                    "corrupt: a run of a directory has too many entries", found=count + 1, expected="at most 256"
                 )
             for _ in range(count + 1):
                 offset, _, code, size = struct.unpack("<HhHH", self._metadata.read(cursor, 8))
@@ -192,7 +192,7 @@ class SquashfsTree:
         code, mode, uid, gid, mtime, _ = struct.unpack("<HHHHII", read(cursor, 16))
         kind = _KINDS.get(code if code <= 7 else code - 7)
         if kind is None:
-            raise self.source.fault(f"corrupt: inode {ref:#x} has an unknown type", found=code, expected="1 to 14")
+            raise self.source.fault(f"corrupt: the type of inode {ref:#x} is unknown", found=code, expected="1 to 14")
         links, size = 1, 0
         content = cursor
         blocks = None
@@ -216,7 +216,7 @@ class SquashfsTree:
                 count += 1
             if start >= 1 << 62 or size >= 1 << 62:
                 raise self.source.fault(
-                    f"corrupt: inode {ref:#x} has data past the end:", found=f"{size} bytes at {start}"
+                    f"corrupt: inode {ref:#x} has data past the end", found=f"{size} bytes at {start}"
                 )
             blocks = _BlockList(self._metadata, cursor, start, count)
         node = FileNode(
@@ -233,9 +233,7 @@ class SquashfsTree:
 
     def _owner(self, index: int) -> int:
         if index >= self._ids:
-            raise self.source.fault(
-                "corrupt: an owner is out of range:", found=index, expected=f"less than {self._ids}"
-            )
+            raise self.source.fault("corrupt: an owner is out of range", found=index, expected=f"less than {self._ids}")
         return int.from_bytes(self._metadata.entry(self._id_table, index, 4), "little")
 
     # Data
@@ -248,7 +246,9 @@ class SquashfsTree:
             return inode.blocks.block(index)
         if inode.fragment >= self._fragment_count:
             raise self.source.fault(
-                "corrupt: the fragment does not exist:", found=inode.fragment, expected=self._fragment_count
+                "corrupt: the fragment does not exist",
+                found=inode.fragment,
+                expected=f"less than {self._fragment_count}",
             )
         place, written = struct.unpack("<QI4x", self._metadata.entry(self._fragment_table, inode.fragment, 16))
         return place, written

@@ -100,8 +100,8 @@ def test_chunks_that_are_holes() -> None:
 @pytest.mark.parametrize(
     ("offset", "form", "value", "match"),
     [
-        (0, "H", 0x20, "is not valid: format 0x20"),
-        (0, "H", 5 << 1, "is not valid: format 0xa"),
+        (0, "H", 0x20, "is not valid; found format 0x20"),
+        (0, "H", 5 << 1, "is not valid; found format 0xa"),
         (4, "H", 0, "mode 0o0"),
         (8, "Q", 1 << 63, "bytes"),
     ],
@@ -127,9 +127,9 @@ def test_a_size_that_is_not_on_the_device() -> None:
 @pytest.mark.parametrize(
     ("offset", "form", "value", "match"),
     [
-        (8, "H", 0, "a directory block begin at the wrong byte 0"),
-        (8, "H", 13, "a directory block begin at the wrong byte 13"),
-        (8, "H", 0xFFFC, "a directory block begin at the wrong byte 65532"),
+        (8, "H", 0, "the place of the names in a directory block is wrong"),
+        (8, "H", 13, "the place of the names in a directory block is wrong"),
+        (8, "H", 0xFFFC, "the place of the names in a directory block is wrong; found byte 65532"),
         (20, "H", 0xFFFF, "entry with a wrong name"),
         (20, "H", 0, "entry with a wrong name"),
     ],
@@ -223,7 +223,7 @@ def test_full_index() -> None:
     ("entries", "size", "match"),
     [
         (nonhead(0), 4096, "no extent has byte 0"),
-        (nonhead(1), 4096, "no extent has byte 0: the entries lead to cluster"),
+        (nonhead(1), 4096, "no extent has byte 0; found cluster -1"),
         (head(1, 50, 5), 4096, "no extent has byte 0"),
         (head(1, 4096, 5), 4096, "begins at byte 4096"),
         (head(0, 0, 5) + nonhead(1), 8192, "plain extent at 0 has the wrong length.*8192 of 4096 bytes"),
@@ -237,7 +237,7 @@ def test_indexes_that_lie(entries: bytes, size: int, match: str) -> None:
 
 def test_pclusters_that_are_too_big() -> None:
     entries = head(1, 0, 5) + struct.pack("<HHHH", 2, 0, 0x800 | 300, 1)
-    with pytest.raises(FormatError, match="has the wrong compressed length 1228800 bytes"):
+    with pytest.raises(FormatError, match="the extent at 0 has the wrong compressed length; found 1228800 bytes"):
         compressed(entries, 8192, advise=2).extent_at(0)
     entries = head(1, 0, 5) + struct.pack("<HHHH", 2, 0, 0x800 | 3, 1)
     assert compressed(entries, 8192, advise=2).extent_at(8191).size == 3 * 4096
@@ -262,5 +262,5 @@ def test_index_headers() -> None:
     inline = parse_index_header(source, struct.pack("<HHHBB", 0, 99, 0x8, 0x21, 0), 12)
     assert (inline.inline_bytes, inline.algorithms, inline.cluster_bits) == (99, (1, 2), 12)
     for data in (struct.pack("<IHBB", 0, 0x40, 0, 0), struct.pack("<IHBB", 0, 0, 0, 3)):
-        with pytest.raises(FormatError, match="unknown layout: advise"):
+        with pytest.raises(FormatError, match="the compressed inode has an unknown layout"):
             parse_index_header(source, data, 12)
