@@ -373,7 +373,7 @@ def test_build_errors(capsys: pytest.CaptureFixture[str], tree: Path, tmp_path: 
     cases: list[tuple[list[str | Path], str]] = [
         (["build", "live", tmp_path / "no", "-o", output], "not a directory"),
         (["build", "live", tree, "-o", output, "--size", "8MiB"], "No space|ENOSPC|full|does not fit"),
-        (["build", "live", tree, "-o", output, "--size", "1MiB"], "the disk has"),
+        (["build", "live", tree, "-o", output, "--size", "1MiB"], "the disk is too small"),
         (["build", "live", tree, "-o", output, "--kernel", wrong], "not a kernel"),
         (["build", "live", tree, "-o", output, "--initfs", wrong], "not a Redox initfs"),
         (["build", "live", tree, "-o", tmp_path / "no/d.img"], "cannot write there"),

@@ -129,8 +129,14 @@ def test_export(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["hash", "--table", "all.table", "--select", "x"], "the table has no such device"),
         (["hash", "--table", "one", "--select", "x"], "its device has no name"),
         (["hash", "--table", "one", "--algorithm", "md"], "the hash algorithm is unknown"),
-        (["read", "--table", "one", "--device", "8:7=a.img"], "--device names a device that the table does not have"),
-        (["export", "all.table", "--device", "8:7=/dev/sda"], "--device names a device that the table does not have"),
+        (
+            ["read", "--table", "one", "--device", "8:7=a.img"],
+            "the table has no device with the name that --device gives",
+        ),
+        (
+            ["export", "all.table", "--device", "8:7=/dev/sda"],
+            "the table has no device with the name that --device gives",
+        ),
         (["read", "--table", "one", "--offset", "5000"], "byte 5000 is past the end; expected at most 4096"),
         (["read", "--table", "one", "--length", "5000"], "5000 bytes from byte 0 on are past the end"),
         (["hash", "--table", "all.table", "--select", "low"], "all.table: table line 2: striped: /dev/block/8:1"),

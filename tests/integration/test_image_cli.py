@@ -133,17 +133,20 @@ def test_warnings_go_to_stderr(tree: Path, capsys: pytest.CaptureFixture[str]) -
         ({"a": "Type=root\nCopyFiles=/nowhere:/"}, "a.conf: /nowhere: the source of CopyFiles= does not exist"),
         ({"a": "Type=root\nCopyBlocks=/nowhere"}, "a.conf: /nowhere: the source of CopyBlocks= does not exist"),
         ({"a": "Type=root\nSise=4"}, "defs: a.conf:3: [Partition] Sise=: the key is unknown"),
-        ({"a": f"Type=root\nLabel={'x' * 37}"}, "has 37 UTF-16 units, expected at most 36"),
+        ({"a": f"Type=root\nLabel={'x' * 37}"}, "the label is too long; expected at most 36, found 37 UTF-16 units"),
         (
             {"a": "Type=root\nFormat=erofs\nCopyFiles=/{tree}:/\nSizeMaxBytes=4K", "b": "Type=esp"},
-            "a.conf: the content has",
+            "a.conf: the content is too large for the partition",
         ),
         (
             dict.fromkeys("ab", "Type=root\nCopyFiles=/{tree}:/\nVerity=data\nVerityMatchKey=r"),
-            "b.conf: there is already a Verity=data for VerityMatchKey=r: a.conf",
+            "b.conf: there is already a Verity=data for VerityMatchKey=r; expected one of each, found a.conf",
         ),
-        ({"a": "Type=esp\nCopyFiles=/{tree}:/\nFormat=vfat\nCompression=zstd"}, "a.conf: vfat: Compression= is zstd"),
-        ({"a": "Type=root\nFormat=erofs\nCompression=zip"}, "Compression= is zip, expected one of lz4"),
+        (
+            {"a": "Type=esp\nCopyFiles=/{tree}:/\nFormat=vfat\nCompression=zstd"},
+            "a.conf: vfat: the value of Compression= is not supported",
+        ),
+        ({"a": "Type=root\nFormat=erofs\nCompression=zip"}, "Compression= is not supported; expected one of lz4"),
         (
             {
                 "a": "Type=root\nFormat=erofs\nVerity=data\nVerityMatchKey=r",

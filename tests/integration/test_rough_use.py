@@ -173,7 +173,7 @@ def loop(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_block_device_that_is_too_short(place: Path, loop: str) -> None:
-    size = "has 65536 bytes, expected at least"
+    size = "is too small; expected at least"
     words = ["verity", "format", "disk.img", loop, "--hash-block-size", "512", "--data-block-size", "512"]
     assert f"{loop}: the device {size}" in one_line(bootpath(*words, cwd=place))
     words = ["verity", "format", "disk.img", "new", "--fec-device", loop, "--fec-roots", "24"]
@@ -214,13 +214,13 @@ def test_the_root_hash_has_a_place_before_anything_is_hashed(place: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["disk.img", "h", "--data-block-size", "0"], "data_block_size is 0"),
-        (["disk.img", "h", "--hash-offset", str((1 << 63) + 512)], "h: the area would end at byte"),
+        (["disk.img", "h", "--data-block-size", "0"], "data_block_size is not valid"),
+        (["disk.img", "h", "--hash-offset", str((1 << 63) + 512)], "h: the end of the area is out of range"),
         (["disk.img", os.devnull], "a character device is no disk; expected a regular file or a block device"),
         (["disk.img", "tree"], "tree: the output cannot be written: Is a directory"),
         (["disk.img", "https://127.0.0.1/h"], "cannot be written; expected a file or a block device"),
         (["tree", "h"], "tree: a directory is no disk; expected a regular file or a block device"),
-        (["empty", "h"], "the number of data blocks is 0"),
+        (["empty", "h"], "the number of data blocks is out of range"),
     ],
 )
 def test_verity_format_refuses(words: list[str], message: str, place: Path) -> None:

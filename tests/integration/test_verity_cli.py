@@ -94,9 +94,9 @@ def test_the_area_may_not_lie_in_the_data(data: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "the hash area begins at"),
-        (bytes(4096), "magic is"),
-        (b"verity\0\0\2" + bytes(4096 - 9), "version is"),
+        (b"", "the offset of the hash area is not valid"),
+        (bytes(4096), "magic is wrong"),
+        (b"verity\0\0\2" + bytes(4096 - 9), "version is unknown"),
     ],
 )
 def test_what_is_no_hash_area(content: bytes, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,10 +150,10 @@ def test_fec_data_is_veritysetups_and_repairs(data: Path, tmp_path: Path, capsys
         (("--fec-device", "{hashes}", "--fec-offset", "4096"), "the fec area lies in the hash area"),
         (
             ("--fec-device", "{hashes}"),
-            "in the hash area: it begins at byte 0, expected 20480 or more",
+            "in the hash area; expected byte 20480 or more, found byte 0",
         ),
-        (("--fec-device", "{data}.fec", "--fec-offset", "77"), "FEC offset is 77"),
-        (("--fec-device", "{data}.fec", "--fec-roots", "1"), "fec_roots is 1"),
+        (("--fec-device", "{data}.fec", "--fec-offset", "77"), "the FEC offset is not valid"),
+        (("--fec-device", "{data}.fec", "--fec-roots", "1"), "fec_roots is out of range"),
         (("--fec-device", "{data}.fec", "--hash-block-size", "1024"), "hash_block_size is not data_block_size"),
     ],
 )
@@ -247,7 +247,7 @@ def test_nothing_is_opened_with_a_signature_that_does_not_verify(
         ("p7s", "stranger", "none of those that are trusted"),
         ("old-p7s", "old", "expired at 2001"),
         ("junk", "certificate", "not a signature"),
-        ("other", "certificate", "the signature is for root hash"),
+        ("other", "certificate", "the signature is for another root hash"),
     ):
         options = ("--root-hash-signature", signed / signature, "--certificate", signed / certificate)
         assert main(opening(signed, *options, "--run", f"touch {served}")) == 3, signature
@@ -290,4 +290,4 @@ def test_signing_needs_to_know_where_to(signed: Path, capsys: pytest.CaptureFixt
         main(["verity", "sign", "ab" * 32, *map(str, options)])
     assert failure.value.code == 2
     assert main(["verity", "sign", "ab" * 31, *map(str, options), "--json"]) == 1
-    assert "the root hash has 31 bytes" in capsys.readouterr().err
+    assert "the root hash has the wrong length" in capsys.readouterr().err

@@ -36,13 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-# A `what` that ends with one of these, or a colon, is no clause yet: `found` completes it, as it did before `what` had
-# to stand alone. Write none, and remove this when none is left.
-_OPEN_ENDS = frozenset(
-    "is are has have holds at with byte type LBA slot by sector returned after of to extent but specifier found".split()  # noqa: SIM905
-)
-
-
 class Error(Exception):
     """Base of everything this package raises on purpose.
 
@@ -71,20 +64,13 @@ class Error(Exception):
 
     def __str__(self) -> str:
         text = self.what if self.where is None else f"{self.where}: {self.what}"
-        if self.found is not None and self.expected is not None and self._is_open():
-            return f"{text} {self.found}, expected {self.expected}{self._end()}"
         sides = (("expected", self.expected), ("found", self.found))
         compared = ", ".join(f"{name} {side}" for name, side in sides if side is not None)
         if compared:
             text += f"; {compared}"
-        return text + self._end()
-
-    def _end(self) -> str:
-        spec = "" if self.spec is None else f" ({self.spec})"
-        return spec if self.hint is None else f"{spec}; {self.hint}"
-
-    def _is_open(self) -> bool:
-        return self.what.endswith(":") or self.what.rpartition(" ")[2] in _OPEN_ENDS
+        if self.spec is not None:
+            text += f" ({self.spec})"
+        return text if self.hint is None else f"{text}; {self.hint}"
 
     def at(self, prefix: str) -> Error:
         """Put an outer name (a path, a table's line) before ``where``; returns self, for ``raise error.at(path)``."""

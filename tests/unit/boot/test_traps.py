@@ -196,5 +196,5 @@ def test_a_disk_that_goes_between_the_look_and_the_judgement(shared: Shared) -> 
     finder = Finder(handoff, preload, Pulled())
     candidate = finder.find()
     assert candidate is not None
-    with pytest.raises(DeviceError, match="the disk went away while it was looked at"):
+    with pytest.raises(DeviceError, match="the disk went away while it was examined"):
         finder.judge(candidate)

@@ -1,11 +1,23 @@
 from __future__ import annotations
 
+import ast
 import errno
+import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from bootpath.core import errors
 from bootpath.core.errors import DeviceError, Error, FileSystemError, FormatError, IntegrityError
+
+SOURCE = Path(errors.__file__).parents[1]
+RAISES = re.compile(r"Error|_?fault|_?error|_?fail|_?refus(e|al)")
+# After one of these, a clause needs another word.
+OPEN_ENDS = re.compile(
+    r" (a|after|an|and|are|at|but|by|byte|extent|from|gave|had|has|have|holds|in|is|LBA|of|or|sector|slot|specifier"
+    r"|than|the|to|type|was|were|with)$|:$"
+)
 
 PARENTS = {
     "FormatError": "Error",
@@ -45,7 +57,6 @@ def test_tree_is_the_one_that_is_drawn() -> None:
             Error("the CRC is wrong", where="gpt", found=1, expected=2, spec="UEFI", hint="repair it"),
             "gpt: the CRC is wrong; expected 2, found 1 (UEFI); repair it",
         ),
-        (Error("the CRC is", where="gpt", found=1, expected=2, spec="UEFI"), "gpt: the CRC is 1, expected 2 (UEFI)"),
     ],
 )
 def test_message(error: Error, message: str) -> None:
@@ -73,3 +84,41 @@ def test_integrity_error_reaches_readers_as_eio() -> None:
 def test_file_system_error_has_an_errno() -> None:
     error = FileSystemError("no such file", errno=errno.ENOENT, where="/a", hint="look elsewhere")
     assert (error.errno, str(error)) == (errno.ENOENT, "/a: no such file; look elsewhere")
+
+
+def _open_clauses(path: Path) -> Iterator[str]:
+    """The literal texts of errors in a module that do not stand alone."""
+    for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(call, ast.Call):
+            continue
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        if not RAISES.search(name):
+            continue
+        # A helper may take `where` before `what`.
+        for argument in call.args[:2]:
+            last = argument.values[-1] if isinstance(argument, ast.JoinedStr) and argument.values else argument
+            if not isinstance(last, ast.Constant) or not isinstance(last.value, str):
+                continue
+            if OPEN_ENDS.search(last.value):
+                yield f"{path.relative_to(SOURCE)}:{call.lineno}: {last.value}"
+
+
+def test_every_what_is_a_clause_that_stands_alone() -> None:
+    assert [each for path in sorted(SOURCE.rglob("*.py")) for each in _open_clauses(path)] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "is_open"),
+    [
+        ('raise FormatError("the magic is", found=1, expected=2)', True),
+        ('raise _fault(where, f"section {name} has", "3 bytes", "4 bytes")', True),
+        ('raise Error(f"{name} is out of range:", found=1)', True),
+        ('raise Error("the magic is wrong", found=1, expected=2)', False),
+        ('print("the magic is")', False),
+    ],
+)
+def test_open_clauses_are_found(code: str, is_open: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.SOURCE", tmp_path)
+    module = tmp_path / "module.py"
+    module.write_text(code)
+    assert bool(list(_open_clauses(module))) is is_open

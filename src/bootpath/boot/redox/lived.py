@@ -101,7 +101,7 @@ def live_base(handoff: Handoff, preload: Buffer, late: LateDisk, *, block_bytes:
     """
     if handoff.full_size_bytes is None:
         raise BootError(
-            "the loader did not say how large the file system is",
+            "the loader did not pass the size of the file system",
             where=LIVED,
             expected="REDOXFS_FULL_SIZE in the environment",
             hint="boot it with --classic, or with a loader that hands it over",
@@ -170,7 +170,7 @@ class Finder:
                 hint="detach the copy",
             )
         if not matches:
-            gone = DeviceError("the disk went away while it was looked at", where=candidate.identity.name)
+            gone = DeviceError("the disk went away while it was examined", where=candidate.identity.name)
             raise next((fault for other, fault in refused if other.identity == candidate.identity), gone)
 
 

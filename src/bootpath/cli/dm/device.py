@@ -88,7 +88,7 @@ def check_mapping(options: argparse.Namespace, listed: tuple[ListedTable, ...]) 
         if name not in used:
             expected = " or ".join(used) if used else "no --device: it has none"
             raise Error(
-                "--device names a device that the table does not have",
+                "the table has no device with the name that --device gives",
                 where=table_name(options.table),
                 found=name,
                 expected=expected,
