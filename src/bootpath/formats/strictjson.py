@@ -40,7 +40,7 @@ def parse_json(data: bytes, *, where: str, max_bytes: int) -> JsonValue:
     except json.JSONDecodeError as error:
         raise FormatError(f"line {error.lineno}, column {error.colno}: {error.msg}", where=where) from None
     except RecursionError:
-        raise FormatError("nested too deeply", where=where) from None
+        raise FormatError("the text is nested too deeply", where=where) from None
     return value
 
 

@@ -202,7 +202,7 @@ class Console:
                 self._changed.wait(remaining)
         wanted = repr(pattern) if isinstance(pattern, str) else " or ".join(f"/{each.pattern}/" for each in patterns)
         why = "before QEMU ended" if ended else f"within {deadline_seconds:g} s"
-        raise self._fault(f"no match for {wanted} {why}")
+        raise self._fault(f"there was no match for {wanted} {why}")
 
     def wait_end(self, deadline_seconds: float) -> bool:
         """Wait until all output has been read and QEMU has ended; False when the deadline passes first."""

@@ -174,7 +174,7 @@ class QEMU:
         """Wait for the first event `name`, from number `since` on."""
         event = self._connected().wait_event(lambda event: event.name == name, deadline_seconds, since=since)
         if event is None:
-            raise self._fault(f"no event {name} within {deadline_seconds:g} s")
+            raise self._fault(f"there was no event {name} within {deadline_seconds:g} s")
         return event
 
     def wait_exit(self, deadline_seconds: float) -> int:

@@ -43,8 +43,8 @@ def test_values() -> None:
         ("{}".encode("utf-16"), "x: byte 0 is not UTF-8"),
         ('"\n"', "x: line 1, column 2: Invalid control character"),
         ('"' + "a" * 200_000, "x: the text is too long; expected at most 200000, found 200001 bytes"),
-        ("[" * 100_000, "x: nested too deeply"),
-        ('{"a":' * 30_000, "x: nested too deeply"),
+        ("[" * 100_000, "x: the text is nested too deeply"),
+        ('{"a":' * 30_000, "x: the text is nested too deeply"),
     ],
 )
 def test_refusal(text: str | bytes, message: str) -> None:

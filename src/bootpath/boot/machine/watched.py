@@ -196,7 +196,7 @@ class WatchedMachine(ABC, Generic[SetupT, RunT]):
                     if not self.machine.running:
                         raise
                     late = run.seconds_to_end is None and self.timeline.clock() >= deadline
-                    what = f"no match for /{until}/ within {timeout_seconds:g} s" if late else str(fault)
+                    what = f"there was no match for /{until}/ within {timeout_seconds:g} s" if late else str(fault)
                     run.failure = BootError(what, where=self.where(), hint=_last(fault.console))
                 finally:
                     if screenshot is not None:

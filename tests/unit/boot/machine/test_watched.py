@@ -96,7 +96,9 @@ def test_a_boot_that_comes_to_its_end(tmp_path: Path) -> None:
 def test_a_timeout_says_what_was_waited_for_and_what_was_said_last() -> None:
     machine = watched("nothing of it")
     run = machine.boot(until="all is well", timeout_seconds=3)
-    assert str(run.failure) == ("loader: no match for /all is well/ within 3 s; its last line: it waits for the root")
+    assert str(run.failure) == (
+        "loader: there was no match for /all is well/ within 3 s; its last line: it waits for the root"
+    )
     assert isinstance(run.failure, BootError)
     assert (run.seconds_to_end, machine.finished) == (None, 1)
 

@@ -298,7 +298,7 @@ def open_erofs(device: Device) -> TreeFiles[int]:
     source = Source(device, "erofs")
     superblock = probe_erofs(Region(device, head_bytes=EROFS_OFFSET + EROFS_BYTES))
     if superblock is None:
-        raise source.fault("no superblock at byte 1024")
+        raise source.fault("there is no superblock at byte 1024")
     unknown = superblock.feature_incompat & ~_KNOWN
     if unknown:
         names = [name for flag, name in _UNREADABLE.items() if unknown & flag]

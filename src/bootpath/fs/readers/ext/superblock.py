@@ -106,7 +106,7 @@ def read_ext4_super(source: Source) -> Ext4Super:
     """The superblock of the file system on a device. Raises FormatError, DeviceError."""
     superblock = probe_ext(Region(source.device, head_bytes=EXT_OFFSET + EXT_BYTES))
     if superblock is None:
-        raise source.fault("no superblock at byte 1024")
+        raise source.fault("there is no superblock at byte 1024")
     data = source.read(EXT_OFFSET, EXT_BYTES)
     unknown = superblock.incompat & ~int(READABLE)
     if unknown:

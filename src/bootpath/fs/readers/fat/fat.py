@@ -83,7 +83,7 @@ class FatTree:
     def children(self, ref: FatEntry) -> Iterator[Child[FatEntry]]:
         """See `Tree.children`."""
         if not ref.is_directory:
-            raise self.source.fault("corrupt: not a directory")
+            raise self.source.fault("corrupt: the entry is not a directory")
         parts: list[bytes] = []
         for place, raw in self._entries(ref):
             if raw[0] == 0xE5:

@@ -291,7 +291,7 @@ def open_squashfs(device: Device) -> TreeFiles[int]:
     source = Source(device, "squashfs")
     superblock = probe_squashfs(Region(device, head_bytes=SQUASHFS_BYTES))
     if superblock is None:
-        raise source.fault("no superblock at byte 0")
+        raise source.fault("there is no superblock at byte 0")
     codec = _CODECS.get(superblock.compressor)
     if codec is None:
         raise FileSystemError(

@@ -72,7 +72,7 @@ def test_the_superblock_is_checked() -> None:
     patient.image[SUPER + 20] ^= 1
     with pytest.raises(FormatError, match="checksum"):
         patient.files()
-    with pytest.raises(FormatError, match="memory: erofs: no superblock at byte 1024"):
+    with pytest.raises(FormatError, match="memory: erofs: there is no superblock at byte 1024"):
         open_erofs(MemoryDevice(4096))
 
 

@@ -359,5 +359,5 @@ def test_pointers_to_nowhere(block: int) -> None:
 
 
 def test_no_superblock() -> None:
-    with pytest.raises(FormatError, match="memory: ext4: no superblock at byte 1024"):
+    with pytest.raises(FormatError, match="memory: ext4: there is no superblock at byte 1024"):
         open_ext4(MemoryDevice(4096))

@@ -33,7 +33,7 @@ def test_compressors_that_are_not_read(number: int, name: str) -> None:
 
 
 def test_no_superblock() -> None:
-    with pytest.raises(FormatError, match="memory: squashfs: no superblock at byte 0"):
+    with pytest.raises(FormatError, match="memory: squashfs: there is no superblock at byte 0"):
         open_squashfs(MemoryDevice(512))
 
 
