@@ -216,10 +216,10 @@ def test_the_root_hash_has_a_place_before_anything_is_hashed(place: Path) -> Non
     [
         (["disk.img", "h", "--data-block-size", "0"], "data_block_size is not valid"),
         (["disk.img", "h", "--hash-offset", str((1 << 63) + 512)], "h: the end of the area is out of range"),
-        (["disk.img", os.devnull], "a character device is no disk; expected a regular file or a block device"),
+        (["disk.img", os.devnull], "this is a character device, not a disk; expected a regular file or a block device"),
         (["disk.img", "tree"], "tree: the output cannot be written: Is a directory"),
         (["disk.img", "https://127.0.0.1/h"], "cannot be written; expected a file or a block device"),
-        (["tree", "h"], "tree: a directory is no disk; expected a regular file or a block device"),
+        (["tree", "h"], "tree: this is a directory, not a disk; expected a regular file or a block device"),
         (["empty", "h"], "the number of data blocks is out of range"),
     ],
 )
@@ -320,11 +320,11 @@ def test_what_is_no_disk(place: Path) -> None:
     os.mkfifo(place / "pipe")
     for name, kind in {"tree": "a directory", "pipe": "a pipe", os.devnull: "a character device"}.items():
         error = one_line(bootpath("inspect", name, cwd=place))
-        assert f"{name}: {kind} is no disk; expected a regular file or a block device" in error
+        assert f"{name}: this is {kind}, not a disk; expected a regular file or a block device" in error
     (place / "tiny").write_bytes(bytes(511))
     done = bootpath("inspect", "tiny", cwd=place)
     assert (done.returncode, "the disk is smaller than one block of 512 bytes" in done.stdout) == (3, True)
-    assert done.stderr == "bootpath: warning: tiny: 511 bytes at its end are no whole block and not read\n"
+    assert done.stderr == "bootpath: warning: tiny: the last 511 bytes are not a whole block and are ignored\n"
 
 
 def test_what_is_no_program_is_doubted(place: Path) -> None:

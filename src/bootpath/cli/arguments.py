@@ -21,11 +21,11 @@ DEADLINE_HELP = "how long a read waits for the physical disk, in seconds (defaul
 DISK_HELP = "file, block device, or URI: nbd://, http(s)://, s3://"
 UNLOCK_HELP = "file with the password of an encrypted RedoxFS; one final newline is dropped"
 POLICY_HELP = (
-    "image policy, as systemd.image-policy(7): root=verity+signed:usr=absent:=open (default: with --certificate or "
-    "--root-hash only what they vouch for, else anything)"
+    "image policy, as systemd.image-policy(7): root=verity+signed:usr=absent:=open (default: only what a given "
+    "certificate or root hash vouches for; anything when none is given)"
 )
 SLOT_HELP = "which of several roots: its partition (4), its volume (vg0/root), or DISK-GUID:NUMBER:FIRST-LBA"
-TRUSTED_HELP = "certificate (PEM or DER) whose signatures are believed; repeatable"
+TRUSTED_HELP = "trust signatures made with this certificate (PEM or DER); repeatable"
 _FACTORS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
 
 

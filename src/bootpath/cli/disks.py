@@ -75,7 +75,7 @@ class Disks:
         device = open_device(name, writable=writable, chunk_bytes=chunk_bytes)
         self._opened.callback(device.close)
         if isinstance(device, SupportsRaggedEnd) and device.ragged_bytes:
-            ragged = f"{device.ragged_bytes} bytes at its end are no whole block and not read"
+            ragged = f"the last {device.ragged_bytes} bytes are not a whole block and are ignored"
             note(f"bootpath: warning: {device.identity.name}: {ragged}")
         if not self._verbose:
             return device

@@ -22,8 +22,8 @@ HELP = "list what a boot loader could choose from on a disk"
 EPILOG = """\
 DISK is a file, a block device, or an nbd:// or https:// URI; nothing is mounted. Entries are files of /loader/entries
 (Boot Loader Specification), unified kernel images of /EFI/Linux, and labels of extlinux.conf. --look-in says in which
-places they are looked for; the specification knows the EFI and the XBOOTLDR partition, root are the root file systems
-of all slots, through dm-verity and LVM2 where they are behind it.
+places they are looked for. esp and xbootldr are the partitions of the specification; root means the root file systems
+of all slots, also behind dm-verity and LVM2.
 
 examples:
   bootpath entries disk.img
@@ -84,7 +84,9 @@ def places(text: str) -> frozenset[str]:
     """Places with commas."""
     words = frozenset(word for word in text.lower().split(",") if word)
     if not words or not words <= set(PLACES):
-        raise argparse.ArgumentTypeError(f"{text!r} is no place: write any of {', '.join(PLACES)}, with commas")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a place to look in: write any of {', '.join(PLACES)}, with commas"
+        )
     return words
 
 
@@ -114,5 +116,5 @@ def run(options: argparse.Namespace) -> int:
         show_result(options, lambda: entries_json(menu, style), lambda: render_entries(menu, style))
     disks.report()
     if not menu.boots and not options.all and "root" not in options.look_in:
-        note("bootpath: entries inside root file systems were not looked for: --look-in root does")
+        note("bootpath: root file systems were not searched; to search them, use --look-in root")
     return 0 if menu.boots else 3

@@ -53,7 +53,7 @@ OPTIONS = {
     "--preload": "what is read into RAM first: a prefix, everything, or a plan",
     "--read-only": "refuse writes",
     "--record": "write the trace of the boot",
-    "--root-hash": "the root hash to believe",
+    "--root-hash": "trust this root hash",
     "--root-hash-file": "file with the root hash",
     "--run": "shell command beside the server, with $uri set; when it ends, the server stops",
     "--salt": "salt of dm-verity",

@@ -49,7 +49,7 @@ def configure(commands: Any, name: str) -> None:
     )
     add_policy(parser)
     add_certificates(parser)
-    parser.add_argument("--root-hash", metavar="HEX", type=root_hash, help="the root hash to believe")
+    parser.add_argument("--root-hash", metavar="HEX", type=root_hash, help="trust this root hash")
     parser.add_argument("--slot", metavar="SLOT", help=SLOT_HELP)
     parser.add_argument("--full", action="store_true", help="verify all of the root")
     add_picture(parser, "draw the disk")

@@ -40,7 +40,7 @@ _KINDS = {
 
 
 def _kind(mode: int) -> str:
-    """What a file is that is no disk."""
+    """What a file is that is not a disk."""
     return _KINDS.get(stat.S_IFMT(mode), "something else")
 
 
@@ -73,7 +73,7 @@ class FileDevice:
             mode = os.fstat(fd).st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
                 raise DeviceError(
-                    f"{_kind(mode)} is no disk",
+                    f"this is {_kind(mode)}, not a disk",
                     errno=errno.EINVAL,
                     where=self.identity.name,
                     expected="a regular file or a block device",

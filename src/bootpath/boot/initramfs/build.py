@@ -232,10 +232,10 @@ def _kernel(spec: InitramfsSpec) -> KernelModules:
     releases = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
     if len(releases) != 1:
         raise Error(
-            "the directory has no single kernel release",
+            "there are several kernel releases" if releases else "there are no kernel modules",
             where=str(directory),
-            found=", ".join(releases) or "none",
-            hint="name one with --kernel-release",
+            found=", ".join(releases) or None,
+            hint="name one with --kernel-release" if releases else "name another directory with --sysroot",
         )
     return KernelModules(directory / releases[0])
 

@@ -55,7 +55,9 @@ class KernelModules:
     def __init__(self, directory: Path) -> None:
         if not directory.is_dir():
             raise Error(
-                "there is no such modules directory", where=str(directory), hint="is this release installed there?"
+                "there is no such directory of kernel modules",
+                where=str(directory),
+                hint="is this release installed there?",
             )
         self.directory = directory
         self.release = directory.name

@@ -24,7 +24,7 @@ from bootpath.image.redox.discovery import FoundRedoxFS, choose_place, find_redo
 from bootpath.image.redox.layout import INITFS_MAGIC, INITFS_PATH, KERNEL_MAGIC, KERNEL_PATH
 
 _CHUNK_BYTES = 1 << 20
-_LINUX_HINT = "put a Linux there, or name one with --kernel and --initrd; bootpath simulate needs none"
+_LINUX_HINT = "bootpath boot needs a Linux kernel there, or --kernel and --initrd; bootpath simulate needs none"
 
 
 @dataclass(frozen=True, slots=True)

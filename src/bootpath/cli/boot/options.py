@@ -47,9 +47,9 @@ SIMULATE, LIVE, LINUX, FIRMWARE = BootMode
 MACHINE = frozenset({LIVE, LINUX, FIRMWARE})
 _TITLES = {
     MACHINE: "machine",
-    frozenset({LIVE}): "live disk, which is one with a RedoxFS",
+    frozenset({LIVE}): "live disk (a disk with a RedoxFS)",
     frozenset({LIVE, LINUX}): "live disk or image-based Linux",
-    frozenset({LINUX}): "image-based Linux, which is a disk without a RedoxFS",
+    frozenset({LINUX}): "image-based Linux (a disk without a RedoxFS)",
     frozenset({FIRMWARE}): "boot by the disk's own firmware",
 }
 
@@ -143,7 +143,7 @@ OPTIONS: tuple[Option, ...] = (
     _row("--deadline", (SIMULATE, LIVE), DEADLINE_HELP,
          group=_DISK, metavar="S", type=duration, default=30.0),
     _row("--no-disk", (SIMULATE, LIVE), "the physical disk never appears", group=_DISK, **_ON),
-    _row("--disk", (SIMULATE, LIVE), "the physical disk that appears (default: DISK); repeatable in a simulation",
+    _row("--disk", (SIMULATE, LIVE), "the physical disk that appears (default: DISK)",
          group=_DISK, metavar="D", action="append", default=(), dest="physical"),
     _row("--fault", (SIMULATE,), "make the physical disk fail, for example read:error:errno=EIO:after=3", group=_DISK,
          metavar="RULE", action="append", default=()),
@@ -154,7 +154,7 @@ OPTIONS: tuple[Option, ...] = (
     _row("--dry-run", (LINUX,), "load and verify, explain every decision, and start no machine", **_ON),
     _row("--policy", (LINUX,), POLICY_HELP, metavar="P", type=image_policy),
     _row("--certificate", (LINUX,), TRUSTED_HELP, action="append", default=(), **_FILE),
-    _row("--root-hash", (LINUX,), "the root hash to believe", metavar="HEX", type=root_hash),
+    _row("--root-hash", (LINUX,), "trust this root hash", metavar="HEX", type=root_hash),
     _row("--slot", (LINUX,), SLOT_HELP, metavar="SLOT"),
     _row("--entry", (LINUX,), "which boot entry (default: the first of bootpath entries)", metavar="ID"),
     _row("--next-candidate", (LINUX,), "when the best root cannot be used: refuse (never, the default), or try the "
@@ -188,9 +188,10 @@ class Conflict:
 
 CONFLICTS = (
     Conflict("--classic", ("--plan",), "the old daemon knows only prefixes"),
-    Conflict("--classic", ("--from-disk", "--processes"), "the old daemon is simulated in this process"),
+    Conflict("--classic", ("--from-disk",), "the old daemon serves a live disk, and --from-disk uses none"),
+    Conflict("--classic", ("--processes",), "the old daemon is simulated in this process"),
     Conflict("--from-disk", ("--preload", "--plan", "--processes"), "nothing is preloaded then, and nothing is live"),
-    Conflict("--no-disk", ("--disk", "--disk-delay", "--fault", "--from-disk"), "no disk appears"),
+    Conflict("--no-disk", ("--disk", "--disk-delay", "--fault", "--from-disk"), "there is no physical disk"),
     Conflict("--ahci", ("--disk", "--disk-delay"), "SATA disks cannot be plugged in"),
     Conflict("--dry-run", ("--until", "--timeout", "--screenshot", "--display", "--serial"), "no machine is started"),
 )

@@ -44,7 +44,7 @@ def configure(kinds: Any, name: str) -> None:
         "--definitions",
         metavar="DIR",
         type=Path,
-        help="with --dry-run: write the definitions of the short form into this new directory",
+        help="with --dry-run: write the definitions that these options stand for into this new directory",
     )
     _add_image(parser)
     add_json(parser)
@@ -93,7 +93,9 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
         "--file-system", choices=("erofs", "squashfs", "ext4"), help="file system of the root (default: erofs)"
     )
     short.add_argument(
-        "--compression", metavar="NAME", help="compression of the root: lz4, lz4hc (erofs), gzip, xz, zstd (squashfs)"
+        "--compression",
+        metavar="NAME",
+        help="compression of the root; erofs: lz4, lz4hc, lzma, deflate, zstd; squashfs: gzip, lzo, xz, lz4, zstd",
     )
     short.add_argument("--root-size", type=size, metavar="SIZE", help="minimum size of the root partition")
     short.add_argument(

@@ -89,9 +89,7 @@ def configure(kinds: Any, name: str) -> None:
         help="more kernel modules; each must exist or be built in",
     )
     parser.add_argument("--init", metavar="F", type=Path, help="file to start as /init, instead of the usual one")
-    parser.add_argument(
-        "--busybox", metavar="F", type=Path, help="static busybox (default: that of the root directory)"
-    )
+    parser.add_argument("--busybox", metavar="F", type=Path, help="static busybox (default: the one in --sysroot)")
     parser.add_argument("--python", metavar="F", type=Path, help="interpreter for the guest (default: this one)")
     parser.add_argument("--python-modules", metavar="M,M", type=names, default=(), help="more Python modules")
     parser.add_argument(

@@ -41,7 +41,7 @@ def add_mapping(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_mapping,
         metavar="NAME=X",
-        help="what a device of the table is called here: a path or a URI",
+        help="use X (a path, a URI or a table) for the device NAME of the table; export writes X instead",
     )
 
 

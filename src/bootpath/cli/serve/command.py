@@ -80,9 +80,20 @@ def configure(commands: Any, name: str) -> None:
     add_export(group)
     group = parser.add_argument_group("what happens to writes")
     add_read_only(group)
-    group.add_argument("--overlay", metavar="ram|FILE", default="ram", help="where they are kept (default: ram)")
-    group.add_argument("--overlay-size", type=size, metavar="N", help="at most this much, then ENOSPC")
-    group.add_argument("--overlay-per-client", action="store_true", help="every connection its own, forgotten with it")
+    group.add_argument(
+        "--overlay",
+        metavar="ram|FILE",
+        default="ram",
+        help="where writes are kept: in RAM, or in this file (default: ram)",
+    )
+    group.add_argument(
+        "--overlay-size", type=size, metavar="N", help="keep at most this much, then fail writes with ENOSPC"
+    )
+    group.add_argument(
+        "--overlay-per-client",
+        action="store_true",
+        help="give each connection an overlay of its own, which ends with it",
+    )
     add_password(parser)
     add_listening(parser)
     parser.set_defaults(run=run)

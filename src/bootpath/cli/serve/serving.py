@@ -46,7 +46,9 @@ def add_listening(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="serve with N processes on shared memory, so that several clients have several processors (default: 1)",
     )
-    group.add_argument("--run", dest="command", metavar="CMD", help="run this shell command with $uri set, then stop")
+    group.add_argument(
+        "--run", dest="shell_command", metavar="CMD", help="run this shell command with $uri set, then stop"
+    )
     group.add_argument("--grace", type=float, default=10.0, metavar="S", help="how long a stop may take (default: 10)")
     add_verbose(group)
 
@@ -65,7 +67,7 @@ def serve_settings(options: argparse.Namespace, command: str) -> ServeSettings:
         status=None
         if options.status is None
         else _address("--status", options.status, command, default_host="127.0.0.1"),
-        command=options.command,
+        command=options.shell_command,
         grace_seconds=options.grace,
     )
     for exposure, address in () if options.allow_plaintext else settings.exposures():

@@ -64,8 +64,13 @@ def configure(commands: Any, name: str) -> None:
         _add_areas(action)
     for action in (verify, signing, opening):
         action.add_argument("root_hash", metavar="ROOT_HASH", nargs="?", help="the root hash in hexadecimal")
-    for action in (make, verify, signing, opening):
-        action.add_argument("--root-hash-file", type=Path, metavar="F", help="file with the root hash")
+    for action, help_text in {
+        make: "write the root hash to this file",
+        verify: "read the root hash from this file",
+        signing: "read the root hash from this file",
+        opening: "read the root hash from this file",
+    }.items():
+        action.add_argument("--root-hash-file", type=Path, metavar="F", help=help_text)
     for action in (make, verify, opening):
         _add_parameters(action)
     make.add_argument("--uuid", type=uuid, metavar="UUID", help="UUID of the superblock (default: random)")
@@ -89,19 +94,27 @@ def _add_areas(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--fec-device", metavar="F", help="where the FEC data is: a file, or DATA or HASH")
     group.add_argument("--fec-offset", type=size, default=0, metavar="BYTES", help="where in F it begins (default: 0)")
     group.add_argument(
-        "--fec-roots", type=int, default=2, metavar="N", help="FEC bytes in each 255, 2 to 24 (default: 2)"
+        "--fec-roots",
+        type=int,
+        default=2,
+        metavar="N",
+        help="parity bytes in each codeword of 255 bytes, 2 to 24 (default: 2)",
     )
 
 
 def _add_parameters(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--no-superblock", action="store_true", help="without a superblock: the options say all of it")
+    parser.add_argument(
+        "--no-superblock", action="store_true", help="there is no superblock: give all parameters as options"
+    )
     group = parser.add_argument_group("parameters, for format or without a superblock")
     group.add_argument("--hash", default="sha256", metavar="NAME", help="algorithm (default: sha256)")
     group.add_argument("--format", type=int, default=1, choices=(0, 1), help="0 is Chrome OS's (default: 1)")
     group.add_argument("--data-block-size", type=size, default=4096, metavar="BYTES", help="(default: 4096)")
     group.add_argument("--hash-block-size", type=size, default=4096, metavar="BYTES", help="(default: 4096)")
     group.add_argument("--data-blocks", type=int, metavar="N", help="protect N blocks (default: all of DATA)")
-    group.add_argument("-s", "--salt", metavar="HEX", help="or - for none (default: 32 random bytes)")
+    group.add_argument(
+        "-s", "--salt", metavar="HEX", help="salt in hexadecimal, - for none (default of format: 32 random bytes)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

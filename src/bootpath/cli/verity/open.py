@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 _SIGNATURE_BYTES = 4 << 20
 _FLAGS = {
-    "--ignore-corruption": "log them and return their data",
-    "--restart-on-corruption": "fail every read after the first one",
-    "--panic-on-corruption": "fail every read after the first one",
+    "--ignore-corruption": "log wrong blocks and return their data",
+    "--restart-on-corruption": "after the first wrong block, fail every read",
+    "--panic-on-corruption": "after the first wrong block, fail every read",
     "--ignore-zero-blocks": "return zeros for blocks that must be zeros, without reading them",
     "--check-at-most-once": "check each data block only when it is first read",
 }

@@ -13,7 +13,10 @@ def add_signing(parser: argparse.ArgumentParser) -> None:
     """The options of sign."""
     add_signing_key(parser, required=True)
     parser.add_argument(
-        "--digest", default="sha256", choices=("sha256", "sha384", "sha512"), help="what is signed (default: sha256)"
+        "--digest",
+        default="sha256",
+        choices=("sha256", "sha384", "sha512"),
+        help="digest algorithm of the signature (default: sha256)",
     )
     add_output(parser, "file for the signature: PKCS#7 in DER")
     parser.add_argument(

@@ -128,7 +128,7 @@ def test_release(root: Path) -> None:
     with pytest.raises(Error, match=r"6\.1\.0-test, 6\.2\.0; name one"):
         plan_initramfs(spec(root))
     assert plan_initramfs(spec(root, release=RELEASE)).release == RELEASE
-    with pytest.raises(Error, match="no such modules directory"):
+    with pytest.raises(Error, match="no such directory of kernel modules"):
         plan_initramfs(spec(root, release="6.3.0"))
 
 

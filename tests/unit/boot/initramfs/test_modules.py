@@ -116,5 +116,5 @@ def test_what_is_no_module(tmp_path: Path, content: bytes) -> None:
 
 
 def test_no_such_release(tmp_path: Path) -> None:
-    with pytest.raises(Error, match="no such modules directory"):
+    with pytest.raises(Error, match="no such directory of kernel modules"):
         KernelModules(tmp_path / "6.0")

@@ -12,7 +12,7 @@ from bootpath.cli.main import main
     [
         ("--screenshot /no/such/s.png", "--screenshot /no/such/s.png: there is no such directory"),
         ("--ahci --disk-delay 3", "--ahci does not go with --disk-delay: SATA disks cannot be plugged in"),
-        ("--no-disk --disk a", "--no-disk does not go with --disk: no disk appears"),
+        ("--no-disk --disk a", "--no-disk does not go with --disk: there is no physical disk"),
         ("--classic --plan p", "--classic does not go with --plan"),
     ],
 )
