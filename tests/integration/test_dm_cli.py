@@ -57,7 +57,8 @@ def test_table(table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     value = json_of(capsys, "table", str(table))
     assert KEY not in json.dumps(value)
     assert KEY in json.dumps(json_of(capsys, "table", str(table), "--showkeys"))
-    monkeypatch.setattr("sys.stdin", io.StringIO(table.read_text().replace(" ", "   ").replace(":   ", ": ")))
+    spaced = table.read_text().replace(" ", "   ").replace(":   ", ": ").encode()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(spaced)))
     assert main(["dm", "table", "-", "--normalise", "--showkeys"]) == 0
     assert capsys.readouterr().out == table.read_text()
 

@@ -316,6 +316,12 @@ def test_an_image_cut_short(tmp_path: Path) -> None:
     assert done.stdout.count("partition 2 (LBA") == 1
 
 
+def test_a_closed_standard_input() -> None:
+    command = ["sh", "-c", '"$0" -m bootpath dm table - <&-', sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "bootpath: standard input is closed\n")
+
+
 def test_what_is_no_disk(place: Path) -> None:
     os.mkfifo(place / "pipe")
     for name, kind in {"tree": "a directory", "pipe": "a pipe", os.devnull: "a character device"}.items():

@@ -157,12 +157,21 @@ def table_name(path: str) -> str:
     return "standard input" if path == "-" else path
 
 
+def read_stdin() -> bytes:
+    """All of standard input. Raises Error when it is closed."""
+    from bootpath.core.errors import Error
+
+    if sys.stdin is None:
+        raise Error("standard input is closed")
+    return sys.stdin.buffer.read()
+
+
 def read_table(path: str) -> str:
-    """The text of a table. Raises FormatError, OSError."""
+    """The text of a table. Raises Error, OSError."""
     from bootpath.core.errors import FormatError
 
     try:
-        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
+        return (read_stdin() if path == "-" else Path(path).read_bytes()).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise FormatError("the table is not text in UTF-8", where=table_name(path)) from None
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from bootpath import __version__
-from bootpath.cli.arguments import DEADLINE_HELP, duration, size
+from bootpath.cli.arguments import DEADLINE_HELP, duration, read_stdin, size
 from bootpath.cli.failures import Parser
 from bootpath.cli.main import run_command
 from bootpath.cli.renamed import check_spelling
@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
 
     settings = serve_settings(options, "lived")
     lived = LivedSettings(
-        environment=sys.stdin.buffer.read() if options.env == "-" else Path(options.env).read_bytes(),
+        environment=read_stdin() if options.env == "-" else Path(options.env).read_bytes(),
         memory=options.preload_memory,
         disk=options.physical,
         deadline_seconds=options.deadline,

@@ -59,3 +59,9 @@ def test_positionals_of_one_name_are_one_thing() -> None:
             if not action.option_strings:
                 found[str(action.metavar)].add((action.help, action.nargs))
     assert {name: helps for name, helps in found.items() if len(helps) > 1} == {}
+
+
+def test_no_option_takes_the_place_of_a_command() -> None:
+    """Which command was named is kept beside the options; an unknown option is reported by its parser."""
+    for parser in PARSERS:
+        assert not {action.dest for action in parser._actions} & {"command", "action"}, parser.prog

@@ -3,8 +3,9 @@
 A subclass overrides what it changes and inherits the rest. Rules:
 
 - Reads can go past `read`: a server asks `read_resident` and `resident_ranges`, and `direct` reaches the bytes without
-  any call. A filter that overrides `read` or `write` therefore loses those that would go past its override, unless it
-  overrides them too: they answer None. No subclass can forget this, it is done when the class is made.
+  any call. A filter that overrides `read` or `write` therefore loses those that would go past its override, unless the
+  class that overrides it, or one derived from that, overrides them too: they answer None. No subclass can forget this,
+  it is done when the class is made.
 - `offset` and `length` are the lower device's own. A filter that moves them overrides every method that has them.
 - Closing a filter closes the lower device only when the filter `owns` it.
 """
@@ -40,10 +41,8 @@ class Filter:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for changed, shortcuts in _SHORTCUTS.items():
-            if getattr(cls, changed) is getattr(Filter, changed):
-                continue
             for shortcut in shortcuts:
-                if getattr(cls, shortcut) is getattr(Filter, shortcut):
+                if _depth(cls, changed) < _depth(cls, shortcut):
                     setattr(cls, shortcut, _no_shortcut)
 
     @property
@@ -106,3 +105,8 @@ _SHORTCUTS: Mapping[str, Sequence[str]] = {
     "read": ("read_resident", "resident_ranges", "direct"),
     "write": ("write_granularity", "direct"),
 }
+
+
+def _depth(cls: type, name: str) -> int:
+    """How far from the class the method that it has is defined: 0 for its own."""
+    return next(depth for depth, base in enumerate(cls.__mro__) if name in vars(base))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import pytest
@@ -14,12 +14,15 @@ from bootpath.block.overlay.ram import Overlay
 from bootpath.block.targets.concat import Concat
 from bootpath.block.targets.fault import Fault
 from bootpath.block.targets.filter import Filter
+from bootpath.block.targets.firsterror import FirstError
 from bootpath.block.targets.linear import Linear
 from bootpath.block.targets.log import Log
+from bootpath.block.targets.readonce import ReadOnce
 from bootpath.block.targets.readonly import ReadOnlyFilter
 from bootpath.core.device import (
     Buffer,
     Device,
+    Direct,
     Identity,
     checked,
     direct_access,
@@ -155,3 +158,21 @@ def test_writes_at_once_through_partitions() -> None:
     assert write_granularity(checked(Linear(overlay, 8192, 8192))) == 4096
     assert write_granularity(Linear(overlay, 512, 8192)) is None
     assert write_granularity(Linear(Concat([MemoryDevice(SIZE)]), 0, 8192)) is None
+
+
+@pytest.mark.parametrize("target", [FirstError, ReadOnce, lambda lower: Log(lower, lambda record: None)])
+def test_a_filter_of_reads_cannot_be_read_past(target: Callable[[Device], Device]) -> None:
+    """Also one that is derived from a filter with a way of its own to the bytes."""
+    assert direct_access(ReadOnlyFilter(memory())) is not None
+    assert direct_access(target(memory())) is None
+
+
+def test_a_way_to_the_bytes_of_the_class_that_changes_reads_is_kept() -> None:
+    class Both(Filter):
+        def read(self, offset: int, length: int) -> Sequence[Buffer]:
+            return self.lower.read(offset, length)
+
+        def direct(self) -> Direct | None:
+            return direct_access(self.lower)
+
+    assert direct_access(Both(memory())) is not None
