@@ -15,7 +15,7 @@ from bootpath.formats.nbd import options as wire
 from bootpath.formats.nbd.transmission import Command, CommandFlag, Request, pack_request
 from bootpath.serve.export import Export
 from bootpath.serve.limits import Limits
-from bootpath.serve.nbd.handshake import Close, Event, HandshakeState, StartTls, Tls
+from bootpath.serve.nbd.handshake import Close, HandshakeEvent, HandshakeState, StartTls, Tls
 from bootpath.serve.nbd.negotiation import Negotiation
 from bootpath.serve.nbd.requests import Payload, PayloadPiece, Requests, StreamState
 from tests.fuzz.network import PARSERS
@@ -58,9 +58,9 @@ def pieces_of(data: bytes, places: list[int]) -> list[bytes]:
     return [data[start:stop] for start, stop in pairwise(edges)]
 
 
-def negotiate(parts: list[bytes], tls: Tls) -> tuple[list[Event], bytes]:
+def negotiate(parts: list[bytes], tls: Tls) -> tuple[list[HandshakeEvent], bytes]:
     negotiation = Negotiation(lambda: EXPORTS, limits=LIMITS, tls=tls)
-    events: list[Event] = []
+    events: list[HandshakeEvent] = []
     for part in [b"", *parts]:
         negotiation.feed(part)
         events += iter(negotiation.next_event, None)

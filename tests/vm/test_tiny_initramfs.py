@@ -15,7 +15,7 @@ import pytest
 from bootpath.boot.initramfs.build import combine_recipes
 from bootpath.boot.initramfs.compression import Compression
 from bootpath.boot.protocol.events import parse_event
-from bootpath.formats.cmdline.devices import LogicalVolume, UbiVolume, parse_slot
+from bootpath.formats.cmdline.devices import LogicalVolumeId, UbiVolumeId, parse_slot
 from bootpath.formats.cmdline.parameters import join_parameters
 from bootpath.formats.cmdline.root import OnFail, RootParameters, pack_root_parameters
 from bootpath.vm.config import MachineConfig, Uefi
@@ -222,7 +222,7 @@ def test_a_logical_volume_by_uuid_in_four_mebibytes(
     volumes = make_volumes(tmp_path / "pv.img", {"root": image.data, "hash": image.hashes})
     root = root_of(
         image,
-        logical_volume=LogicalVolume(*volumes["root"].split("/")),
+        logical_volume=LogicalVolumeId(*volumes["root"].split("/")),
         verity_hash=f"LV={volumes['hash']}",
     )
     assert comes_up(boot(initramfs, root, volumes.path)).startswith("/dev/mapper/root / squashfs ro")
@@ -232,7 +232,7 @@ def test_no_such_volume(boot: Boot, build: Build, tmp_path: Path, image: VerityI
     volumes = make_volumes(tmp_path / "pv.img", {"root": image.data})
     group, volume = volumes["root"].split("/")
     other = f"{group}/{volume[::-1]}"
-    root = RootParameters(logical_volume=LogicalVolume(*other.split("/")), wait_seconds=1)
+    root = RootParameters(logical_volume=LogicalVolumeId(*other.split("/")), wait_seconds=1)
     refuses(boot(build("lvm"), root, volumes.path), rf"devices: no data device LV={other} after 1 s.*")
 
 
@@ -245,7 +245,7 @@ def test_a_root_on_raw_flash_with_verity_on_ubiblock(
 ) -> None:
     flash = make_flash(tmp_path / "flash.img", {"root": image.data, "tree": image.hashes}, erase_bytes=ERASE_BYTES)
     initramfs = build("verity", "ubi", modules=("block2mtd",))
-    root = root_of(image, ubi_volume=UbiVolume("flash", "root"), verity_hash="UBI=flash:tree")
+    root = root_of(image, ubi_volume=UbiVolumeId("flash", "root"), verity_hash="UBI=flash:tree")
     machine = boot(initramfs, root, flash, more=flash_parameters("vda"))
     assert comes_up(machine).startswith("/dev/mapper/root / squashfs ro")
     assert "is /dev/ubiblock0_0" in machine.console.text
@@ -254,7 +254,7 @@ def test_a_root_on_raw_flash_with_verity_on_ubiblock(
 def test_a_root_on_ubifs(boot: Boot, build: Build, tmp_path: Path) -> None:
     volume = make_ubifs(make_tree(tmp_path / "tree"), tmp_path / "root.ubifs", erase_bytes=ERASE_BYTES)
     flash = make_flash(tmp_path / "flash.img", {"root": volume}, erase_bytes=ERASE_BYTES, size_bytes=16 * MIB)
-    root = RootParameters(ubi_volume=UbiVolume("flash", "root"), file_system="ubifs", read_only=True)
+    root = RootParameters(ubi_volume=UbiVolumeId("flash", "root"), file_system="ubifs", read_only=True)
     machine = boot(build("ubi", modules=("block2mtd", "ubifs", "zstd")), root, flash, more=flash_parameters("vda"))
     assert comes_up(machine).startswith("ubi0_0 / ubifs ro")
 

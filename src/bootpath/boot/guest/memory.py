@@ -18,7 +18,7 @@ DEVICES = Path("/dev")
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class MemoryRegion:
     """`length` bytes at physical `address`, mapped read-only."""
 
     address: int
@@ -34,19 +34,19 @@ class Region:
             os.close(fd)
 
 
-def find_regions(sys_block: Path = SYS_BLOCK, devices: Path = DEVICES) -> list[Region]:
+def find_regions(sys_block: Path = SYS_BLOCK, devices: Path = DEVICES) -> list[MemoryRegion]:
     """The regions that the kernel shows."""
     found = []
     for entry in sorted(sys_block.glob("pmem*")):
         address = int((entry / "device/resource").read_text(), 16)
-        found.append(Region(address, int((entry / "size").read_text()) * 512, devices / entry.name))
+        found.append(MemoryRegion(address, int((entry / "size").read_text()) * 512, devices / entry.name))
     return found
 
 
 class PhysicalMemory:
     """Reads what lies in the regions. Each is mapped once."""
 
-    def __init__(self, regions: list[Region]) -> None:
+    def __init__(self, regions: list[MemoryRegion]) -> None:
         self.regions = regions
         self._maps: dict[int, memoryview] = {}
 

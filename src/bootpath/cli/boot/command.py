@@ -17,7 +17,7 @@ from bootpath.cli.boot.options import (
     LIVE,
     MACHINE,
     BootMode,
-    Option,
+    BootOption,
     add_options,
     check_conflicts,
     check_mode,
@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     return run_linux(options, look) if mode is LINUX else run_live(options)
 
 
-def _mode(kind: DiskKind, given: Sequence[Option]) -> BootMode:
+def _mode(kind: DiskKind, given: Sequence[BootOption]) -> BootMode:
     """How a disk of this kind is booted. One that is neither is for the loader to refuse that was asked for."""
     from bootpath.image.kind import DiskKind
 

@@ -72,7 +72,7 @@ def memory(text: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
+class BootOption:
     """One option: with which modes it goes, the group of its help in a simulation, and its arguments for argparse."""
 
     flag: str
@@ -102,10 +102,10 @@ class Option:
         parser.add_argument(self.flag, **arguments)
 
 
-def _row(flag: str, modes: Iterable[BootMode], text: str, **more: Any) -> Option:
+def _row(flag: str, modes: Iterable[BootMode], text: str, **more: Any) -> BootOption:
     if more.get("action") == "store_true":
         more["default"] = False
-    return Option(flag, frozenset(modes), text, **more)
+    return BootOption(flag, frozenset(modes), text, **more)
 
 
 _PRELOAD, _PATH, _DISK, _OUTPUT = "preload", "path", "physical disk", "output"
@@ -113,7 +113,7 @@ _ON = {"action": "store_true"}
 _FILE: dict[str, Any] = {"metavar": "F", "type": Path}
 
 # fmt: off
-OPTIONS: tuple[Option, ...] = (
+OPTIONS: tuple[BootOption, ...] = (
     _row("--firmware", MACHINE, "let the disk's own loader boot it, under this firmware, from a disk that is served "
          "over NBD", choices=("bios", "uefi")),
     _row("--memory", MACHINE, f"memory of the system, beside the preload (default: {DEFAULT_MEMORY})",
@@ -213,7 +213,7 @@ def add_options(parser: argparse.ArgumentParser, modes: frozenset[BootMode]) -> 
         option.add(groups[title])
 
 
-def given_options(options: argparse.Namespace) -> tuple[Option, ...]:
+def given_options(options: argparse.Namespace) -> tuple[BootOption, ...]:
     """What was typed, in the order of the table."""
     return tuple(option for option in OPTIONS if hasattr(options, option.name))
 
@@ -225,7 +225,7 @@ def fill_defaults(options: argparse.Namespace) -> None:
             setattr(options, option.name, option.default)
 
 
-def check_mode(given: Iterable[Option], mode: BootMode, reason: str, *, command: str) -> None:
+def check_mode(given: Iterable[BootOption], mode: BootMode, reason: str, *, command: str) -> None:
     """Refuse what does not go with the mode, which is what it is for this `reason`. Raises UsageError."""
     for option in given:
         if mode not in option.modes:
@@ -233,7 +233,7 @@ def check_mode(given: Iterable[Option], mode: BootMode, reason: str, *, command:
             raise UsageError(f"{option.flag} is for {modes}; {reason}", where=command)
 
 
-def check_conflicts(given: Iterable[Option], *, command: str) -> None:
+def check_conflicts(given: Iterable[BootOption], *, command: str) -> None:
     """Refuse what never goes together. Raises UsageError."""
     flags = {option.flag for option in given}
     for conflict in CONFLICTS:
@@ -242,7 +242,7 @@ def check_conflicts(given: Iterable[Option], *, command: str) -> None:
                 raise UsageError(f"{conflict.flag} does not go with {other}: {conflict.why}", where=command)
 
 
-def check_needed(given: Iterable[Option], mode: BootMode, *, command: str) -> None:
+def check_needed(given: Iterable[BootOption], mode: BootMode, *, command: str) -> None:
     """Refuse what lacks another option in this mode. Raises UsageError."""
     flags = {option.flag for option in given}
     for flag, needed, where in NEEDED:

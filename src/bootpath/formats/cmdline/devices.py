@@ -51,7 +51,7 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class LogicalVolume:
+class LogicalVolumeId:
     """A volume of LVM2 by its group's and its own UUID, as lvm2 prints them. Raises FormatError."""
 
     vg_uuid: str
@@ -66,7 +66,7 @@ class LogicalVolume:
 
 
 @dataclass(frozen=True, slots=True)
-class UbiVolume:
+class UbiVolumeId:
     """A volume of UBI: the number or the name of the MTD device it is on, and its name. Raises FormatError."""
 
     mtd: str
@@ -88,16 +88,16 @@ def parse_slot(text: str) -> Slot:
     return Slot(UUID(guid), int(number), int(lba))
 
 
-def parse_logical_volume(text: str) -> LogicalVolume:
+def parse_logical_volume(text: str) -> LogicalVolumeId:
     """A volume of LVM2: ``<VG uuid>/<LV uuid>``. Raises FormatError."""
     vg_uuid, _, lv_uuid = text.partition("/")
-    return LogicalVolume(vg_uuid, lv_uuid)
+    return LogicalVolumeId(vg_uuid, lv_uuid)
 
 
-def parse_ubi_volume(text: str) -> UbiVolume:
+def parse_ubi_volume(text: str) -> UbiVolumeId:
     """A volume of UBI: ``<mtd>:<volume>``. Raises FormatError."""
     mtd, _, volume = text.rpartition(":")
-    return UbiVolume(mtd, volume)
+    return UbiVolumeId(mtd, volume)
 
 
 def check_device(name: str, device: str | None) -> None:

@@ -34,9 +34,9 @@ from bootpath.formats.cmdline.devices import (
     LVM_NAME,
     NO_PARTITIONS,
     PLAIN_VALUE,
-    LogicalVolume,
+    LogicalVolumeId,
     Slot,
-    UbiVolume,
+    UbiVolumeId,
     bad_value,
     check_device,
     check_value,
@@ -118,8 +118,8 @@ class RootParameters:
     verity_data: str | None = None
     verity_hash: str | None = None
     verity_options: tuple[str, ...] = ()
-    logical_volume: LogicalVolume | None = None
-    ubi_volume: UbiVolume | None = None
+    logical_volume: LogicalVolumeId | None = None
+    ubi_volume: UbiVolumeId | None = None
     lvm_volumes: tuple[str, ...] = ()
     lvm_groups: tuple[str, ...] = ()
     mapped_devices: tuple[MappedDevice, ...] = ()

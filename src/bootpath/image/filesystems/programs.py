@@ -1,6 +1,6 @@
 """The programs that make file systems: run one, or say in one line why it cannot be.
 
-What runs them is given (`Runner`), so that a test can stand in for them; `run_process` is the real one. They get an
+A `ProgramRunner` runs them, so that a test can stand in for them; `run_process` is the real one. They get an
 environment of their own, with nothing of the caller's but the search path, so that locale, time zone and configuration
 do not find their way into an image.
 """
@@ -37,7 +37,7 @@ class Finished:
     output: str
 
 
-class Runner(Protocol):
+class ProgramRunner(Protocol):
     """What runs a program to its end."""
 
     def __call__(self, command: Sequence[str], environment: Mapping[str, str]) -> Finished:
@@ -62,7 +62,7 @@ def run_process(command: Sequence[str], environment: Mapping[str, str]) -> Finis
 class HostPrograms:
     """Runs programs; `path` is where they are looked for, before the usual places of root's."""
 
-    run: Runner = run_process
+    run: ProgramRunner = run_process
     path: str = os.defpath
     environment: Mapping[str, str] = field(default_factory=dict)
 

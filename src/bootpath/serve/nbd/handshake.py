@@ -62,4 +62,4 @@ class Close:
     violation: bool = False
 
 
-Event: TypeAlias = Send | StartTls | Enter | Close
+HandshakeEvent: TypeAlias = Send | StartTls | Enter | Close

@@ -30,7 +30,7 @@ from bootpath.formats.nbd import options as wire
 from bootpath.formats.nbd.options import HandshakeFlag, Info, InfoBlockSize, InfoExport, InfoName, Option, Rep
 from bootpath.serve.export import CONTEXTS, Export, Exports, find_export
 from bootpath.serve.limits import Limits
-from bootpath.serve.nbd.handshake import Close, Enter, Event, HandshakeState, Send, StartTls, Style, Tls
+from bootpath.serve.nbd.handshake import Close, Enter, HandshakeEvent, HandshakeState, Send, StartTls, Style, Tls
 from bootpath.serve.nbd.optionstream import (
     OFFERED_FLAGS,
     ClientFlags,
@@ -68,7 +68,7 @@ class Negotiation:
         self._agreed = _Agreed()
         self._stream = OptionStream(limits)
         self._option = 0  # which one is being answered
-        self._events: deque[Event] = deque([Send(wire.pack_greeting(int(OFFERED_FLAGS)))])
+        self._events: deque[HandshakeEvent] = deque([Send(wire.pack_greeting(int(OFFERED_FLAGS)))])
         self._handlers: dict[int, Callable[[bytes], None]] = {
             Option.EXPORT_NAME: self._export_name,
             Option.ABORT: self._abort,
@@ -88,7 +88,7 @@ class Negotiation:
         if self.state is HandshakeState.TLS and self._stream.rest:
             self._close(_PLAIN_TEXT_REASON, violation=True)
 
-    def next_event(self) -> Event | None:
+    def next_event(self) -> HandshakeEvent | None:
         """The next event, or None when more bytes are needed, or the handshake is over."""
         while not self._events and self.state is HandshakeState.OPTIONS:
             match self._stream.next_item():

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from bootpath.boot.tinyinit import data_file
-from bootpath.formats.cmdline.devices import LogicalVolume, Slot, UbiVolume
+from bootpath.formats.cmdline.devices import LogicalVolumeId, Slot, UbiVolumeId
 from bootpath.formats.cmdline.parameters import join_parameters, split_parameters
 from bootpath.formats.cmdline.root import OnFail, RootParameters, pack_root_parameters, parse_root_parameters
 from tests.support.tools import guest_program
@@ -58,10 +58,10 @@ def read(line: str) -> dict[str, str]:
         RootParameters(
             root_hash=HASH, verity_options=("hash-offset=4096", "panic-on-corruption"), on_fail=OnFail.SHELL
         ),
-        RootParameters(root_hash=HASH, root="/dev/mapper/root", logical_volume=LogicalVolume(VG, LV), read_only=True),
+        RootParameters(root_hash=HASH, root="/dev/mapper/root", logical_volume=LogicalVolumeId(VG, LV), read_only=True),
         RootParameters(root_hash=HASH, verity_data="/dev/vda1", verity_hash="/dev/vda2", hash_slot=Slot(GUID, 1, 34)),
         RootParameters(
-            ubi_volume=UbiVolume("nand 0", "root"), file_system="ubifs", init="/bin/sh", mount_options="sync"
+            ubi_volume=UbiVolumeId("nand 0", "root"), file_system="ubifs", init="/bin/sh", mount_options="sync"
         ),
     ],
 )

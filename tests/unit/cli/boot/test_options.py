@@ -20,7 +20,7 @@ from bootpath.cli.boot.options import (
     OPTIONS,
     SIMULATE,
     BootMode,
-    Option,
+    BootOption,
     check_conflicts,
     check_mode,
     check_needed,
@@ -40,7 +40,7 @@ VALUES = {
 WRONG = [(option, mode) for option in OPTIONS for mode in BootMode if mode not in option.modes]
 
 
-def words(option: Option) -> list[str]:
+def words(option: BootOption) -> list[str]:
     if option.action == "store_true":
         return [option.flag]
     if option.choices:
@@ -63,7 +63,7 @@ def refuse_to_start(*_: object) -> int:
     ("option", "mode"), WRONG, ids=[f"{option.flag} of {mode.name.lower()}" for option, mode in WRONG]
 )
 def test_an_option_of_another_mode_is_refused(
-    option: Option,
+    option: BootOption,
     mode: BootMode,
     disk: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootpath.core.errors import FormatError
-from bootpath.formats.cmdline.devices import LogicalVolume, Slot, UbiVolume, parse_slot
+from bootpath.formats.cmdline.devices import LogicalVolumeId, Slot, UbiVolumeId, parse_slot
 from bootpath.formats.cmdline.parameters import Parameter, join_parameters, quote, split_parameters
 from bootpath.formats.cmdline.root import (
     VERITY_ROOT,
@@ -99,10 +99,10 @@ def test_a_root_hash_alone_says_which_partitions() -> None:
 
 
 def test_where_the_data_is() -> None:
-    volume = RootParameters(root=VERITY_ROOT, root_hash=HASH, logical_volume=LogicalVolume(VG, LV))
+    volume = RootParameters(root=VERITY_ROOT, root_hash=HASH, logical_volume=LogicalVolumeId(VG, LV))
     assert volume.data_device == f"LV={VG}/{LV}"
     flash = RootParameters(
-        ubi_volume=UbiVolume("nand: 0", "root"), root_hash=HASH, verity_options=("hash-offset=8192",)
+        ubi_volume=UbiVolumeId("nand: 0", "root"), root_hash=HASH, verity_options=("hash-offset=8192",)
     )
     assert flash.data_device == flash.hash_device == "UBI=nand: 0:root"
     assert parse_root_parameters(pack_root_parameters(flash)) == flash

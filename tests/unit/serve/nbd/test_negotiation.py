@@ -8,7 +8,7 @@ from bootpath.formats.nbd.options import InfoExport, InfoRequest, MetaQuery, Opt
 from bootpath.formats.nbd.transmission import TransmissionFlag
 from bootpath.serve.export import Export
 from bootpath.serve.limits import Limits
-from bootpath.serve.nbd.handshake import Close, Enter, Event, HandshakeState, Send, StartTls, Style, Tls
+from bootpath.serve.nbd.handshake import Close, Enter, HandshakeEvent, HandshakeState, Send, StartTls, Style, Tls
 from bootpath.serve.nbd.negotiation import Negotiation
 
 FLAGS = b"\0\0\0\x03"
@@ -30,11 +30,11 @@ def started(*parts: bytes, tls: Tls = Tls.OFF, limits: Limits | None = None) -> 
     return negotiation
 
 
-def events(negotiation: Negotiation) -> list[Event]:
+def events(negotiation: Negotiation) -> list[HandshakeEvent]:
     return list(iter(negotiation.next_event, None))
 
 
-def replies(found: list[Event]) -> list[tuple[int, bytes]]:
+def replies(found: list[HandshakeEvent]) -> list[tuple[int, bytes]]:
     parsed = [wire.parse_option_reply(event.data) for event in found if isinstance(event, Send)]
     return [(reply.type, reply.data) for reply in parsed]
 
