@@ -227,7 +227,7 @@ TWINS = {
     "whole": Break(lambda image, made: None, 3, "ambiguous: identical root partitions: 1 ("),
     "first slot": Break(lambda image, made: None, 0, "partition 1 ", ("--slot", "1")),
     "second slot": Break(lambda image, made: None, 0, "partition 4 ", ("--slot", f"{DISK_GUID}:4:4352")),
-    "no such slot": Break(lambda image, made: None, 3, "no candidate is in the slot 9", ("--slot", "9")),
+    "no such slot": Break(lambda image, made: None, 3, "there is no root in the slot 9", ("--slot", "9")),
     "newer label": Break(name_slot(4, "os_2"), 3, "ambiguous"),  # the UUIDs are the same still
     "content differs": Break(lambda i, m: i.flip(at(m.twins, 4, LAST)), 3, "ambiguous"),
     "content differs, full": Break(

@@ -59,7 +59,7 @@ def render_plan(name: str, planned: BootPlan, preload_bytes: int | None) -> str:
         [
             ("in all", format_bytes(plan.total_bytes), f"{format_bytes(loader)} of it only for the loader"),
             ("preload", format_bytes(planned.system_bytes), f"{share:.2f} % of the file system"),
-            ("as a prefix", format_bytes(planned.prefix_bytes), "what a preload from the start would have to be"),
+            ("as a prefix", format_bytes(planned.prefix_bytes), "the smallest prefix preload that does"),
         ],
         indent="",
         right=frozenset({1}),

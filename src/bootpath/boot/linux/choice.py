@@ -120,7 +120,7 @@ class RefusalReason(Reason):
     TABLE_DAMAGED = "the partition table is damaged, and its backup copy would be the next candidate: {}"
     AMBIGUOUS = "{}"
     IMAGE_REFUSED = "{}"
-    NO_SUCH_SLOT = "no root is in the slot {}, and one is in {}"
+    NO_SUCH_SLOT = "there is no root in the slot {}; roots are in {}"
     LIVE_DISK = "the disk is a live disk with a RedoxFS, which boots without the options for a Linux image"
     ONLY_USR = "the disk has a /usr and no root, which this loader does not boot"
     NO_ROOT = "no root can be used: {}"

@@ -37,7 +37,7 @@ class ExclusionReason(Reason):
     POLICY_UNUSED = "the policy leaves it unused"
     POLICY_UNCHECKED_SIGNATURE = "{}; its signature was not checked, because no certificate was given"
     OTHER_SLOT = "it is not in the slot {}"
-    NO_SUCH_SLOT = "no candidate is in the slot {}"
+    NO_SUCH_SLOT = "there is no root in the slot {}"
     OLDER = "{} is older than {}"
     SAME_VERSION = "partition {} has the same version and comes first"
     FAILED_BEFORE = "{}"
