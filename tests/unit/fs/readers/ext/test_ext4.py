@@ -345,7 +345,7 @@ def test_block_maps() -> None:
     triple = double + per_block**2
     assert list(found.runs(triple, 2)) == [Run(triple, 1, 301), Run(triple + 1, 1, None)]
     end = triple + per_block**3
-    with pytest.raises(FormatError, match=f"longer than its block map: it has block {end}"):
+    with pytest.raises(FormatError, match=f"longer than its block map; found block {end}"):
         list(found.runs(end, 1))
     hole = tree(bytes(60), extents=False)
     assert len(list(hole.runs(0, end))) == 4, "a hole is as large as the pointer that is missing"
