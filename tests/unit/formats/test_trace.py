@@ -129,7 +129,7 @@ def test_header_refusal(text: str, message: str) -> None:
         ('{"op": "mark"}', "the member 'name' is missing"),
         ('{"op": "mark", "name": "a", "errno": 0}', "the member 'errno' is not known"),
         ('{"op": "mark", "name": "\\udc00"}', "the string '\\udc00' holds a lone surrogate"),
-        ("[" * 100_000, "nested too deeply"),
+        ("[" * 100_000, "the text is nested too deeply"),
         ("\ufeff{}", "line 1, column 1"),
     ],
 )
