@@ -37,3 +37,14 @@ def test_a_public_class_name_has_one_meaning() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 homes[node.name].append(str(path.relative_to(PACKAGE)))
     assert {name: found for name, found in homes.items() if len(found) > 1} == {}
+
+
+def test_only_the_console_and_the_failures_print() -> None:
+    """What prints takes `Printable` alone (see `core.printable`); a print elsewhere would go past it."""
+    found = {
+        path.relative_to(PACKAGE / "cli").as_posix()
+        for path in (PACKAGE / "cli").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    }
+    assert found == {"console.py", "failures.py", "main.py"}

@@ -26,8 +26,8 @@ def run(options: argparse.Namespace) -> int:
     """Print the script."""
     import shtab
 
-    from bootpath.cli.console import emit
+    from bootpath.cli.console import emit_data
     from bootpath.cli.main import build_parser
 
-    emit(shtab.complete(build_parser(), shell=options.shell))
+    emit_data(shtab.complete(build_parser(), shell=options.shell) + "\n")
     return 0

@@ -13,12 +13,22 @@ from bootpath.cli.endings import stdout_faults
 from bootpath.cli.failures import Reported
 from bootpath.core.device import Buffer
 from bootpath.core.errors import Error
+from bootpath.core.printable import Printable, printable, printable_lines
 
 
-def emit(text: str) -> None:
-    """Print a result. Raises Error when stdout does not take it."""
+def emit(text: Printable) -> None:
+    """Print a result for a person. Raises Error when stdout does not take it."""
     with stdout_faults():
         print(text)
+
+
+def emit_data(text: str) -> None:
+    """Write a result that another program reads, as it is; on a terminal it is made printable. Raises as `emit`."""
+    if sys.stdout is not None and sys.stdout.isatty():
+        emit(printable_lines(text.removesuffix("\n").split("\n")))
+    else:
+        with stdout_faults():
+            print(text, end="")
 
 
 def emit_bytes(data: Buffer) -> None:
@@ -35,13 +45,13 @@ def emit_json(value: dict[str, Any]) -> None:
     """Print a result as JSON, with the version of its schema. Raises as `emit`."""
     from bootpath.report.page import page
 
-    emit(json.dumps(page(value), indent=2))
+    emit_data(json.dumps(page(value), indent=2) + "\n")
 
 
 def show_result(
     options: argparse.Namespace,
     as_json: Callable[[], dict[str, Any]],
-    as_text: Callable[[], str],
+    as_text: Callable[[], Printable],
     failure: Exception | None = None,
 ) -> None:
     """Print a result one way or the other. Raises `Reported` for a failure, which the result tells of already."""
@@ -54,8 +64,8 @@ def show_result(
 
 
 def note(text: str) -> None:
-    """Say something to the person in front of the terminal."""
-    print(text, file=sys.stderr)
+    """Say something, in one line, to the person in front of the terminal."""
+    print(printable(text), file=sys.stderr)
 
 
 @contextmanager
@@ -71,18 +81,18 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     with Progress(
-        TextColumn(title),
+        TextColumn(printable(title), markup=False),
         BarColumn(),
         DownloadColumn(binary_units=True),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
-        TextColumn("[dim]{task.fields[path]}"),
+        TextColumn("{task.fields[path]}", style="dim", markup=False),
         console=Console(stderr=True),
         transient=True,
     ) as progress:
         task = progress.add_task(title, total=None, path="")
 
         def update(done: int, total: int, path: str) -> None:
-            progress.update(task, completed=done, total=max(total, done), path=path[-40:])
+            progress.update(task, completed=done, total=max(total, done), path=printable(path)[-40:])
 
         yield update

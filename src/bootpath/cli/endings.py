@@ -2,8 +2,8 @@
 
 - SIGTERM and SIGHUP unwind the command as Ctrl-C does, so that its temporary files, sockets and machines go with it;
   a process that was forked from it, and a signal that was ignored or is handled by the command itself, are left alone.
-- Output that a terminal or a pipe cannot show (a name that is no UTF-8, a box-drawing line in ASCII) is shown as well
-  as it can be: text is for people, and a program that wants the exact name asks for JSON.
+- What a terminal cannot show (a box-drawing line in ASCII) is shown as a question mark; data for another program keeps
+  a name that is not UTF-8 as it is. What people read has none (`core.printable`).
 - A closed stdout fails what prints to it; a closed stderr never sends messages to stdout.
 """
 

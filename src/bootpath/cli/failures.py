@@ -10,6 +10,8 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
+from bootpath.core.printable import printable
+
 FAILED, USAGE, BAD_VERDICT = 1, 2, 3
 
 
@@ -56,7 +58,7 @@ def report(fault: Exception, *, as_json: bool) -> int:
             text = f"{each.filename}: {each.strerror}" if each.filename else each.strerror or str(each)
         else:
             raise each
-        print(f"bootpath: {' '.join(text.splitlines())}", file=sys.stderr)
+        print(printable(f"bootpath: {text}"), file=sys.stderr)
     if as_json:
         _emit(faults, code)
     return code
@@ -67,7 +69,7 @@ def report_usage(fault: UsageError, *, as_json: bool) -> int:
     if fault.usage is not None:
         print(fault.usage, end="", file=sys.stderr)
     error = "error: " if fault.usage is not None else ""
-    print(f"{fault.where}: {error}{fault.what}", file=sys.stderr)
+    print(printable(f"{fault.where}: {error}{fault.what}"), file=sys.stderr)
     if as_json:
         _emit([fault], USAGE)
     return USAGE

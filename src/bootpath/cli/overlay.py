@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from bootpath.cli.arguments import add_json
+from bootpath.core.printable import printable, printable_lines
 
 HELP = "show, commit or discard a persistent overlay (bootpath serve --overlay FILE)"
 EPILOG = """\
@@ -60,20 +61,20 @@ def run(options: argparse.Namespace) -> int:
         if options.json:
             emit_json({name: _plain(value) for name, value in fields.items()})
         else:
-            emit("\n".join(f"{name.replace('_', ' '):16} {_plain(value)}" for name, value in fields.items()))
+            emit(printable_lines(f"{name.replace('_', ' '):16} {_plain(value)}" for name, value in fields.items()))
         return 0
     what = (
         f"write {held} into {options.base}, then empty" if options.action == "commit" else f"drop {held} of changes in"
     )
     if not options.apply:
-        emit(f"would {what} {options.overlay}; use --apply to do it")
+        emit(printable(f"would {what} {options.overlay}; use --apply to do it"))
         return 0
     if options.action == "commit":
         written = commit_overlay(options.overlay, options.base)
-        emit(f"{options.base}: {format_bytes(written)} written, {options.overlay} is empty")
+        emit(printable(f"{options.base}: {format_bytes(written)} written, {options.overlay} is empty"))
     else:
         dropped = discard_overlay(options.overlay)
-        emit(f"{options.overlay}: {format_bytes(dropped)} of changes dropped")
+        emit(printable(f"{options.overlay}: {format_bytes(dropped)} of changes dropped"))
     return 0
 
 

@@ -144,17 +144,11 @@ def _show(options: argparse.Namespace, simulation: Simulation, setup: Simulation
         with atomic_output(options.record) as temporary:
             temporary.write_bytes(pack_trace(simulation.trace))
 
-    def as_text() -> str:
-        text = render_simulation(options.disk, simulation)
-        if options.show_env and simulation.handover is not None:
-            text += "\n" + simulation.handover.environment.decode().rstrip()
-        return text
-
     preload = None if setup.preload is None else setup.preload.kind.value
     show_result(
         options,
         lambda: simulation_json(options.disk, simulation, mode=setup.mode.value, preload=preload),
-        as_text,
+        lambda: render_simulation(options.disk, simulation, environment=options.show_env),
         simulation.failure,
     )
 

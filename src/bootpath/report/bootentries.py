@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from bootpath.core.errors import BootError
+from bootpath.core.printable import Printable, printable_lines
 from bootpath.report.inspection.contentsjson import reason_json
 from bootpath.report.text import columns
 from bootpath.report.units import format_bytes
@@ -49,30 +50,25 @@ def entries_json(menu: BootMenu, style: RootStyle) -> dict[str, Any]:
     }
 
 
-def render_entries(menu: BootMenu, style: RootStyle) -> str:
+def render_entries(menu: BootMenu, style: RootStyle) -> Printable:
     """``bootpath entries``."""
     count = len(menu.entries)
     lines = [f"{menu.name}: {count} boot {'entry' if count == 1 else 'entries'}"]
-    titles = [printable(title) for title in _titles(menu.entries)]
+    titles = _titles(menu.entries)
     for number, (found, title) in enumerate(zip(menu.entries, titles, strict=True), start=1):
         lines.append(f"{number:2}  {title}{_marks(found.entry)}")
         lines += columns(list(_rows(found, style)), indent="    ")
     if menu.excluded:
         lines.append("Excluded")
-        lines += [f"  {printable(_where(each))}: {printable(str(each.why))}" for each in menu.excluded]
-    lines += [f"Warning: {printable(warning)}" for warning in menu.warnings]
+        lines += [f"  {_where(each)}: {each.why}" for each in menu.excluded]
+    lines += [f"Warning: {warning}" for warning in menu.warnings]
     if menu.boots:
         first = menu.entries[0]
         why = ", although its tries are used up: nothing better is there" if first.entry.bad else ""
         lines.append(f"Verdict: {titles[0]} would be booted{why}")
     else:
         lines.append("Verdict: nothing to boot")
-    return "\n".join(lines)
-
-
-def printable(text: str) -> str:
-    """Text from a disk without what a terminal would obey."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return printable_lines(lines)
 
 
 def _rows(found: FoundEntry, style: RootStyle) -> Iterator[tuple[str, str]]:
@@ -80,8 +76,8 @@ def _rows(found: FoundEntry, style: RootStyle) -> Iterator[tuple[str, str]]:
     facts = [("version", entry.version), ("sort key", entry.sort_key), ("machine", entry.machine_id)]
     said = ", ".join(f"{name} {value}" for name, value in (*facts, ("for", entry.architecture)) if value)
     if said:
-        yield "is", printable(said)
-    yield "from", printable(f"{_place(found.source)}: {found.source.path}")
+        yield "is", said
+    yield "from", f"{_place(found.source)}: {found.source.path}"
     yield "kernel", _piece(parts.kernel)
     for piece in parts.initrds:
         yield "initrd", _piece(piece)
@@ -90,12 +86,12 @@ def _rows(found: FoundEntry, style: RootStyle) -> Iterator[tuple[str, str]]:
     for piece in (*parts.devicetree_overlays, *parts.extras):
         yield "also", _piece(piece)
     for path in parts.addons:
-        yield "add-on", printable(path)
+        yield "add-on", path
     line = _command_line(found, style)[0]
     if line:
-        yield "options", printable(line)
+        yield "options", line
     for warning in _warnings(found, style):
-        yield "warning", printable(warning)
+        yield "warning", warning
 
 
 def describe_count(entry: BootEntry) -> str:
@@ -148,8 +144,8 @@ def _where(excluded: Excluded) -> str:
 
 
 def _piece(piece: FilePart) -> str:
-    size = printable(str(piece.fault)) if piece.size_bytes is None else format_bytes(piece.size_bytes)
-    return f"{printable(str(piece))}  {size}"
+    size = str(piece.fault) if piece.size_bytes is None else format_bytes(piece.size_bytes)
+    return f"{piece}  {size}"
 
 
 def _command_line(found: FoundEntry, style: RootStyle) -> tuple[str | None, str | None]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
 
+from bootpath.core.printable import Printable, printable
+
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
@@ -29,7 +31,7 @@ class _Rect:
 class _Text:
     x: float
     y: float
-    text: str
+    text: Printable
     size: float
     fill: str
     anchor: str
@@ -61,8 +63,8 @@ class Canvas:
     def text(
         self, x: float, y: float, text: str, *, size: float = 13, fill: str = "#263238", anchor: str = "start"
     ) -> None:
-        """One line of text; `anchor` is start, middle or end."""
-        self._shapes.append(_Text(x, y, text, size, fill, anchor))
+        """One line of text, made printable; `anchor` is start, middle or end."""
+        self._shapes.append(_Text(x, y, printable(text), size, fill, anchor))
 
     def to_svg(self) -> str:
         """The drawing as an SVG 1.1 document."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bootpath.core.printable import Printable, printable_lines
 from bootpath.formats.partitions.dps import flag_names
+from bootpath.report.text import columns
 from bootpath.report.units import format_bytes, format_offset
 
 if TYPE_CHECKING:  # its libraries are an extra, and a report needs only the values
@@ -48,22 +50,18 @@ def _partition_json(planned: PlannedPartition) -> dict[str, Any]:
     }
 
 
-def render_ddi(plan: DdiPlan, built: BuiltDdi | None = None) -> str:
+def render_ddi(plan: DdiPlan, built: BuiltDdi | None = None) -> Printable:
     """The same as text."""
     if built is None:
         lines = [f"not written; {format_bytes(plan.size_bytes)}, disk {plan.gpt.disk_guid}"]
     else:
         used = format_bytes(built.allocated_bytes)
         lines = [f"{built.path}: {format_bytes(plan.size_bytes)}, {used} on disk, disk {plan.gpt.disk_guid}"]
-    rows = [_COLUMNS, *(_row(each) for each in plan.partitions)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        lines.append("  " + "  ".join(cells).rstrip())
+    lines += columns([_COLUMNS, *(_row(each) for each in plan.partitions)])
     lines += [f"  root hash of {number}: {root_hash.hex()}" for number, root_hash in plan.root_hashes.items()]
     if built is not None:
         lines += [f"  split off: {path}" for path in built.split]
-    return "\n".join(lines)
+    return printable_lines(lines)
 
 
 def _row(planned: PlannedPartition) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from bootpath.core.printable import Printable, printable_lines
 from bootpath.core.units import format_bytes, plural
 from bootpath.formats.dm.listing import ListedTable, pack_listing
 from bootpath.formats.dm.table import Table, TableLine
@@ -36,7 +37,7 @@ def _normal_line(line: TableLine, *, show_keys: bool) -> TableLine:
     return packed if show_keys else hide_key(packed)
 
 
-def render_listing(listed: Sequence[ListedTable]) -> str:
+def render_listing(listed: Sequence[ListedTable]) -> Printable:
     """The devices, their lines in words, and below each line what it stands on. Raises FormatError."""
     tables = {each.name: each.table for each in listed if each.name}
     below = {name.removeprefix(_MAPPER) for each in listed for line in each.table.lines for name in _names(line)}
@@ -49,7 +50,7 @@ def render_listing(listed: Sequence[ListedTable]) -> str:
         lines += _tree(each.table, tables, (each.name,), "")
     if not lines:  # they stand on each other
         lines = [f"{each.name}: stands on itself" for each in listed]
-    return "\n".join(lines)
+    return printable_lines(lines)
 
 
 def _names(line: TableLine) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bootpath.core.printable import Printable, printable_lines
 from bootpath.report.timeline import outcome_json, outcome_lines, reads_json, reads_lines, timeline_lines
 from bootpath.report.units import format_bytes
 
@@ -23,11 +24,11 @@ def firmware_json(name: str, run: FirmwareRun) -> dict[str, Any]:
     }
 
 
-def render_firmware(name: str, run: FirmwareRun) -> str:
+def render_firmware(name: str, run: FirmwareRun) -> Printable:
     """``bootpath boot --firmware F``."""
     lines = [name, *timeline_lines(run.steps)]
     if run.reads:
         lines.append("Read from the served disk:")
         lines += reads_lines(run.reads)
     lines.append(f"Written, and kept in RAM: {format_bytes(run.written_bytes)}")
-    return "\n".join([*lines, *outcome_lines(run)])
+    return printable_lines([*lines, *outcome_lines(run)])

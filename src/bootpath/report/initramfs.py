@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING, Any
 
+from bootpath.core.printable import Printable, printable_lines
 from bootpath.report.units import format_bytes
 
 if TYPE_CHECKING:  # its libraries are an extra, and a report needs only the values
@@ -41,7 +42,7 @@ def initramfs_json(plan: InitramfsPlan, built: Initramfs | None, *, entries: boo
     return value
 
 
-def render_initramfs(plan: InitramfsPlan, built: Initramfs | None, *, entries: bool) -> str:
+def render_initramfs(plan: InitramfsPlan, built: Initramfs | None, *, entries: bool) -> Printable:
     """The same as text."""
     lines = [_line(item) for item in plan.items] + [""] if entries else []
     archive = len(plan.archive()) if built is None else built.archive_bytes
@@ -60,7 +61,7 @@ def render_initramfs(plan: InitramfsPlan, built: Initramfs | None, *, entries: b
         lines.append(f"  stubs for       {' '.join(plan.stubs)}")
     if plan.python_version is not None:
         lines.append(f"  Python          {plan.python_version}")
-    return "\n".join(lines)
+    return printable_lines(lines)
 
 
 def _line(item: Item) -> str:

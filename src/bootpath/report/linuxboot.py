@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bootpath.core.printable import Printable, printable_lines
 from bootpath.formats.partitions.imagepolicy import pack_image_policy
-from bootpath.report.bootentries import describe_count, printable
+from bootpath.report.bootentries import describe_count
 from bootpath.report.inspection.contents import describe_content, describe_protection, describe_type
 from bootpath.report.inspection.contentsjson import choice_json, reason_json
 from bootpath.report.text import columns
@@ -69,16 +70,15 @@ def linux_run_json(name: str, run: LinuxRun) -> dict[str, Any]:
     }
 
 
-def render_linux_boot(name: str, boot: LinuxBoot) -> str:
+def render_linux_boot(name: str, boot: LinuxBoot) -> Printable:
     """``bootpath boot --dry-run``: every decision, and the verdict in the last line."""
-    tree = Branch(f"{name}: {format_bytes(boot.contents.size_bytes)}", tuple(_decisions(boot)))
-    return "\n".join([*_drawn(tree), verdict_line(boot)])
+    return printable_lines(_boot_lines(name, boot))
 
 
-def render_linux_run(name: str, run: LinuxRun) -> str:
+def render_linux_run(name: str, run: LinuxRun) -> Printable:
     """``bootpath boot`` of a Linux image."""
     assert run.boot is not None
-    lines = [render_linux_boot(name, run.boot), *timeline_lines(run.steps)]
+    lines = [*_boot_lines(name, run.boot), *timeline_lines(run.steps)]
     lines += [f"Before: {failure}" for failure in run.earlier]
     if run.reads:
         until = "until the root was mounted" if run.seconds_to_pivot is not None else "in all"
@@ -91,18 +91,23 @@ def render_linux_run(name: str, run: LinuxRun) -> str:
             f"{format_seconds(run.pivot.seconds)} after the kernel started"
         )
     lines.append("Verdict: does not boot" if run.failure is not None else f"Boots, {run.boot.verdict.value}")
-    return "\n".join(lines)
+    return printable_lines(lines)
+
+
+def _boot_lines(name: str, boot: LinuxBoot) -> list[str]:
+    tree = Branch(f"{name}: {format_bytes(boot.contents.size_bytes)}", tuple(_decisions(boot)))
+    return [*_drawn(tree), verdict_line(boot)]
 
 
 def verdict_line(boot: LinuxBoot) -> str:
     """The verdict with its reason."""
     loaded = boot.loaded
     if loaded is None:
-        return f"Verdict: refused: {printable(str(boot.refusal))}"
+        return f"Verdict: refused: {boot.refusal}"
     weak = loaded.weakest
     if weak is None:
-        return f"Verdict: verified: {printable(str(loaded.parts[0].why))}"
-    return f"Verdict: unverified, but allowed by the policy: {weak.what}: {printable(str(weak.why))}"
+        return f"Verdict: verified: {loaded.parts[0].why}"
+    return f"Verdict: unverified, but allowed by the policy: {weak.what}: {weak.why}"
 
 
 def _decisions(boot: LinuxBoot) -> Iterator[Branch]:
@@ -110,13 +115,13 @@ def _decisions(boot: LinuxBoot) -> Iterator[Branch]:
     yield Branch("found", tuple(_found(boot)))
     if choice.candidates:
         rows = [
-            (each.data.path or "disk", printable(each.label), describe_protection(each), str(each.excluded or ""))
+            (each.data.path or "disk", each.label, describe_protection(each), str(each.excluded or ""))
             for each in choice.candidates
         ]
         yield Branch("could be the root", tuple(Branch(line) for line in columns(rows, indent="")))
-    yield Branch(f"policy: {_policy(boot.request)}", tuple(Branch(printable(str(note))) for note in boot.order.notes))
+    yield Branch(f"policy: {_policy(boot.request)}", tuple(Branch(str(note)) for note in boot.order.notes))
     if boot.order.refusal is not None:
-        yield Branch(f"nothing is tried: {printable(str(boot.order.refusal))}")
+        yield Branch(f"nothing is tried: {boot.order.refusal}")
     for attempt in boot.attempts:
         yield Branch(f"tried {attempt.candidate.data.location}", tuple(_attempt(attempt)))
 
@@ -136,7 +141,7 @@ def _found(boot: LinuxBoot) -> Iterator[Branch]:
     if gpt is not None:
         yield Branch(f"GPT {gpt.disk_guid}: {gpt.verdict.value}")
     rows = [
-        (node.path, describe_type(node), printable(node.name), format_bytes(node.size_bytes), describe_content(node))
+        (node.path, describe_type(node), node.name, format_bytes(node.size_bytes), describe_content(node))
         for node in boot.contents.nodes()
         if node.path
     ]
@@ -160,20 +165,20 @@ def _attempt(attempt: Attempt) -> Iterator[Branch]:
         yield Branch("runs", tuple(_parts(attempt.loaded)))
         yield Branch("command line", tuple(_parameters(attempt.loaded)))
     if attempt.failure is not None:
-        yield Branch(f"FAILED: {printable(str(attempt.failure))}")
+        yield Branch(f"FAILED: {attempt.failure}")
 
 
 def _menu(menu: BootMenu, chosen: FoundEntry | None) -> Iterator[Branch]:
     for found in menu.entries:
         mark = "chosen" if found is chosen else "not chosen"
         where = f"{found.source.role.value} {found.source.path}".rstrip()
-        what = f"entry {printable(found.entry.id)} ({found.entry.kind.value}, {printable(where)})"
+        what = f"entry {found.entry.id} ({found.entry.kind.value}, {where})"
         count = describe_count(found.entry)
-        warnings = tuple(Branch(f"warning: {printable(warning)}") for warning in found.warnings)
+        warnings = tuple(Branch(f"warning: {warning}") for warning in found.warnings)
         yield Branch(f"{what}: {mark}{count and f', {count}'}", warnings)
     for excluded in menu.excluded:
         where = f"{excluded.source.role.value} {excluded.source.path or excluded.source.location}".rstrip()
-        yield Branch(f"excluded {printable(where)}: {printable(str(excluded.why))}")
+        yield Branch(f"excluded {where}: {excluded.why}")
 
 
 def _counting(loaded: LoadedLinux) -> Iterator[Branch]:
@@ -182,7 +187,7 @@ def _counting(loaded: LoadedLinux) -> Iterator[Branch]:
         name = loaded.entry.source.path.rpartition("/")[2]
         yield Branch(
             "this try is not counted, since nothing is written to the image: "
-            f"a loader that counts would rename {printable(name)} to {printable(loaded.counted_name)}"
+            f"a loader that counts would rename {name} to {loaded.counted_name}"
         )
 
 
@@ -190,10 +195,10 @@ def _parts(loaded: LoadedLinux) -> Iterator[Branch]:
     rows = [
         (
             part.what,
-            printable(part.origin),
+            part.origin,
             "" if part.size_bytes is None else format_bytes(part.size_bytes),
             "" if part.sha256 is None else f"sha256 {part.sha256[:_HASH_DIGITS]}…",
-            f"{part.why.reason.assurance.value}: {printable(str(part.why))}",
+            f"{part.why.reason.assurance.value}: {part.why}",
         )
         for part in loaded.parts
     ]
@@ -203,7 +208,7 @@ def _parts(loaded: LoadedLinux) -> Iterator[Branch]:
 
 def _parameters(loaded: LoadedLinux) -> Iterator[Branch]:
     rows = [
-        (f"[{each.source.value}]", printable(each.text) + ("" if each.reason is None else f"  ({each.reason.value})"))
+        (f"[{each.source.value}]", each.text + ("" if each.reason is None else f"  ({each.reason.value})"))
         for each in loaded.parameters
     ]
     for line in columns(rows, indent=""):

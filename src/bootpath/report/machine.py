@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bootpath.core.printable import Printable, printable_lines
 from bootpath.report.timeline import outcome_json, outcome_lines, timeline_lines
 from bootpath.report.units import format_bytes, format_seconds, plural
 
@@ -39,7 +40,7 @@ def machine_json(name: str, run: MachineRun, *, mode: str, preload: str) -> dict
     }
 
 
-def render_machine(name: str, run: MachineRun) -> str:
+def render_machine(name: str, run: MachineRun) -> Printable:
     """``bootpath boot`` of a live disk."""
     lines = [name, *timeline_lines(run.steps)]
     if run.mounted:
@@ -59,4 +60,4 @@ def render_machine(name: str, run: MachineRun) -> str:
     if run.disk is not None:
         lines.append(f"The machine read {format_bytes(run.disk.read_bytes)} from the disk in all")
     lines += outcome_lines(run, verdict="mounted, but the boot fails" if run.mounted else None)
-    return "\n".join(lines)
+    return printable_lines(lines)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from bootpath.boot.redox.planning import BootPlan
 from bootpath.boot.redox.simulation import Simulation
 from bootpath.boot.timeline import LOADER
+from bootpath.core.printable import Printable, printable, printable_lines
 from bootpath.formats.partitions.gpt import Gpt
 from bootpath.image.redox.build import Built
 from bootpath.report.units import format_bytes, format_offset, format_seconds, plural
@@ -16,7 +17,7 @@ _MAX_EXTENTS = 24
 
 def columns(rows: Iterable[Sequence[str]], *, indent: str = "  ", right: frozenset[int] = frozenset()) -> list[str]:
     """Rows of cells as lines, every column as wide as its widest cell; `right` names right-aligned columns."""
-    rows = list(rows)
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))] if rows else []
     lines = []
     for row in rows:
@@ -41,7 +42,7 @@ def gpt_heading(gpt: Gpt) -> list[str]:
     return lines
 
 
-def render_plan(name: str, planned: BootPlan, preload_bytes: int | None) -> str:
+def render_plan(name: str, planned: BootPlan, preload_bytes: int | None) -> Printable:
     """``bootpath plan``."""
     plan = planned.plan
     lines = [f"{name}: RedoxFS {plan.uuid}, {format_bytes(plan.size_bytes)}, generation {plan.generation}"]
@@ -76,11 +77,11 @@ def render_plan(name: str, planned: BootPlan, preload_bytes: int | None) -> str:
                 f"first {miss.operation} beyond it at {miss.offset} ({format_offset(miss.offset)}) "
                 f"in {miss.step}, answered with {miss.error}"
             )
-    return "\n".join(lines)
+    return printable_lines(lines)
 
 
-def render_simulation(name: str, simulation: Simulation) -> str:
-    """``bootpath simulate``."""
+def render_simulation(name: str, simulation: Simulation, *, environment: bool = False) -> Printable:
+    """``bootpath simulate``; `environment` is what the loader hands over, below the verdict."""
     lines = [name]
     lines += columns(
         [
@@ -112,12 +113,14 @@ def render_simulation(name: str, simulation: Simulation) -> str:
         lines.append(f"Verdict: {'mounted, but the boot fails' if simulation.mounted else 'does not boot'}")
     else:
         lines.append("Verdict: boots")
-    return "\n".join(lines)
+    if environment and simulation.handover is not None:
+        lines += simulation.handover.environment.decode().splitlines()
+    return printable_lines(lines)
 
 
-def render_built(built: Built) -> str:
+def render_built(built: Built) -> Printable:
     """``bootpath build live``."""
-    return (
+    return printable(
         f"{built.path}: {format_bytes(built.size_bytes)} ({format_bytes(built.allocated_bytes)} on disk), "
         f"RedoxFS {built.uuid} at {format_offset(built.file_system_offset_bytes)}, "
         f"{format_bytes(built.used_bytes)} of {format_bytes(built.file_system_bytes)} used, "

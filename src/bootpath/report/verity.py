@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bootpath.core.printable import Printable, printable_lines
 from bootpath.image.verity.fec import FecArea
 from bootpath.image.verity.verify import Verification
 from bootpath.image.verity.volume import HashArea
@@ -39,13 +40,13 @@ def area_json(area: HashArea, fec: FecArea | None = None, *, root_hash: bytes | 
     return value
 
 
-def render_area(value: Mapping[str, Any]) -> str:
+def render_area(value: Mapping[str, Any]) -> Printable:
     """The same as lines."""
     lines = []
     for name, each in value.items():
         label = _LABELS.get(name, name.replace("_", " "))
         lines.append(f"{label[0].upper() + label[1:] + ':':<18}{'-' if each is None else each}")
-    return "\n".join(lines)
+    return printable_lines(lines)
 
 
 def verification_json(verification: Verification) -> dict[str, Any]:

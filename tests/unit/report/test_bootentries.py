@@ -6,7 +6,7 @@ from bootpath.image.entries.find import find_entries
 from bootpath.image.entries.menu import BootMenu, EntrySource, Excluded, FoundEntry, VolumeRole
 from bootpath.image.entries.read import read_volume
 from bootpath.image.entries.reasons import EntryReason
-from bootpath.report.bootentries import entries_json, printable, render_entries
+from bootpath.report.bootentries import entries_json, render_entries
 from tests.support.gptdisk import as_device, gpt_image
 from tests.unit.image.entries.test_read import conf, place
 
@@ -44,15 +44,11 @@ def test_nothing_and_why() -> None:
     assert render_entries(shown, STYLE).splitlines() == [
         "disk.img: 0 boot entries",
         "Excluded",
-        "  root vg0/root: it is\N{REPLACEMENT CHARACTER}[31m damaged",
+        "  root vg0/root: it is\\x1b[31m damaged",
         "Warning: warned",
         "Verdict: nothing to boot",
     ]
     assert entries_json(shown, STYLE)["boots"] is False
-
-
-def test_what_a_terminal_would_obey_is_not_printed() -> None:
-    assert printable("a\x1b\x9b\u202e\ud800ä") == "a" + 4 * "\N{REPLACEMENT CHARACTER}" + "ä"
 
 
 def test_a_disk_with_nothing_on_it() -> None:

@@ -23,6 +23,7 @@ from bootpath.cli.dm.device import (
 from bootpath.cli.failures import UsageError
 from bootpath.cli.pictures import add_picture, write_picture
 from bootpath.cli.serve.serving import add_listening
+from bootpath.core.printable import printable
 
 if TYPE_CHECKING:
     from bootpath.serve.live.service import LiveService
@@ -93,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _table(options: argparse.Namespace) -> int:
-    from bootpath.cli.console import emit, emit_json, note
+    from bootpath.cli.console import emit, emit_data, emit_json, note
     from bootpath.formats.dm.listing import pack_listing
     from bootpath.report.dmpicture import draw_listing
     from bootpath.report.dmtable import listing_json, normalised, render_listing
@@ -106,7 +107,7 @@ def _table(options: argparse.Namespace) -> int:
     if options.json:
         emit_json(listing_json(listed, show_keys=options.showkeys))
     elif options.normalise:
-        emit(pack_listing(normal).rstrip("\n"))
+        emit_data(pack_listing(normal).rstrip("\n") + "\n")
     else:
         emit(render_listing(listed))
     return 0
@@ -174,7 +175,7 @@ def _hash(options: argparse.Namespace) -> int:
             }
         )
     else:
-        emit(f"{hasher.hexdigest()}  {options.select or options.table}")
+        emit(printable(f"{hasher.hexdigest()}  {options.select or options.table}"))
     return 0
 
 
@@ -201,7 +202,7 @@ def _open_service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
 def _export(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from bootpath.cli.console import emit
+    from bootpath.cli.console import emit_data
     from bootpath.core.errors import FormatError
     from bootpath.formats.dm.export import ExportFormat, export_listing
     from bootpath.formats.dm.targets import rename_devices
@@ -227,7 +228,7 @@ def _export(options: argparse.Namespace) -> int:
             replace(each, table=rename_devices(each.table, lambda name: mapped.get(name, name)), **given)
             for each in listed
         )
-        emit(export_listing(exported, ExportFormat(options.to)).rstrip("\n"))
+        emit_data(export_listing(exported, ExportFormat(options.to)).rstrip("\n") + "\n")
     except FormatError as error:
         raise error.at(table_name(options.table)) from None
     return 0

@@ -98,17 +98,11 @@ def serve(
     options: argparse.Namespace, settings: ServeSettings, open_service: Callable[[ExitStack], LiveService]
 ) -> int:
     """Serve until stopped, with a log on stderr; the exit code."""
-    import logging
     import os
-    import sys
 
     from bootpath.cli.console import note
+    from bootpath.cli.serve.logs import log_to_stderr
     from bootpath.serve.running.run import serve_until_stopped
 
-    levels = (logging.WARNING, logging.INFO, logging.DEBUG)
-    logging.basicConfig(
-        level=levels[min(options.verbose, 2)],
-        format="bootpath: %(levelname)s: %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    log_to_stderr(options.verbose)
     return serve_until_stopped(open_service, settings, environ=os.environ, announce=note)

@@ -12,6 +12,7 @@ from bootpath.cli.failures import Reported
 from bootpath.cli.verity.open import add_opening, open_action
 from bootpath.cli.verity.sign import add_signing, sign
 from bootpath.cli.verity.volumes import fec_options, open_volume, parameters_of, root_hash_of
+from bootpath.core.printable import printable
 
 if TYPE_CHECKING:
     from bootpath.image.verity.fec import FecArea
@@ -171,7 +172,7 @@ def _verify(options: argparse.Namespace) -> int:
     if options.json:
         emit_json({**area_json(volume.area, root_hash=volume.root_hash), **verification_json(found)})
     elif found.verified:
-        emit(f"{options.data}: verified, {blocks} blocks")
+        emit(printable(f"{options.data}: verified, {blocks} blocks"))
     if found.fault is not None:
         raise Reported(found.fault) if options.json else found.fault
     return 0

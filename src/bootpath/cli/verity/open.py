@@ -46,14 +46,14 @@ def add_opening(parser: argparse.ArgumentParser) -> None:
 
 def open_action(options: argparse.Namespace) -> int:
     """Check the signature; then serve, or print the line of the table."""
-    from bootpath.cli.console import emit
+    from bootpath.cli.console import emit_data
 
     _check_options(options)
     settings = None if options.print_table else serve_settings(options, options.parser.prog)
     if settings is not None:
         return serve(options, settings, partial(_open_service, options))
     with ExitStack() as stack:
-        emit(_table(options, _open_signed_volume(options, stack)))
+        emit_data(_table(options, _open_signed_volume(options, stack)) + "\n")
     return 0
 
 

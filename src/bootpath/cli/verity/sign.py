@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bootpath.cli.arguments import add_output, add_signing_key
 from bootpath.cli.verity.volumes import root_hash_of
+from bootpath.core.printable import printable
 
 
 def add_signing(parser: argparse.ArgumentParser) -> None:
@@ -64,5 +65,5 @@ def sign(options: argparse.Namespace) -> int:
             }
         )
     else:
-        emit(f"signed {root_hash.hex()} with the certificate {fingerprint}")
+        emit(printable(f"signed {root_hash.hex()} with the certificate {fingerprint}"))
     return 0

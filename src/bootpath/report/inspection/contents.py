@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bootpath.core.printable import Printable, printable_lines
 from bootpath.formats.partitions.imagepolicy import Protection
 from bootpath.image.contents.nodes import Node, NodeKind
 from bootpath.image.inspection.values import LinuxInspection
@@ -15,7 +16,7 @@ from bootpath.report.units import format_bytes, format_offset
 _HASH_DIGITS = 16
 
 
-def render_contents(inspection: LinuxInspection) -> str:
+def render_contents(inspection: LinuxInspection) -> Printable:
     """``bootpath inspect`` of a disk without a RedoxFS."""
     choice = inspection.choice
     lines = [f"{inspection.name}: {format_bytes(inspection.size_bytes)}"]
@@ -33,7 +34,7 @@ def render_contents(inspection: LinuxInspection) -> str:
     verdict, *others = verdict_lines(inspection)
     lines.append(f"Verdict: {verdict}")
     lines += [f"  and: {line}" for line in others]
-    return "\n".join(lines)
+    return printable_lines(lines)
 
 
 def verdict_lines(inspection: LinuxInspection) -> list[str]:

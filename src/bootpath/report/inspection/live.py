@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bootpath.core.printable import Printable, printable_lines
 from bootpath.formats.partitions.gpt import Gpt
 from bootpath.fs.redox.values import RedoxHeader
 from bootpath.image.inspection.values import FileSystemInfo, LiveInspection
@@ -14,7 +15,7 @@ from bootpath.report.units import format_bytes, format_offset, plural
 Json = dict[str, Any]
 
 
-def render_live(inspection: LiveInspection) -> str:
+def render_live(inspection: LiveInspection) -> Printable:
     """``bootpath inspect`` of a disk with a RedoxFS."""
     lines = [f"{inspection.name}: {format_bytes(inspection.size_bytes)}"]
     gpt, info = inspection.contents.root.gpt, inspection.file_system
@@ -28,7 +29,7 @@ def render_live(inspection: LiveInspection) -> str:
         lines += _file_system_lines(info)
     lines += [f"Warning: {warning}" for warning in inspection.warnings]
     lines += [f"Verdict: {line}" for line in live_verdict(inspection)]
-    return "\n".join(lines)
+    return printable_lines(lines)
 
 
 def live_verdict(inspection: LiveInspection) -> list[str]:

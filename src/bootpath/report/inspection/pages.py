@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bootpath.core.printable import Printable
 from bootpath.image.inspection.values import Inspection, LinuxInspection, LiveInspection
 from bootpath.report.inspection.contents import render_contents
 from bootpath.report.inspection.contentsjson import choice_json, node_json, problem_json, reason_json
@@ -12,7 +13,7 @@ from bootpath.report.inspection.live import gpt_json, live_json, render_live
 _NOT_LIVE: dict[str, Any] = {"places": [], "root": None, "locked": False, "file_system": None}
 
 
-def render_inspection(inspection: Inspection) -> str:
+def render_inspection(inspection: Inspection) -> Printable:
     """``bootpath inspect``."""
     return render_live(inspection) if isinstance(inspection, LiveInspection) else render_contents(inspection)
 

@@ -9,6 +9,8 @@ import contextlib
 import socket
 from collections.abc import Mapping
 
+from bootpath.core.printable import printable_lines
+
 READY, STOPPING = "READY=1", "STOPPING=1"
 
 
@@ -18,6 +20,6 @@ def notify(environ: Mapping[str, str], *lines: str) -> bool:
     if not address.startswith(("/", "@")):
         return False
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.sendto("\n".join(lines).encode(), "\0" + address[1:] if address[0] == "@" else address)
+        sender.sendto(printable_lines(lines).encode(), "\0" + address[1:] if address[0] == "@" else address)
         return True
     return False
