@@ -327,7 +327,9 @@ def flip_volume_tables(image: Image) -> None:
 
 UBI: Mapping[str, Break] = {
     "whole": Break(lambda image, made: None, 0, "UBI volume ubi/rootfs would be the root: unprotected"),
-    "verified": Break(lambda image, made: None, 0, "Verified: all of ubi/rootfs", ("--full",)),
+    "verified": Break(
+        lambda image, made: None, 0, "Undamaged: all of ubi/rootfs, by the CRCs of its eraseblocks", ("--full",)
+    ),
     "policy": Break(lambda image, made: None, 3, "requires root to be signed", ("--policy", "root=signed")),
     "one volume table": Break(lambda i, m: i.flip(peb_of(i, LAYOUT, 0) + UBI_DATA_OFFSET), 0, "volume table"),
     "both volume tables": Break(lambda i, m: flip_volume_tables(i), 3, "layout volume"),

@@ -42,11 +42,11 @@ def test_the_tree_tells_every_decision(system: tuple[Disk, Signer], capsys: pyte
     assert dry_run(disk.path, "--certificate", str(signer.certificate), "--append", "debug") == 0
     said = capsys.readouterr().out
     assert "├─ policy: only what is signed, and what is in it (a certificate was given)" in said
-    assert "opened through verity: signed by CN=signer" in said
+    assert "opened through verity: root hash signed by CN=signer" in said
     assert "entry demo-1 (type 1, root /loader/entries/demo-1.conf): chosen" in said
     words = {tuple(line.strip(" │├└─").split()[:2]) for line in said.splitlines()}
     assert {("[entry]", "quiet"), ("[caller]", "debug"), ("[machine]", "panic=-1")} <= words
-    assert said.splitlines()[-1] == "Verdict: verified: signed by CN=signer"
+    assert said.splitlines()[-1] == "Verdict: verified: root hash signed by CN=signer"
 
 
 def test_exit_codes_say_the_verdict(

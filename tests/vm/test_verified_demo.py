@@ -28,7 +28,9 @@ def test_the_decisions(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["boot", str(image), "--dry-run", "--certificate", certificate]) == 0
     output = capsys.readouterr().out
     assert "entry demo-1 (type 1, root /loader/entries/demo-1.conf): chosen" in output
-    assert output.count("verified: signed by CN=me") == 5, "kernel, initrd, command line, root, and the verdict"
+    assert output.count("verified: root hash signed by CN=me") == 5, (
+        "kernel, initrd, command line, root, and the verdict"
+    )
     assert main(["boot", str(image), "--dry-run"]) == 4, "nobody vouches for the root hash"
 
 

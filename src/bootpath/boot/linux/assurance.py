@@ -37,6 +37,7 @@ class Assurance(Enum):
 class AssuranceReason(Reason):
     """Why something is verified, or is not."""
 
+    ROOT_HASH_SIGNED = "root hash signed by {}"
     SIGNED = "signed by {}"
     HASH_GIVEN = "its root hash was given"
     HASH_ON_COMMAND_LINE = "its root hash is on a command line that is verified: {}"
@@ -64,6 +65,7 @@ class AssuranceReason(Reason):
 
 
 _VERIFIED = (
+    AssuranceReason.ROOT_HASH_SIGNED,
     AssuranceReason.SIGNED,
     AssuranceReason.HASH_GIVEN,
     AssuranceReason.HASH_ON_COMMAND_LINE,
@@ -75,7 +77,7 @@ def root_content(candidate: Candidate, request: LinuxRequest) -> Explanation[Ass
     """What is known of everything that is read of the candidate."""
     if candidate.root_hash is not None and candidate.protection is Protection.SIGNED:
         assert candidate.signer is not None
-        return AssuranceReason.SIGNED(candidate.signer.subject)
+        return AssuranceReason.ROOT_HASH_SIGNED(candidate.signer.subject)
     if candidate.protection is not Protection.VERITY:
         return AssuranceReason.NO_VERITY(candidate.protection.value)
     given = candidate.root_hash is not None and request.root_hash == candidate.root_hash

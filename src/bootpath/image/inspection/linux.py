@@ -10,7 +10,7 @@ from bootpath.core.errors import FormatError
 from bootpath.image.contents.nodes import Contents, NodeKind, NodeReason
 from bootpath.image.contents.read import open_node
 from bootpath.image.contents.volumes import check_static_volume
-from bootpath.image.inspection.values import InspectionReason, InspectionRequest, LinuxInspection
+from bootpath.image.inspection.values import Check, CheckedContent, InspectionReason, InspectionRequest, LinuxInspection
 from bootpath.image.kind import DiskKind, JudgedKind
 from bootpath.image.roots.candidates import Candidate
 from bootpath.image.roots.choice import RootChoice, check_candidate, choose_root
@@ -40,8 +40,9 @@ def inspect_linux(
     problems, checked = choice.problems, []
     for candidate in choice.chosen if request.full and choice.boots else ():
         try:
-            if _verify(disk, contents, candidate, progress):
-                checked.append(candidate.data.path)
+            check = _verify(disk, contents, candidate, progress)
+            if check is not None:
+                checked.append(CheckedContent(candidate.data.path, check))
         except FormatError as fault:
             problem = Problem(InspectionReason.NOT_AS_PROMISED(fault), str(candidate.data.location))
             problems = (*problems, problem)
@@ -85,13 +86,14 @@ def _damage(contents: Contents, problems: tuple[Problem, ...]) -> list[str]:
     ]
 
 
-def _verify(disk: Device, contents: Contents, candidate: Candidate, progress: Progress | None) -> bool:
-    """Read all of a candidate; False when there is nothing to compare it with. Raises FormatError, DeviceError."""
+def _verify(disk: Device, contents: Contents, candidate: Candidate, progress: Progress | None) -> Check | None:
+    """Read all of a candidate; None when there is nothing to compare it with. Raises FormatError, DeviceError."""
     data = candidate.data
-    if data.kind is NodeKind.UBI_VOLUME:
-        return check_static_volume(open_node(disk, contents, data.parent_path), data.name)
+    if candidate.hashes is None and data.kind is NodeKind.UBI_VOLUME:
+        static = check_static_volume(open_node(disk, contents, data.parent_path), data.name)
+        return Check.ERASEBLOCK_CRCS if static else None
     wrong = check_candidate(disk, contents, candidate, progress=progress)
     if wrong:
         shown = ", ".join(map(str, wrong[:_SHOWN_MISMATCHES]))
         raise FormatError("the content does not match the root hash", found=shown)
-    return candidate.hashes is not None
+    return None if candidate.hashes is None else Check.HASH_TREE

@@ -7,6 +7,7 @@ would boot.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TypeAlias
 
 from bootpath.core.extents import ExtentSet
@@ -34,7 +35,8 @@ class InspectionReason(Reason):
 
 @dataclass(frozen=True, slots=True)
 class InspectionRequest:
-    """What to look for, and what to demand. See `choose_root`; `full` reads all of a root that has a hash tree.
+    """What to look for, and what to demand. See `choose_root`; `full` reads all of a root that has
+    a hash tree, or checksums.
 
     `in_parts` also shows a disk of which not all can be read (`read_contents`); it has no root then.
     """
@@ -47,6 +49,23 @@ class InspectionRequest:
     root_hash: bytes | None = None
     full: bool = False
     in_parts: bool = False
+
+
+class Check(Enum):
+    """What all data of a root was compared with, and so what that is worth."""
+
+    HASH_TREE = "hash-tree"
+    """dm-verity: it is what the root hash stands for."""
+    ERASEBLOCK_CRCS = "eraseblock-crcs"
+    """A static UBI volume: it is not damaged by chance. Who can change the data can change these."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedContent:
+    """All data of the node at `path` was read, and agrees."""
+
+    path: str
+    against: Check
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +138,15 @@ class LiveInspection(InspectedDisk):
 class LinuxInspection(InspectedDisk):
     """A disk without a RedoxFS, judged as a Linux would.
 
-    `checked` are the paths of the nodes whose whole hash tree was read and is right.
+    `checked` is what was read as a whole, which needs `InspectionRequest.full`.
     """
 
     choice: RootChoice
-    checked: tuple[str, ...] = ()
+    checked: tuple[CheckedContent, ...] = ()
+
+    def was_read(self, path: str) -> bool:
+        """True when all data of the node at `path` was read and compared."""
+        return any(each.path == path for each in self.checked)
 
 
 Inspection: TypeAlias = LiveInspection | LinuxInspection

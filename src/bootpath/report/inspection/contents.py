@@ -7,13 +7,20 @@ from collections.abc import Iterator
 from bootpath.core.printable import Printable, printable_lines
 from bootpath.formats.partitions.imagepolicy import Protection
 from bootpath.image.contents.nodes import Node, NodeKind
-from bootpath.image.inspection.values import LinuxInspection
+from bootpath.image.inspection.values import Check, LinuxInspection
 from bootpath.image.roots.candidates import Candidate, SignatureCheck
 from bootpath.image.roots.choice import RootChoice, Verdict
 from bootpath.report.text import columns, gpt_heading
 from bootpath.report.units import format_bytes, format_offset
 
 _HASH_DIGITS = 16
+_CHECKS = {
+    Check.HASH_TREE: ("Verified", "against its hash tree"),
+    Check.ERASEBLOCK_CRCS: (
+        "Undamaged",
+        "by the CRCs of its eraseblocks, which do not show what was changed on purpose",
+    ),
+}
 
 
 def render_contents(inspection: LinuxInspection) -> Printable:
@@ -30,7 +37,9 @@ def render_contents(inspection: LinuxInspection) -> Printable:
         lines.append("Candidates")
         lines += columns([_candidate_row(candidate, choice) for candidate in choice.candidates])
     lines += [f"Warning: {warning}" for warning in inspection.warnings]
-    lines += [f"Verified: all of {path}, against its hash tree" for path in inspection.checked]
+    lines += [
+        f"{_CHECKS[each.against][0]}: all of {each.path}, {_CHECKS[each.against][1]}" for each in inspection.checked
+    ]
     verdict, *others = verdict_lines(inspection)
     lines.append(f"Verdict: {verdict}")
     lines += [f"  and: {line}" for line in others]
@@ -43,17 +52,20 @@ def verdict_lines(inspection: LinuxInspection) -> list[str]:
     if inspection.problems:
         first, *others = map(str, inspection.problems)
         return [first if choice.verdict is Verdict.AMBIGUOUS else f"no root: {first}", *others]
-    return [
-        f"{_place(candidate)} would be {_use(candidate)}: {describe_protection(candidate)}"
-        for candidate in choice.chosen
-    ]
+    return [f"{_place(each)} would be {_use(each)}: {_assurance(each, inspection)}" for each in choice.chosen]
+
+
+def _assurance(candidate: Candidate, inspection: LinuxInspection) -> str:
+    """How it is protected, and whether its data was compared with the hash that is known of it."""
+    unread = candidate.hashes is not None and not inspection.was_read(candidate.data.path)
+    return describe_protection(candidate) + ("; its data was not read (--full reads and verifies it)" if unread else "")
 
 
 def describe_protection(candidate: Candidate) -> str:
     """How what would be mounted is protected, and who says so."""
     if candidate.protection is Protection.SIGNED:
         assert candidate.signer is not None
-        return f"signed by {candidate.signer.subject}"
+        return f"root hash signed by {candidate.signer.subject}"
     if candidate.protection is Protection.VERITY:
         assert candidate.root_hash_source is not None
         unchecked = candidate.signature_check is SignatureCheck.UNCHECKED

@@ -31,7 +31,9 @@ def inspection_json(inspection: Inspection) -> dict[str, Any]:
         **(live_json(inspection) if isinstance(inspection, LiveInspection) else _NOT_LIVE),
         "contents": node_json(root),
         "choice": None if linux is None else choice_json(linux.choice),
-        "verified": [] if linux is None else list(linux.checked),
+        "checked": []
+        if linux is None
+        else [{"path": each.path, "against": each.against.value} for each in linux.checked],
         "boots": inspection.boots,
         "warnings": list(inspection.warnings),
         "problems": [problem_json(problem) for problem in inspection.problems],

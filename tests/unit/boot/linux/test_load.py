@@ -96,7 +96,7 @@ def test_the_newest_version_is_loaded_and_all_of_it_is_verified(system: System) 
     assert boot.loaded.initrd == fake_initrd(2)
     assert boot.chosen is not None
     assert boot.chosen.data.path == "4"
-    signed = AssuranceReason.SIGNED("CN=signer")
+    signed = AssuranceReason.ROOT_HASH_SIGNED("CN=signer")
     assert {part.what: part.why for part in boot.loaded.parts} == dict.fromkeys(
         ("kernel", "initrd", "command line", "root"), signed
     )

@@ -78,7 +78,7 @@ def test_an_entry_of_the_efi_partition_is_unverified(bare: Volume, signer: Signe
     assert boot.loaded is not None
     reasons = {part.what: part.why for part in boot.loaded.parts}
     assert reasons["kernel"] == AssuranceReason.BOOT_PARTITION("esp")
-    assert reasons["root"] == AssuranceReason.SIGNED("CN=signer")
+    assert reasons["root"] == AssuranceReason.ROOT_HASH_SIGNED("CN=signer")
     assert f"roothash={bare.root_hash.hex()}" in boot.loaded.command_line
 
 
