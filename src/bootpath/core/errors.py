@@ -2,6 +2,7 @@
 
     Error
     ├── FormatError         bytes that do not say what their format promises
+    │   └── LimitError      they may, but cost more than is allowed (`core.limits`)
     ├── DeviceError         a device cannot do what was asked (carries an errno)
     │   └── IntegrityError  it can, but the data is not what was promised (errno EIO)
     ├── FileSystemError     a path or an operation on a file system fails (carries an errno)
@@ -80,6 +81,10 @@ class Error(Exception):
 
 class FormatError(Error):
     """Bytes that break their format. The only error untrusted bytes may cause in a parser."""
+
+
+class LimitError(FormatError):
+    """Bytes that would cost more memory, time or repetition than is allowed; the hint says how to allow more."""
 
 
 class DeviceError(Error):

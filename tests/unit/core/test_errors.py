@@ -21,6 +21,7 @@ OPEN_ENDS = re.compile(
 
 PARENTS = {
     "FormatError": "Error",
+    "LimitError": "FormatError",
     "DeviceError": "Error",
     "IntegrityError": "DeviceError",
     "FileSystemError": "Error",

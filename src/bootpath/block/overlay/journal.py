@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from bootpath.block.overlay.storage import OverlayStorage
 from bootpath.core.errors import FormatError
+from bootpath.core.limits import check_limit
 from bootpath.formats.overlayfile import (
     CLUSTER_BYTES,
     ENTRY,
@@ -58,6 +59,7 @@ def read_log(storage: OverlayStorage, header: OverlayHeader) -> OverlayLog:
     """The log that the header names. Raises FormatError that names the file."""
     offset, length = header.log_cluster * CLUSTER_BYTES, header.log_clusters * CLUSTER_BYTES
     where = storage.identity.name
+    check_limit("overlay_log_bytes", length, "the log of the overlay is too long", where=where)
     if storage.length() < offset + length:
         raise FormatError(
             "the overlay file is truncated",

@@ -16,6 +16,7 @@ from bootpath.block.overlay.journal import Journal, log_clusters, new_file, read
 from bootpath.block.overlay.storage import OverlayStorage
 from bootpath.core.device import Device
 from bootpath.core.errors import DeviceError, FormatError
+from bootpath.core.limits import check_limit
 from bootpath.formats.overlayfile import (
     CLUSTER_BYTES,
     FIRST_CLUSTER,
@@ -108,6 +109,8 @@ def load(storage: OverlayStorage, *, writable: bool, random: Callable[[int], byt
     blocks = BlockMap(block_count(header.base.size_bytes))
     clusters = storage.length() // CLUSTER_BYTES
     try:
+        named = sum(_map_bytes(record.entries) for record in log.records)
+        check_limit("overlay_map_bytes", named, "the log of the overlay maps too many blocks", where="overlay")
         for record in log.records:
             blocks.replay(iter_entries(record.entries))
         used = [value << 32 | count for _, value, count in blocks.held() if value != ZERO]
@@ -132,6 +135,11 @@ def load(storage: OverlayStorage, *, writable: bool, random: Callable[[int], byt
         if storage.length() > space.end * CLUSTER_BYTES:
             storage.truncate(space.end * CLUSTER_BYTES)
     return OverlayState(journal, blocks, space, held=held)
+
+
+def _map_bytes(entries: bytes) -> int:
+    """About what the entries take in a `BlockMap`: four bytes a block, or a place for 1024 that read as zeros."""
+    return sum(count // 8 if value == ZERO else count * 4 for _, value, count in iter_entries(entries))
 
 
 def new_log(storage: OverlayStorage, space: Space, clusters: int) -> int:

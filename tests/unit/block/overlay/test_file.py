@@ -5,6 +5,7 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 from uuid import UUID
@@ -16,12 +17,19 @@ from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.overlay import journal as overlayjournal
 from bootpath.block.overlay.commit import commit_overlay, discard_overlay, overlay_info
 from bootpath.block.overlay.file import OverlayFile, load_for
-from bootpath.block.overlay.state import lay_out
+from bootpath.block.overlay.state import lay_out, load
 from bootpath.block.overlay.storage import GrowingFile
 from bootpath.core.device import Buffer, Identity, Segment, checked, read_bytes
-from bootpath.core.errors import DeviceError, FormatError
+from bootpath.core.errors import DeviceError, FormatError, LimitError
 from bootpath.core.extents import Extent, ExtentSet
-from bootpath.formats.overlayfile import OverlayFileState
+from bootpath.formats.overlayfile import (
+    HEADER_BYTES,
+    OverlayFileState,
+    RecordKind,
+    pack_entries,
+    pack_header,
+    parse_header,
+)
 from tests.support.crashstorage import CrashStorage
 from tests.support.errors import raises
 from tests.support.patterns import assert_pattern, pattern
@@ -577,3 +585,26 @@ def test_a_log_in_a_free_run_is_clean(monkeypatch: pytest.MonkeyPatch) -> None:
     after = CrashStorage(bytes(storage.current))
     again: Sequence[Buffer] = OverlayFile(after, load_for(after, base, writable=True), base).read(0, MIB)
     assert b"".join(again) == expected
+
+
+# What a file may cost
+
+
+def test_a_header_with_a_huge_log_is_refused_before_the_log_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "disk.bpo"
+    OverlayFile.create(path, disk(SIZE)).close()
+    with path.open("r+b") as file:
+        header = replace(parse_header(file.read(HEADER_BYTES)), log_clusters=1 << 24)  # 64 GiB
+        file.seek(0)
+        file.write(pack_header(header) * 2)
+        file.truncate(1 << 40)
+    with raises(LimitError, what="the log of the overlay is too long", found="64 GiB", expected="at most 256 MiB"):
+        OverlayFile.open(path, disk(SIZE))
+
+
+def test_a_log_that_maps_more_than_memory_can_hold_is_refused() -> None:
+    storage = CrashStorage()
+    journal = lay_out(storage, disk(SIZE)).journal
+    journal.append(RecordKind.COMMIT, pack_entries([(0, 1 << 10, 1 << 31)] * 2))
+    with raises(LimitError, what="the log of the overlay maps too many blocks", found="16 GiB"):
+        load(storage, writable=False)

@@ -1,0 +1,111 @@
+"""What an untrusted image, or a file that somebody gives us, may cost: every budget of memory, time and counts.
+
+A budget is what this program is willing to spend, and its user may allow more; what a specification says of its own
+format (a name has at most 255 bytes) is a constant beside the parser, and nobody can raise it. Each budget is a field
+of `Limits` with its unit in its name, and is spent in one place. Sums are budgeted and not only pieces: a thousand
+small files cost as much as one that is too large.
+
+Whoever goes past one raises a `LimitError` through `check_limit`: a FormatError that names the limit and says how to
+raise it. The limits that count are those of the process, whose memory it is: `limits` gives them to every thread, a
+process that is forked inherits them, and `limits_raised` changes them for as long as a ``with`` lasts. A command line
+does that once, before it reads anything, with what the variable ``BOOTPATH_LIMITS`` says; tests do it for one test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
+
+from bootpath.core.errors import LimitError
+from bootpath.core.units import format_bytes
+
+VARIABLE = "BOOTPATH_LIMITS"
+_MIB = 1 << 20
+
+
+def _limit(default: int, meaning: str) -> int:
+    value: int = field(default=default, metadata={"meaning": meaning})
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Every budget. A name that ends in ``_bytes`` or ``_seconds`` has that unit, every other one is a count."""
+
+    file_bytes: int = _limit(
+        4 * _MIB,
+        "of a file that an option names and that is small: a key, a certificate, a password, a root hash, a signature, "
+        "a definition, an environment",
+    )
+    file_wait_seconds: int = _limit(30, "that a pipe, named by an option, may stay empty or stand still")
+    plan_bytes: int = _limit(16 * _MIB, "of a preload plan")
+    trace_bytes: int = _limit(32 * _MIB, "of a recorded trace")
+    table_bytes: int = _limit(4 * _MIB, "of a text with device-mapper tables")
+    table_depth: int = _limit(64, "devices of a listing that stand on each other")
+    table_words: int = _limit(100_000, "lines that a device-mapper table is shown with, each device below all it is in")
+    program_bytes: int = _limit(256 * _MIB, "of a program or kernel module that goes into an initramfs")
+    metadata_bytes: int = _limit(
+        256 * _MIB, "kept of what is read to find out what is on a disk: tables, superblocks, trees of digests"
+    )
+    places: int = _limit(1024, "partitions and volumes of a disk, those inside each other too")
+    directory_names: int = _limit(
+        250_000, "names in all directories of one file system in which something is looked up"
+    )
+    boot_volumes: int = _limit(64, "file systems in which boot entries are looked for")
+    boot_entries: int = _limit(1000, "boot entries of a disk, excluded ones too, and names in one of their directories")
+    entry_files: int = _limit(10_000, "files that the boot entries of a disk name, as often as they name them")
+    version_characters: int = _limit(256, "of a boot entry's version")
+    kernel_bytes: int = _limit(512 * _MIB, "of a kernel, or of a unified kernel image that is verified")
+    initrd_bytes: int = _limit(1024 * _MIB, "of all initrds and extra resources of a boot entry together")
+    devicetree_bytes: int = _limit(16 * _MIB, "of a device tree")
+    boot_partition_bytes: int = _limit(
+        1024 * _MIB, "kept of what is read of boot partitions, so that what was verified is what runs"
+    )
+    overlay_log_bytes: int = _limit(256 * _MIB, "of the log of an overlay's file, which is read when it is opened")
+    overlay_map_bytes: int = _limit(256 * _MIB, "of the map of an overlay's blocks, as its log describes it")
+
+
+_current = Limits()
+
+
+def limits() -> Limits:
+    """The limits of this process."""
+    return _current
+
+
+@contextmanager
+def limits_raised(**values: int) -> Iterator[Limits]:
+    """Have these values in place of those of the process while the block runs. TypeError for a name that is none."""
+    global _current
+    before = _current
+    _current = replace(before, **values)
+    try:
+        yield _current
+    finally:
+        _current = before
+
+
+def check_limit(name: str, amount: int, what: str, *, where: str | None = None) -> None:
+    """Raise LimitError when `amount` is more than the limit `name` allows; `what` is the fact, as in every Error."""
+    allowed: int = getattr(_current, name)
+    if amount > allowed:
+        raise LimitError(
+            what,
+            where=where,
+            found=format_limit(name, amount),
+            expected=f"at most {format_limit(name, allowed)}",
+            hint=f"allow more with {VARIABLE}={name}=N",
+        )
+
+
+def format_limit(name: str, value: int) -> str:
+    """A value of a limit, with its unit where it has one."""
+    if name.endswith("_bytes"):
+        return format_bytes(value)
+    return f"{value} seconds" if name.endswith("_seconds") else str(value)
+
+
+def limit_meanings() -> dict[str, str]:
+    """What each limit is of, by its name."""
+    return {each.name: each.metadata["meaning"] for each in fields(Limits)}
