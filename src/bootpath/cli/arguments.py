@@ -6,17 +6,20 @@ import argparse
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from bootpath.cli.failures import UsageError
+
 if TYPE_CHECKING:
+    from bootpath.core.limits import Budgets
     from bootpath.formats.partitions.dps import Architecture
     from bootpath.formats.partitions.imagepolicy import ImagePolicy
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTPE]?)(iB|B)?", re.IGNORECASE | re.ASCII)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m)?", re.ASCII)
-_CERTIFICATE_BYTES = 1 << 20
 DEADLINE_HELP = "how long a read waits for the physical disk, in seconds (default: 30)"
 DISK_HELP = "file, block device, or URI: nbd://, http(s)://, s3://"
 UNLOCK_HELP = "file with the password of an encrypted RedoxFS; one final newline is dropped"
@@ -106,8 +109,9 @@ def read_password(path: str | None) -> bytes | None:
     """The password in a file, or None without a file. Raises OSError."""
     if path is None:
         return None
-    with open(path, "rb") as file:
-        return file.read().removesuffix(b"\n").removesuffix(b"\r")
+    from bootpath.block.leaves.wholefile import read_whole
+
+    return read_whole(path).removesuffix(b"\n").removesuffix(b"\r")
 
 
 def image_policy(text: str) -> ImagePolicy:
@@ -157,21 +161,24 @@ def table_name(path: str) -> str:
     return "standard input" if path == "-" else path
 
 
-def read_stdin() -> bytes:
-    """All of standard input. Raises Error when it is closed."""
+def read_stdin(limit: str = "file_bytes") -> bytes:
+    """All of standard input. Raises Error when it is closed, LimitError when it is more than the limit allows."""
+    from bootpath.block.leaves.wholefile import read_stream
     from bootpath.core.errors import Error
 
     if sys.stdin is None:
         raise Error("standard input is closed")
-    return sys.stdin.buffer.read()
+    return read_stream(sys.stdin.buffer, "standard input", limit)
 
 
 def read_table(path: str) -> str:
     """The text of a table. Raises Error, OSError."""
+    from bootpath.block.leaves.wholefile import read_whole
     from bootpath.core.errors import FormatError
 
+    data = read_stdin("table_bytes") if path == "-" else read_whole(path, "table_bytes")
     try:
-        return (read_stdin() if path == "-" else Path(path).read_bytes()).decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise FormatError("the table is not text in UTF-8", where=table_name(path)) from None
 
@@ -202,12 +209,12 @@ def add_touch(parser: argparse._ActionsContainer) -> None:
 
 def read_certificates(paths: Iterable[Path]) -> tuple[bytes, ...]:
     """The certificates in files, each of which has to hold some. Raises Error, OSError."""
+    from bootpath.block.leaves.wholefile import read_whole
     from bootpath.image.signatures.roothash import check_certificates
 
     found = []
     for path in paths:
-        with path.open("rb") as file:
-            found.append(file.read(_CERTIFICATE_BYTES))
+        found.append(read_whole(path))
         check_certificates(found[-1], str(path))
     return tuple(found)
 
@@ -217,3 +224,33 @@ def root_hash(text: str) -> bytes:
     if re.fullmatch(r"([0-9a-fA-F]{2}){16,64}", text) is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a root hash: 16 to 64 bytes in hexadecimal")
     return bytes.fromhex(text)
+
+
+def limits_of(text: str) -> AbstractContextManager[Budgets | None]:
+    """What BOOTPATH_LIMITS says an image may cost (`core.limits`), in a ``with``: "NAME=VALUE …". Raises UsageError."""
+    if not text.strip():
+        return nullcontext()
+    from bootpath.core.limits import limits_raised
+
+    return limits_raised(**dict(_parse_limit(word) for word in text.replace(",", " ").split()))
+
+
+def _parse_limit(word: str) -> tuple[str, int]:
+    from bootpath.core.limits import VARIABLE, limit_meanings
+
+    name, separator, value = word.partition("=")
+    known = limit_meanings()
+    if name not in known:
+        from difflib import get_close_matches
+
+        similar = get_close_matches(name, known, n=1)
+        hint = f"did you mean {similar[0]}?" if similar else "docs/reference/limits.md has their names"
+        raise UsageError(f"{VARIABLE}: there is no limit {name!r}; {hint}")
+    try:
+        number = size(value) if name.endswith("_bytes") else int(value)
+    except (argparse.ArgumentTypeError, ValueError):
+        number = -1
+    if number < 0 or not separator:
+        example = "64MiB" if name.endswith("_bytes") else "100"
+        raise UsageError(f"{VARIABLE}: {value!r} is no value of {name}; write {name}={example}")
+    return name, number

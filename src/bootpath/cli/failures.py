@@ -56,6 +56,8 @@ def report(fault: Exception, *, as_json: bool) -> int:
             code = max(code, BAD_VERDICT if isinstance(each, BootError | IntegrityError | SignatureError) else FAILED)
         elif isinstance(each, OSError):
             text = f"{each.filename}: {each.strerror}" if each.filename else each.strerror or str(each)
+        elif isinstance(each, MemoryError):
+            text = "there is not enough memory for this"
         else:
             raise each
         print(printable(f"bootpath: {text}"), file=sys.stderr)

@@ -76,11 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from bootpath.block.leaves.wholefile import read_whole
     from bootpath.boot.redox.livedservice import LivedSettings, open_lived
 
     settings = serve_settings(options, "lived")
     lived = LivedSettings(
-        environment=read_stdin() if options.env == "-" else Path(options.env).read_bytes(),
+        environment=read_stdin() if options.env == "-" else read_whole(options.env),
         memory=options.preload_memory,
         disk=options.physical,
         deadline_seconds=options.deadline,

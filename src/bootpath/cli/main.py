@@ -8,11 +8,13 @@ the command line stays quick.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 
 from bootpath import __version__
+from bootpath.cli.arguments import limits_of
 from bootpath.cli.endings import Terminated, abandon_stdout, flush_stdout, prepare_streams, terminated_tidily
 from bootpath.cli.failures import FAILED, Parser, Reported, UsageError, report, report_usage
 from bootpath.cli.renamed import check_spelling
@@ -36,6 +38,9 @@ examples:
   bootpath simulate disk.img --classic --preload 1024MiB
   bootpath boot disk.img
   bootpath serve disk.img --preload plan --socket /run/disk.sock
+
+What an image may cost is limited; an error that says so names the limit, which is raised in the environment:
+  BOOTPATH_LIMITS="initrd_bytes=4GiB boot_entries=5000" bootpath entries disk.img
 """
 
 
@@ -80,7 +85,7 @@ def run_command(
     prepare_streams()
     as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
     try:
-        with terminated_tidily():
+        with terminated_tidily(), limits_of(os.environ.get("BOOTPATH_LIMITS", "")):
             code = run(_parse(make_parser(), arguments))
         flush_stdout()
         return code

@@ -2,7 +2,7 @@
 
 A budget is what this program is willing to spend, and its user may allow more; what a specification says of its own
 format (a name has at most 255 bytes) is a constant beside the parser, and nobody can raise it. Each budget is a field
-of `Limits` with its unit in its name, and is spent in one place. Sums are budgeted and not only pieces: a thousand
+of `Budgets` with its unit in its name, and is spent in one place. Sums are budgeted and not only pieces: a thousand
 small files cost as much as one that is too large.
 
 Whoever goes past one raises a `LimitError` through `check_limit`: a FormatError that names the limit and says how to
@@ -30,7 +30,7 @@ def _limit(default: int, meaning: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Budgets:
     """Every budget. A name that ends in ``_bytes`` or ``_seconds`` has that unit, every other one is a count."""
 
     file_bytes: int = _limit(
@@ -66,16 +66,16 @@ class Limits:
     overlay_map_bytes: int = _limit(256 * _MIB, "of the map of an overlay's blocks, as its log describes it")
 
 
-_current = Limits()
+_current = Budgets()
 
 
-def limits() -> Limits:
+def limits() -> Budgets:
     """The limits of this process."""
     return _current
 
 
 @contextmanager
-def limits_raised(**values: int) -> Iterator[Limits]:
+def limits_raised(**values: int) -> Iterator[Budgets]:
     """Have these values in place of those of the process while the block runs. TypeError for a name that is none."""
     global _current
     before = _current
@@ -95,8 +95,13 @@ def check_limit(name: str, amount: int, what: str, *, where: str | None = None) 
             where=where,
             found=format_limit(name, amount),
             expected=f"at most {format_limit(name, allowed)}",
-            hint=f"allow more with {VARIABLE}={name}=N",
+            hint=limit_hint(name),
         )
+
+
+def limit_hint(name: str) -> str:
+    """How to raise a limit."""
+    return f"allow more with {VARIABLE}={name}=N"
 
 
 def format_limit(name: str, value: int) -> str:
@@ -108,4 +113,4 @@ def format_limit(name: str, value: int) -> str:
 
 def limit_meanings() -> dict[str, str]:
     """What each limit is of, by its name."""
-    return {each.name: each.metadata["meaning"] for each in fields(Limits)}
+    return {each.name: each.metadata["meaning"] for each in fields(Budgets)}

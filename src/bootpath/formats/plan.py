@@ -1,6 +1,6 @@
 """The preload plan as a file: which ranges of a file system a boot needs in memory, why, and when.
 
-JSON in UTF-8 (see `bootpath.formats.strictjson` for what is refused), at most 64 MiB::
+JSON in UTF-8 (see `bootpath.formats.strictjson` for what is refused)::
 
     {"format": "bootpath.plan", "version": 1,
      "file_system": {"uuid": "…",            dashed, lower case
@@ -23,11 +23,11 @@ from uuid import UUID
 
 from bootpath.core.errors import FormatError
 from bootpath.core.extents import Extent, ExtentSet
+from bootpath.core.limits import check_limit, limits
 from bootpath.formats.strictjson import U64_MAX, JsonValue, Members, parse_json, quoted
 
 PLAN_FORMAT = "bootpath.plan"
 PLAN_VERSION = 1
-PLAN_MAX_BYTES = 64 * 1024 * 1024
 BLOCK_BYTES = 4096
 
 
@@ -84,7 +84,8 @@ class Plan:
 
 def parse_plan(data: bytes) -> Plan:
     """The plan in a file's bytes. Raises FormatError."""
-    document = Members(parse_json(data, where="plan", max_bytes=PLAN_MAX_BYTES), where="plan")
+    check_limit("plan_bytes", len(data), "the plan is too long", where="plan")
+    document = Members(parse_json(data, where="plan", max_bytes=limits().plan_bytes), where="plan")
     document.constant("format", PLAN_FORMAT)
     document.constant("version", PLAN_VERSION)
     file_system = document.members("file_system")
@@ -115,8 +116,7 @@ def pack_plan(plan: Plan) -> bytes:
         f'"size_bytes": {plan.size_bytes}, "offset_bytes": {plan.offset_bytes}}},\n'
         f'  "extents": {extents}\n}}\n'
     ).encode()
-    if len(data) > PLAN_MAX_BYTES:
-        raise _fault("the plan is too long", f"{len(data)} bytes", f"at most {PLAN_MAX_BYTES}")
+    check_limit("plan_bytes", len(data), "the plan is too long", where="plan")
     return data
 
 

@@ -1,6 +1,6 @@
 """An I/O log as a file: what a boot, a mount or an update did to a device, in order.
 
-JSON Lines in UTF-8 (see `bootpath.formats.strictjson` for what is refused), at most 256 MiB, every line ended by a line
+JSON Lines in UTF-8 (see `bootpath.formats.strictjson` for what is refused), every line ended by a line
 feed. The first line is the header, each further line one record of `bootpath.core.iolog`::
 
     {"format": "bootpath.trace", "version": 1, "uuid": "…", "generation": 7, "size_bytes": 1073741824}
@@ -25,11 +25,11 @@ from uuid import UUID
 
 from bootpath.core.errors import FormatError
 from bootpath.core.iolog import Discard, Flush, Mark, Read, Record, Write, Zero
+from bootpath.core.limits import check_limit, limits
 from bootpath.formats.strictjson import U64_MAX, Members, parse_json, quoted
 
 TRACE_FORMAT = "bootpath.trace"
 TRACE_VERSION = 1
-TRACE_MAX_BYTES = 256 * 1024 * 1024
 MAX_ERRNO = 4095  # include/linux/err.h
 
 
@@ -50,8 +50,7 @@ class Trace:
 
 def parse_trace(data: bytes) -> Trace:
     """The trace in a file's bytes. Raises FormatError that names the line."""
-    if len(data) > TRACE_MAX_BYTES:
-        raise _fault("the trace is too long", f"{len(data)} bytes", f"at most {TRACE_MAX_BYTES}")
+    check_limit("trace_bytes", len(data), "the trace is too long", where="trace")
     lines = data.split(b"\n")
     if lines.pop():
         raise FormatError("the last line has no line feed", where="trace", hint="the file was cut short")
@@ -77,8 +76,7 @@ def pack_trace(trace: Trace) -> bytes:
         f'"generation": {trace.generation}, "size_bytes": {trace.size_bytes}}}\n'
     )
     data = (header + "".join(_pack_records(trace.records))).encode()
-    if len(data) > TRACE_MAX_BYTES:
-        raise _fault("the trace is too long", f"{len(data)} bytes", f"at most {TRACE_MAX_BYTES}")
+    check_limit("trace_bytes", len(data), "the trace is too long", where="trace")
     return data
 
 
@@ -88,7 +86,7 @@ def _fault(what: str, found: object, expected: object, where: str = "trace") -> 
 
 def _members(line: bytes, number: int) -> Members:
     where = f"trace: line {number}"
-    return Members(parse_json(line, where=where, max_bytes=TRACE_MAX_BYTES), where=where)
+    return Members(parse_json(line, where=where, max_bytes=limits().trace_bytes), where=where)
 
 
 def _parse_record(line: bytes, number: int) -> Record:

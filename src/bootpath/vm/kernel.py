@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from bootpath.block.leaves.wholefile import read_whole
 from bootpath.core.errors import FormatError
 from bootpath.formats.bzimage import find_pvh_entry, parse_bzimage
 
@@ -26,9 +27,9 @@ _GZIP = 31
 def unpacked_kernel(path: Path) -> bytes | None:
     """The kernel (ELF) in a bzImage, if all of it is there and it can be entered without its unpacker; else None.
 
-    Raises OSError when the file cannot be read.
+    Raises OSError when the file cannot be read, LimitError when it is too large.
     """
-    data = path.read_bytes()
+    data = read_whole(path, "kernel_bytes")
     try:
         image = parse_bzimage(data)
     except FormatError:

@@ -6,9 +6,10 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.core.errors import FormatError
+from bootpath.core.errors import FormatError, LimitError
 from bootpath.core.extents import Extent, ExtentSet
-from bootpath.formats.plan import PLAN_MAX_BYTES, Plan, PlanExtent, pack_plan, parse_plan
+from bootpath.core.limits import limits_raised
+from bootpath.formats.plan import Plan, PlanExtent, pack_plan, parse_plan
 
 PLAN = Plan(
     uuid=UUID("6d4b1f6e-5f1c-4f0e-9f57-8f0f3c1a2b3d"),
@@ -146,12 +147,12 @@ def test_hostile_text(old: bytes, new: bytes) -> None:
 
 
 def test_text_too_long() -> None:
-    assert "plan: the text is too long" in fault(bytes(PLAN_MAX_BYTES + 1))
+    with limits_raised(plan_bytes=1 << 20):
+        assert "the plan is too long; expected at most 1 MiB" in fault(bytes((1 << 20) + 1))
 
 
-def test_plan_too_long_to_pack(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bootpath.formats.plan.PLAN_MAX_BYTES", len(TEXT) - 1)
-    with pytest.raises(FormatError, match="the plan is too long"):
+def test_plan_too_long_to_pack() -> None:
+    with limits_raised(plan_bytes=len(TEXT) - 1), pytest.raises(LimitError, match="the plan is too long"):
         pack_plan(PLAN)
 
 

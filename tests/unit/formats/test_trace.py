@@ -4,9 +4,10 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.core.errors import FormatError
+from bootpath.core.errors import FormatError, LimitError
 from bootpath.core.iolog import Discard, Flush, Mark, Read, Record, Write, Zero
-from bootpath.formats.trace import TRACE_MAX_BYTES, Trace, pack_trace, parse_trace
+from bootpath.core.limits import limits_raised
+from bootpath.formats.trace import Trace, pack_trace, parse_trace
 
 TRACE = Trace(
     uuid=UUID("6d4b1f6e-5f1c-4f0e-9f57-8f0f3c1a2b3d"),
@@ -143,12 +144,12 @@ def test_bytes_that_are_not_utf8() -> None:
 
 
 def test_file_too_long() -> None:
-    assert f"the trace is too long; expected at most {TRACE_MAX_BYTES}" in fault(bytes(TRACE_MAX_BYTES + 1))
+    with limits_raised(trace_bytes=1 << 20):
+        assert "the trace is too long; expected at most 1 MiB" in fault(bytes((1 << 20) + 1))
 
 
-def test_trace_too_long_to_pack(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bootpath.formats.trace.TRACE_MAX_BYTES", len(TEXT) - 1)
-    with pytest.raises(FormatError, match="the trace is too long"):
+def test_trace_too_long_to_pack() -> None:
+    with limits_raised(trace_bytes=len(TEXT) - 1), pytest.raises(LimitError, match="the trace is too long"):
         pack_trace(TRACE)
 
 

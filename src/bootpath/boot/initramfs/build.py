@@ -25,9 +25,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import bootpath
+from bootpath.block.leaves.wholefile import read_whole
 from bootpath.boot.initramfs.compression import Compression, compress
 from bootpath.boot.initramfs.elfclosure import is_elf, read_needs, resolve_below, shared_libraries, without_sections
 from bootpath.boot.initramfs.modules import KernelModule, KernelModules
@@ -37,6 +39,8 @@ from bootpath.boot.initramfs.stub import Function, Stub, build_stub, functions_f
 from bootpath.core.errors import Error
 from bootpath.formats.cpio import CpioEntry, arrange_cpio, pack_cpio
 from bootpath.image.output import atomic_output
+
+_read = partial(read_whole, limit="program_bytes")
 
 __all__ = [
     "APPLETS",
@@ -274,7 +278,7 @@ def _find_busybox(spec: InitramfsSpec) -> Path:
 
 
 def _busybox(source: Path) -> Iterator[Item]:
-    yield Item(CpioEntry.file("bin/busybox", without_sections(source.read_bytes()), 0o755), Part.BUSYBOX)
+    yield Item(CpioEntry.file("bin/busybox", without_sections(_read(source)), 0o755), Part.BUSYBOX)
     for applet in APPLETS.split():
         yield Item(CpioEntry.symlink(f"bin/{applet}", "busybox"), Part.BUSYBOX)
 
@@ -286,7 +290,7 @@ def _programs(spec: InitramfsSpec, busybox: Path) -> tuple[tuple[str, ...], list
         [*found.values(), busybox], root=spec.root, without=frozenset(one.soname for one in spec.stubs)
     )
     items = [
-        Item(CpioEntry.file(f"sbin/{name}", without_sections(path.read_bytes()), 0o755), Part.PROGRAMS)
+        Item(CpioEntry.file(f"sbin/{name}", without_sections(_read(path)), 0o755), Part.PROGRAMS)
         for name, path in found.items()
     ]
     items += [_library(library.path, library.source) for library in libraries]
@@ -298,7 +302,7 @@ def _programs(spec: InitramfsSpec, busybox: Path) -> tuple[tuple[str, ...], list
         if users:
             functions: set[Function] = set()
             for path in users:
-                functions |= functions_from(path.read_bytes(), one.soname)
+                functions |= functions_from(_read(path), one.soname)
             beside = next(library for library in libraries if PurePosixPath(library.path).name.startswith("libc."))
             data = build_stub(read_needs(users[0]).machine, one, functions)
             place = PurePosixPath(beside.path).with_name(one.soname).as_posix()
@@ -339,7 +343,12 @@ def _modules(kernel: KernelModules, modules: tuple[KernelModule, ...]) -> Iterat
 
 def _python(guest: PythonGuest) -> tuple[str, list[Item]]:
     closure = python_closure(guest.interpreter, guest.modules, search_path=guest.search_path)
-    items = [Item(CpioEntry.file(PYTHON_PATH, without_sections(closure.binary.read_bytes()), 0o755), Part.PYTHON)]
+    items = [
+        Item(
+            CpioEntry.file(PYTHON_PATH, without_sections(_read(closure.binary)), 0o755),
+            Part.PYTHON,
+        )
+    ]
     for file in closure.files:
         part = Part.BOOTPATH if file.module.partition(".")[0] == bootpath.__name__ else Part.PYTHON
         items.append(Item(CpioEntry.file(file.path, without_sections(file.data)), part))
@@ -348,7 +357,7 @@ def _python(guest: PythonGuest) -> tuple[str, list[Item]]:
 
 
 def _library(path: str, source: Path) -> Item:
-    return Item(CpioEntry.file(path, without_sections(source.read_bytes()), 0o755), Part.LIBRARIES)
+    return Item(CpioEntry.file(path, without_sections(_read(source)), 0o755), Part.LIBRARIES)
 
 
 def _added(added: Iterable[Added]) -> Iterator[Item]:
@@ -374,7 +383,7 @@ def _added_one(path: Path, place: str) -> Iterator[Item]:
         return
     if not path.is_file():
         raise Error("what is added is not a file, a directory or a link", where=str(path))
-    data = path.read_bytes()
+    data = _read(path)
     yield Item(CpioEntry.file(place, data, 0o755 if path.stat().st_mode & 0o111 else 0o644), Part.ADDED)
     if is_elf(data):
         for library in shared_libraries([path]):

@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
@@ -26,7 +27,10 @@ from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from elftools.elf.segments import InterpSegment
 
+from bootpath.block.leaves.wholefile import read_whole
 from bootpath.core.errors import Error, FormatError
+
+_read = partial(read_whole, limit="program_bytes")
 
 ELF_MAGIC = b"\x7fELF"
 _TRIPLETS = {"EM_X86_64": "x86_64-linux-gnu", "EM_AARCH64": "aarch64-linux-gnu", "EM_RISCV": "riscv64-linux-gnu"}
@@ -67,7 +71,7 @@ class Library:
 
 def read_needs(path: Path) -> ElfNeeds:
     """The dynamic section of an ELF file. Raises FormatError when it is none or is damaged, OSError."""
-    content = BytesIO(path.read_bytes())
+    content = BytesIO(_read(path))
     try:
         elf = ELFFile(content)
         interpreter = None
@@ -216,7 +220,7 @@ class _Search:
             place, source = self._find(name, chain)
             key = PurePosixPath(name).name
             kept = self._found.setdefault(key, (place, source))
-            if kept[1] != source and kept[1].read_bytes() != source.read_bytes():
+            if kept[1] != source and _read(kept[1]) != _read(source):
                 raise Error(
                     f"two different libraries are named {key}", where=str(path), found=str(source), expected=kept[1]
                 )

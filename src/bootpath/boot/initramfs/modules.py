@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 
 from elftools.elf.elffile import ELFFile
 
+from bootpath.block.leaves.wholefile import read_whole
 from bootpath.boot.initramfs.elfclosure import BROKEN_ELF
 from bootpath.core.errors import Error, FormatError
 
@@ -97,7 +98,7 @@ class KernelModules:
                 raise self._missing(name)
             file = self.directory / path
             try:
-                plain_path, data = decompress(path, file.read_bytes())
+                plain_path, data = decompress(path, read_whole(file, "program_bytes"))
                 self._read[name] = _module(name, plain_path, data)
             except Error as fault:
                 raise fault.at(str(file)) from fault.__cause__

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bootpath.block.leaves.wholefile import read_whole
 from bootpath.boot.initramfs.elfclosure import Library, shared_libraries
 from bootpath.core.errors import Error
 
@@ -101,7 +102,7 @@ def python_closure(interpreter: Path, modules: Iterable[str], *, search_path: Se
                 copied[name] = (f"{library}/{place}{'/__init__' if is_package else ''}.pyc", source)
             case _:
                 raise Error(f"the module {name} is not a file that can be added", where=str(source))
-    files = [PythonFile(path, source.read_bytes(), name) for name, (path, source) in copied.items()]
+    files = [PythonFile(path, read_whole(source, "program_bytes"), name) for name, (path, source) in copied.items()]
     files += _compile(interpreter, compiled)
     binary = Path(snapshot["binary"]).resolve()
     extensions = [source for _, source in copied.values() if source.suffix == ".so"]

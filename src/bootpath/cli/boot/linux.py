@@ -77,13 +77,14 @@ def _exit_code(verdict: str) -> int:
 
 
 def _request(options: argparse.Namespace, disk_name: str = "/dev/vda") -> LinuxRequest:
+    from bootpath.block.leaves.wholefile import read_whole
     from bootpath.boot.linux.choice import GivenInitrd, LinuxRequest, NextCandidate
     from bootpath.formats.cmdline.address import Assembly
     from bootpath.formats.partitions.dps import Architecture
 
     initrd = None
     if options.initrd is not None:
-        initrd = GivenInitrd(str(options.initrd), options.initrd.read_bytes(), options.trust_initrd)
+        initrd = GivenInitrd(str(options.initrd), read_whole(options.initrd, "initrd_bytes"), options.trust_initrd)
     return LinuxRequest(
         policy=options.policy,
         certificates=read_certificates(options.certificate),

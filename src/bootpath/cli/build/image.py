@@ -252,6 +252,7 @@ def _architecture(options: argparse.Namespace) -> Architecture:
 
 
 def _signing(options: argparse.Namespace) -> SigningKey | None:
+    from bootpath.block.leaves.wholefile import read_whole
     from bootpath.cli.arguments import read_password
     from bootpath.image.ddi.draft import SigningKey
 
@@ -260,4 +261,4 @@ def _signing(options: argparse.Namespace) -> SigningKey | None:
         options.parser.error("--key and --key-certificate go together: give both")
     if key is None:
         return None
-    return SigningKey(key.read_bytes(), certificate.read_bytes(), read_password(options.key_password_file))
+    return SigningKey(read_whole(key), read_whole(certificate), read_password(options.key_password_file))

@@ -144,6 +144,7 @@ def run(options: argparse.Namespace) -> int:
 def _spec(options: argparse.Namespace) -> Any:
     import os
 
+    from bootpath.block.leaves.wholefile import read_whole
     from bootpath.boot.initramfs.build import Added, InitramfsSpec, PythonGuest, combine_recipes
     from bootpath.boot.initramfs.compression import Compression
     from bootpath.image.epoch import source_date_epoch
@@ -151,7 +152,7 @@ def _spec(options: argparse.Namespace) -> Any:
     recipe = combine_recipes(options.recipe)
     python_modules = (*recipe.python_modules, *options.python_modules)
     python = PythonGuest(python_modules) if options.python is None else PythonGuest(python_modules, options.python)
-    init = recipe.init if options.init is None else options.init.read_bytes()
+    init = recipe.init if options.init is None else read_whole(options.init, "program_bytes")
     assert init is not None
     return InitramfsSpec(
         root=options.sysroot,

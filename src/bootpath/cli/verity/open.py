@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from bootpath.image.verity.volume import VerityVolume
     from bootpath.serve.live.service import LiveService
 
-_SIGNATURE_BYTES = 4 << 20
 _FLAGS = {
     "--ignore-corruption": "log wrong blocks and return their data",
     "--restart-on-corruption": "after the first wrong block, fail every read",
@@ -94,11 +93,11 @@ def _flags(options: argparse.Namespace) -> tuple[str, ...]:
 
 def _check_signature(options: argparse.Namespace, root_hash: bytes) -> Signer:
     """Who signed. Raises SignatureError."""
+    from bootpath.block.leaves.wholefile import read_whole
     from bootpath.core.errors import SignatureError
     from bootpath.image.signatures.roothash import verify_given_signature
 
-    with options.root_hash_signature.open("rb") as file:
-        content = file.read(_SIGNATURE_BYTES + 1)
+    content = read_whole(options.root_hash_signature)
     try:
         return verify_given_signature(content, root_hash, read_certificates(options.certificate))
     except SignatureError as error:

@@ -29,6 +29,7 @@ def sign(options: argparse.Namespace) -> int:
     """Sign, and write what was asked for."""
     from base64 import b64encode
 
+    from bootpath.block.leaves.wholefile import read_whole
     from bootpath.cli.arguments import read_password
     from bootpath.cli.console import emit, emit_json
     from bootpath.core.errors import Error, SignatureError
@@ -40,11 +41,11 @@ def sign(options: argparse.Namespace) -> int:
     if options.output is None and options.json_partition is None and not options.json:
         options.parser.error("say where the signature goes: -o, --json-partition or --json")
     root_hash = parse_root_hash(root_hash_of(options))
-    certificate = options.key_certificate.read_bytes()
+    certificate = read_whole(options.key_certificate)
     try:
         signature = sign_root_hash(
             root_hash,
-            key=options.key.read_bytes(),
+            key=read_whole(options.key),
             certificate=certificate,
             password=read_password(options.key_password_file),
             digest=options.digest,

@@ -54,11 +54,12 @@ def parameters_of(options: argparse.Namespace, blocks: int, *, default_salt: byt
 
 def root_hash_of(options: argparse.Namespace) -> str:
     """What was given, one way or the other, in hexadecimal."""
+    from bootpath.block.leaves.wholefile import read_whole
+
     if options.root_hash is None and options.root_hash_file is None:
         options.parser.error("give the root hash, or --root-hash-file")
     if options.root_hash is not None and options.root_hash_file is not None:
         options.parser.error("give the root hash or --root-hash-file, not both")
     if options.root_hash is not None:
         return str(options.root_hash)
-    with options.root_hash_file.open("rb") as file:
-        return str(file.read(1024).decode("ascii", "replace").strip())
+    return read_whole(options.root_hash_file).decode("ascii", "replace").strip()

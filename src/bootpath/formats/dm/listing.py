@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from reprlib import repr as brief
 
 from bootpath.core.errors import FormatError
+from bootpath.core.limits import check_limit
 from bootpath.formats.dm.create import parse_dm_create
-from bootpath.formats.dm.table import MAX_TABLE_CHARACTERS, Table, TableLine, pack_line, parse_line, parse_table
+from bootpath.formats.dm.table import Table, TableLine, pack_line, parse_line, parse_table
 
 _NAMED = re.compile(r"(?P<name>[!-+\--~]{1,508}):(?:[ \t\r]+|$)")  # 127 characters, each of which may be written \xNN
 _UNPRINTED = re.compile(r"[^A-Za-z0-9#+.:=@_-]")
@@ -41,8 +42,7 @@ class ListedTable:
 
 def parse_listing(text: str) -> tuple[ListedTable, ...]:
     """The devices of a text, in its order. Raises FormatError that names the device and its line."""
-    if len(text) > MAX_TABLE_CHARACTERS:
-        raise _fault("the text is too long", f"{len(text)} characters", f"at most {MAX_TABLE_CHARACTERS}")
+    check_limit("table_bytes", len(text), "the text is too long", where="table")
     word = _WORD.fullmatch(text.strip())
     if word is not None:
         text = word["value"]

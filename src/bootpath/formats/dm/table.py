@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from reprlib import repr as brief
 
 from bootpath.core.errors import FormatError
+from bootpath.core.limits import check_limit
 
 SECTOR_BYTES = 512
 MAX_SECTORS = 2**64 // SECTOR_BYTES
 MAX_TARGET_NAME = 15  # DM_MAX_TYPE_NAME with its NUL, include/uapi/linux/dm-ioctl.h
-MAX_TABLE_CHARACTERS = 16 * 1024 * 1024
 
 _BLANKS = " \t\r\v\f"
 _WORD = re.compile(r"(?:\\.|[^\\ \t\r\v\f])+")
@@ -105,8 +105,7 @@ class Table:
 
 def parse_table(text: str) -> Table:
     """The table in a text. Raises FormatError that names the line (counted without comments) and the column."""
-    if len(text) > MAX_TABLE_CHARACTERS:
-        raise _fault("the text is too long", f"{len(text)} characters", f"at most {MAX_TABLE_CHARACTERS}")
+    check_limit("table_bytes", len(text), "the text is too long", where="table")
     lines: list[TableLine] = []
     for line in text.split("\n"):
         if line.partition("#")[0].strip(_BLANKS):

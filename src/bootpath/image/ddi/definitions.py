@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from bootpath.block.leaves.wholefile import read_whole
 from bootpath.core.errors import Error
 from bootpath.formats.partitions.dps import Architecture
 from bootpath.formats.repart.definition import RepartDefinition, pack_repart
@@ -35,7 +36,7 @@ def read_definitions(
     for path in _definition_files(directory):
         try:
             found.append(
-                parse_repart(path.read_bytes(), name=path.name, architecture=architecture, specifiers=specifiers)
+                parse_repart(read_whole(path), name=path.name, architecture=architecture, specifiers=specifiers)
             )
         except Error as fault:
             raise fault.at(str(directory)) from None

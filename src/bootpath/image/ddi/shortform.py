@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.wholefile import open_plain
 from bootpath.core.errors import Error, FormatError
 from bootpath.formats.entries.pe import read_pe
 from bootpath.formats.entries.uki import read_uki
@@ -171,7 +172,7 @@ class ShortForm:
 
 def _pe_fault(path: Path, *, uki: bool) -> str | None:
     """Why a file is no program for firmware, or no unified kernel image. Raises OSError."""
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         size, read = file.seek(0, os.SEEK_END), partial(_pread, file.fileno())
         try:
             if uki:

@@ -16,6 +16,7 @@ from pathlib import Path
 from uuid import UUID
 
 from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.wholefile import open_plain, read_whole
 from bootpath.block.targets.linear import Linear
 from bootpath.core.device import checked
 from bootpath.core.errors import Error
@@ -90,7 +91,7 @@ def _default_size(tree: HostTree, extra_bytes: int, efi_bytes: int) -> int:
 def _check_boot_file(path: Path | None, magic: bytes, what: str) -> None:
     if path is None:
         return
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         found = file.read(len(magic))
     if found != magic:
         raise Error(
@@ -113,7 +114,7 @@ def _install(fs: RedoxFS, source: Path | None, path: str) -> None:
     if fs.exists(path):
         fs.unlink(path)
     fs.mkfile(path, 0o644)
-    with source.open("rb") as file:
+    with open_plain(source) as file:
         offset = 0
         while chunk := file.read(_COPY_BYTES):
             fs.write(path, chunk, offset)
@@ -128,7 +129,7 @@ def _share(progress: Progress | None, tree: HostTree) -> Callable[[int, int, str
 
 
 def _bios_loader(image: LiveImage) -> bytes:
-    bios = b"" if image.bios_loader is None else image.bios_loader.read_bytes()
+    bios = b"" if image.bios_loader is None else read_whole(image.bios_loader)
     if len(bios) > MIB:
         raise Error(
             "the BIOS loader does not fit before 1 MiB", where=str(image.bios_loader), found=f"{len(bios)} bytes"
