@@ -36,9 +36,9 @@ def _bls(data: bytes) -> None:
 def _extlinux(data: bytes) -> None:
     menu = parse_extlinux(data)
     entries = []
-    for label in menu.labels:
+    for place in range(len(menu.labels)):
         try:
-            entries.append(extlinux_entry(menu, label, "/boot/extlinux"))
+            entries.append(extlinux_entry(menu, place, "/boot/extlinux"))
         except FormatError as error:
             str(error).encode()
     for entry in sort_entries(entries):

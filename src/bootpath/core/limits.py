@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
 
 from bootpath.core.errors import LimitError
@@ -48,16 +49,19 @@ class Budgets:
     metadata_bytes: int = _limit(
         256 * _MIB, "kept of what is read to find out what is on a disk: tables, superblocks, trees of digests"
     )
+    metadata_text_bytes: int = _limit(8 * _MIB, "of JSON and LVM2's text on a disk: signatures, LUKS, volume groups")
+    ubi_eraseblocks: int = _limit(1 << 18, "of the UBI images on a disk, whose headers are read")
     places: int = _limit(1024, "partitions and volumes of a disk, those inside each other too")
     directory_names: int = _limit(
         250_000, "names in all directories of one file system in which something is looked up"
     )
-    boot_volumes: int = _limit(64, "file systems in which boot entries are looked for")
+    boot_volumes: int = _limit(16, "file systems in which boot entries are looked for")
     boot_entries: int = _limit(1000, "boot entries of a disk, excluded ones too, and names in one of their directories")
+    entry_text_bytes: int = _limit(4 * _MIB, "of boot entries, menus and sections of images that are parsed for them")
     entry_files: int = _limit(10_000, "files that the boot entries of a disk name, as often as they name them")
     version_characters: int = _limit(256, "of a boot entry's version")
     kernel_bytes: int = _limit(512 * _MIB, "of a kernel, or of a unified kernel image that is verified")
-    initrd_bytes: int = _limit(1024 * _MIB, "of all initrds and extra resources of a boot entry together")
+    initrd_bytes: int = _limit(512 * _MIB, "of all initrds and extra resources of a boot entry together")
     devicetree_bytes: int = _limit(16 * _MIB, "of a device tree")
     boot_partition_bytes: int = _limit(
         1024 * _MIB, "kept of what is read of boot partitions, so that what was verified is what runs"
@@ -67,6 +71,7 @@ class Budgets:
 
 
 _current = Budgets()
+_spent: ContextVar[dict[str, int] | None] = ContextVar("spent", default=None)
 
 
 def limits() -> Budgets:
@@ -84,6 +89,24 @@ def limits_raised(**values: int) -> Iterator[Budgets]:
         yield _current
     finally:
         _current = before
+
+
+@contextmanager
+def spending() -> Iterator[None]:
+    """Count together what is spent in the block, by this thread: what `spend` is told of one disk, for example."""
+    token = _spent.set({})
+    try:
+        yield
+    finally:
+        _spent.reset(token)
+
+
+def spend(name: str, amount: int, what: str, *, where: str | None = None) -> None:
+    """As `check_limit`, of this and of all that was spent of the limit in the same `spending`."""
+    spent = _spent.get()
+    if spent is not None:
+        amount = spent[name] = spent.get(name, 0) + amount
+    check_limit(name, amount, what, where=where)
 
 
 def check_limit(name: str, amount: int, what: str, *, where: str | None = None) -> None:

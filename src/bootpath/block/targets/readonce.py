@@ -2,7 +2,7 @@
 
 For looking at a disk: parsers that read the same place twice see the same bytes even where the disk does not give the
 same answer twice, so what is found is one state of it and not a mixture; and a remote disk is asked once. Not for bulk
-data: everything that was read stays in memory, up to `max_bytes`.
+data: everything that was read stays in memory, up to a limit of `core.limits`.
 
 Invariants: a block is given out as it was first read; a lower device that returns another number of bytes than it was
 asked for is a DeviceError; nothing can be written.
@@ -16,17 +16,18 @@ from collections.abc import Sequence
 from bootpath.block.targets.readonly import ReadOnlyFilter
 from bootpath.core.device import Buffer, Device, read_bytes
 from bootpath.core.errors import DeviceError
+from bootpath.core.limits import format_limit, limit_hint, limits
 
-DEFAULT_MAX_BYTES = 256 << 20
 _PAGE_BYTES = 4096
 
 
 class ReadOnce(ReadOnlyFilter):
-    """`lower`, each block of it read once. DeviceError (ENOMEM) beyond `max_bytes` of them. It does not own `lower`."""
+    """`lower`, each block of it read once. DeviceError (ENOMEM) beyond the limit's bytes. It does not own `lower`."""
 
-    def __init__(self, lower: Device, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    def __init__(self, lower: Device, *, limit: str = "metadata_bytes") -> None:
         super().__init__(lower)
-        self.max_bytes = max_bytes
+        self._limit = limit
+        self._max_bytes: int = getattr(limits(), limit)
         self._pages: dict[int, bytes] = {}
 
     def read(self, offset: int, length: int) -> Sequence[Buffer]:
@@ -42,12 +43,13 @@ class ReadOnce(ReadOnlyFilter):
         return (memoryview(data)[start : start + length],)
 
     def _fetch(self, page: int, count: int) -> None:
-        if (len(self._pages) + count) * _PAGE_BYTES > self.max_bytes:
+        if (len(self._pages) + count) * _PAGE_BYTES > self._max_bytes:
             raise DeviceError(
                 "more would have to be kept in memory than is allowed",
                 errno=errno.ENOMEM,
                 where=self.identity.name,
-                expected=f"at most {self.max_bytes} bytes",
+                expected=f"at most {format_limit(self._limit, self._max_bytes)}",
+                hint=limit_hint(self._limit),
             )
         start = page * _PAGE_BYTES
         length = min(count * _PAGE_BYTES, self.size_bytes - start)

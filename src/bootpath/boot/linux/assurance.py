@@ -18,11 +18,14 @@ from enum import Enum
 from bootpath.boot.linux.choice import LinuxRequest
 from bootpath.boot.linux.cmdline import ParameterSource, PlacedParameter, read_root
 from bootpath.core.errors import FormatError, SignatureError
+from bootpath.core.limits import check_limit
 from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.cmdline.root import MAPPED_DEVICES, ROOT_HASH
 from bootpath.formats.entries.entry import EntryKind
 from bootpath.formats.partitions.imagepolicy import Protection
-from bootpath.image.entries.menu import KERNEL_MAX_BYTES, FoundEntry, VolumeRole
+from bootpath.fs.readers.files import Files
+from bootpath.image.entries.files import FilePart, read_part
+from bootpath.image.entries.menu import FoundEntry, VolumeRole
 from bootpath.image.roots.candidates import Candidate
 from bootpath.image.signatures.pe import verify_pe
 
@@ -95,12 +98,19 @@ def entry_files(candidate: Candidate, found: FoundEntry, request: LinuxRequest) 
         return AssuranceReason.NO_CERTIFICATE(role.value)
     try:
         signers = [
-            verify_pe(found.files.read_file(path, KERNEL_MAX_BYTES), request.certificates, now=request.now)
+            verify_pe(_image(found.files, path), request.certificates, now=request.now)
             for path in (found.entry.uki, *found.parts.addons)
         ]
     except SignatureError as fault:
         return AssuranceReason.BAD_SIGNATURE(fault)
     return AssuranceReason.SIGNED(signers[0].subject)
+
+
+def _image(files: Files, path: str) -> bytes:
+    """A whole image. Raises LimitError, FileSystemError, FormatError, DeviceError."""
+    size_bytes = files.lookup(path).size_bytes
+    check_limit("kernel_bytes", size_bytes, "the image is too large to be verified", where=path)
+    return read_part(files, FilePart(path, size_bytes=size_bytes))
 
 
 def given_initrd(request: LinuxRequest) -> Explanation[AssuranceReason]:

@@ -14,7 +14,7 @@ there was, even where a menu could do without the entry that was hit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha256
@@ -47,9 +47,9 @@ from bootpath.image.contents.nodes import Contents, NodeKind
 from bootpath.image.contents.read import open_node
 from bootpath.image.entries.bootvolumes import root_volume
 from bootpath.image.entries.extras import is_extra, pack_extras
-from bootpath.image.entries.files import read_part
+from bootpath.image.entries.files import FilePart, read_part, read_pieces
 from bootpath.image.entries.find import BOOT_PARTITIONS, find_entries, menu_of
-from bootpath.image.entries.menu import INITRD_MAX_BYTES, BootMenu, FoundEntry, VolumeRole
+from bootpath.image.entries.menu import BootMenu, FoundEntry, VolumeRole
 from bootpath.image.entries.rootaddress import name_root, name_signature
 from bootpath.image.roots.candidates import Candidate
 from bootpath.image.roots.choice import check_candidate
@@ -57,7 +57,6 @@ from bootpath.image.roots.table import open_root_device, root_table
 from bootpath.image.verity.tree import Progress
 
 _X86_MAGIC, _X86_MAGIC_OFFSET = b"HdrS", 0x202  # Documentation/arch/x86/boot.rst, "The real-mode kernel header"
-_BOOT_PARTITION_BYTES = 1 << 30  # of what is read of boot partitions, all of which stays in memory
 _ALLOW = "a policy can allow more"
 _INITRD_ALIGN = 4  # initramfs/buffer-format.rst: archives one after the other, zeros between them
 
@@ -158,7 +157,7 @@ class CandidateLoader:
         """The entries of XBOOTLDR and of the EFI partition. Each block of these is read once: what is verified of an
         image is what runs."""
         allowed = [role for role in BOOT_PARTITIONS if may_use(self.request, role)]
-        once = ReadOnce(self.disk, max_bytes=_BOOT_PARTITION_BYTES)
+        once = ReadOnce(self.disk, limit="boot_partition_bytes")
         menu = find_entries(
             checked(once), self.contents, roles=allowed, shown_roles=BOOT_PARTITIONS, architecture=architecture
         )
@@ -173,18 +172,17 @@ class CandidateLoader:
         if request.architecture is Architecture.X86_64 and not _is_x86_kernel(kernel):
             raise BootError("the kernel is not a Linux for x86: it has no HdrS", where=found.parts.kernel.path)
         parts = [_part("kernel", str(found.parts.kernel), kernel, assured)]
+        wanted = [piece for piece in found.parts.extras if is_extra(piece.path)]
+        found.check_initrds(sum(piece.size_bytes or 0 for piece in wanted))
+        initrds: list[list[bytes]] = []
         if request.initrd is not None:
-            initrds: tuple[bytes, ...] = (request.initrd.content,)
+            initrds.append([request.initrd.content])
             parts.append(_part("initrd", request.initrd.name, request.initrd.content, given_initrd(request)))
-        else:
-            initrds = found.read_initrds()
-            pieces = zip(found.parts.initrds, initrds, strict=True)
-            parts += [_part("initrd", str(piece), data, assured) for piece, data in pieces]
-        extras = [
-            (piece.path, read_part(found.files, piece, INITRD_MAX_BYTES))
-            for piece in found.parts.extras
-            if is_extra(piece.path)
-        ]
+        for piece in found.parts.initrds if request.initrd is None else ():
+            content, part = _read_initrd(found, piece, assured)
+            initrds.append(content)
+            parts.append(part)
+        extras = [(piece.path, read_part(found.files, piece)) for piece in wanted]
         parts += [_part("extra", path, data, assured) for path, data in extras]
         devicetree = found.read_devicetree()
         if devicetree is not None and found.parts.devicetree is not None:
@@ -200,9 +198,8 @@ class CandidateLoader:
                 f"the root that would be mounted is not verified: {root}", where=found.entry.id, hint=_ALLOW
             )
         parts.append(RunPart("root", str(candidate.data.location), root))
-        return LoadedLinux(
-            found, kernel, join_initrds((*initrds, pack_extras(extras))), devicetree, placed, tuple(parts)
-        )
+        pieces = tuple(join_initrds((*initrds, [pack_extras(extras)])))
+        return LoadedLinux(found, kernel, pieces, devicetree, placed, tuple(parts))
 
     def _parameters(self, candidate: Candidate, found: FoundEntry, *, alone: bool) -> tuple[PlacedParameter, ...]:
         """The command line; `alone` without any initramfs. Raises BootError, FormatError."""
@@ -245,12 +242,28 @@ class CandidateLoader:
         return Flash(ubi, None if above.partition is None else above.partition.number)
 
 
-def join_initrds(initrds: Iterable[bytes]) -> bytes:
-    """Archives one after the other, each at a multiple of four bytes."""
-    joined = bytearray()
-    for initrd in filter(None, initrds):
-        joined += bytes(-len(joined) % _INITRD_ALIGN) + initrd
-    return bytes(joined)
+def join_initrds(initrds: Iterable[Iterable[bytes]]) -> Iterator[bytes]:
+    """The pieces of archives one after the other, each archive at a multiple of four bytes."""
+    length = 0
+    for initrd in initrds:
+        padding = bytes(-length % _INITRD_ALIGN)
+        for piece in filter(None, initrd):
+            if padding:
+                yield padding
+            yield piece
+            length += len(padding) + len(piece)
+            padding = b""
+
+
+def _read_initrd(
+    found: FoundEntry, piece: FilePart, assured: Explanation[AssuranceReason]
+) -> tuple[list[bytes], RunPart]:
+    """The pieces of an initrd, which is too large to be copied once more, and what it is."""
+    content, hasher = [], sha256()
+    for data in read_pieces(found.files, piece):
+        content.append(data)
+        hasher.update(data)
+    return content, RunPart("initrd", str(piece), assured, piece.size_bytes, hasher.hexdigest())
 
 
 def _part(what: str, origin: str, content: bytes, assured: Explanation[AssuranceReason]) -> RunPart:

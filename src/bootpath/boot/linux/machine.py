@@ -182,8 +182,9 @@ def linux_config(setup: LinuxSetup, loaded: LoadedLinux, uri: str, directory: Pa
     kernel = directory / "kernel"
     kernel.write_bytes(loaded.kernel)
     initrd = directory / "initrd"
-    if loaded.initrd:
-        initrd.write_bytes(loaded.initrd)
+    if loaded.initrd_pieces:
+        with initrd.open("wb") as file:
+            file.writelines(loaded.initrd_pieces)
     extra: tuple[str, ...] = ()
     if loaded.devicetree is not None:
         (directory / "devicetree").write_bytes(loaded.devicetree)
@@ -191,7 +192,7 @@ def linux_config(setup: LinuxSetup, loaded: LoadedLinux, uri: str, directory: Pa
     return MachineConfig(
         memory_bytes=setup.memory_bytes,
         kernel=kernel,
-        initrd=initrd if loaded.initrd else None,
+        initrd=initrd if loaded.initrd_pieces else None,
         cmdline=loaded.command_line,
         disks=(served_disk(uri, setup.interface),),
         display=setup.display,

@@ -27,14 +27,20 @@ class RunPart:
 
 @dataclass(frozen=True, slots=True)
 class LoadedLinux:
-    """What a machine is started with. `devicetree` is None without one; `initrd` is empty without one."""
+    """What a machine is started with. `devicetree` is None without one; `initrd_pieces`, one after the other, are what
+    the kernel gets as its initrd, which may be large: nothing joins them but who needs it."""
 
     entry: FoundEntry
     kernel: bytes
-    initrd: bytes
+    initrd_pieces: tuple[bytes, ...]
     devicetree: bytes | None
     parameters: tuple[PlacedParameter, ...]
     parts: tuple[RunPart, ...]
+
+    @property
+    def initrd(self) -> bytes:
+        """The pieces as one: a copy."""
+        return b"".join(self.initrd_pieces)
 
     @property
     def counted_name(self) -> str | None:

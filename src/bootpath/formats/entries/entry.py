@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 from bootpath.core.errors import FormatError
 from bootpath.formats.entries.bls import BlsEntry
-from bootpath.formats.entries.extlinux import ExtlinuxLabel, ExtlinuxMenu
+from bootpath.formats.entries.extlinux import ExtlinuxMenu
 from bootpath.formats.entries.paths import entry_path, menu_path
 from bootpath.formats.entries.tries import BOOT_SPEC, BootCounter, EntryName, parse_entry_name
 from bootpath.formats.entries.uki import Uki
@@ -143,15 +143,15 @@ def uki_entries(file_name: str, path: str, uki: Uki) -> tuple[BootEntry, ...]:
     return tuple(entries)
 
 
-def extlinux_entry(menu: ExtlinuxMenu, label: ExtlinuxLabel, directory: str) -> BootEntry:
-    """The entry of a label of an extlinux.conf in `directory`. Raises FormatError when it cannot be one."""
+def extlinux_entry(menu: ExtlinuxMenu, place: int, directory: str) -> BootEntry:
+    """The entry of the label at a place in an extlinux.conf in `directory`. Raises FormatError when it is none."""
+    label = menu.labels[place]
     if label.local and not label.kernel:
         raise FormatError("the label boots from the next disk", where=label.name)
     if not label.kernel:
         raise FormatError("the label has no kernel", where=label.name)
     if label.configuration:
         raise FormatError(f"the kernel of the label is #{label.configuration} of a FIT image", where=label.name)
-    place = menu.labels.index(label)
     return BootEntry(
         EntryKind.EXTLINUX,
         label.name,

@@ -31,6 +31,7 @@ from zlib import crc32
 from bootpath.core.device import Device
 from bootpath.core.errors import FormatError
 from bootpath.core.extents import Extent
+from bootpath.core.limits import spend
 from bootpath.formats.lvm2.group import format_uuid, parse_volume_group
 from bootpath.formats.lvm2.text import MAX_TEXT_BYTES
 from bootpath.formats.lvm2.volumes import VolumeGroup
@@ -228,6 +229,7 @@ def _read_area(region: Region, area: Extent) -> str | None:
             found=f"{length} bytes at {offset}",
             expected=f"in the ring of {size} bytes",
         )
+    spend("metadata_text_bytes", length, "the text makes too much to parse", where=where)
     # "The ring wraps": what does not fit before the end stands behind the header.
     first = min(length, size - offset)
     raw = region.peek(start + offset, first)

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bootpath.core.errors import FormatError
+from bootpath.core.limits import spend
 from bootpath.formats.region import HEAD_BYTES, Region
 from bootpath.formats.superblocks.lukssegments import LuksMetadata, parse_luks_metadata
 from bootpath.formats.superblocks.value import Checksum, Superblock, fault, text_field
@@ -163,6 +164,7 @@ def _read_luks2(region: Region, place: int) -> Luks2Header:
     name = text_field(algorithm)
     if name not in _SUMS:
         raise fault(_KIND, f"{where} has an unknown checksum algorithm", repr(name), "one of " + " ".join(_SUMS))
+    spend("metadata_text_bytes", header_bytes, f"{where} makes too much to parse", where=_KIND)
     json = _read(region, place + _BINARY_BYTES, header_bytes - _BINARY_BYTES)
     cleared = data[:_CHECKSUM_OFFSET] + bytes(64) + data[_CHECKSUM_OFFSET + 64 :]
     computed = hashlib.new(name, cleared + json).digest()

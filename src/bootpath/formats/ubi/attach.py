@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 from bootpath.core.device import SECTOR_BYTES, Device
 from bootpath.core.errors import FormatError, TableError
+from bootpath.core.limits import spend
 from bootpath.formats.region import Region
 from bootpath.formats.ubi.geometry import MAX_PEB_BYTES, MAX_PEBS, MIN_PEB_BYTES, find_ec_header, find_peb_bytes
 from bootpath.formats.ubi.headers import (
@@ -145,6 +146,7 @@ def read_ubi(device: Device, peb_bytes: int | None = None) -> Ubi:
         raise FormatError(
             "the number of eraseblocks is out of range", where=_WHERE, found=pebs, expected=f"1 to {MAX_PEBS}"
         )
+    spend("ubi_eraseblocks", pebs, "there are too many eraseblocks", where=_WHERE)
     scan = _Scan(region, size, first)
     for peb in range(pebs):
         try:

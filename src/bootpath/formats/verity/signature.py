@@ -21,6 +21,7 @@ from reprlib import repr as brief
 from typing import Final
 
 from bootpath.core.errors import FormatError
+from bootpath.core.limits import spend
 from bootpath.formats.strictjson import Members, parse_json
 from bootpath.formats.verity.tree import ALGORITHMS
 
@@ -62,6 +63,7 @@ def parse_verity_signature(data: bytes) -> VeritySignature:
     text, _, padding = data.partition(b"\0")
     if padding.count(0) != len(padding):
         raise _fault("more text follows the first NUL", "more text", "nothing but NULs")
+    spend("metadata_text_bytes", len(text), "the partition makes too much to parse", where=_WHERE)
     members = Members(parse_json(text, where=_WHERE, max_bytes=VERITY_SIGNATURE_MAX_BYTES), where=_WHERE)
     fingerprint = None
     root_hash = _hex("rootHash", members.text("rootHash"))

@@ -5,7 +5,8 @@ needed is read, and each block once (`block.targets.readonce`): the partition ta
 verity tree's root block, signatures, and the metadata of LVM2 and UBI.
 
 What may hold what: a disk and every volume may hold a partition table, LVM2, UBI or a file system; a partition the
-same, but that only a primary partition table is looked for. Nesting ends at `MAX_DEPTH`, and all of it at `MAX_NODES`.
+same, but that only a primary partition table is looked for. Nesting ends at `MAX_DEPTH`, and all of it
+where `core.limits` says.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from bootpath.block.table.stack import open_table
 from bootpath.block.targets.linear import Linear
 from bootpath.block.targets.readonce import ReadOnce
 from bootpath.core.device import Device, Identity, checked, read_bytes
-from bootpath.core.errors import DeviceError, FormatError, TableError
+from bootpath.core.errors import DeviceError, FormatError, LimitError, TableError
+from bootpath.core.limits import check_limit, limits, spending
 from bootpath.formats.partitions.dps import Designator
 from bootpath.formats.partitions.gpt import Gpt, probe_gpt, read_gpt
 from bootpath.formats.partitions.gptheader import GPT_BLOCK_SIZES, GPT_SIGNATURE, Partition
@@ -31,8 +33,6 @@ from bootpath.image.contents.probes import IMAGE_PROBERS
 from bootpath.image.contents.volumes import FoundVolume, logical_volumes, path_of, ubi_volumes
 
 MAX_DEPTH = 4
-MAX_NODES = 1024
-"""Places on a disk. A table may have thousands of partitions, each of which holds that table again."""
 _MAX_LONE_DIGESTS = 256
 _SIGNATURES = (Designator.ROOT_VERITY_SIG, Designator.USR_VERITY_SIG)
 _TREES = (Designator.ROOT_VERITY, Designator.USR_VERITY)
@@ -46,9 +46,9 @@ def read_contents(disk: Device, *, max_depth: int = MAX_DEPTH, in_parts: bool = 
     to be chosen from.
     """
     explorer = _Explorer(ReadOnce(disk), max_depth, in_parts=in_parts)
-    root = explorer.explore(Node("", NodeKind.DISK, disk.identity.name, disk.size_bytes, Location("")), 0)
+    with spending():
+        root = explorer.explore(Node("", NodeKind.DISK, disk.identity.name, disk.size_bytes, Location("")), 0)
     root = explorer.with_lone_hashes(_with_duplicates(root))
-    incomplete = FormatError(f"the disk has more than {MAX_NODES} partitions and volumes", where=disk.identity.name)
     if explorer.unread is not None:
         return Contents(
             disk.identity.name,
@@ -56,7 +56,12 @@ def read_contents(disk: Device, *, max_depth: int = MAX_DEPTH, in_parts: bool = 
             FormatError(f"not all of the disk can be read: {explorer.unread}"),
             explorer.unread,
         )
-    return Contents(disk.identity.name, root, incomplete if explorer.left < 0 else None)
+    incomplete: FormatError | None = None
+    try:
+        check_limit("places", explorer.places, "the disk has too many partitions and volumes", where=disk.identity.name)
+    except LimitError as fault:
+        incomplete = fault
+    return Contents(disk.identity.name, root, incomplete)
 
 
 def open_node(disk: Device, contents: Contents, path: str) -> Device:
@@ -96,13 +101,13 @@ class _Explorer:
         self.unread: DeviceError | None = None
         self.devices: dict[str, Device] = {"": disk}
         self.max_depth = max_depth
-        self.left = MAX_NODES - 1  # of the places that may be looked at; negative when there were more
+        self.places = 1  # that there are, as far as was looked; no more of them than the limit are
         self.lone_left = _MAX_LONE_DIGESTS
 
     def _admitted(self, count: int) -> int:
         """How many of `count` more places are looked at."""
-        allowed = min(count, max(self.left, 0))
-        self.left -= count
+        allowed = min(count, max(limits().places - self.places, 0))
+        self.places += count
         return allowed
 
     def _explore_part(self, node: Node, depth: int) -> Node:

@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bootpath.core.errors import DeviceError, Error, FileSystemError, FormatError
+from bootpath.core.limits import check_limit, limits
 from bootpath.core.reasons import Explanation
 from bootpath.formats.entries.pe import PeSection, ReadAt
 from bootpath.fs.readers.files import MAX_LINKS_FOLLOWED, DirectoryEntry, FileKind, Files
+from bootpath.image.entries.costs import EntryCosts
 from bootpath.image.entries.reasons import FileReason
 
-MAX_NAMES = 1000
+PIECE_BYTES = 4 << 20
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
 
 
@@ -90,17 +92,22 @@ def section_part(path: str, section: PeSection) -> FilePart:
     return FilePart(path, section.offset, section.size_bytes, section.name)
 
 
-def read_part(files: Files, piece: FilePart, max_bytes: int) -> bytes:
-    """The bytes of a piece. Raises FileSystemError (EFBIG, or what is its fault), FormatError, DeviceError."""
+def read_part(files: Files, piece: FilePart) -> bytes:
+    """All of a part. Raises as `read_pieces`."""
+    return b"".join(read_pieces(files, piece))
+
+
+def read_pieces(files: Files, piece: FilePart) -> Iterator[bytes]:
+    """The bytes of a part, some MiB at a time. Raises FileSystemError for its fault, FormatError, DeviceError."""
     if piece.size_bytes is None:
         raise FileSystemError(f"the file {piece.fault}", errno=errno.ENOENT, where=piece.path)
-    if piece.size_bytes > max_bytes:
-        hint = f"it has {piece.size_bytes} bytes, {max_bytes} are allowed"
-        raise FileSystemError("the file is too large", errno=errno.EFBIG, where=str(piece), hint=hint)
-    data = files.read(piece.path, piece.offset, piece.size_bytes)
-    if len(data) != piece.size_bytes:
-        raise DeviceError(f"read of {piece.size_bytes} bytes returned {len(data)}", where=str(piece))
-    return data
+    end = piece.offset + piece.size_bytes
+    for offset in range(piece.offset, end, PIECE_BYTES):
+        length = min(PIECE_BYTES, end - offset)
+        data = files.read(piece.path, offset, length)
+        if len(data) != length:
+            raise DeviceError(f"read of {length} bytes returned {len(data)}", where=str(piece))
+        yield data
 
 
 def reader_of(files: Files, path: str) -> ReadAt:
@@ -108,10 +115,12 @@ def reader_of(files: Files, path: str) -> ReadAt:
     return lambda offset, length: files.read(path, offset, length)
 
 
-def list_files(files: Files, directory: str, suffix: str, *, follow: bool) -> Iterator[DirectoryEntry]:
+def list_files(
+    files: Files, directory: str, suffix: str, *, follow: bool, costs: EntryCosts | None = None
+) -> Iterator[DirectoryEntry]:
     """What in a directory ends in `suffix`, in any case, sorted by name; nothing where there is no such directory.
 
-    At most `MAX_NAMES`, then FormatError. Raises also what reading the directory does.
+    As many as a disk may have boot entries, then LimitError. Raises also what reading the directory does.
     """
     try:
         real = real_path(files, directory, follow=follow)
@@ -121,12 +130,12 @@ def list_files(files: Files, directory: str, suffix: str, *, follow: bool) -> It
         if error.errno in _MISSING:
             return
         raise
-    matching = [entry for entry in files.list(real) if entry.name.lower().endswith(suffix)]
-    yield from matching[:MAX_NAMES]
-    if len(matching) > MAX_NAMES:
-        raise FormatError(
-            f"{directory} has too many names", found=f"{len(matching)} names", expected=f"at most {MAX_NAMES} names"
-        )
+    listed = files.list(real)
+    if costs is not None:
+        costs.names(len(listed))
+    matching = [entry for entry in listed if entry.name.lower().endswith(suffix)]
+    yield from matching[: limits().boot_entries]
+    check_limit("boot_entries", len(matching), f"{directory} has too many names")
 
 
 def _names(path: str) -> list[str]:

@@ -25,6 +25,7 @@ from bootpath.formats.partitions.imagepolicy import parse_image_policy
 from bootpath.image.contents.nodes import Contents
 from bootpath.image.contents.read import read_contents
 from bootpath.image.entries.bootvolumes import BootVolume, find_boot_volumes
+from bootpath.image.entries.costs import EntryCosts
 from bootpath.image.entries.files import reader_of
 from bootpath.image.entries.menu import BootMenu, Excluded, FoundEntry, VolumeRole
 from bootpath.image.entries.read import read_volume
@@ -76,13 +77,14 @@ def menu_of(
     excluded: list[Excluded] = []
     names: set[tuple[str, ...]] = set()
     warnings: list[str] = []
+    costs = EntryCosts()
     for index, volume in enumerate(volumes):
         if isinstance(volume, Excluded):
             excluded.append(volume)
             continue
         where = volume.source.location.path or "disk"
         warnings += [f"{where}: {warning}" for warning in volume.files.warnings]
-        for each in read_volume(volume):
+        for each in read_volume(volume, costs):
             each = _judged(each, names, roles, architecture, efi)
             if isinstance(each, Excluded):
                 excluded.append(each)

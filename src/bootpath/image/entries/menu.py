@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from bootpath.core.errors import BootError, FormatError
+from bootpath.core.limits import check_limit
 from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.cmdline.address import PARTUUIDS, RootAddress, RootStyle
 from bootpath.formats.cmdline.appendroot import root_parameters
@@ -20,9 +21,6 @@ from bootpath.formats.entries.entry import BootEntry
 from bootpath.fs.readers.files import Files
 from bootpath.image.contents.nodes import Location
 from bootpath.image.entries.files import FilePart, read_part
-
-KERNEL_MAX_BYTES = 512 << 20
-INITRD_MAX_BYTES = 2 << 30
 
 
 class VolumeRole(Enum):
@@ -90,19 +88,30 @@ class FoundEntry:
         """All initrds together."""
         return sum(piece.size_bytes or 0 for piece in self.parts.initrds)
 
-    def read_kernel(self, max_bytes: int = KERNEL_MAX_BYTES) -> bytes:
-        """The kernel. Raises BootError when it is an EFI program, else as `read_part` does."""
+    def read_kernel(self) -> bytes:
+        """The kernel. Raises BootError when it is an EFI program, LimitError, else as `read_part` does."""
         if self.entry.efi:
             raise BootError("the entry is an EFI program, not a kernel", where=self.entry.id, found=self.entry.efi)
-        return read_part(self.files, self.parts.kernel, max_bytes)
+        check_limit("kernel_bytes", self.kernel_bytes, "the kernel is too large", where=str(self.parts.kernel))
+        return read_part(self.files, self.parts.kernel)
 
-    def read_initrds(self, max_bytes: int = INITRD_MAX_BYTES) -> tuple[bytes, ...]:
-        """The initrds, in their order, each of at most `max_bytes`. Raises as `read_part` does."""
-        return tuple(read_part(self.files, piece, max_bytes) for piece in self.parts.initrds)
+    def read_initrds(self) -> tuple[bytes, ...]:
+        """The initrds, in their order. Raises LimitError, and as `read_part` does."""
+        self.check_initrds()
+        return tuple(read_part(self.files, piece) for piece in self.parts.initrds)
 
-    def read_devicetree(self, max_bytes: int = 16 << 20) -> bytes | None:
-        """The device tree, None without one. Raises as `read_part` does."""
-        return None if self.parts.devicetree is None else read_part(self.files, self.parts.devicetree, max_bytes)
+    def check_initrds(self, more_bytes: int = 0) -> None:
+        """Raise LimitError when the initrds, and so many bytes beside them, are more than may be loaded."""
+        total = self.initrd_bytes + more_bytes
+        check_limit("initrd_bytes", total, "the initrds are too large together", where=self.entry.id)
+
+    def read_devicetree(self) -> bytes | None:
+        """The device tree, None without one. Raises LimitError, and as `read_part` does."""
+        tree = self.parts.devicetree
+        if tree is None:
+            return None
+        check_limit("devicetree_bytes", tree.size_bytes or 0, "the device tree is too large", where=str(tree))
+        return read_part(self.files, tree)
 
     def command_line(self, style: RootStyle = PARTUUIDS, *, appendroot: bool | None = None) -> str:
         """What the kernel gets: the options, those of add-ons, and the root where the entry asks for it.

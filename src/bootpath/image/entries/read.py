@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from bootpath.core.errors import Error, FormatError
+from bootpath.core.errors import Error, FormatError, LimitError
 from bootpath.core.reasons import Explanation
 from bootpath.formats.entries.bls import BLS_MAX_BYTES, parse_bls
 from bootpath.formats.entries.entry import BootEntry, bls_entry, extlinux_entry, uki_entries
@@ -22,6 +22,7 @@ from bootpath.formats.entries.tries import parse_entry_name
 from bootpath.formats.entries.uki import Uki, UkiAddon, read_uki, read_uki_addon
 from bootpath.fs.readers.files import FileKind
 from bootpath.image.entries.bootvolumes import BootVolume
+from bootpath.image.entries.costs import EntryCosts
 from bootpath.image.entries.extras import EXTRA_SUFFIXES, is_extra
 from bootpath.image.entries.files import FilePart, list_files, reader_of, section_part, whole_file
 from bootpath.image.entries.menu import EntryFiles, EntrySource, Excluded, FoundEntry, VolumeRole
@@ -35,10 +36,22 @@ _ADDON_SUFFIX = ".addon.efi"
 _GLOBAL_ADDONS = "/loader/addons"
 
 
-def read_volume(volume: BootVolume) -> Iterator[FoundEntry | Excluded]:
-    """Every entry of a volume, and what is wrong with the others. Raises no Error."""
-    reader = _VolumeReader(volume)
-    in_root = volume.source.role is VolumeRole.ROOT
+def read_volume(volume: BootVolume, costs: EntryCosts | None = None) -> Iterator[FoundEntry | Excluded]:
+    """Every entry of a volume, and what is wrong with the others, as far as `costs` allows. Raises no Error."""
+    reader = _VolumeReader(volume, costs or EntryCosts())
+    try:
+        reader.costs.volume()
+        for each in _everything(reader, in_root=volume.source.role is VolumeRole.ROOT):
+            if isinstance(each, FoundEntry):
+                reader.costs.entry()
+            yield each
+            if isinstance(each, Excluded):  # it may say that there are too many, and is then the last
+                reader.costs.entry()
+    except LimitError as error:
+        yield reader.unreadable("", error)
+
+
+def _everything(reader: _VolumeReader, *, in_root: bool) -> Iterator[FoundEntry | Excluded]:
     for directory in (_ENTRIES, f"/boot{_ENTRIES}") if in_root else (_ENTRIES,):
         yield from reader.entries(directory)
     yield from reader.images()
@@ -47,8 +60,9 @@ def read_volume(volume: BootVolume) -> Iterator[FoundEntry | Excluded]:
 
 
 class _VolumeReader:
-    def __init__(self, volume: BootVolume) -> None:
+    def __init__(self, volume: BootVolume, costs: EntryCosts) -> None:
         self.volume = volume
+        self.costs = costs
         self.files = volume.files
         self.follow = volume.follows_links
 
@@ -112,13 +126,13 @@ class _VolumeReader:
             yield self.unreadable(path, error)
             return
         seen: set[str] = set()
-        for label in menu.labels:
+        for place, label in enumerate(menu.labels):
             if label.name in seen:
                 yield self.exclude(path, EntryReason.DUPLICATE_LABEL(label.name))
                 continue
             seen.add(label.name)
             try:
-                entry = extlinux_entry(menu, label, directory)
+                entry = extlinux_entry(menu, place, directory)
             except Error as error:
                 yield self.unreadable(path, error)
                 continue
@@ -127,7 +141,7 @@ class _VolumeReader:
     def _paths(self, directory: str, suffix: str) -> Iterator[str | Excluded]:
         """The files in a directory that end in `suffix`; what is no file is left out."""
         try:
-            for entry in list_files(self.files, directory, suffix, follow=self.follow):
+            for entry in list_files(self.files, directory, suffix, follow=self.follow, costs=self.costs):
                 path = f"{directory}/{entry.name}"
                 if entry.kind is FileKind.FILE:
                     yield path
@@ -138,16 +152,22 @@ class _VolumeReader:
 
     def _content(self, path: str, max_bytes: int) -> bytes | None:
         """A small file; None where there is none. Raises Error."""
-        piece = whole_file(self.files, path, follow=self.follow)
+        piece = self._piece(path)
         if piece.fault is not None and piece.fault.reason is FileReason.MISSING:
             return None
         if piece.fault is not None:
             raise FormatError(f"the file {piece.fault}", where=path)
-        return self.files.read_file(piece.path, max_bytes)
+        return self._text(piece.path, max_bytes)
+
+    def _text(self, path: str, max_bytes: int) -> bytes:
+        """A file that is parsed. Raises Error."""
+        data = self.files.read_file(path, max_bytes)
+        self.costs.text(len(data))
+        return data
 
     def _entry(self, path: str) -> FoundEntry | Excluded:
         try:
-            bls = parse_bls(self.files.read_file(path, BLS_MAX_BYTES))
+            bls = parse_bls(self._text(path, BLS_MAX_BYTES))
             entry = bls_entry(path.rpartition("/")[2], bls)
         except Error as error:
             return self.unreadable(path, error)
@@ -164,10 +184,10 @@ class _VolumeReader:
         return self._found(path, entry, uki, warnings)
 
     def _uki(self, path: str) -> Uki:
-        piece = whole_file(self.files, path, follow=self.follow)
+        piece = self._piece(path)
         if piece.size_bytes is None:
             raise FormatError(f"the image {path} {piece.fault}")
-        return read_uki(reader_of(self.files, piece.path), piece.size_bytes)
+        return read_uki(self.costs.counted(reader_of(self.files, piece.path)), piece.size_bytes)
 
     def _found(
         self, path: str, entry: BootEntry, uki: Uki | None, warnings: tuple[str, ...] = ()
@@ -234,12 +254,13 @@ class _VolumeReader:
         if parts is not None and parts.counter is not None:
             places.append(f"{directory}/{parts.id}{parts.suffix}.extra.d")
         for place in places:
-            for entry in list_files(self.files, place, _ADDON_SUFFIX, follow=self.follow):
+            for entry in list_files(self.files, place, _ADDON_SUFFIX, follow=self.follow, costs=self.costs):
                 piece = self._piece(f"{place}/{entry.name}")
                 if piece.size_bytes is None:
                     raise FormatError(f"the add-on {piece.path} {piece.fault}")
                 try:
-                    addon = read_uki_addon(reader_of(self.files, piece.path), piece.size_bytes)
+                    read = self.costs.counted(reader_of(self.files, piece.path))
+                    addon = read_uki_addon(read, piece.size_bytes)
                 except FormatError as error:
                     raise error.at(piece.path) from None
                 # "candidates should be skipped when their header field reports a non-native CPU architecture"
@@ -247,6 +268,8 @@ class _VolumeReader:
                     yield piece.path, addon
 
     def _piece(self, path: str) -> FilePart:
+        """The file at a path. Raises LimitError."""
+        self.costs.file()
         return whole_file(self.files, path, follow=self.follow)
 
     def _pieces(self, paths: tuple[str, ...]) -> tuple[FilePart, ...]:

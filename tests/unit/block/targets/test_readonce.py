@@ -14,6 +14,7 @@ from bootpath.block.targets.readonce import ReadOnce
 from bootpath.core.device import Buffer, read_bytes
 from bootpath.core.errors import DeviceError
 from bootpath.core.iolog import Read, Record
+from bootpath.core.limits import limits_raised
 from tests.support.errors import raises
 from tests.support.patterns import pattern
 
@@ -83,11 +84,12 @@ def test_an_error_is_not_remembered() -> None:
 
 
 def test_there_is_an_end_to_what_is_remembered() -> None:
-    device = ReadOnce(MemoryDevice(1 << 20), max_bytes=8192)
+    with limits_raised(metadata_bytes=8192):
+        device = ReadOnce(MemoryDevice(1 << 20))
     device.read(0, 8192)
-    with pytest.raises(DeviceError) as caught:
+    hint = "allow more with BOOTPATH_LIMITS=metadata_bytes=N"
+    with raises(DeviceError, errno=errno.ENOMEM, expected="at most 8 KiB", hint=hint):
         device.read(8192, 512)
-    assert caught.value.errno == errno.ENOMEM
 
 
 def test_it_cannot_be_written() -> None:

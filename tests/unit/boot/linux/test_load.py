@@ -292,8 +292,9 @@ def test_a_candidate_that_failed_elsewhere_is_skipped_when_that_is_allowed(syste
 
 
 def test_initrds_are_joined_at_multiples_of_four() -> None:
-    assert join_initrds([b"abcde", b"fgh", b"i"]) == b"abcde\0\0\0fgh\0i"
-    assert join_initrds([]) == b""
+    pieces = list(join_initrds([[b"abc", b"de"], [], [b""], [b"fgh"], [b"i"]]))
+    assert pieces == [b"abc", b"de", b"\0\0\0", b"fgh", b"\0", b"i"]
+    assert list(join_initrds([])) == []
 
 
 def test_the_kernel_path_is_where_it_was_read(system: System) -> None:

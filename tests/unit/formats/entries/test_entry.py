@@ -91,7 +91,7 @@ def test_labels() -> None:
         b"default b\nlabel a\nkernel ../k\ninitrd i\nfdt /d.dtb\nfdtdir dtbs\n"
         b"label b\nmenu label Bee\nlinux /k\nappend x\n"
     )
-    a, b = (extlinux_entry(menu, label, "/boot/extlinux") for label in menu.labels)
+    a, b = (extlinux_entry(menu, place, "/boot/extlinux") for place in range(2))
     assert (a.linux, a.initrds, a.devicetree) == ("/boot/k", ("/boot/extlinux/i",), "/d.dtb")
     assert (a.devicetree_directory, a.title, a.rank) == ("/boot/extlinux/dtbs", "a", 1)
     assert (b.title, b.options, b.rank) == ("Bee", "x", 0)
@@ -105,7 +105,7 @@ def test_labels() -> None:
 def test_labels_that_cannot_be(text: str, what: str) -> None:
     menu = parse_extlinux(f"label a\n{text}\n".encode())
     with pytest.raises(FormatError, match=what):
-        extlinux_entry(menu, menu.labels[0], "/boot/extlinux")
+        extlinux_entry(menu, 0, "/boot/extlinux")
 
 
 # Each list is in the order that the specification asks for, the best one first.
@@ -179,6 +179,6 @@ def test_the_versions_of_the_specification() -> None:
 
 def test_labels_come_after_entries_and_before_bad_ones() -> None:
     menu = parse_extlinux(b"label z\nkernel /k\n")
-    label = extlinux_entry(menu, menu.labels[0], "/extlinux")
+    label = extlinux_entry(menu, 0, "/extlinux")
     expected = [entry("a"), label, entry("b+0")]
     assert sort_entries(reversed(expected)) == expected

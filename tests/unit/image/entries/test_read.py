@@ -4,13 +4,15 @@ from collections.abc import Mapping
 
 import pytest
 
-from bootpath.core.errors import BootError, FileSystemError
+from bootpath.core.errors import BootError, LimitError
+from bootpath.core.limits import limits_raised
 from bootpath.formats.cmdline.address import PartitionAddress, RootAddress, RootStyle
 from bootpath.image.contents.nodes import Location
 from bootpath.image.entries.bootvolumes import BootVolume
 from bootpath.image.entries.menu import EntrySource, Excluded, FoundEntry, VolumeRole
 from bootpath.image.entries.read import read_volume
 from tests.support.bootfiles import AA64, memory_files, pe_image
+from tests.support.errors import raises
 from tests.unit.formats.entries.test_uki import OS_RELEASE, PROFILES
 
 ENTRIES = "/loader/entries"
@@ -218,7 +220,7 @@ def test_an_efi_program_is_no_kernel() -> None:
 
 def test_limits_of_what_is_read() -> None:
     found, _ = read(conf("linux /k\ninitrd /i\n"))
-    with pytest.raises(FileSystemError):
-        found["a"].read_kernel(5)
-    with pytest.raises(FileSystemError):
-        found["a"].read_initrds(5)
+    with limits_raised(kernel_bytes=5), raises(LimitError, what="the kernel is too large", where="/k"):
+        found["a"].read_kernel()
+    with limits_raised(initrd_bytes=5), raises(LimitError, what="the initrds are too large together", where="a"):
+        found["a"].read_initrds()
