@@ -217,7 +217,7 @@ def test_the_root_hash_has_a_place_before_anything_is_hashed(place: Path) -> Non
         (["disk.img", "h", "--data-block-size", "0"], "data_block_size is not valid"),
         (["disk.img", "h", "--hash-offset", str((1 << 63) + 512)], "h: the end of the area is out of range"),
         (["disk.img", os.devnull], "this is a character device, not a disk; expected a regular file or a block device"),
-        (["disk.img", "tree"], "tree: the output cannot be written: Is a directory"),
+        (["disk.img", "tree"], "tree: this is a directory, not a disk; expected a regular file or a block device"),
         (["disk.img", "https://127.0.0.1/h"], "cannot be written; expected a file or a block device"),
         (["tree", "h"], "tree: this is a directory, not a disk; expected a regular file or a block device"),
         (["empty", "h"], "the number of data blocks is out of range"),
@@ -272,6 +272,68 @@ def test_ended_early(words: list[str], number: signal.Signals, code: int, place:
     said = "interrupted" if number is signal.SIGINT else f"terminated by {number.name}"
     assert (process.returncode, errors) == (code, f"bootpath: {said}\n")
     assert sorted(os.listdir(place)) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "again"),
+    [
+        ("verity format big.img new", "verity format disk.img new"),
+        ("dm read --table big.table -o new", "dm read --table t.table -o new"),
+        ("build image big.img -o new --verity", "build image tree -o new"),
+        ("build live huge -o new --size 4GiB", "build live tree -o new"),
+    ],
+)
+def test_killed(words: str, again: str, place: Path) -> None:
+    """What kill -9 leaves is gone when the same output is written once more."""
+    (place / "big.img").touch()
+    os.truncate(place / "big.img", BIG)
+    (place / "big.table").write_text(f"0 {BIG // 512} linear big.img 0\n")
+    (place / "huge").mkdir()
+    (place / "huge/file").touch()
+    os.truncate(place / "huge/file", 3 * BIG // 4)
+    before = sorted(os.listdir(place))
+    with subprocess.Popen([sys.executable, "-m", "bootpath", *words.split()], cwd=place) as process:
+        while sorted(os.listdir(place)) == before and process.poll() is None:
+            time.sleep(0.01)  # until it has begun to write
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert "new" not in os.listdir(place)
+    done = bootpath(*again.split(), cwd=place)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(os.listdir(place)) == sorted([*before, "new"])
+
+
+def test_a_format_that_is_killed_leaves_no_volume(place: Path) -> None:
+    """What is new, or holds nothing else, appears whole; the rest is written in place, and says so."""
+    (place / "big.img").touch()
+    os.truncate(place / "big.img", BIG)
+    assert bootpath("verity", "format", "disk.img", "old", "--root-hash-file", "root", cwd=place).returncode == 0
+    verify = ("verity", "verify", "disk.img", "old", "--root-hash-file", "root")
+    words = [sys.executable, "-m", "bootpath", "verity", "format", "big.img"]
+
+    with subprocess.Popen([*words, "old"], cwd=place, stderr=subprocess.PIPE) as process:
+        while not any(place.glob(".old.*.partial")) and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+        assert process.communicate()[1] == b""
+    assert process.returncode == -signal.SIGKILL
+    assert bootpath(*verify, cwd=place).returncode == 0
+
+    with (place / "old").open("ab") as file:
+        file.truncate(64 * MIB)  # it may hold something else now
+    assert bootpath(*verify, cwd=place).returncode == 0
+    with subprocess.Popen([*words, "old"], cwd=place, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline().decode()
+        while (place / "old").read_bytes()[:512] != bytes(512) and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert said == "bootpath: old is overwritten in place: it holds no volume until this ends\n"
+    for words in (["verity", "dump", "old"], list(verify)):
+        assert "old: " in one_line(bootpath(*words, cwd=place))
+    assert bootpath("verity", "format", "disk.img", "old", "--root-hash-file", "root", cwd=place).returncode == 0
+    assert bootpath(*verify, cwd=place).returncode == 0
 
 
 # Options

@@ -5,17 +5,23 @@ permissions of what it replaces; whoever fails or is interrupted leaves the old 
 of a symbolic link, whose target is then replaced and not the link, or of something that takes bytes (a pipe, a
 terminal, /dev/null, /dev/stdout): that is never replaced, but given the whole content at the end. A directory and a
 block device are refused: a disk is written by who says so.
+
+What is not complete has a name all the same (``.NAME.….partial``), since other programs write into it, and since
+linkat(2) of a file without one replaces nothing. Whoever writes holds it locked (flock(2)): after a kill -9 the kernel
+lets go of it, and the next who writes NAME there removes it.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import re
 import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -32,23 +38,21 @@ def atomic_output(path: Path) -> Iterator[Path]:
     Raises Error when it cannot be written there, is a directory or a block device; what the block raises otherwise.
     """
     final = _final(path)
-    temporary = _beside(path, final.parent if final is not None else Path(tempfile.gettempdir()))
-    try:
-        _create(temporary, path)
-        yield temporary
-        if final is not None:
-            _resemble(temporary, final)
-            os.replace(temporary, final)
-        else:
-            _pour(temporary, path)
-    except BrokenPipeError:
-        raise  # who reads has gone: that is no fault of the file's
-    except OSError as fault:
-        if fault.filename == str(temporary) or (fault.filename is None and fault.errno in _FULL):
-            raise _refusal(path, fault) from fault
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+    directory = final.parent if final is not None else Path(tempfile.gettempdir())
+    with _owned(path.name, directory, lambda temporary: _create(temporary, path)) as temporary:
+        try:
+            yield temporary
+            if final is not None:
+                _resemble(temporary, final)
+                os.replace(temporary, final)
+            else:
+                _pour(temporary, path)
+        except BrokenPipeError:
+            raise  # who reads has gone: that is no fault of the file's
+        except OSError as fault:
+            if fault.filename == str(temporary) or (fault.filename is None and fault.errno in _FULL):
+                raise _refusal(path, fault) from fault
+            raise
 
 
 @contextmanager
@@ -69,12 +73,8 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 @contextmanager
 def scratch_directory(parent: Path, name: str) -> Iterator[Path]:
     """A directory in `parent` for the time of the block, for our eyes only; `name` says what for. Raises OSError."""
-    temporary = _beside(Path(name), parent)
-    try:
-        temporary.mkdir(0o700)
+    with _owned(name, parent, lambda temporary: temporary.mkdir(0o700)) as temporary:
         yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_whole(files: Iterable[tuple[Path, bytes]]) -> None:
@@ -116,9 +116,63 @@ def _final(path: Path) -> Path | None:
     return None
 
 
-def _beside(path: Path, directory: Path) -> Path:
-    """A name that is nobody's. It is known before there is a file, so that no interruption leaves one behind."""
-    return directory / f".{path.name}.{secrets.token_hex(6)}.partial"
+@contextmanager
+def _owned(name: str, directory: Path, create: Callable[[Path], None]) -> Iterator[Path]:
+    """What `create` makes in the directory, locked for the time of the block and then removed; before that, what
+    others have left there for `name`."""
+    _remove_abandoned(name, directory)
+    while True:
+        # Known before there is a file, so that no interruption leaves one behind.
+        temporary = directory / f".{name}.{secrets.token_hex(6)}.partial"
+        try:
+            create(temporary)
+            with _locked(temporary) as is_ours:
+                if is_ours:
+                    yield temporary
+                    return
+        finally:
+            _remove(temporary)
+
+
+@contextmanager
+def _locked(temporary: Path) -> Iterator[bool]:
+    """Hold the lock for the time of the block; False when somebody took it for abandoned before we had the lock."""
+    fd = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # a file system without locks, where nobody removes what is not theirs
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        try:
+            is_ours = os.path.samestat(os.fstat(fd), temporary.stat())
+        except FileNotFoundError:
+            is_ours = False
+        yield is_ours
+    finally:
+        os.close(fd)
+
+
+def _remove_abandoned(name: str, directory: Path) -> None:
+    """Remove what was being written for `name` by those who were killed: nobody holds its lock."""
+    partial = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{12}}\.partial")
+    try:
+        found = [entry for entry in os.listdir(directory) if partial.fullmatch(entry)]
+    except OSError:
+        return  # whoever creates something there hears why, if it matters
+    for entry in found:
+        with suppress(OSError):  # it is being written, or belongs to another user
+            fd = os.open(directory / entry, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(directory / entry)
+            finally:
+                os.close(fd)
+
+
+def _remove(path: Path) -> None:
+    if os.path.isdir(path):  # False for what cannot be looked at
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def _create(temporary: Path, path: Path) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from bootpath.core.errors import Error
-from bootpath.image.output import atomic_directory, atomic_output, check_output, write_whole
+from bootpath.image.output import atomic_directory, atomic_output, check_output, scratch_directory, write_whole
 
 
 def test_it_takes_the_name_when_it_is_whole(tmp_path: Path) -> None:
@@ -123,3 +125,71 @@ def test_a_directory_appears_whole(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no"), atomic_directory(tmp_path / "other"):
         raise ValueError("no")
     assert os.listdir(tmp_path) == ["made"]
+
+
+# What a kill -9 leaves
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from bootpath.image import output
+
+place = Path(sys.argv[1])
+with output.scratch_directory(place, "work") as scratch, output.atomic_output(place / "re[sult") as result:
+    (scratch / "content").write_text("much")
+    result.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_was_killed_is_removed_by_the_next(tmp_path: Path) -> None:
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", _KILLED, tmp_path], check=False)
+    assert len(os.listdir(tmp_path)) == 2  # the second has removed what was the first one's
+    with atomic_output(tmp_path / "re[sult"), scratch_directory(tmp_path, "work"):
+        assert len(os.listdir(tmp_path)) == 2
+    assert os.listdir(tmp_path) == ["re[sult"]
+
+
+def test_what_others_write_stays(tmp_path: Path) -> None:
+    ours = tmp_path / "result"
+    names = [".result.0123456789ab.partial.txt", ".other.0123456789ab.partial", ".result.partial", "result"]
+    for name in names:
+        (tmp_path / name).write_text("before")
+    with atomic_output(ours) as one, scratch_directory(tmp_path, "result") as scratch:
+        one.write_text("one")
+        with atomic_output(ours) as two:  # at the same time
+            two.write_text("two")
+        assert ours.read_text() == "two"
+        assert scratch.is_dir()
+    assert ours.read_text() == "one"
+    assert sorted(os.listdir(tmp_path)) == sorted(names)
+
+
+def test_what_is_taken_away_before_it_is_locked_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = fcntl.flock
+    swept: list[int] = []
+
+    def sweep_first(fd: int, operation: int) -> None:
+        if not swept:
+            swept.append(fd)
+            with atomic_output(tmp_path / "result"):
+                pass
+        lock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
+    with atomic_output(tmp_path / "result") as temporary:
+        temporary.write_text("ours")
+    assert (tmp_path / "result").read_text() == "ours"
+    assert swept
+
+
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(fd: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with atomic_output(tmp_path / "result") as one, atomic_output(tmp_path / "result") as two:
+        one.write_text("one")
+        two.write_text("two")
+    assert (tmp_path / "result").read_text() == "one"

@@ -130,7 +130,7 @@ def _format(options: argparse.Namespace) -> int:
     from uuid import uuid4
 
     from bootpath.block.leaves.open import open_device
-    from bootpath.cli.console import progress_bar
+    from bootpath.cli.console import note, progress_bar
     from bootpath.image.output import check_output, write_whole
     from bootpath.image.verity.format import format_volume
     from bootpath.image.verity.volume import data_blocks_of
@@ -149,6 +149,9 @@ def _format(options: argparse.Namespace) -> int:
             offset=options.hash_offset,
             fec=fec_options(options),
             progress=lambda done: progress(done, parameters.data_bytes, options.data),
+            overwrites=lambda name: note(
+                f"bootpath: {name} is overwritten in place: it holds no volume until this ends"
+            ),
         )
     if options.root_hash_file is not None:
         write_whole([(options.root_hash_file, made.root_hash.hex().encode())])

@@ -26,7 +26,7 @@ from bootpath.fs.redox.redoxfs import RedoxFS, measure
 from bootpath.fs.redox.values import BLOCK_BYTES, HostTree
 from bootpath.image.filesystems.fatwriter import write_fat
 from bootpath.image.filesystems.filetree import collect_tree
-from bootpath.image.output import atomic_output
+from bootpath.image.output import atomic_output, scratch_directory
 from bootpath.image.redox.layout import (
     INITFS_MAGIC,
     INITFS_PATH,
@@ -144,8 +144,8 @@ def _write_esp(image: LiveImage, target: Path) -> None:
         # A link is followed: FAT has none.
         copies.append(CopyFiles(str(image.efi_loader.resolve(strict=True)), f"/{EFI_LOADER_PATH}"))
     tree = collect_tree(copies, base=Path("/"))
-    with tempfile.TemporaryDirectory(prefix="bootpath-") as directory:
-        volume = Path(directory) / "esp"
+    with scratch_directory(Path(tempfile.gettempdir()), "bootpath-esp") as directory:
+        volume = directory / "esp"
         try:
             write_fat(volume, image.efi_bytes, tree, serial=image.uuid.fields[0], epoch=0)
         except Error as fault:

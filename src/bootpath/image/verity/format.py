@@ -1,8 +1,10 @@
 """Making a verity volume: the hash area of some data, and its FEC data.
 
-Nothing is written before it is known that everything fits together. The superblock is written last, so that an
-interrupted format leaves nothing that looks finished; what there was before at its place is wiped first, and a file
-that was made for a volume which then fails is removed.
+Nothing is written before it is known that everything fits together. A file that is new, or holds nothing but what is
+made here, appears whole or not at all (`image.output`), and what it was stays good until then. What else there is, a
+block device, a file with other things in it, the data's own file, is written in place, as veritysetup does, and who
+asks hears of it first: the old superblock is wiped and the new one written last, each on the disk before anything else
+is, so that no format that was interrupted or killed leaves what looks finished.
 
 Source: veritysetup(8).
 """
@@ -12,8 +14,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import UUID
 
 from bootpath.block.leaves.file import FileDevice
@@ -21,6 +25,7 @@ from bootpath.block.leaves.open import open_device
 from bootpath.core.device import Identity
 from bootpath.core.errors import DeviceError
 from bootpath.formats.verity.tree import SUPERBLOCK_BYTES, VerityParameters, VeritySuperblock, pack_verity_superblock
+from bootpath.image.output import atomic_output
 from bootpath.image.verity.fec import FecArea, build_fec
 from bootpath.image.verity.tree import Progress, build_tree
 from bootpath.image.verity.volume import FecOptions, HashArea, lay_out_fec, same_file
@@ -46,11 +51,13 @@ def format_volume(
     offset: int = 0,
     fec: FecOptions | None = None,
     progress: Progress | None = None,
+    overwrites: Callable[[str], None] | None = None,
 ) -> Formatted:
     """Write the hash area of the data, and its FEC data. Without a `uuid` there is no superblock.
 
-    The data is whatever `open_device` opens; the other files are made, or made longer, when they have to be. Raises
-    DeviceError (EINVAL when an area would lie in another), FormatError.
+    The data is whatever `open_device` opens; the other files are made, or made longer, when they have to be.
+    `overwrites` is called with the name of each file of which something is overwritten in place, before that is done.
+    Raises DeviceError (EINVAL when an area would lie in another), Error, FormatError.
     """
     superblock = None if uuid is None else VeritySuperblock(parameters, uuid)
     area = HashArea(parameters, offset, superblock)
@@ -67,13 +74,20 @@ def format_volume(
             in_fec = _Area(fec.path, "fec", shape.offset, shape.offset + shape.shape.parity_bytes)
             in_fec.refuse_overlap(in_data)
             in_fec.refuse_overlap(in_hashes)
-        made = stack.enter_context(_Made())
-        hashes = made.grown(
-            hash_path, area.end_bytes if fec is None or not on_hashes else max(area.end_bytes, fec.offset)
-        )
-        target = None if fec is None else made.grown(fec.path, in_fec.end)
+        hash_file = _Output.place(in_hashes, stack)
+        hashes = hash_file.grown(area.end_bytes if fec is None or not on_hashes else max(area.end_bytes, fec.offset))
+        outputs = [hash_file]
+        target = None
+        if fec is not None:
+            fec_file = hash_file if on_hashes else _Output.place(in_fec, stack)
+            target = fec_file.grown(in_fec.end)
+            outputs += [] if on_hashes else [fec_file]
+        for output in outputs:
+            if output.overwrites and overwrites is not None:
+                overwrites(os.fspath(output.area.path))
         if superblock is not None:
             hashes.write(offset, bytes(SUPERBLOCK_BYTES))
+            hashes.flush()
         root_hash = build_tree(data, hashes, parameters, start_block=area.start_block, progress=progress)
         if target is not None:
             build_fec(
@@ -90,7 +104,6 @@ def format_volume(
             hashes.flush()
             hashes.write(offset, pack_verity_superblock(superblock))
         hashes.flush()
-        made.keep()
     return Formatted(root_hash, area, None if fec is None else shape)
 
 
@@ -118,71 +131,62 @@ class _Area:
 
 def _size(path: str | os.PathLike[str]) -> int:
     """Of a file or block device; 0 for what does not exist. Raises DeviceError."""
-    if not os.path.lexists(path):
+    if not os.path.exists(path):
         return 0
     with closing(FileDevice.open(path)) as device:
-        return device.size_bytes
+        return device.size_bytes + device.ragged_bytes
 
 
-class _Made:
-    """The files of a volume. Left before `keep`, those that were not there before are removed."""
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """The file that an area is written to: `path` is where, which is not its name yet when it is to appear whole."""
 
-    def __init__(self) -> None:
-        self._opened = ExitStack()
-        self._new: list[str | os.PathLike[str]] = []
+    area: _Area
+    path: str | os.PathLike[str]
+    overwrites: bool
+    stack: ExitStack
 
-    def __enter__(self) -> _Made:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._opened.close()
-        for path in self._new:
-            with suppress(FileNotFoundError):
-                os.unlink(path)
-
-    def keep(self) -> None:
-        """What there is now is a volume."""
-        self._new.clear()
-
-    def grown(self, path: str | os.PathLike[str], end: int) -> FileDevice:
-        """The file, made when there is none, and at least that long. Raises DeviceError, also for a disk too short."""
-        if "://" in os.fspath(path):
+    @classmethod
+    def place(cls, area: _Area, stack: ExitStack) -> _Output:
+        """It is complete, or gone, when `stack` is closed. Raises DeviceError, Error."""
+        name = os.fspath(area.path)
+        if "://" in name:
             raise DeviceError(
-                "the output cannot be written",
-                errno=errno.EPERM,
-                where=os.fspath(path),
-                expected="a file or a block device",
+                "the output cannot be written", errno=errno.EPERM, where=name, expected="a file or a block device"
             )
-        if end >= MAX_DEVICE_BYTES:
+        if area.end >= MAX_DEVICE_BYTES:
             raise DeviceError(
                 "the end of the area is out of range",
                 errno=errno.EFBIG,
-                where=os.fspath(path),
-                found=f"byte {end}",
+                where=name,
+                found=f"byte {area.end}",
                 expected="less than 2^63",
             )
+        size = _size(name)
+        holds_no_more = area.start == 0 and size <= area.end and os.path.isfile(name)
+        replaceable = os.access(os.path.dirname(os.path.realpath(name)), os.W_OK | os.X_OK)
+        if not os.path.exists(name) or (holds_no_more and replaceable):
+            return cls(area, stack.enter_context(atomic_output(Path(name))), False, stack)
+        return cls(area, name, size > area.start, stack)
+
+    def grown(self, end: int) -> FileDevice:
+        """Open, and at least that long, until the stack is closed. Raises DeviceError, also for a disk too short."""
+        name = os.fspath(self.area.path)
         try:
-            if not os.path.lexists(path):
-                self._new.append(path)  # before it is there: no interruption may come between
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
-            self._opened.callback(os.close, fd)
-            identity = Identity(os.fspath(path))
-            device = FileDevice(fd, writable=True, owns=False, identity=identity)  # refuses what is no file
+            fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+            self.stack.callback(os.close, fd)
             size = os.lseek(fd, 0, os.SEEK_END)
             if size < end:
                 if stat.S_ISBLK(os.fstat(fd).st_mode):
                     raise DeviceError(
                         "the device is too small",
                         errno=errno.ENOSPC,
-                        where=os.fspath(path),
+                        where=name,
                         found=f"{size} bytes",
                         expected=f"at least {end} bytes",
                     )
                 os.ftruncate(fd, end)
-                device = FileDevice(fd, writable=True, owns=False, identity=identity)
         except OSError as fault:
             code = fault.errno or errno.EIO
-            raise DeviceError(
-                f"the output cannot be written: {fault.strerror}", errno=code, where=os.fspath(path)
-            ) from fault
-        return device
+            raise DeviceError(f"the output cannot be written: {fault.strerror}", errno=code, where=name) from fault
+        return FileDevice(fd, writable=True, owns=False, identity=Identity(name))
