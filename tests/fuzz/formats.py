@@ -25,6 +25,7 @@ from bootpath.formats.exceptionstore import (
     parse_snapshot_header,
 )
 from bootpath.formats.handoff import pack_handoff, parse_handoff
+from bootpath.formats.nbd.pskfile import parse_psk_file
 from bootpath.formats.nbd.uri import pack_nbd_uri, parse_nbd_uri
 from bootpath.formats.overlayfile import (
     DIGEST_BYTES,
@@ -110,6 +111,11 @@ def _dm_create(data: bytes) -> None:
 def _nbd_uri(data: bytes) -> None:
     uri = parse_nbd_uri(_text(data))
     comes_back(uri, pack_nbd_uri, parse_nbd_uri)
+
+
+def _psk_file(data: bytes) -> None:
+    keys = parse_psk_file(data)
+    assert all(user and len(key) >= 16 for user, key in keys.items())
 
 
 def _plan(data: bytes) -> None:
@@ -231,6 +237,7 @@ FORMATS = (
     Entry("snapshot_header", _snapshot_header),
     Entry("dm_create", _dm_create),
     Entry("nbd_uri", _nbd_uri),
+    Entry("psk_file", _psk_file),
     Entry("plan", _plan),
     Entry("trace", _trace),
     Entry("gpt", _gpt),

@@ -133,7 +133,8 @@ def _execute(entered: Enter, received: bytes) -> RemoteProtocolError | None:
 
 def _client(data: bytes) -> None:
     """What a server sends to a client that asks for an export, up to where the client would wait for more."""
-    steps = negotiate("disk", sources=bool(data and data[0] & 1))
+    first = data[0] if data else 0
+    steps = negotiate("disk", sources=bool(first & 1), tls=bool(first & 2))
     position = 1
     answer: bytes | None = None
     try:

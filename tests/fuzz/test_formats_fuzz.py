@@ -47,6 +47,7 @@ COVERED = {
     "overlay_log": "parse_log",
     "pkcs7": "parse_pkcs7",
     "plan": "parse_plan parse_json",
+    "psk_file": "parse_psk_file",
     "repart": "parse_repart parse_unit_file",
     "root_parameters": "parse_root_parameters parse_slot parse_logical_volume parse_ubi_volume",
     "line": "parse_line parse_decimal",

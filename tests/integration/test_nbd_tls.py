@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import ssl
 import subprocess
@@ -9,6 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.overlay.ram import Overlay
@@ -19,36 +26,23 @@ from bootpath.serve.limits import Limits
 from bootpath.serve.server.tls import load_tls
 from tests.support.nbd import RawClient, Running, serving
 from tests.support.patterns import pattern
+from tests.support.pki import Pki, make_pki
 from tests.support.tools import tool
 
 SIZE = 4 << 20
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CA, a server for localhost and a client."""
-    openssl = tool("openssl")
-    path = tmp_path_factory.mktemp("pki")
-
-    def run(*arguments: str) -> None:
-        subprocess.run([openssl, *arguments], cwd=path, check=True, capture_output=True)
-
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    run("req", "-x509", *key, "-keyout", "ca-key.pem", "-out", "ca-cert.pem", "-days", "2", "-subj", "/CN=test CA")
-    for name in ("server", "client"):
-        (path / f"{name}.ext").write_text("subjectAltName=DNS:localhost\n")
-        run("req", *key, "-keyout", f"{name}-key.pem", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        signed = ("-in", f"{name}.csr", "-out", f"{name}-cert.pem", "-extfile", f"{name}.ext", "-days", "2")
-        run("x509", "-req", "-CA", "ca-cert.pem", "-CAkey", "ca-key.pem", "-CAcreateserial", *signed)
-    return path
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    return make_pki(tmp_path_factory.mktemp("pki"))
 
 
 class TlsClient(RawClient):
     """A raw client whose socket may become TLS."""
 
-    def start_tls(self, certificates: Path, *, certified: bool = True) -> None:
+    def start_tls(self, certificates: Path) -> None:
         context = ssl.create_default_context(cafile=str(certificates / "ca-cert.pem"))
-        if certified:
+        if (certificates / "client-cert.pem").exists():
             context.load_cert_chain(certificates / "client-cert.pem", certificates / "client-key.pem")
         self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
 
@@ -61,12 +55,12 @@ def patterned() -> MemoryDevice:
     return MemoryDevice(bytearray(pattern(0, SIZE)))
 
 
-def test_python(certificates: Path) -> None:
-    with serving(patterned(), tls=load_tls(certificates)) as running, connect(running) as client:
+def test_python(pki: Pki) -> None:
+    with serving(patterned(), tls=load_tls(pki.server)) as running, connect(running) as client:
         client.greet()
         assert client.outcome(Option.STRUCTURED_REPLY) == Rep.ERR_TLS_REQD
         assert client.outcome(Option.STARTTLS) == Rep.ACK
-        client.start_tls(certificates)
+        client.start_tls(pki.clients["right"])
         assert client.outcome(Option.STARTTLS) == Rep.ERR_INVALID
         assert client.outcome(Option.STRUCTURED_REPLY) == Rep.ACK
         go = nbdoptions.pack_info_request(nbdoptions.InfoRequest(""))
@@ -78,18 +72,18 @@ def test_python(certificates: Path) -> None:
         assert client.read(0, 512) == pattern(0, 512, tag=2)
 
 
-def test_what_was_negotiated_in_plain_text_is_forgotten(certificates: Path) -> None:
-    with serving(patterned(), tls=load_tls(certificates, required=False)) as running, connect(running) as client:
+def test_what_was_negotiated_in_plain_text_is_forgotten(pki: Pki) -> None:
+    with serving(patterned(), tls=load_tls(pki.server, required=False)) as running, connect(running) as client:
         client.greet()
         assert client.outcome(Option.STRUCTURED_REPLY) == Rep.ACK
         assert client.outcome(Option.STARTTLS) == Rep.ACK
-        client.start_tls(certificates)
+        client.start_tls(pki.clients["right"])
         assert client.outcome(Option.LIST_META_CONTEXT) == Rep.ERR_INVALID
         assert client.outcome(Option.STRUCTURED_REPLY) == Rep.ACK
 
 
-def test_injected_plain_text_ends_the_connection(certificates: Path) -> None:
-    with serving(patterned(), tls=load_tls(certificates)) as running:
+def test_injected_plain_text_ends_the_connection(pki: Pki) -> None:
+    with serving(patterned(), tls=load_tls(pki.server)) as running:
         with connect(running) as client:
             client.greet()
             client.send(nbdoptions.pack_option(Option.STARTTLS), nbdoptions.pack_option(Option.STRUCTURED_REPLY))
@@ -103,33 +97,33 @@ def test_injected_plain_text_ends_the_connection(certificates: Path) -> None:
                 pass
 
 
-def test_a_client_without_a_certificate(certificates: Path) -> None:
-    with serving(patterned(), tls=load_tls(certificates, verify_clients=True)) as running:
+def test_a_client_without_a_certificate(pki: Pki) -> None:
+    with serving(patterned(), tls=load_tls(pki.server)) as running:
         with connect(running) as client:
             client.greet()
             assert client.outcome(Option.STARTTLS) == Rep.ACK
             with pytest.raises((OSError, EOFError)):  # noqa: PT012 - TLS 1.3 tells it at the first read
-                client.start_tls(certificates, certified=False)
+                client.start_tls(pki.clients["none"])
                 client.option(Option.LIST)
         with connect(running) as client:
             client.greet()
             assert client.outcome(Option.STARTTLS) == Rep.ACK
-            client.start_tls(certificates)
+            client.start_tls(pki.clients["right"])
             assert client.outcome(Option.LIST) == Rep.ACK
 
 
-def test_a_silent_handshake_is_dropped(certificates: Path) -> None:
+def test_a_silent_handshake_is_dropped(pki: Pki) -> None:
     limits = Limits(negotiation_seconds=0.05)
-    with serving(patterned(), tls=load_tls(certificates), limits=limits) as running, connect(running) as client:
+    with serving(patterned(), tls=load_tls(pki.server), limits=limits) as running, connect(running) as client:
         client.greet()
         client.send(nbdoptions.pack_option(Option.STARTTLS))
         client.receive(20)
         assert client.closed()
 
 
-def test_libnbd(certificates: Path, tmp_path: Path) -> None:
-    with serving(Overlay(patterned()), tls=load_tls(certificates, verify_clients=True)) as running:
-        uri = f"nbds+unix:///?socket={running.path}&tls-certificates={certificates}&tls-hostname=localhost"
+def test_libnbd(pki: Pki, tmp_path: Path) -> None:
+    with serving(Overlay(patterned()), tls=load_tls(pki.server)) as running:
+        uri = f"nbds+unix:///?socket={running.path}&tls-certificates={pki.clients['right']}&tls-hostname=localhost"
         info = subprocess.run([tool("nbdinfo"), uri], capture_output=True, text=True, timeout=60)
         assert info.returncode == 0, info.stderr
         assert "with TLS" in info.stdout
@@ -143,11 +137,11 @@ def test_libnbd(certificates: Path, tmp_path: Path) -> None:
         assert plain.returncode != 0
 
 
-def test_qemu(certificates: Path) -> None:
-    with serving(Overlay(patterned()), tls=load_tls(certificates, verify_clients=True)) as running:
+def test_qemu(pki: Pki) -> None:
+    with serving(Overlay(patterned()), tls=load_tls(pki.server)) as running:
         options = f"driver=nbd,path={running.path},tls-creds=tls0,tls-hostname=localhost"
         command = (
-            *(tool("qemu-io"), "--object", f"tls-creds-x509,id=tls0,dir={certificates},endpoint=client"),
+            *(tool("qemu-io"), "--object", f"tls-creds-x509,id=tls0,dir={pki.clients['right']},endpoint=client"),
             *("--image-opts", options, "-c", "write -P 5 4k 300k", "-c", "read -P 5 4k 300k", "-c", "flush"),
         )
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -155,18 +149,80 @@ def test_qemu(certificates: Path) -> None:
         assert "failed" not in done.stdout
 
 
-def test_certificates_that_are_not_there(tmp_path: Path, certificates: Path) -> None:
-    with pytest.raises(DeviceError, match=r"server-cert\.pem"):
-        load_tls(tmp_path)
-    (tmp_path / "server-cert.pem").write_text("junk")
-    (tmp_path / "server-key.pem").write_text("junk")
+def test_files_that_are_not_there(pki: Pki, tmp_path: Path) -> None:
+    for name in ("server-cert.pem", "server-key.pem", "ca-cert.pem"):
+        with pytest.raises(DeviceError, match=f"{name} is missing; expected server-cert.pem, server-key.pem, ca-cert"):
+            load_tls(tmp_path)
+        (tmp_path / name).write_bytes((pki.server / name).read_bytes())
+    load_tls(tmp_path)
+    (tmp_path / "ca-cert.pem").unlink()
+    load_tls(tmp_path, verify_clients=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("server-cert.pem", b"junk", "server-cert.pem and server-key.pem cannot be used"),
+        ("server-key.pem", b"junk", "server-cert.pem and server-key.pem cannot be used"),
+        ("ca-cert.pem", b"junk", "ca-cert.pem cannot be used"),
+        ("ca-cert.pem", b"", "ca-cert.pem cannot be used"),
+        ("ca-cert.pem", "crl", "ca-cert.pem has something else than certificates"),
+        ("ca-crl.pem", b"junk", "ca-crl.pem cannot be used"),
+        ("ca-crl.pem", "certificate", "ca-crl.pem has something else than lists of revoked certificates"),
+        ("ca-crl.pem", "both", "ca-crl.pem has something else than lists of revoked certificates"),
+    ],
+)
+def test_files_that_cannot_be_used(pki: Pki, tmp_path: Path, name: str, content: bytes | str, what: str) -> None:
+    """Above all a list of revoked certificates in which somebody put one: it would be trusted."""
+    shutil.copytree(pki.server, tmp_path / "server")
+    stranger = (pki.clients["another authority"] / "client-cert.pem").read_bytes()
+    made = {"crl": pki.crl, "certificate": stranger, "both": pki.crl + stranger}
+    (tmp_path / "server" / name).write_bytes(content if isinstance(content, bytes) else made[content])
+    with pytest.raises(DeviceError, match=f"server: {what}"):
+        load_tls(tmp_path / "server")
+
+
+def test_a_key_with_a_password_is_not_asked_for_one(pki: Pki, tmp_path: Path) -> None:
+    shutil.copytree(pki.server, tmp_path / "server")
+    key = tmp_path / "server" / "server-key.pem"
+    private = load_pem_private_key(key.read_bytes(), None)
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")))
     with pytest.raises(DeviceError, match="cannot be used"):
-        load_tls(tmp_path)
+        load_tls(tmp_path / "server")
 
 
-def test_a_socket_that_is_no_client(certificates: Path) -> None:
+def test_a_key_that_everybody_can_read(pki: Pki, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load_tls(pki.server)
+    assert caplog.text == ""
+    shutil.copytree(pki.server, tmp_path / "server")
+    (tmp_path / "server" / "server-key.pem").chmod(0o644)
+    load_tls(tmp_path / "server")
+    assert "server-key.pem: everybody on this machine can read it" in caplog.text
+
+
+def test_a_session_is_not_taken_up_again(pki: Pki) -> None:
+    """A certificate is shown each time: one that was revoked since would come in without."""
+    context = ssl.create_default_context(cafile=str(pki.server / "ca-cert.pem"))
+    right = pki.clients["right"]
+    context.load_cert_chain(right / "client-cert.pem", right / "client-key.pem")
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context.maximum_version = version
+        session: ssl.SSLSession | None = None
+        with serving(patterned(), tls=load_tls(pki.server)) as running:
+            for _ in range(2):
+                with connect(running) as client:
+                    client.greet()
+                    assert client.outcome(Option.STARTTLS) == Rep.ACK
+                    secure = context.wrap_socket(client.socket, server_hostname="localhost", session=session)
+                    client.socket = secure
+                    assert client.outcome(Option.LIST) == Rep.ACK
+                    session = secure.session
+                    assert not secure.session_reused
+
+
+def test_a_socket_that_is_no_client(pki: Pki) -> None:
     """Something else than TLS after STARTTLS, and a client that leaves in the handshake."""
-    with serving(patterned(), tls=load_tls(certificates)) as running:
+    with serving(patterned(), tls=load_tls(pki.server)) as running:
         for junk in (b"", b"\x16\x03\x01", bytes(100), b"\x16\x03\x01\xff\xff" + bytes(5000)):
             with connect(running) as client:
                 client.greet()
@@ -177,17 +233,13 @@ def test_a_socket_that_is_no_client(certificates: Path) -> None:
                     pass
 
 
-def test_several_processes(certificates: Path, tmp_path: Path) -> None:
+def test_several_processes(pki: Pki, tmp_path: Path) -> None:
     """The handshake is the forked process' own, with what the parent has loaded."""
     image = tmp_path / "image.raw"
     image.write_bytes(pattern(0, SIZE))
-    directory = tmp_path / "tls"
-    directory.mkdir()
-    for name in ("ca-cert.pem", "server-cert.pem", "server-key.pem"):
-        (directory / name).symlink_to(certificates / name)
-    query = f"?socket={tmp_path / 's'}&tls-certificates={certificates}&tls-hostname=localhost"
+    query = f"?socket={tmp_path / 's'}&tls-certificates={pki.clients['right']}&tls-hostname=localhost"
     copying = f"{tool('nbdcopy')} --connections=4 'nbds+unix:///{query}' {tmp_path / 'copy'}"
-    command = [sys.executable, "-m", "bootpath", "serve", str(image), "--workers", "2", "--tls-dir", str(directory)]
+    command = [sys.executable, "-m", "bootpath", "serve", str(image), "--workers", "2", "--tls-dir", str(pki.server)]
     command += ["--socket", str(tmp_path / "s"), "--run", copying]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

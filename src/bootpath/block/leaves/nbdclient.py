@@ -1,7 +1,7 @@
 """nbd: an export of another NBD server as a device, over one connection that all threads share.
 
 Where the server lacks a command, zeroes are written, a discard does nothing and FUA is a flush. A lost connection is
-EIO from then on; whoever opened the device may open it again (`LateDisk` does). TLS is refused rather than left out.
+EIO from then on; whoever opened the device may open it again (`LateDisk` does). nbds:// is TLS or failure (`nbdtls`).
 """
 
 from __future__ import annotations
@@ -189,20 +189,23 @@ def open_nbd(
     in `extents` where blocks come from.
 
     `timeout_seconds` bounds connecting, the handshake and the wait for each answer. DeviceError: EIO when there is no
-    server or it refuses, EPERM when it is read-only and must be writable, EINVAL for a wrong URI, ENOTSUP for TLS.
+    server or it refuses, EPERM when it is read-only and must be writable, EINVAL for a wrong URI, `client_tls`'.
     """
     try:
         where = parse_nbd_uri(uri) if isinstance(uri, str) else uri
     except FormatError as error:
         raise DeviceError(str(error), errno=errno.EINVAL, where=str(uri)) from error
     name = pack_nbd_uri(replace(where, username=None, parameters={}))
+    tls = None
     if where.tls:
-        raise DeviceError("TLS is not supported by this client", errno=errno.ENOTSUP, where=name)
+        from bootpath.block.leaves.nbdtls import client_tls  # a guest has no OpenSSL
+
+        tls = client_tls(where)
     try:
         sock = (connect or partial(_connect, where, timeout_seconds))()
     except OSError as error:
         raise DeviceError(f"the server cannot be reached: {error.strerror or error}", where=name) from error
-    connection = NbdConnection(sock, where.export, name=name, timeout_seconds=timeout_seconds, sources=sources)
+    connection = NbdConnection(sock, where.export, name=name, timeout_seconds=timeout_seconds, sources=sources, tls=tls)
     try:
         return NbdDevice(connection, writable=writable)
     except BaseException:

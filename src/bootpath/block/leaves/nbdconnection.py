@@ -14,6 +14,8 @@ import errno
 import socket
 import struct
 import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from bootpath.block.leaves.nbdhandshake import RemoteExport, Steps, negotiate
 from bootpath.core.device import Buffer
@@ -36,6 +38,9 @@ from bootpath.formats.nbd.transmission import (
     parse_hole,
     parse_reply,
 )
+
+if TYPE_CHECKING:
+    from bootpath.block.leaves.nbdtls import TlsSocket  # a guest has no OpenSSL
 
 _MAX_CHUNK_BYTES = 64 << 20  # of anything but data: 2^20 descriptors are 8 MiB
 
@@ -70,17 +75,26 @@ class Call:
 
 
 class NbdConnection:
-    """A connected socket, which it owns. Negotiates the export of that name; `name` is for messages.
+    """A connected socket, which it owns. Negotiates the export of that name; `name` is for messages, `tls` makes the
+    socket secure (`nbdtls`).
 
     `timeout_seconds` bounds the handshake, and the wait for each answer (None: for ever). `sources` asks for
     bootpath:source as well. Raises DeviceError (EIO).
     """
 
     def __init__(
-        self, sock: socket.socket, export: str, *, name: str, timeout_seconds: float | None, sources: bool = False
+        self,
+        sock: socket.socket,
+        export: str,
+        *,
+        name: str,
+        timeout_seconds: float | None,
+        sources: bool = False,
+        tls: Callable[[socket.socket], TlsSocket] | None = None,
     ) -> None:
         self.name = name
-        self._sock = sock
+        self._sock: socket.socket | TlsSocket = sock
+        self._make_secure = tls
         self._timeout = timeout_seconds
         self._send_lock = threading.Lock()
         self._lock = threading.Lock()
@@ -89,7 +103,7 @@ class NbdConnection:
         self._lost: str | None = None
         try:
             sock.settimeout(timeout_seconds)
-            self.export: RemoteExport = self._negotiate(negotiate(export, sources=sources))
+            self.export: RemoteExport = self._negotiate(negotiate(export, sources=sources, tls=tls is not None))
             sock.settimeout(None)
             if timeout_seconds is not None:  # a server that does not read must not hold its clients for ever
                 whole, part = divmod(int(timeout_seconds * 1_000_000), 1_000_000)
@@ -111,6 +125,11 @@ class NbdConnection:
                 if isinstance(step, int):
                     answer = self._receive(step)
                     step = steps.send(answer)
+                elif step is None:
+                    assert self._make_secure is not None
+                    assert isinstance(self._sock, socket.socket)
+                    self._sock = self._make_secure(self._sock)
+                    step = next(steps)
                 else:
                     self._sock.sendall(step)
                     step = next(steps)

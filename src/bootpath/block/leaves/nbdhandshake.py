@@ -2,8 +2,9 @@
 
 Source: the NBD protocol (NetworkBlockDevice/nbd doc/proto.md, "Fixed newstyle negotiation", "Option types").
 
-`negotiate` is a generator: it yields bytes to send, or the number of bytes that it needs next, and returns the
-`RemoteExport`. It asks for structured replies, then for ``base:allocation`` (and for our own ``bootpath:source`` with
+`negotiate` is a generator: it yields bytes to send, the number of bytes that it needs next, or None where TLS begins,
+and returns the `RemoteExport`. It asks for TLS if it is to (NBD_OPT_STARTTLS), and does not go on without; then for
+structured replies, then for ``base:allocation`` (and for our own ``bootpath:source`` with
 `sources`), then goes (NBD_OPT_GO). It does without what a server lacks of the first two.
 """
 
@@ -41,8 +42,8 @@ from bootpath.formats.nbd.transmission import BASE_ALLOCATION, MAX_PAYLOAD_BYTES
 _MAX_REPLY_BYTES = 16 << 10
 _MAX_REPLIES = 64
 
-Steps: TypeAlias = Generator[bytes | int, bytes, "RemoteExport"]
-_Replies: TypeAlias = Generator[bytes | int, bytes, list[OptionReply]]
+Steps: TypeAlias = Generator[bytes | int | None, bytes, "RemoteExport"]
+_Replies: TypeAlias = Generator[bytes | int | None, bytes, list[OptionReply]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,17 @@ class RemoteExport:
     maximum_payload: int = MAX_PAYLOAD_BYTES
 
 
-def negotiate(name: str, *, sources: bool = False) -> Steps:
+def negotiate(name: str, *, sources: bool = False, tls: bool = False) -> Steps:
     """Agree on the export of that name. RemoteProtocolError when the server refuses, FormatError for nonsense."""
     flags = HandshakeFlag(parse_greeting((yield GREETING.size)))
     if HandshakeFlag.FIXED_NEWSTYLE not in flags:
         raise RemoteProtocolError("the server does not speak fixed newstyle", where="nbd")
     yield CLIENT_FLAGS.pack(flags & (HandshakeFlag.FIXED_NEWSTYLE | HandshakeFlag.NO_ZEROES))
+    if tls:
+        answer = (yield from _ask(Option.STARTTLS))[-1]
+        if answer.type != Rep.ACK:
+            raise _refused(answer, name)
+        yield None
     structured = (yield from _ask(Option.STRUCTURED_REPLY))[-1].type == Rep.ACK
     contexts: dict[str, int] = {}
     if structured:
@@ -129,10 +135,10 @@ def _ask(option: Option, data: bytes = b"") -> _Replies:
 def _refused(reply: OptionReply, name: str) -> RemoteProtocolError:
     reason = {
         Rep.ERR_UNKNOWN: f"there is no export {name!r}",
-        Rep.ERR_TLS_REQD: "the server wants TLS, which this client does not speak",
+        Rep.ERR_TLS_REQD: "the server wants TLS (nbds instead of nbd)",
         Rep.ERR_POLICY: "the server's policy refuses",
         Rep.ERR_SHUTDOWN: "the server is shutting down",
-        Rep.ERR_UNSUP: "the server does not know NBD_OPT_GO",
+        Rep.ERR_UNSUP: f"the server does not know NBD_OPT_{Option(reply.option).name}",
     }.get(Rep(reply.type) if reply.type in Rep._value2member_map_ else Rep.ACK, f"the server refuses ({reply.type:#x})")
     message = reply.data.decode(errors="replace")
     return RemoteProtocolError(reason + (f": {message!r}" if message else ""), where="nbd")

@@ -1,7 +1,7 @@
 """From what a user types to a device: a path, or a URL by its scheme.
 
     disk.img  /dev/sda2  file:///srv/disk.img   a file or a block device
-    nbd://host[:port]/export  nbd+unix:///export?socket=path
+    nbd://host[:port]/export  nbd+unix:///export?socket=path  nbds://…  nbds+unix://…
     https://host/disk.img  http://…  s3://bucket/key   read-only; needs bootpath[remote]
 
 A path with a colon and two slashes in it is written ``./like://this``. To add a scheme: write its opener here and name

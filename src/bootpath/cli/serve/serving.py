@@ -13,7 +13,7 @@ from bootpath.cli.failures import UsageError
 
 if TYPE_CHECKING:
     from bootpath.serve.live.service import LiveService
-    from bootpath.serve.running.settings import ServeSettings, TcpAddress
+    from bootpath.serve.running.settings import Certificates, ServeSettings, SharedKeys, TcpAddress
 
 
 def add_listening(parser: argparse.ArgumentParser) -> None:
@@ -22,8 +22,24 @@ def add_listening(parser: argparse.ArgumentParser) -> None:
     where = group.add_mutually_exclusive_group()
     where.add_argument("--socket", metavar="P", type=Path, help="listen on this Unix socket")
     where.add_argument("--tcp", metavar="HOST:PORT", help="listen on this address; port 0 takes any")
+    keys = group.add_mutually_exclusive_group()
+    keys.add_argument(
+        "--tls-dir",
+        metavar="D",
+        type=Path,
+        help="require TLS and a certificate of each client: server-cert.pem and server-key.pem are the server's, "
+        "ca-cert.pem signs clients, ca-crl.pem, if it is there, says whose certificates are revoked",
+    )
+    keys.add_argument(
+        "--tls-psk",
+        metavar="F",
+        type=Path,
+        help="require TLS and a key of each client: lines of USER:KEY, KEY in hexadecimal (Python 3.13 or newer)",
+    )
     group.add_argument(
-        "--tls-dir", metavar="D", type=Path, help="require TLS: ca-cert.pem, server-cert.pem, server-key.pem"
+        "--tls-no-client-auth",
+        action="store_true",
+        help="with --tls-dir: ask no client for a certificate: what is sent is encrypted, and anybody may connect",
     )
     group.add_argument(
         "--allow-plaintext",
@@ -37,6 +53,13 @@ def add_listening(parser: argparse.ArgumentParser) -> None:
         "--status",
         metavar="HOST:PORT",
         help="serve a status page, /status.json and /metrics by HTTP; without HOST for this machine only",
+    )
+    group.add_argument(
+        "--status-token-file",
+        metavar="F",
+        type=Path,
+        help="file with a token that who looks at the status has to give, as a bearer or as the password of any user; "
+        "a must beyond this machine",
     )
     group = parser.add_argument_group("running")
     group.add_argument(
@@ -61,24 +84,51 @@ def serve_settings(options: argparse.Namespace, command: str) -> ServeSettings:
         raise UsageError(f"--workers: {options.workers} is not 1 or more", where=command)
     settings = ServeSettings(
         listen=options.socket if options.tcp is None else _address("--tcp", options.tcp, command),
-        tls_directory=options.tls_dir,
+        tls=_keys(options, command),
         max_clients=options.max_clients,
         processes=options.workers,
         status=None
         if options.status is None
         else _address("--status", options.status, command, default_host="127.0.0.1"),
+        status_token=_status_token(options, command),
         command=options.shell_command,
         grace_seconds=options.grace,
     )
-    for exposure, address in () if options.allow_plaintext else settings.exposures():
+    for exposure, address in settings.exposures():
+        if exposure is Exposure.DISK and options.allow_plaintext:
+            continue
         option, remedy = {
             Exposure.DISK: ("--tcp", "--tls-dir, or --allow-plaintext to allow that"),
-            Exposure.STATUS: ("--status", "--allow-plaintext to allow that"),
+            Exposure.STATUS: ("--status", "--status-token-file"),
         }[exposure]
         host = address.host or "every address"
         what = f"{option}: {host} is reachable from other machines, and {exposure.value}: give {remedy}"
         raise UsageError(what, where=command)
     return settings
+
+
+def _keys(options: argparse.Namespace, command: str) -> Certificates | SharedKeys | None:
+    from bootpath.serve.running.settings import Certificates, SharedKeys
+
+    if options.tls_no_client_auth and options.tls_dir is None:
+        raise UsageError("--tls-no-client-auth goes with --tls-dir only", where=command)
+    if options.tls_dir is not None:
+        return Certificates(options.tls_dir, verify_clients=not options.tls_no_client_auth)
+    return None if options.tls_psk is None else SharedKeys(options.tls_psk)
+
+
+def _status_token(options: argparse.Namespace, command: str) -> bytes | None:
+    if options.status_token_file is None:
+        return None
+    if options.status is None:
+        raise UsageError("--status-token-file goes with --status only", where=command)
+    from bootpath.core.errors import FormatError
+    from bootpath.serve.monitor.token import parse_token
+
+    try:
+        return parse_token(options.status_token_file.read_bytes())
+    except FormatError as fault:
+        raise fault.at(str(options.status_token_file)) from None
 
 
 def _address(option: str, text: str, command: str, default_host: str = "") -> TcpAddress:

@@ -4,72 +4,67 @@
 /             the page, `status.html`, which asks for the next every second
 /status.json  the status (docs/schemas/status.json)
 /metrics      the same for Prometheus
-/healthz      "ok"
+/healthz      "ok", for everybody
 ============= ==========================================================
 
 It must not be a way in, nor a way to slow down the disk:
 
-- GET and HEAD only, every path from a literal table, nothing is read from the request but its path and its Host.
+- GET and HEAD only, every path from a literal table, nothing is read from the request but its path, Host and
+  Authorization.
+- With a token (`token`) it shows nothing to who does not know it but that it is there.
 - "DNS rebinding": a page from elsewhere can make its own name resolve to this machine, and then read what the browser
   takes for its own origin. It cannot forge the Host header, which must name a loopback, or the address that was
-  connected to or listened on.
+  connected to or listened on. A browser gives a token only to the name that it was typed for: who shows it may use any.
 - A strict Content-Security-Policy (the page's own script and style by their hashes), no caching, no CORS.
-- At most `MAX_CLIENTS` at a time, the others are dropped; a request is `REQUEST_BYTES` at most and must be there, and
-  its answer taken, within `CLIENT_SECONDS`; one request a connection.
-- It runs in daemon threads, and whatever fails here is logged and ends one connection.
+- One daemon thread (`exchange`), in which nobody waits for anybody: whatever fails here is logged and ends one
+  connection.
 """
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import errno
 import hashlib
 import json
 import logging
 import re
 import socket
-import threading
-import time
 from collections.abc import Callable
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from importlib import resources
 from io import BytesIO
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from socketserver import TCPServer
 from typing import Any
 from urllib.parse import urlsplit
 
 from bootpath.core.errors import DeviceError
 from bootpath.serve.monitor import prometheus
+from bootpath.serve.monitor.exchange import REQUEST_BYTES, Exchange
 from bootpath.serve.monitor.status import ServiceStatus, StatusSource, as_json
+from bootpath.serve.monitor.token import CHALLENGE, admits
 
-MAX_CLIENTS = 16
-CLIENT_SECONDS = 5.0
-REQUEST_BYTES = 16 << 10
-_RETRY_SECONDS = 0.1
+_BACKLOG = 128
 _METHODS = ("GET", "HEAD")
+_OPEN = "/healthz"
 _TEXT = "text/plain; charset=utf-8"
 
 _log = logging.getLogger(__name__)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """One request."""
+class _Request(BaseHTTPRequestHandler):
+    """One request, whose head is there, and its answer: no socket is touched."""
 
-    server: StatusServer
     server_version = "bootpath"
     sys_version = ""
 
-    def setup(self) -> None:
-        """Read the request here: a socket's timeout is for one read, and a client could send one byte at a time."""
-        super().setup()
-        self.connection.settimeout(CLIENT_SECONDS)
-        self.rfile.close()
-        self.rfile = BytesIO(_receive(self.connection))
-
-    def handle(self) -> None:
+    def __init__(self, page: StatusServer, head: bytes, local: str, peer: str) -> None:
+        self.page = page
+        self.local = local
+        self.client_address = (peer, 0)
+        self.rfile = BytesIO(head)
+        self.wfile = self.answer = BytesIO()
+        self.close_connection = True
         self.raw_requestline = self.rfile.readline(REQUEST_BYTES)
         if self.raw_requestline and self.parse_request():
             self._answer(*self._response())
@@ -77,13 +72,17 @@ class _Handler(BaseHTTPRequestHandler):
     def _response(self) -> tuple[HTTPStatus, str, bytes]:
         if self.command not in _METHODS:
             return _plain(HTTPStatus.METHOD_NOT_ALLOWED)
-        hosts = self.headers.get_all("Host", [])
-        if len(hosts) != 1 or not self.server.is_ours(hosts[0], self.connection.getsockname()[0]):
-            return _plain(HTTPStatus.MISDIRECTED_REQUEST)
-        page = self.server.pages.get(self.path.partition("?")[0])
-        if page is None:
+        path = self.path.partition("?")[0]
+        if self.page.token is None:
+            hosts = self.headers.get_all("Host", [])
+            if len(hosts) != 1 or not self.page.is_ours(hosts[0], self.local):
+                return _plain(HTTPStatus.MISDIRECTED_REQUEST)
+        elif path != _OPEN and not admits(self.page.token, self.headers.get("Authorization", "")):
+            return _plain(HTTPStatus.UNAUTHORIZED)
+        found = self.page.pages.get(path)
+        if found is None:
             return _plain(HTTPStatus.NOT_FOUND)
-        content_type, make = page
+        content_type, make = found
         try:
             return HTTPStatus.OK, content_type, make().encode()
         except Exception:  # noqa: BLE001 - a worker's border: the page fails, the server does not
@@ -95,12 +94,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
-        self.send_header("Content-Security-Policy", self.server.policy)
+        self.send_header("Content-Security-Policy", self.page.policy)
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Referrer-Policy", "no-referrer")
         self.send_header("Cross-Origin-Resource-Policy", "same-origin")
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             self.send_header("Allow", ", ".join(_METHODS))
+        if status == HTTPStatus.UNAUTHORIZED:
+            self.send_header("WWW-Authenticate", CHALLENGE)
         self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
@@ -115,37 +116,24 @@ class _Handler(BaseHTTPRequestHandler):
         _log.debug("%s: %r", self.address_string(), format % arguments)
 
 
-class StatusServer(ThreadingHTTPServer):
+class StatusServer:
     """Shows the status that `source` gives, on an address; port 0 takes any, see `url`. Raises DeviceError."""
 
-    allow_reuse_port = False
-    daemon_threads = True
-    request_queue_size = MAX_CLIENTS
-
-    def __init__(self, source: StatusSource, host: str, port: int) -> None:
+    def __init__(self, source: StatusSource, host: str, port: int, *, token: bytes | None = None) -> None:
         page = resources.files("bootpath.serve").joinpath("status.html").read_text("utf-8")
+        self.token = token
         self.policy = _policy(page)
         self.pages: dict[str, tuple[str, Callable[[], str]]] = {
             "/": ("text/html; charset=utf-8", lambda: page),
             "/status.json": ("application/json", lambda: self._json(source.current())),
             "/metrics": (prometheus.CONTENT_TYPE, lambda: prometheus.render(source.current(look=False))),
-            "/healthz": (_TEXT, lambda: "ok\n"),
+            _OPEN: (_TEXT, lambda: "ok\n"),
         }
         self._host = host
         self._packed: tuple[ServiceStatus, str] | None = None
-        self._slots = threading.BoundedSemaphore(MAX_CLIENTS)
-        self._closing = threading.Event()
-        self._thread: threading.Thread | None = None
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-            self.address_family = found[0]
-            super().__init__(found[4][:2], _Handler)  # type: ignore[arg-type]  # host and port of either family
-        except OSError as error:
-            raise DeviceError(
-                f"the status page cannot listen: {error.strerror or error}",
-                errno=error.errno or errno.EIO,
-                where=f"{host}:{port}",
-            ) from error
+        listener = _listen(host, port)
+        self.host, self.port = listener.getsockname()[:2]
+        self._exchange = Exchange(listener, self.answer)
 
     def _json(self, status: ServiceStatus) -> str:
         """The status as JSON; many watchers get the same one."""
@@ -154,16 +142,10 @@ class StatusServer(ThreadingHTTPServer):
             self._packed = packed = (status, json.dumps(as_json(status)))
         return packed[1]
 
-    def server_bind(self) -> None:
-        """Bind, without asking a name server who we are as HTTPServer does."""
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = self._host, self.server_address[1]
-
     @property
     def url(self) -> str:
         """Where the page is."""
-        host = str(self.server_address[0])
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.server_port}/"
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/"
 
     def is_ours(self, host: str, local: str) -> bool:
         """True when a Host header names this machine's loopback, where we listen, or the address connected to."""
@@ -177,69 +159,38 @@ class StatusServer(ThreadingHTTPServer):
         address = _address(name)
         return address is not None and (address.is_loopback or address == _address(local))
 
-    # Life
+    def answer(self, head: bytes, local: str, peer: str) -> bytes:
+        """The answer to a request's head, which came to the address `local`; empty for what deserves none."""
+        return _Request(self, head, local, peer).answer.getvalue()
 
     def start(self) -> None:
         """Serve in a daemon thread until `close`."""
-        self._thread = threading.Thread(target=self.serve_forever, name="status-page", daemon=True)
-        self._thread.start()
-
-    def serve_forever(self, poll_interval: float = 0.5) -> None:
-        """Accept until `close`. Waits in accept, so that nothing wakes up while nobody asks."""
-        while not self._closing.is_set():
-            try:
-                request, address = self.get_request()
-            except OSError as error:
-                if not self._closing.wait(_RETRY_SECONDS):  # no descriptors left: it stays in the backlog
-                    _log.warning("status page: cannot accept a connection: %s", error)
-                continue
-            self.process_request(request, address)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread, or drop the client when there are too many."""
-        if not self._slots.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        try:
-            super().process_request(request, client_address)
-        except RuntimeError as error:
-            _log.warning("status page: cannot start a thread: %s", error)
-            self._slots.release()
-            self.shutdown_request(request)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Run in the client's thread."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._slots.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client left, or was too slow."""
-        _log.debug("%s", client_address, exc_info=True)
+        self._exchange.start()
 
     def close(self) -> None:
-        """Take no more clients. Answers that are under way are dropped with the process."""
-        self._closing.set()
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)  # ends accept
-        if self._thread is not None:
-            self._thread.join()
-        self.server_close()
+        """Take no more clients. Answers that are under way are dropped."""
+        self._exchange.close()
 
 
-def _receive(connection: socket.socket) -> bytes:
-    """A request's head; nothing when it does not end, or not soon enough. TimeoutError when it is not there in time."""
-    deadline = time.monotonic() + CLIENT_SECONDS
-    received = b""
-    while b"\r\n\r\n" not in received and b"\n\n" not in received and len(received) < REQUEST_BYTES:
-        connection.settimeout(max(deadline - time.monotonic(), 0.001))
-        part = connection.recv(REQUEST_BYTES - len(received))
-        if not part:
-            return b""
-        received += part
-    connection.settimeout(CLIENT_SECONDS)
-    return received if b"\r\n\r\n" in received or b"\n\n" in received else b""
+def _listen(host: str, port: int) -> socket.socket:
+    listener: socket.socket | None = None
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        if listener is not None:
+            listener.close()
+        raise DeviceError(
+            f"the status page cannot listen: {error.strerror or error}",
+            errno=error.errno or errno.EIO,
+            where=f"{host}:{port}",
+        ) from error
+    return listener
 
 
 def _plain(status: HTTPStatus) -> tuple[HTTPStatus, str, bytes]:

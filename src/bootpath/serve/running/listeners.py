@@ -16,7 +16,7 @@ SOCKET_NAME = "nbd.sock"
 
 def listen(server: Server, settings: ServeSettings, environ: Mapping[str, str], stack: ExitStack) -> NbdUri:
     """Listen; the URI of the default export. A private directory is removed by `stack`. Raises DeviceError."""
-    secure = settings.tls_directory is not None
+    secure = settings.tls is not None
     where = settings.listen
     if isinstance(where, TcpAddress):
         listener = server.listen_tcp(where.host, where.port)

@@ -3,7 +3,7 @@
 The order matters:
 
 1. what is created from now on is private, and no privileges can be gained (`confinement`), before anything is opened;
-2. the service is opened, and processes are forked, while this process has one thread;
+2. the keys are loaded; the service is opened, and processes are forked, while this process has one thread;
 3. the sockets are claimed, and SIGINT and SIGTERM stop the server, before anybody is told that it serves;
 4. the status page, the command and the service manager come last.
 """
@@ -22,12 +22,13 @@ from bootpath.serve.limits import Limits
 from bootpath.serve.live.service import LiveService
 from bootpath.serve.running.confinement import confined, current_umask
 from bootpath.serve.running.listeners import listen
-from bootpath.serve.running.settings import ServeSettings
+from bootpath.serve.running.settings import Certificates, ServeSettings, SharedKeys
 from bootpath.serve.running.shellcommand import ShellCommand
 from bootpath.serve.server.forking import ForkingServer
+from bootpath.serve.server.psk import load_psk
 from bootpath.serve.server.server import Server
 from bootpath.serve.server.systemd import READY, STOPPING, notify
-from bootpath.serve.server.tls import load_tls
+from bootpath.serve.server.tls import TlsSettings, load_tls
 
 PROGRESS_SECONDS = 1.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -49,10 +50,11 @@ def serve_until_stopped(
         umask = current_umask()
         # The command is the user's own: it gets the umask and the privileges that the user had.
         stack.enter_context(confined(privileges=settings.command is not None))
+        tls = _load_tls(settings)
         service = open_service(stack)
         stack.callback(service.close)
         _allow_descriptors()
-        server = _make_server(service, settings)
+        server = _make_server(service, settings, tls)
         service.start()  # a thread: not before the fork
         uri = replace(listen(server, settings, environ, stack), export=service.shape.name)
         _stop_on_signals(server, settings.grace_seconds, stack)
@@ -72,8 +74,17 @@ def serve_until_stopped(
         return 0 if command is None else command.exit_code
 
 
-def _make_server(service: LiveService, settings: ServeSettings) -> Server:
-    tls = None if settings.tls_directory is None else load_tls(settings.tls_directory)
+def _load_tls(settings: ServeSettings) -> TlsSettings | None:
+    match settings.tls:
+        case Certificates(directory, verify_clients):
+            return load_tls(directory, verify_clients=verify_clients)
+        case SharedKeys(file):
+            return load_psk(file)
+        case None:
+            return None
+
+
+def _make_server(service: LiveService, settings: ServeSettings, tls: TlsSettings | None) -> Server:
     limits = Limits(connections=settings.max_clients)
     if settings.processes == 1:
         return Server(service.exports, limits=limits, tls=tls)
@@ -102,7 +113,8 @@ def _show_status(server: Server, service: LiveService, uri: str, settings: Serve
     from bootpath.serve.monitor.web import StatusServer
 
     assert settings.status is not None
-    page = StatusServer(StatusSource(server, service, uri=uri), settings.status.host, settings.status.port)
+    where, token = settings.status, settings.status_token
+    page = StatusServer(StatusSource(server, service, uri=uri), where.host, where.port, token=token)
     stack.callback(page.close)
     page.start()
     return page.url

@@ -40,10 +40,25 @@ def parse_tcp_address(text: str) -> TcpAddress:
 
 
 class Exposure(Enum):
-    """What other machines can reach without TLS."""
+    """What other machines could reach without a word of their own."""
 
     DISK = "anybody there may read and write"
     STATUS = "anybody there may see the status page"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """TLS with the certificates of a directory (`server.tls`)."""
+
+    directory: Path
+    verify_clients: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SharedKeys:
+    """TLS with keys that clients have too (`server.psk`)."""
+
+    file: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +66,23 @@ class ServeSettings:
     """How to run a server.
 
     It listens on `listen`, a Unix socket or a TCP address; None is the sockets that the service manager passes on, or
-    else a Unix socket in a private directory. `tls_directory` has the certificates (`server.tls`). `status` is where
-    the status page listens. With `processes`, so many serve together. `command` is a shell command that is run with
-    $uri set; the server stops when it ends. A stop takes at most `grace_seconds`.
+    else a Unix socket in a private directory. `tls` is where keys are. `status` is where the status page listens, and
+    `status_token` what who looks at it has to show. With `processes`, so many serve together. `command` is a shell
+    command that is run with $uri set; the server stops when it ends. A stop takes at most `grace_seconds`.
     """
 
     listen: Path | TcpAddress | None = None
-    tls_directory: Path | None = None
+    tls: Certificates | SharedKeys | None = None
     max_clients: int = 512
     processes: int = 1
     status: TcpAddress | None = None
+    status_token: bytes | None = None
     command: str | None = None
     grace_seconds: float = 10.0
 
     def exposures(self) -> Iterator[tuple[Exposure, TcpAddress]]:
-        """What other machines could reach without TLS, and where."""
-        if isinstance(self.listen, TcpAddress) and self.tls_directory is None and not self.listen.is_loopback:
+        """What other machines could reach without TLS or without the token, and where."""
+        if isinstance(self.listen, TcpAddress) and self.tls is None and not self.listen.is_loopback:
             yield Exposure.DISK, self.listen
-        if self.status is not None and not self.status.is_loopback:
+        if self.status is not None and self.status_token is None and not self.status.is_loopback:
             yield Exposure.STATUS, self.status

@@ -50,7 +50,7 @@ def test_a_path_that_looks_like_a_url(tmp_path: Path, monkeypatch: pytest.Monkey
         ("ftp://host/disk", False, "EINVAL"),
         ("https://host/disk?token=hush", True, "EPERM"),
         ("s3://bucket/key", True, "EPERM"),
-        ("nbds://host/", False, "ENOTSUP"),
+        ("nbds://host/?tls-certificates=/nonexistent", False, "ENOENT"),
         ("nbd+unix:///?socket=/nonexistent", False, "EIO"),
     ],
 )

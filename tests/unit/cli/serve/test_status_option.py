@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import pytest
 
 from bootpath.cli.failures import UsageError
 from bootpath.cli.serve.serving import add_listening, serve_settings
+from bootpath.core.errors import FormatError
 
 
 def contradiction(*arguments: str) -> str | None:
@@ -29,7 +31,30 @@ def test_what_is_no_address(where: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["0.0.0.0:9100", "[::]:9100", "192.0.2.1:9100", "disks.example:9100"])
-def test_others_may_look_only_if_that_is_meant(where: str) -> None:
-    assert "--allow-plaintext" in str(contradiction("--status", where))
-    assert "--allow-plaintext" in str(contradiction("--status", where, "--tls-dir", "tls"))
-    assert contradiction("--status", where, "--allow-plaintext") is None
+def test_others_look_only_with_a_token(where: str, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("0123456789abcdef\n")
+    for more in ((), ("--allow-plaintext",), ("--tls-dir", "tls")):
+        assert "--status-token-file" in str(contradiction("--status", where, *more))
+    assert contradiction("--status", where, "--status-token-file", str(tmp_path / "token")) is None
+
+
+@pytest.mark.parametrize(
+    "content", ["", "\n", "short", "two lines 0123456789\nabcdef", "0123456789abcdef:", "\xe4" * 20]
+)
+def test_what_is_no_token(content: str, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(content)
+    with pytest.raises(FormatError, match=f"{tmp_path / 'token'}: the token cannot be used") as fault:
+        contradiction("--status", ":0", "--status-token-file", str(tmp_path / "token"))
+    assert not content.strip() or content.strip() not in str(fault.value).partition("/token: ")[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (("--tls-no-client-auth",), "--tls-no-client-auth goes with --tls-dir only"),
+        (("--tls-no-client-auth", "--tls-psk", "keys"), "--tls-no-client-auth goes with --tls-dir only"),
+        (("--status-token-file", "token"), "--status-token-file goes with --status only"),
+    ],
+)
+def test_what_goes_with_something_else(options: tuple[str, ...], what: str) -> None:
+    assert contradiction(*options) == what

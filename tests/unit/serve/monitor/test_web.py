@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import re
@@ -13,9 +14,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bootpath.core.errors import DeviceError
-from bootpath.serve.monitor import web
+from bootpath.serve.monitor.exchange import REQUEST_BYTES
 from bootpath.serve.monitor.status import StatusSource
-from bootpath.serve.monitor.web import MAX_CLIENTS, StatusServer
+from bootpath.serve.monitor.web import StatusServer
 from tests.support.status import make_server, make_service
 from tests.support.tree import schema
 
@@ -23,9 +24,10 @@ TIMEOUT_SECONDS = 60.0
 
 
 @contextmanager
-def showing(host: str = "127.0.0.1") -> Iterator[StatusServer]:
+def showing(host: str = "127.0.0.1", token: bytes | None = None) -> Iterator[StatusServer]:
     service = make_service(steps=2)
-    page = StatusServer(StatusSource(make_server(service), service, uri="nbd://localhost/"), host, 0)
+    source = StatusSource(make_server(service), service, uri="nbd://localhost/")
+    page = StatusServer(source, host, 0, token=token)
     page.start()
     try:
         yield page
@@ -39,13 +41,10 @@ def page() -> Iterator[StatusServer]:
         yield page
 
 
-def ask(
-    page: StatusServer, path: str = "/", method: str = "GET", host: str | None = None
-) -> tuple[HTTPResponse, bytes]:
-    address, port = str(page.server_address[0]), page.server_port
-    connection = HTTPConnection(address, port, timeout=TIMEOUT_SECONDS)
+def ask(page: StatusServer, path: str = "/", method: str = "GET", **headers: str) -> tuple[HTTPResponse, bytes]:
+    connection = HTTPConnection(page.host, page.port, timeout=TIMEOUT_SECONDS)
     try:
-        connection.request(method, path, headers={} if host is None else {"Host": host})
+        connection.request(method, path, headers=headers)
         response = connection.getresponse()
         return response, response.read()
     finally:
@@ -54,7 +53,7 @@ def ask(
 
 def raw(page: StatusServer, request: bytes) -> bytes:
     """What is answered to any bytes, until the connection is closed."""
-    with socket.create_connection(("127.0.0.1", page.server_port), TIMEOUT_SECONDS) as client:
+    with socket.create_connection(("127.0.0.1", page.port), TIMEOUT_SECONDS) as client:
         answer = b""
         try:
             client.sendall(request)
@@ -134,14 +133,14 @@ def test_headers_are_strict(page: StatusServer, path: str) -> None:
     "host", ["localhost", "localhost:80", "LOCALHOST.", "a.localhost", "127.0.0.1:9", "127.9.9.9", "[::1]:80"]
 )
 def test_names_of_this_machine(page: StatusServer, host: str) -> None:
-    assert ask(page, "/healthz", host=host)[0].status == 200
+    assert ask(page, "/healthz", Host=host)[0].status == 200
 
 
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:80", "localhost.evil.example", "192.0.2.1", "0.0.0.0", "[", "", "a@evil"]
 )
 def test_names_of_others_are_dns_rebinding(page: StatusServer, host: str) -> None:
-    response, body = ask(page, "/status.json", host=host)
+    response, body = ask(page, "/status.json", Host=host)
     assert response.status == 421
     assert b"title" not in body
 
@@ -175,7 +174,7 @@ def test_one_host_must_be_named(page: StatusServer, request_bytes: bytes) -> Non
         (b"", b""),
         (b"\r\n\r\n", b""),
         (b"GET / HTTP/1.1\r\nHost: loc", b""),
-        (b"GET /" + b"a" * (web.REQUEST_BYTES + 1), b""),
+        (b"GET /" + b"a" * (REQUEST_BYTES + 1), b""),
     ],
 )
 def test_what_is_no_request_harms_nothing(page: StatusServer, request_bytes: bytes, status: bytes) -> None:
@@ -195,25 +194,46 @@ def test_a_page_that_fails_is_an_answer(page: StatusServer, caplog: pytest.LogCa
     assert "broken" in caplog.text
 
 
-def test_too_many_clients_are_dropped(page: StatusServer) -> None:
-    slots = [page._slots.acquire(blocking=False) for _ in range(MAX_CLIENTS)]
-    assert all(slots)
-    assert raw(page, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") == b""
-    page._slots.release()
-    assert ask(page, "/healthz")[0].status == 200
+TOKEN = b"0123456789abcdef/+=="
 
 
-def test_a_slow_client_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "CLIENT_SECONDS", 0.05)
-    with showing() as page, socket.create_connection(("127.0.0.1", page.server_port), TIMEOUT_SECONDS) as client:
-        client.sendall(b"GET / HTT")
-        assert client.recv(1) == b""
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "",
+        "Bearer",
+        "Bearer 0123456789abcdef/+=",
+        "Bearer 0123456789abcdef/+== x",
+        "Basic",
+        f"Basic {TOKEN.decode()}",
+        "Basic !",
+        "Basic " + base64.b64encode(TOKEN).decode(),
+        "Basic " + base64.b64encode(b"me:wrong").decode(),
+        f"Digest {TOKEN.decode()}",
+    ],
+)
+def test_without_the_token_nothing_is_shown(authorization: str) -> None:
+    with showing(token=TOKEN) as page:
+        for path in ("/", "/status.json", "/metrics", "/nothing"):
+            response, body = ask(page, path, Authorization=authorization)
+            assert (response.status, body) == (401, b"401 Unauthorized\n")
+            assert response.headers["WWW-Authenticate"].startswith("Basic ")
+        assert ask(page, "/healthz", Host="probe.example")[0].status == 200
 
 
-def test_every_slot_comes_back(page: StatusServer) -> None:
-    for _ in range(2 * MAX_CLIENTS):
-        raw(page, b"")
-    assert ask(page, "/healthz")[0].status == 200
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        f"Bearer {TOKEN.decode()}",
+        f"bearer  {TOKEN.decode()}",
+        "Basic " + base64.b64encode(b"me:" + TOKEN).decode(),
+        "basic " + base64.b64encode(b":" + TOKEN).decode(),
+    ],
+)
+def test_with_the_token_by_any_name(authorization: str) -> None:
+    with showing(token=TOKEN) as page:
+        for path in ("/", "/status.json", "/metrics"):
+            assert ask(page, path, Authorization=authorization, Host="disks.example")[0].status == 200
 
 
 def test_an_ipv6_address() -> None:
@@ -228,7 +248,7 @@ def test_an_ipv6_address() -> None:
 def test_an_address_that_is_taken(page: StatusServer) -> None:
     service = make_service()
     with pytest.raises(DeviceError, match="cannot listen"):
-        StatusServer(StatusSource(make_server(service), service), "127.0.0.1", page.server_port)
+        StatusServer(StatusSource(make_server(service), service), "127.0.0.1", page.port)
 
 
 def test_closing_before_starting() -> None:

@@ -11,7 +11,7 @@ import pytest
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.serve.export import Export
 from bootpath.serve.running.listeners import listen
-from bootpath.serve.running.settings import ServeSettings, TcpAddress
+from bootpath.serve.running.settings import Certificates, ServeSettings, TcpAddress
 from bootpath.serve.server.server import Server
 
 
@@ -32,7 +32,7 @@ def test_a_unix_socket(server: Server, tmp_path: Path) -> None:
 
 def test_any_port_becomes_one(server: Server) -> None:
     with ExitStack() as stack:
-        uri = listen(server, ServeSettings(listen=TcpAddress("127.0.0.1", 0), tls_directory=Path("tls")), {}, stack)
+        uri = listen(server, ServeSettings(listen=TcpAddress("127.0.0.1", 0), tls=Certificates(Path("tls"))), {}, stack)
     assert (uri.host, uri.tls) == ("127.0.0.1", True)
     assert uri.port > 0
 

@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bootpath.core.errors import FormatError
-from bootpath.serve.running.settings import Exposure, ServeSettings, TcpAddress, parse_tcp_address
+from bootpath.serve.running.settings import (
+    Certificates,
+    Exposure,
+    ServeSettings,
+    SharedKeys,
+    TcpAddress,
+    parse_tcp_address,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +54,8 @@ def test_exposures() -> None:
     assert list(ServeSettings(listen=here, status=here).exposures()) == []
     assert list(ServeSettings(listen=Path("socket")).exposures()) == []
     assert list(ServeSettings(listen=everywhere).exposures()) == [(Exposure.DISK, everywhere)]
-    # TLS is for the disk; the status page has none.
-    settings = ServeSettings(listen=everywhere, tls_directory=Path("tls"), status=everywhere)
+    assert list(ServeSettings(listen=everywhere, tls=SharedKeys(Path("keys.psk"))).exposures()) == []
+    # TLS is for the disk; the status page has its token.
+    settings = ServeSettings(listen=everywhere, tls=Certificates(Path("tls")), status=everywhere)
     assert list(settings.exposures()) == [(Exposure.STATUS, everywhere)]
+    assert list(replace(settings, status_token=b"0123456789abcdef").exposures()) == []
