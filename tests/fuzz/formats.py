@@ -28,6 +28,7 @@ from bootpath.formats.handoff import pack_handoff, parse_handoff
 from bootpath.formats.nbd.pskfile import parse_psk_file
 from bootpath.formats.nbd.uri import pack_nbd_uri, parse_nbd_uri
 from bootpath.formats.overlayfile import (
+    CHECKSUM_BYTES,
     DIGEST_BYTES,
     ENTRY,
     HEADER_BYTES,
@@ -38,6 +39,7 @@ from bootpath.formats.overlayfile import (
     parse_header,
     parse_log,
     record_bytes,
+    unpack_checksums,
 )
 from bootpath.formats.partitions.gpt import probe_gpt, read_gpt
 from bootpath.formats.partitions.gptwrite import repair_gpt
@@ -162,7 +164,7 @@ def _overlay_header(data: bytes) -> None:
 def _overlay_log(data: bytes) -> None:
     """The same, for the first record."""
     if len(data) >= 48:
-        size = record_bytes(int.from_bytes(data[16:18], "little"))
+        size = record_bytes(*(int.from_bytes(data[low : low + 2], "little") for low in (16, 24)))
         body = data[48:size].ljust(size - 48, b"\0")
         digest = blake2b(data[:32] + body, digest_size=16, key=LOG_KEY).digest()
         try:
@@ -179,6 +181,7 @@ def _check_log(data: bytes) -> None:
     comes_back(log.records, lambda _: packed, lambda data: parse_log(data, LOG_KEY, 1).records)
     for record in log.records:
         assert len(record.entries) % ENTRY.size == 0
+        assert len(unpack_checksums(record.checksums)) == len(record.checksums) // CHECKSUM_BYTES
         assert pack_entries(iter_entries(record.entries)) == record.entries
 
 

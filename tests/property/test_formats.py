@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from random import Random
 
 import pytest
@@ -20,6 +21,7 @@ from bootpath.formats.overlayfile import (
     OverlayFileState,
     OverlayHeader,
     RecordKind,
+    pack_checksums,
     pack_entries,
     pack_header,
     pack_record,
@@ -151,7 +153,9 @@ overlay_headers = st.builds(
         disk_guid=_GUIDS,
         partition_guid=_GUIDS,
     ),
+    checksums=st.booleans(),
 )
+overlay_checksums = st.lists(_U32, max_size=300).map(lambda values: pack_checksums(array("I", values)))
 overlay_entries = st.lists(st.tuples(_U64, _U32, _U32), max_size=70).map(pack_entries)
 
 
@@ -166,15 +170,15 @@ def test_overlay_header(header: OverlayHeader, bit: int) -> None:
 
 
 @given(
-    st.lists(overlay_entries, min_size=1, max_size=4),
+    st.lists(st.tuples(overlay_entries, overlay_checksums), min_size=1, max_size=4),
     st.binary(min_size=16, max_size=16),
     st.integers(0, 2**60),
     st.randoms(),
 )
-def test_overlay_log(contents: list[bytes], key: bytes, first: int, random: Random) -> None:
+def test_overlay_log(contents: list[tuple[bytes, bytes]], key: bytes, first: int, random: Random) -> None:
     records = tuple(
-        LogRecord(RecordKind.COMMIT if index else RecordKind.CHECKPOINT, first + index, entries)
-        for index, entries in enumerate(contents)
+        LogRecord(RecordKind.COMMIT if index else RecordKind.CHECKPOINT, first + index, *content)
+        for index, content in enumerate(contents)
     )
     packed = [pack_record(record, key) for record in records]
     data = b"".join(packed)

@@ -1,12 +1,13 @@
 """The persistent overlay's file: two copies of a header, and a log of which block is where.
 
-Our own format, version 1 (docs/adr/0004-persistent-overlay.md says why). Little endian; a *cluster* is 4096 bytes of
-the file, a *block* 4096 bytes of the disk. Clusters 0 and 1 hold one header each, the log is a run of clusters, every
-other cluster is the content of one block, or free.
+Our own format (docs/adr/0004-persistent-overlay.md says why): version 2 has a checksum of every block, version 1 none
+(docs/adr/0010-checksums-of-overlays.md). Little endian; a *cluster* is 4096 bytes of the file, a *block* 4096 bytes of
+the disk. Clusters 0 and 1 hold one header each, the log is a run of clusters, every other cluster is the content of one
+block, or free.
 
 Header, 4096 bytes::
 
-      0 magic, 8        8 version, u32 = 1     12 cluster bytes, u32 = 4096
+      0 magic, 8        8 version, u32         12 cluster bytes, u32 = 4096
      16 generation, u64: +1 with every new header         24 UUID of the overlay, 16
      40 state, u32: 0 in use, 1 a commit into the base has begun             44 log's first cluster, u32
      48 log's clusters, u32    52 0, u32     56 sequence of the log's first record, u64    64 key of the log, 16
@@ -16,8 +17,9 @@ Header, 4096 bytes::
 
 Log: records, each a multiple of 512 bytes, one after the other::
 
-      0 magic, 4   4 kind, u32: 1 checkpoint, 2 commit, 3 closed   8 sequence, u64   16 entries, u64   24 0, u64
+      0 magic, 4   4 kind, u32 (see RecordKind)   8 sequence, u64   16 entries, u64   24 checksums, u64
      32 BLAKE2b-128, keyed with the log's key, of bytes 0 to 31 and of everything from byte 48   48 entries, 16 each
+      … checksums, u32 each: version 2 only, the CRC-32 (as of zlib) of each cluster of the entries, in their order
 
     entry:  0 first block, u64   8 first cluster, u32 (1: the blocks read as zeros)   12 blocks, u32
 
@@ -29,6 +31,8 @@ discarded; one with a valid record after it is damage.
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -47,9 +51,11 @@ DIGEST_BYTES = 32
 NAME_MAX_BYTES = 1024
 RECORD_ALIGN_BYTES = 512
 ENTRY = struct.Struct("<QII")
+CHECKSUM_BYTES = 4
 
-_MAGIC = b"\x89bpovl\r\n"
+MAGIC = b"\x89bpovl\r\n"
 _VERSION = 1
+_VERSION_CHECKSUMS = 2
 _HEADER = struct.Struct("<8sIIQ16sIIIIQ16sQ16s16s16sII32s")
 _HEADER_DIGEST_OFFSET = HEADER_BYTES - DIGEST_BYTES
 _RECORD_MAGIC = b"\x89bpr"
@@ -73,6 +79,7 @@ class RecordKind(Enum):
     CHECKPOINT = 1  # the whole map
     COMMIT = 2  # what changed, in order
     CLOSED = 3  # nothing: what stands before it was complete
+    STABLE = 4  # nothing: what stands before it was stable; version 2 only
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +118,17 @@ class OverlayHeader:
     log_sequence: int
     log_key: bytes
     base: BaseIdentity
+    checksums: bool = False  # every record has those of its clusters
 
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """One record of the log; `entries` are packed, `iter_entries` unpacks them."""
+    """One record of the log; `entries` and `checksums` are packed, `iter_entries` and `unpack_checksums` undo that."""
 
     kind: RecordKind
     sequence: int
     entries: bytes
+    checksums: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +142,7 @@ class OverlayLog:
     @property
     def closed(self) -> bool:
         """True when the overlay was closed after its last commit."""
-        return self.records[-1].kind is not RecordKind.COMMIT
+        return self.records[-1].kind not in (RecordKind.COMMIT, RecordKind.STABLE)
 
 
 def _fault(what: str, *, found: object = None, expected: object = None, hint: str | None = None) -> FormatError:
@@ -151,8 +160,8 @@ def pack_header(header: OverlayHeader) -> bytes:
         raise _fault("the base's name is too long", found=f"{len(name)} bytes", expected=f"at most {NAME_MAX_BYTES}")
     try:
         fixed = _HEADER.pack(
-            _MAGIC,
-            _VERSION,
+            MAGIC,
+            _VERSION_CHECKSUMS if header.checksums else _VERSION,
             CLUSTER_BYTES,
             header.generation,
             header.uuid.bytes,
@@ -178,11 +187,11 @@ def parse_header(data: bytes) -> OverlayHeader:
     """One copy of the header. Raises FormatError."""
     if len(data) != HEADER_BYTES:
         raise _fault("the header has the wrong length", found=f"{len(data)} bytes", expected=f"{HEADER_BYTES}")
-    if data[: len(_MAGIC)] != _MAGIC:
+    if data[: len(MAGIC)] != MAGIC:
         raise _fault(
             "the file does not begin as an overlay",
-            found=data[: len(_MAGIC)].hex(),
-            expected=_MAGIC.hex(),
+            found=data[: len(MAGIC)].hex(),
+            expected=MAGIC.hex(),
             hint="is it an overlay?",
         )
     digest = blake2b(data[:_HEADER_DIGEST_OFFSET], digest_size=DIGEST_BYTES).digest()
@@ -210,9 +219,9 @@ def parse_header(data: bytes) -> OverlayHeader:
         name_bytes,
         probe_digest,
     ) = _HEADER.unpack_from(data)
-    if version != _VERSION:
+    if version not in (_VERSION, _VERSION_CHECKSUMS):
         raise _fault(
-            "the version is not supported", found=version, expected=_VERSION, hint="it was made by another release"
+            "the version is not supported", found=version, expected="1 or 2", hint="it was made by another release"
         )
     if cluster_bytes != CLUSTER_BYTES:
         raise _fault("the cluster size is not supported", found=cluster_bytes, expected=CLUSTER_BYTES)
@@ -240,7 +249,15 @@ def parse_header(data: bytes) -> OverlayHeader:
         name, base_size, probe_bytes, probe_digest, *(_known(guid) for guid in (base_uuid, disk_guid, partition_guid))
     )
     return OverlayHeader(
-        generation, UUID(bytes=uuid), OverlayFileState(state), log_cluster, log_clusters, log_sequence, log_key, base
+        generation,
+        UUID(bytes=uuid),
+        OverlayFileState(state),
+        log_cluster,
+        log_clusters,
+        log_sequence,
+        log_key,
+        base,
+        checksums=version == _VERSION_CHECKSUMS,
     )
 
 
@@ -271,9 +288,10 @@ def choose_header(first: bytes, second: bytes) -> tuple[OverlayHeader, bool]:
 # The log
 
 
-def record_bytes(entries: int) -> int:
-    """The size of a record with that many entries."""
-    return -(-(_ENTRIES_OFFSET + entries * ENTRY.size) // RECORD_ALIGN_BYTES) * RECORD_ALIGN_BYTES
+def record_bytes(entries: int, checksums: int = 0) -> int:
+    """The size of a record with that many entries and checksums."""
+    content = entries * ENTRY.size + checksums * CHECKSUM_BYTES
+    return -(-(_ENTRIES_OFFSET + content) // RECORD_ALIGN_BYTES) * RECORD_ALIGN_BYTES
 
 
 def pack_entries(entries: Iterable[tuple[int, int, int]]) -> bytes:
@@ -286,6 +304,23 @@ def iter_entries(entries: bytes) -> Iterator[tuple[int, int, int]]:
     return ENTRY.iter_unpack(entries)
 
 
+def pack_checksums(checksums: array[int]) -> bytes:
+    """Checksums of 32 bits, packed."""
+    return _little_endian(checksums).tobytes()
+
+
+def unpack_checksums(data: bytes) -> array[int]:
+    """The checksums again."""
+    return _little_endian(array("I", data))
+
+
+def _little_endian(values: array[int]) -> array[int]:
+    if sys.byteorder == "big":
+        values = values[:]
+        values.byteswap()
+    return values
+
+
 def _record_digest(key: bytes, head: bytes, body: bytes | memoryview) -> bytes:
     digest = blake2b(head, digest_size=_RECORD_DIGEST_BYTES, key=key)
     digest.update(body)
@@ -294,9 +329,9 @@ def _record_digest(key: bytes, head: bytes, body: bytes | memoryview) -> bytes:
 
 def pack_record(record: LogRecord, key: bytes) -> bytes:
     """The record's bytes, a multiple of 512."""
-    count = len(record.entries) // ENTRY.size
-    head = _RECORD.pack(_RECORD_MAGIC, record.kind.value, record.sequence, count, 0)
-    body = record.entries.ljust(record_bytes(count) - _ENTRIES_OFFSET, b"\0")
+    count, checksums = len(record.entries) // ENTRY.size, len(record.checksums) // CHECKSUM_BYTES
+    head = _RECORD.pack(_RECORD_MAGIC, record.kind.value, record.sequence, count, checksums)
+    body = (record.entries + record.checksums).ljust(record_bytes(count, checksums) - _ENTRIES_OFFSET, b"\0")
     return head + _record_digest(key, head, body) + body
 
 
@@ -304,17 +339,19 @@ def _record_at(data: memoryview, offset: int, key: bytes) -> tuple[LogRecord, in
     """(the valid record at an offset, its size), or None."""
     if offset + RECORD_ALIGN_BYTES > len(data):
         return None
-    magic, kind, sequence, count, reserved = _RECORD.unpack_from(data, offset)
-    if magic != _RECORD_MAGIC or kind not in (1, 2, 3) or reserved or count > len(data) // ENTRY.size:
+    magic, kind, sequence, count, checksums = _RECORD.unpack_from(data, offset)
+    if magic != _RECORD_MAGIC or kind not in (1, 2, 3, 4):
         return None
-    size = record_bytes(count)
+    size = record_bytes(count, checksums)
     if offset + size > len(data):
         return None
     body = data[offset + _ENTRIES_OFFSET : offset + size]
     digest = _record_digest(key, bytes(data[offset : offset + _RECORD.size]), body)
     if not compare_digest(digest, data[offset + _RECORD.size : offset + _ENTRIES_OFFSET]):
         return None
-    return LogRecord(RecordKind(kind), sequence, bytes(body[: count * ENTRY.size])), size
+    middle = count * ENTRY.size
+    stop = middle + checksums * CHECKSUM_BYTES
+    return LogRecord(RecordKind(kind), sequence, bytes(body[:middle]), bytes(body[middle:stop])), size
 
 
 def parse_log(data: bytes, key: bytes, first_sequence: int) -> OverlayLog:

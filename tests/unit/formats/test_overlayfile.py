@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import contextlib
+from array import array
 from dataclasses import replace
+from hashlib import blake2b
 from random import Random
 from uuid import UUID
 
@@ -17,19 +19,25 @@ from bootpath.formats.overlayfile import (
     RecordKind,
     choose_header,
     iter_entries,
+    pack_checksums,
     pack_entries,
     pack_header,
     pack_record,
     parse_header,
     parse_log,
     record_bytes,
+    unpack_checksums,
 )
 from tests.fuzz.mutation import mutate
+from tests.support.errors import raises
 
 KEY = bytes(range(16))
 BASE = BaseIdentity("disk ❄.img", 1 << 30, 1 << 20, b"d" * 32, uuid=UUID(int=5), partition_guid=UUID(int=7))
 HEADER = OverlayHeader(9, UUID(int=1), OverlayFileState.IN_USE, 2, 64, 17, KEY, BASE)
 ENTRIES = [(0, 70, 3), (1 << 20, 1, 1 << 16), (9, 80, 1)]
+
+
+SUMMED = replace(HEADER, checksums=True)
 
 
 def log_of(*records: LogRecord) -> bytes:
@@ -48,6 +56,32 @@ def test_header_layout() -> None:
     assert data[144:176] == b"d" * 32
     assert data[176:190].startswith("disk ❄.img".encode())
     assert parse_header(data) == HEADER
+
+
+def test_a_header_with_checksums_is_of_version_2() -> None:
+    data = pack_header(SUMMED)
+    assert data[8:12] == b"\x02\0\0\0"
+    assert parse_header(data) == SUMMED
+
+
+@pytest.mark.parametrize("version", [0, 3])
+def test_another_version(version: int) -> None:
+    content = bytearray(pack_header(HEADER)[:-32])
+    content[8] = version
+    with raises(FormatError, what="the version is not supported", found=version, expected="1 or 2"):
+        parse_header(bytes(content) + blake2b(content, digest_size=32).digest())
+
+
+def test_a_record_with_checksums() -> None:
+    values = array("I", [1, 0xFFFFFFFF, 0x01020304])
+    record = replace(CHECKPOINT, checksums=pack_checksums(values))
+    data = pack_record(record, KEY)
+    assert len(data) == record_bytes(3, 3)
+    assert data[24:32] == (3).to_bytes(8, "little")
+    assert data[48 + 3 * 16 : 48 + 3 * 16 + 12] == b"\1\0\0\0\xff\xff\xff\xff\4\3\2\1"
+    assert parse_log(data, KEY, 17).records == (record,)
+    assert unpack_checksums(record.checksums) == values
+    assert record_bytes(0, 116) == record_bytes(0, 0) == 512 < record_bytes(0, 117)
 
 
 def test_every_flipped_bit_of_a_header_is_a_fault() -> None:
@@ -99,6 +133,8 @@ def test_log() -> None:
     assert log.closed
     assert not log.torn
     assert not parse_log(log_of(CHECKPOINT, COMMIT), KEY, 17).closed
+    stable = LogRecord(RecordKind.STABLE, 19, b"")
+    assert not parse_log(log_of(CHECKPOINT, COMMIT, stable), KEY, 17).closed
 
 
 def test_a_torn_last_record_is_discarded() -> None:

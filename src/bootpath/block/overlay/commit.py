@@ -3,7 +3,8 @@
 A commit into the base can be interrupted at any moment and is then simply made again: the header says that it has
 begun before the base is touched, nothing of the overlay changes until the base is stable, and then one write of the
 header makes the overlay an empty one of the base as it is now. Between the two, the base is believed by its size and by
-those blocks of its first MiB that the overlay does not hold.
+those blocks of its first MiB that the overlay does not hold. An overlay with checksums is read as a whole before it
+begins, so that damage does not end it half way.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from bootpath.block.leaves.file import FileDevice
 from bootpath.block.overlay.base import identify, refuse_other_base
 from bootpath.block.overlay.blockmap import ZERO
 from bootpath.block.overlay.journal import read_header
-from bootpath.block.overlay.state import clear_space, copy_held, empty, load
+from bootpath.block.overlay.state import OverlayState, clear_space, copy_held, empty, held_content, load
 from bootpath.block.overlay.storage import GrowingFile, OverlayStorage, lock
 from bootpath.core.device import Device
 from bootpath.core.errors import DeviceError, FormatError
@@ -44,6 +45,7 @@ class OverlayInfo:
     log_room_bytes: int
     in_use: bool  # a device is open on it: the figures are those of its last commit
     closed: bool  # it was closed after its last commit, not left by a crash
+    checksums: bool  # damage of what it holds is noticed
 
 
 def overlay_info(path: str | os.PathLike[str]) -> OverlayInfo:
@@ -92,18 +94,20 @@ def _info(storage: GrowingFile, in_use: bool) -> OverlayInfo:
         log_room_bytes=overlay.journal.room_bytes,
         in_use=in_use,
         closed=overlay.journal.closed,
+        checksums=header.checksums,
     )
 
 
-def commit_overlay(path: str | os.PathLike[str], base: Device | str | os.PathLike[str]) -> int:
+def commit_overlay(path: str | os.PathLike[str], base: Device | str | os.PathLike[str], *, apply: bool = True) -> int:
     """Write everything the overlay holds into its base and empty it; returns the bytes written or zeroed.
 
-    A base that is a path is opened, locked and closed here; nobody else may use it meanwhile. Whatever interrupts the
-    commit, do it again. DeviceError: EBUSY when either is in use, EINVAL when the overlay belongs to another base,
-    EPERM when the base is read-only, or as the base fails. FormatError when the overlay is damaged.
+    Unless `apply`, only find out whether that can be done, and write nothing. A base that is a path is opened, locked
+    and closed here; nobody else may use it meanwhile. Whatever interrupts the commit, do it again. DeviceError: EBUSY
+    when either is in use, EINVAL when the overlay belongs to another base, EPERM when the base is read-only, or as the
+    base fails; IntegrityError and FormatError when the overlay is damaged.
     """
     with ExitStack() as opened:
-        storage = GrowingFile.open_locked(path)
+        storage = GrowingFile.open_locked(path, writable=apply)
         opened.callback(storage.close)
         if isinstance(base, (str, os.PathLike)):
             file = FileDevice.open(base, writable=True)
@@ -113,17 +117,19 @@ def commit_overlay(path: str | os.PathLike[str], base: Device | str | os.PathLik
             assert direct.fd is not None
             lock(direct.fd, file.identity.name, exclusive=True)
             base = file
-        return commit_into(storage, base)
+        return commit_into(storage, base, apply=apply)
 
 
-def commit_into(storage: OverlayStorage, base: Device, *, random: Callable[[int], bytes] = os.urandom) -> int:
+def commit_into(
+    storage: OverlayStorage, base: Device, *, apply: bool = True, random: Callable[[int], bytes] = os.urandom
+) -> int:
     """`commit_overlay` of storage that is locked already."""
     where = storage.identity.name
     if base.read_only:
         raise DeviceError(
             "the base is read-only, so nothing can be committed into it", errno=errno.EPERM, where=base.identity.name
         )
-    overlay = load(storage, writable=True, random=random)
+    overlay = load(storage, writable=apply, random=random)
     journal = overlay.journal
     header = journal.header
     held = [(first, count) for first, _, count in overlay.blocks.held()]
@@ -132,28 +138,39 @@ def commit_into(storage: OverlayStorage, base: Device, *, random: Callable[[int]
         refuse_other_base(header.base, masked, where)
     else:
         refuse_other_base(header.base, identify(base), where)
-        if not held:
-            return 0
+    total = _expect_sound(overlay, base.size_bytes)
+    committing = header.state is OverlayFileState.COMMITTING
+    if not apply or not (committing or held):
+        return total
+    if not committing:
         begun = replace(header.base, digest=masked.digest)
         journal.rewrite(
             replace(header, generation=header.generation + 1, state=OverlayFileState.COMMITTING, base=begun)
         )
-    total = copy_held(storage, overlay.blocks, base, base.size_bytes)
+    copy_held(overlay, base, base.size_bytes)
     now = replace(header.base, digest=identify(base).digest)
     empty(storage, overlay, state=OverlayFileState.IN_USE, base=now)
     clear_space(storage, overlay)
     return total
 
 
-def discard_overlay(path: str | os.PathLike[str]) -> int:
+def _expect_sound(overlay: OverlayState, size_bytes: int) -> int:
+    """How many bytes are held; all are read where that shows damage, which is raised as IntegrityError."""
+    if overlay.journal.header.checksums:
+        return sum(length for _, length, _ in held_content(overlay, size_bytes))
+    held = overlay.blocks.held()
+    return sum(min(count * CLUSTER_BYTES, size_bytes - first * CLUSTER_BYTES) for first, _, count in held)
+
+
+def discard_overlay(path: str | os.PathLike[str], *, apply: bool = True) -> int:
     """Forget every change the overlay holds, all or nothing; returns the bytes of them. The file stays, of its base.
 
-    DeviceError: EBUSY when it is in use, EINVAL when a commit into the base has begun, which only that commit can end.
-    FormatError when it is damaged.
+    Unless `apply`, only find out whether that can be done. DeviceError: EBUSY when it is in use, EINVAL when a commit
+    into the base has begun, which only that commit can end. FormatError when it is damaged.
     """
-    storage = GrowingFile.open_locked(path)
+    storage = GrowingFile.open_locked(path, writable=apply)
     try:
-        overlay = load(storage, writable=True)
+        overlay = load(storage, writable=apply)
         if overlay.journal.header.state is OverlayFileState.COMMITTING:
             raise DeviceError(
                 "a commit into its base has begun: parts of the base are new already",
@@ -162,8 +179,9 @@ def discard_overlay(path: str | os.PathLike[str]) -> int:
                 hint="commit it again, then discard",
             )
         total = sum(count for _, _, count in overlay.blocks.held()) * CLUSTER_BYTES
-        empty(storage, overlay)
-        clear_space(storage, overlay)
+        if apply:
+            empty(storage, overlay)
+            clear_space(storage, overlay)
         return total
     finally:
         storage.close()

@@ -15,7 +15,8 @@ failed nobody knows what is stable (Linux forgets what it could not write): ever
 until the file is opened again.
 
 Granularity is 4 KiB whatever the logical block size, as in `overlay`. A write to part of a block reads that one block.
-A discarded or zeroed block takes no space; the space of what it was goes back to the host's file system.
+A discarded or zeroed block takes no space; the space of what it was goes back to the host's file system. Where the file
+keeps checksums, a block that does not match its own is EIO until it is written as a whole.
 
 Threads: one lock is held while states change and the file is written, never while the base is read or a flush is
 waited for; flushes have another, taken before the first. Readers take no lock: they look whether clusters were given
@@ -40,7 +41,7 @@ from bootpath.block.overlay.storage import GrowingFile, OverlayStorage
 from bootpath.block.overlay.writer import OverlayWriter
 from bootpath.block.views import extents_wide
 from bootpath.core.device import Buffer, Device, Identity, Segment
-from bootpath.core.errors import DeviceError
+from bootpath.core.errors import DeviceError, IntegrityError
 from bootpath.core.extents import Extent, ExtentSet
 from bootpath.formats.overlayfile import CLUSTER_BYTES, OverlayFileState
 
@@ -77,6 +78,7 @@ class OverlayFile:
         self._read_base = self._base.read
         self._read_base_resident = self._base.read_resident
         self._storage = storage
+        self._state = overlay
         max_clusters = None if max_bytes is None else max_bytes // CLUSTER_BYTES
         self._writer = OverlayWriter(storage, overlay, max_clusters=max_clusters, name=self.identity.name)
         self._owns = owns
@@ -88,6 +90,7 @@ class OverlayFile:
         path: str | os.PathLike[str],
         base: Device,
         *,
+        checksums: bool = True,
         max_bytes: int | None = None,
         block_bytes: int | None = None,
         identity: Identity | None = None,
@@ -95,11 +98,12 @@ class OverlayFile:
     ) -> OverlayFile:
         """Make a new file that holds nothing, and open it. EEXIST when there is one; no file is left on an error.
 
-        Reads the base's first MiB, by which the overlay will know it again.
+        Without `checksums`, damage of what it holds will not be noticed. Reads the base's first MiB, by which the
+        overlay will know it again.
         """
         storage = GrowingFile.create(path)
         try:
-            overlay = lay_out(storage, base)
+            overlay = lay_out(storage, base, checksums=checksums)
             return cls(
                 storage, overlay, base, max_bytes=max_bytes, block_bytes=block_bytes, identity=identity, owns=owns
             )
@@ -151,7 +155,10 @@ class OverlayFile:
             return self._read_base(offset, length)
         for _ in range(_READ_TRIES):
             reuses = self._writer.reuses
-            parts = self._held_parts(offset, length)
+            try:
+                parts = self._held_parts(offset, length)
+            except IntegrityError:  # or it is being written: with the lock it is not
+                continue
             if reuses == self._writer.reuses:
                 break
         else:
@@ -171,7 +178,7 @@ class OverlayFile:
             elif value == ZERO:
                 parts.append(zero_views(size))
             else:
-                parts.append(self._storage.read((value << _SHIFT) + low, size))
+                parts.append(self._state.clusters.read(value, low, size, start))
         return parts
 
     def read_resident(self, offset: int, length: int) -> Sequence[Buffer] | None:
@@ -185,7 +192,7 @@ class OverlayFile:
             elif value == ZERO:
                 some = zero_views(size)
             else:
-                some = self._storage.read_resident((value << _SHIFT) + low, size)
+                some = self._state.clusters.read_resident(value, low, size)
             if some is None:
                 return None
             views += some
@@ -276,7 +283,9 @@ class OverlayFile:
         value = self._writer.blocks.get(block)
         if value == CLEAN:
             return originals[block]
-        return bytes(CLUSTER_BYTES) if value == ZERO else b"".join(self._storage.read(value << _SHIFT, CLUSTER_BYTES))
+        if value == ZERO:
+            return bytes(CLUSTER_BYTES)
+        return b"".join(self._state.clusters.read(value, 0, CLUSTER_BYTES, block << _SHIFT))
 
     def flush(self) -> None:
         """See `Device.flush`. EIO when the file's storage fails, and from then on."""
@@ -314,7 +323,7 @@ class OverlayFile:
         The overlay itself is unchanged, and nobody may write to it meanwhile. Not for its own base, which it would not
         know again: `commit_overlay` is for that. Raises as `Overlay.commit`.
         """
-        return copy_held(self._storage, self._writer.blocks, target, self.size_bytes)
+        return copy_held(self._state, target, self.size_bytes)
 
     def close(self) -> None:
         """See `Device.close`: what was written is committed first, and the log says that this is all."""

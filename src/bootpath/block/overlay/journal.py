@@ -4,19 +4,23 @@
 - `restart`: a new log elsewhere that begins with a checkpoint, flush, the one header, flush, the other header, flush.
   Until the first header is stable the old log counts; the old log's clusters are free only when both are.
 
-A record that was not finished is overwritten by the next. A header that is damaged, or older because the power went
+A record that was not finished is overwritten by the next. So that one which was finished and is damaged later does not
+look like it, a file with checksums gets a mark behind each commit, once that is stable. Nobody waits for the mark, and
+the next record is written over it. A header that is damaged, or older because the power went
 between the two, is written again by `repair`.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
 from bootpath.block.overlay.storage import OverlayStorage
-from bootpath.core.errors import FormatError
+from bootpath.core.errors import DeviceError, FormatError
 from bootpath.core.limits import check_limit
 from bootpath.formats.overlayfile import (
+    CHECKSUM_BYTES,
     CLUSTER_BYTES,
     ENTRY,
     FIRST_CLUSTER,
@@ -34,7 +38,7 @@ from bootpath.formats.overlayfile import (
 )
 
 LOG_MIN_BYTES = 256 << 10
-_MARK_BYTES = record_bytes(0)
+_RESERVE_BYTES = 2 * record_bytes(0)  # for the mark that a killed process left, and for the last record of all
 
 
 def read_header(storage: OverlayStorage) -> tuple[OverlayHeader, bool]:
@@ -88,20 +92,26 @@ class Journal:
         self.room_bytes = self._room()  # what records may still take in this log
 
     def _room(self) -> int:
-        return self.header.log_clusters * CLUSTER_BYTES - self._tail_bytes - _MARK_BYTES
+        return self.header.log_clusters * CLUSTER_BYTES - self._tail_bytes - _RESERVE_BYTES
 
-    def append(self, kind: RecordKind, entries: bytes) -> None:
+    def append(self, kind: RecordKind, entries: bytes, checksums: bytes = b"") -> None:
         """Write a record, for which there is room, and make it stable. If this fails it may be there, or not."""
-        data = pack_record(LogRecord(kind, self._sequence, entries), self.header.log_key)
+        data = pack_record(LogRecord(kind, self._sequence, entries, checksums), self.header.log_key)
         assert kind is RecordKind.CLOSED or len(data) <= self.room_bytes
-        self._storage.write(self.header.log_cluster * CLUSTER_BYTES + self._tail_bytes, data)
+        self._write(data)
         self._storage.flush()
         self._tail_bytes += len(data)
         self._sequence += 1
+        if kind is RecordKind.COMMIT and self.header.checksums:
+            with contextlib.suppress(DeviceError):  # the next flush will say so
+                self._write(pack_record(LogRecord(RecordKind.STABLE, self._sequence, b""), self.header.log_key))
         self.closed = kind is RecordKind.CLOSED
         self.room_bytes = self._room()
 
-    def restart(self, cluster: int, clusters: int, checkpoint: bytes, **changes: object) -> None:
+    def _write(self, data: bytes) -> None:
+        self._storage.write(self.header.log_cluster * CLUSTER_BYTES + self._tail_bytes, data)
+
+    def restart(self, cluster: int, clusters: int, entries: bytes, checksums: bytes, **changes: object) -> None:
         """Begin a new log at `cluster` (allocated already) and let the header, with `changes`, name it."""
         header = replace(
             self.header,
@@ -112,7 +122,8 @@ class Journal:
             log_key=self._random(KEY_BYTES),
             **changes,  # type: ignore[arg-type]  # the caller's are fields of the header
         )
-        data = pack_record(LogRecord(RecordKind.CHECKPOINT, self._sequence, checkpoint), header.log_key)
+        record = LogRecord(RecordKind.CHECKPOINT, self._sequence, entries, checksums)
+        data = pack_record(record, header.log_key)
         self._storage.write(cluster * CLUSTER_BYTES, data)
         self._storage.flush()
         self.rewrite(header)
@@ -129,6 +140,11 @@ class Journal:
             self._storage.flush()
         self.header = header
 
+    def drop_unfinished(self) -> None:
+        """Clear what lies behind the last record, and say that nothing is missing there."""
+        self._write(bytes(self.header.log_clusters * CLUSTER_BYTES - self._tail_bytes))
+        self.append(RecordKind.CLOSED, b"")
+
     def repair(self) -> None:
         """Write the copy of the header that is damaged or older again."""
         data = pack_header(self.header)
@@ -138,17 +154,17 @@ class Journal:
         self._storage.flush()
 
 
-def log_clusters(checkpoint_bytes: int, *, spare_bytes: int = 0) -> int:
-    """How large a log to make for a checkpoint of that many entries' bytes: room for as much again, and more."""
-    first = record_bytes(checkpoint_bytes // ENTRY.size)
-    return -(-(first + max(LOG_MIN_BYTES, first, spare_bytes) + _MARK_BYTES) // CLUSTER_BYTES)
+def log_clusters(entries: bytes = b"", checksums: bytes = b"", *, spare_bytes: int = 0) -> int:
+    """How large a log to make that begins with a checkpoint of these: room for as much again, and more."""
+    first = record_bytes(len(entries) // ENTRY.size, len(checksums) // CHECKSUM_BYTES)
+    return -(-(first + max(LOG_MIN_BYTES, first, spare_bytes) + _RESERVE_BYTES) // CLUSTER_BYTES)
 
 
 def new_file(
     storage: OverlayStorage, header: Callable[[int, int, bytes], OverlayHeader], *, random: Callable[[int], bytes]
 ) -> Journal:
     """Lay out an empty overlay; its headers come last, so that a file whose creation was cut short is not one."""
-    clusters = log_clusters(0)
+    clusters = log_clusters()
     first = header(FIRST_CLUSTER, clusters, random(KEY_BYTES))
     storage.allocate(0, (FIRST_CLUSTER + clusters) * CLUSTER_BYTES)
     record = LogRecord(RecordKind.CHECKPOINT, first.log_sequence, b"")

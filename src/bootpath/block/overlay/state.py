@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from bootpath.block.overlay.base import identify
 from bootpath.block.overlay.blockmap import ZERO, BlockMap, Space
 from bootpath.block.overlay.blocks import commit_target
+from bootpath.block.overlay.clusters import Clusters
 from bootpath.block.overlay.journal import Journal, log_clusters, new_file, read_header, read_log
 from bootpath.block.overlay.storage import OverlayStorage
-from bootpath.core.device import Device
+from bootpath.core.device import Buffer, Device
 from bootpath.core.errors import DeviceError, FormatError
 from bootpath.core.limits import check_limit
 from bootpath.formats.overlayfile import (
@@ -22,6 +23,7 @@ from bootpath.formats.overlayfile import (
     FIRST_CLUSTER,
     OverlayFileState,
     OverlayHeader,
+    OverlayLog,
     iter_entries,
     record_bytes,
 )
@@ -32,20 +34,26 @@ _COPY_BYTES = 1 << 20
 
 @dataclass(slots=True)
 class OverlayState:
-    """The journal, the map of blocks and the use of clusters of one open file; `held` clusters hold a block."""
+    """The journal, the map of blocks, their content and the use of clusters of one open file; `held` hold a block."""
 
     journal: Journal
     blocks: BlockMap
+    clusters: Clusters
     space: Space
     held: int = 0
 
 
 class Batch:
-    """What was changed since the last commit, in order, and what the commit will set free."""
+    """What was changed since the last commit, in order, and what the commit will set free.
 
-    __slots__ = ("entries", "fresh", "superseded", "superseded_clusters", "trimmed")
+    `checksums` says whether its record will have them.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_checksums", "_summed", "entries", "fresh", "superseded", "superseded_clusters", "trimmed")
+
+    def __init__(self, *, checksums: bool) -> None:
+        self._checksums = checksums
+        self._summed = 0  # checksums that the record of the entries has
         self.entries: list[tuple[int, int, int]] = []
         self.fresh: set[int] = set()  # clusters that no record names yet
         self.superseded: list[tuple[int, int]] = []  # rewritten: used again soon
@@ -54,6 +62,8 @@ class Batch:
 
     def add(self, first: int, value: int, count: int) -> None:
         """Blocks from `first` have a new value."""
+        if self._checksums and value != ZERO:
+            self._summed += count
         if self.entries:
             last, head, size = self.entries[-1]
             if last + size == first and value == (ZERO if head == ZERO else head + size):
@@ -61,9 +71,9 @@ class Batch:
                 return
         self.entries.append((first, value, count))
 
-    def log_bytes(self, more: int = 0) -> int:
-        """The size of its record with so many entries more."""
-        return record_bytes(len(self.entries) + more)
+    def log_bytes(self, entries: int = 0, clusters: int = 0) -> int:
+        """The size of its record with so many entries more, of so many clusters."""
+        return record_bytes(len(self.entries) + entries, self._summed + clusters if self._checksums else 0)
 
     def by_freshness(self, value: int, count: int) -> Iterator[tuple[int, int, bool]]:
         """The run of clusters, cut where it is fresh or not: (first cluster, clusters, fresh)."""
@@ -79,7 +89,9 @@ class Batch:
         yield start, value + count - start, state
 
 
-def lay_out(storage: OverlayStorage, base: Device, *, random: Callable[[int], bytes] = os.urandom) -> OverlayState:
+def lay_out(
+    storage: OverlayStorage, base: Device, *, checksums: bool = True, random: Callable[[int], bytes] = os.urandom
+) -> OverlayState:
     """Make empty storage an overlay of `base` that holds nothing. Reads the base's first MiB."""
     if base.size_bytes > MAX_BASE_BYTES:
         raise DeviceError(
@@ -93,11 +105,16 @@ def lay_out(storage: OverlayStorage, base: Device, *, random: Callable[[int], by
     uuid = UUID(bytes=random(16), version=4)
     journal = new_file(
         storage,
-        lambda first, count, key: OverlayHeader(1, uuid, OverlayFileState.IN_USE, first, count, 1, key, known),
+        lambda first, count, key: OverlayHeader(
+            1, uuid, OverlayFileState.IN_USE, first, count, 1, key, known, checksums
+        ),
         random=random,
     )
     return OverlayState(
-        journal, BlockMap(block_count(base.size_bytes)), Space(FIRST_CLUSTER + journal.header.log_clusters)
+        journal,
+        BlockMap(block_count(base.size_bytes)),
+        Clusters(storage, checksums=checksums),
+        Space(FIRST_CLUSTER + journal.header.log_clusters),
     )
 
 
@@ -105,36 +122,48 @@ def load(storage: OverlayStorage, *, writable: bool, random: Callable[[int], byt
     """What an overlay's file says. When `writable`, what a crash left unfinished is cleared away and what is believed
     is made stable. Raises FormatError that names the file."""
     header, agreed = read_header(storage)
-    log = read_log(storage, header)
+    overlay = replay(storage, header, read_log(storage, header), random=random)
+    end = overlay.space.end * CLUSTER_BYTES
+    if end > storage.length():
+        raise FormatError(
+            "the overlay file is truncated",
+            where=storage.identity.name,
+            found=f"{storage.length()} bytes",
+            expected=f"at least {end}",
+        )
+    if writable:
+        # After kill -9 a record may be here that no flush has made stable; what it replaced is free from now on.
+        storage.flush()
+        if not agreed:
+            overlay.journal.repair()
+        if storage.length() > end:
+            storage.truncate(end)
+    return overlay
+
+
+def replay(
+    storage: OverlayStorage,
+    header: OverlayHeader,
+    log: OverlayLog,
+    *,
+    random: Callable[[int], bytes] = os.urandom,
+) -> OverlayState:
+    """What header and log say, which may be more than the file has. Raises FormatError that names the file."""
     blocks = BlockMap(block_count(header.base.size_bytes))
-    clusters = storage.length() // CLUSTER_BYTES
+    clusters = Clusters(storage, checksums=header.checksums)
     try:
         named = sum(_map_bytes(record.entries) for record in log.records)
         check_limit("overlay_map_bytes", named, "the log of the overlay maps too many blocks", where="overlay")
         for record in log.records:
             blocks.replay(iter_entries(record.entries))
+            clusters.replay(record)
         used = [value << 32 | count for _, value, count in blocks.held() if value != ZERO]
         held = sum(both & 0xFFFFFFFF for both in used)
         used.append(header.log_cluster << 32 | header.log_clusters)
         space = Space.rebuild(used)
-        if space.end > clusters:
-            raise FormatError(
-                "the file is truncated",
-                where="overlay",
-                found=f"{storage.length()} bytes",
-                expected=f"at least {space.end * CLUSTER_BYTES}",
-            )
     except FormatError as error:
         raise error.at(storage.identity.name) from None
-    journal = Journal(storage, header, log, random=random)
-    if writable:
-        # After kill -9 a record may be here that no flush has made stable; what it replaced is free from now on.
-        storage.flush()
-        if not agreed:
-            journal.repair()
-        if storage.length() > space.end * CLUSTER_BYTES:
-            storage.truncate(space.end * CLUSTER_BYTES)
-    return OverlayState(journal, blocks, space, held=held)
+    return OverlayState(Journal(storage, header, log, random=random), blocks, clusters, space, held=held)
 
 
 def _map_bytes(entries: bytes) -> int:
@@ -161,9 +190,9 @@ def new_log(storage: OverlayStorage, space: Space, clusters: int) -> int:
 
 def empty(storage: OverlayStorage, overlay: OverlayState, **changes: object) -> None:
     """Start a log with an empty map, all or nothing; the header gets `changes`. The clusters stay taken."""
-    clusters = log_clusters(0)
+    clusters = log_clusters()
     first = new_log(storage, overlay.space, clusters)
-    overlay.journal.restart(first, clusters, b"", **changes)
+    overlay.journal.restart(first, clusters, b"", b"", **changes)
     overlay.blocks = BlockMap(overlay.blocks.blocks)
     overlay.held = 0
 
@@ -182,19 +211,28 @@ def clear_space(storage: OverlayStorage, overlay: OverlayState) -> None:
         overlay.space.release([(FIRST_CLUSTER, low - FIRST_CLUSTER)])
 
 
-def copy_held(storage: OverlayStorage, blocks: BlockMap, target: Device, size_bytes: int) -> int:
-    """Write what is held to `target` and flush it; the bytes written or zeroed."""
-    target = commit_target(target, size_bytes)
-    total = 0
-    for block, value, count in blocks.held():
+def held_content(overlay: OverlayState, size_bytes: int) -> Iterator[tuple[int, int, Sequence[Buffer] | None]]:
+    """(offset, length, content) of everything that is held, in pieces; None for zeros. Raises as a read."""
+    for block, value, count in overlay.blocks.held():
         start = block * CLUSTER_BYTES
         size = min(count * CLUSTER_BYTES, size_bytes - start)
         if value == ZERO:
+            yield start, size, None
+            continue
+        for position in range(0, size, _COPY_BYTES):
+            low, length = start + position, min(_COPY_BYTES, size - position)
+            yield low, length, overlay.clusters.read(value + position // CLUSTER_BYTES, 0, length, low)
+
+
+def copy_held(overlay: OverlayState, target: Device, size_bytes: int) -> int:
+    """Write what is held to `target` and flush it; the bytes written or zeroed."""
+    target = commit_target(target, size_bytes)
+    total = 0
+    for start, size, views in held_content(overlay, size_bytes):
+        if views is None:
             target.zero(start, size)
         else:
-            for position in range(0, size, _COPY_BYTES):
-                views = storage.read(value * CLUSTER_BYTES + position, min(_COPY_BYTES, size - position))
-                target.write(start + position, views[0] if len(views) == 1 else b"".join(views))
+            target.write(start, views[0] if len(views) == 1 else b"".join(views))
         total += size
     target.flush()
     return total

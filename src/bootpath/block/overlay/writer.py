@@ -16,7 +16,7 @@ from bootpath.block.overlay.journal import log_clusters
 from bootpath.block.overlay.state import Batch, OverlayState, clear_space, new_log, pair
 from bootpath.block.overlay.storage import OverlayStorage
 from bootpath.core.errors import DeviceError
-from bootpath.formats.overlayfile import CLUSTER_BYTES, RecordKind, pack_entries
+from bootpath.formats.overlayfile import CLUSTER_BYTES, RecordKind, iter_entries, pack_entries
 
 # Commit unasked when so much waits for it: 256 KiB of log, 256 MiB of new data, 64 MiB that could be used again.
 _COMMIT_ENTRIES = 16384
@@ -49,7 +49,7 @@ class OverlayWriter:
         self._state = overlay
         self._max_clusters = max_clusters
         self._name = name
-        self._batch = Batch()
+        self._batch = self._new_batch()
         self._committing_bytes = 0  # of the record that is being written
         self._failed: str | None = None
 
@@ -57,6 +57,9 @@ class OverlayWriter:
     def blocks(self) -> BlockMap:
         """Where each block is; readers need no lock."""
         return self._state.blocks
+
+    def _new_batch(self) -> Batch:
+        return Batch(checksums=self._state.journal.header.checksums)
 
     # Changes
 
@@ -89,9 +92,9 @@ class OverlayWriter:
                     reclaimed = True
             self.commit(log_bytes)
 
-    def _need_room(self, entries: int) -> None:
-        """Refuse when the log has no room for what is being committed, what waits, and that many entries more."""
-        log_bytes = self._batch.log_bytes(entries)
+    def _need_room(self, entries: int, clusters: int = 0) -> None:
+        """Refuse when the log has no room for what is being committed, what waits, and so much more."""
+        log_bytes = self._batch.log_bytes(entries, clusters)
         if self._committing_bytes + log_bytes > self._state.journal.room_bytes:
             raise _LogFullError(log_bytes)
 
@@ -140,10 +143,11 @@ class OverlayWriter:
         if moved:
             added = sum(count for _, value, count in moved if value in (CLEAN, ZERO))
             self._need_space(added)
-            clusters = space.take(sum(count for _, _, count in moved))
+            wanted = sum(count for _, _, count in moved)
+            clusters = space.take(wanted)
             rows = list(pair(moved, clusters))
             try:
-                self._need_room(len(rows))
+                self._need_room(len(rows), wanted)
                 for block, cluster, count, _ in rows:
                     self._write_blocks(cluster, content, block - first, count)
             except BaseException:
@@ -170,7 +174,7 @@ class OverlayWriter:
             )
 
     def _write_blocks(self, cluster: int, content: memoryview, index: int, count: int) -> None:
-        self._storage.write(cluster * CLUSTER_BYTES, content[index * CLUSTER_BYTES : (index + count) * CLUSTER_BYTES])
+        self._state.clusters.write(cluster, content[index * CLUSTER_BYTES : (index + count) * CLUSTER_BYTES])
 
     # Commits
 
@@ -189,20 +193,21 @@ class OverlayWriter:
                 if not batch.entries and not restart:
                     return
                 if restart:
-                    checkpoint = self._state.blocks.pack()
+                    entries = self._state.blocks.pack()
+                    checksums = self._state.clusters.pack(iter_entries(entries))
                     # What waits during the restart is admitted by the old log's room.
-                    clusters = log_clusters(len(checkpoint), spare_bytes=log_bytes + journal.room_bytes)
+                    clusters = log_clusters(entries, checksums, spare_bytes=log_bytes + journal.room_bytes)
                     cluster = new_log(storage, space, clusters)
                     batch.trimmed.append((journal.header.log_cluster, journal.header.log_clusters))
-                self._batch = Batch()
+                self._batch = self._new_batch()
                 self._committing_bytes = batch.log_bytes()
             try:
                 if restart:
-                    journal.restart(cluster, clusters, checkpoint)
+                    journal.restart(cluster, clusters, entries, checksums)
                 else:
-                    entries = pack_entries(batch.entries)
+                    entries, checksums = pack_entries(batch.entries), self._state.clusters.pack(batch.entries)
                     storage.flush()
-                    journal.append(RecordKind.COMMIT, entries)
+                    journal.append(RecordKind.COMMIT, entries, checksums)
             except BaseException as error:
                 self._failed = str(error) or type(error).__name__
                 raise
@@ -227,16 +232,16 @@ class OverlayWriter:
         overlay, storage = self._state, self._storage
         with self._commit_lock, self.lock:
             self._refuse_failed()
-            clusters = log_clusters(0)
+            clusters = log_clusters()
             cluster = new_log(storage, overlay.space, clusters)
             try:
-                overlay.journal.restart(cluster, clusters, b"")
+                overlay.journal.restart(cluster, clusters, b"", b"")
             except BaseException as error:
                 self._failed = str(error) or type(error).__name__
                 raise
             overlay.blocks = BlockMap(overlay.blocks.blocks)
             self.reuses += 1  # before any cluster is another's
-            self._batch = Batch()
+            self._batch = self._new_batch()
             self.held = 0
             clear_space(storage, overlay)
 
