@@ -130,7 +130,7 @@ def test_without_checksums_damage_is_data() -> None:
 def test_checksums_come_back_from_a_checkpoint_and_from_commits() -> None:
     storage, overlay = in_memory()
     overlay.write(0, pattern(0, 16 * KIB, tag=1), fua=True)
-    overlay._writer.commit(1 << 30)  # a new log
+    overlay._writer.commit(1 << 24)  # a new log
     overlay.write(8 * KIB, pattern(8 * KIB, 16 * KIB, tag=2), fua=True)
     overlay.write(8 * KIB, pattern(8 * KIB, 512, tag=3), fua=True)
     expected, base = whole(overlay), disk(SIZE)

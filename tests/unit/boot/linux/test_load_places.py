@@ -121,7 +121,9 @@ def test_a_signed_uki_is_verified(bare: Volume, signer: Signer, tmp_path: Path) 
     assert boot.verdict is LinuxVerdict.VERIFIED, boot.refusal
     assert boot.loaded is not None
     assert (boot.loaded.kernel, boot.loaded.initrd) == (fake_kernel(), fake_initrd())
-    assert {part.why for part in boot.loaded.parts} == {AssuranceReason.SIGNED("CN=signer")}
+    reasons = {part.what: part.why for part in boot.loaded.parts}
+    assert reasons.pop("root") == AssuranceReason.ROOT_HASH_SIGNED("CN=signer")
+    assert set(reasons.values()) == {AssuranceReason.SIGNED("CN=signer")}
     assert f"roothash={bare.root_hash.hex()}" in boot.loaded.command_line
     # Without the signer there is nothing to believe it by, and a root hash alone does not vouch for it.
     refused = load_file(path, root_hash=bare.root_hash)
