@@ -22,6 +22,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from bootpath.core.errors import FormatError
+from bootpath.core.limits import check_limit
 from bootpath.formats.entries.bls import BlsEntry
 from bootpath.formats.entries.extlinux import ExtlinuxMenu
 from bootpath.formats.entries.paths import entry_path, menu_path
@@ -100,7 +101,7 @@ def bls_entry(file_name: str, bls: BlsEntry) -> BootEntry:
         EntryKind.TYPE_1,
         name.id,
         bls.title or name.id,
-        bls.version,
+        _version(bls.version, file_name),
         bls.machine_id,
         bls.sort_key,
         bls.architecture.lower(),
@@ -132,7 +133,9 @@ def uki_entries(file_name: str, path: str, uki: Uki) -> tuple[BootEntry, ...]:
                 EntryKind.UKI,
                 f"{name.id}@{profile.number}" if profile.number else name.id,
                 title,
-                _first(said, "IMAGE_VERSION", "VERSION", "VERSION_ID", "BUILD_ID") or profile.uname,
+                _version(
+                    _first(said, "IMAGE_VERSION", "VERSION", "VERSION_ID", "BUILD_ID") or profile.uname, file_name
+                ),
                 sort_key=_first(said, "IMAGE_ID", "ID"),
                 architecture="" if uki.architecture is None else uki.architecture.value,
                 counter=name.counter,
@@ -214,6 +217,12 @@ def _name(file_name: str, suffix: str) -> EntryName:
             "the file name has another suffix", where=file_name, found=name.suffix, expected=suffix, spec=BOOT_SPEC
         )
     return name
+
+
+def _version(text: str, where: str) -> str:
+    """A version that is short enough to be compared with a thousand others. Raises LimitError."""
+    check_limit("version_characters", len(text), "the version is too long", where=where)
+    return text
 
 
 def _path(text: str) -> str:

@@ -14,47 +14,55 @@ import re
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 _Comparable = TypeVar("_Comparable", str, tuple[int, str])
 
 # "Any characters which are outside of the set of listed above (a-z, A-Z, 0-9, -, ., ~, ^) are skipped"
-_SKIPPED = re.compile(r"[^a-zA-Z0-9.~^-]*")
-_SEPARATORS = "~-^."
-_DIGITS = re.compile(r"[0-9]*")
-_LETTERS = re.compile(r"[a-zA-Z]*")
+_ROUND = re.compile(r"[^a-zA-Z0-9.~^-]*(~?)(-?)(\^?)(\.?)([0-9]*)([a-zA-Z]*)")
+_TILDE, _DIGITS, _LETTERS = 1, 5, 6
 
 
 def compare_versions(first: str, second: str) -> int:
     """-1, 0 or 1 as `first` is older than `second`, equal to it, or newer."""
+    if first == second:
+        return 0
     at, to = 0, 0
     while True:
         # 1. Other characters are skipped in both.
-        at, to = _end(_SKIPPED, first, at), _end(_SKIPPED, second, to)
-        # 2. "if other remaining part does not start with ~, the string with ~ compares lower. Otherwise, both tilde
-        # characters are skipped." And 4. to 6. the same for the others, with 3. between.
-        for separator in _SEPARATORS:
-            a, b = first.startswith(separator, at), second.startswith(separator, to)
-            if a != b:
-                return -1 if a else 1
-            at, to = at + a, to + b
-            # 3. "the string that has remaining characters compares higher"
-            if separator == "~" and (at == len(first) or to == len(second)):
-                return (at < len(first)) - (to < len(second))
-        end_a, end_b = _end(_DIGITS, first, at), _end(_DIGITS, second, to)
-        if end_a > at or end_b > to:
-            # 7. "numerical prefixes are compared numerically ... If one of the prefixes is empty, it evaluates as 0."
-            one, other = first[at:end_a].lstrip("0"), second[to:end_b].lstrip("0")
-            # Without leading zeros the longer number is the bigger one: no conversion, however long it is.
-            result = _order((len(one), one), (len(other), other))
-        else:
-            # 8. "compared letter-by-letter ... All capital letters compare lower than lower-case letters"
-            end_a, end_b = _end(_LETTERS, first, at), _end(_LETTERS, second, to)
-            result = _order(first[at:end_a], second[to:end_b])
-        if result:
-            return result
-        at, to = end_a, end_b
+        a, b = _round(first, at), _round(second, to)
+        more_a, more_b = a.end(_TILDE) < len(first), b.end(_TILDE) < len(second)
+        if a.groups() != b.groups() or not (more_a and more_b):
+            result = _compare_round(a.groups(), b.groups(), more_a, more_b)
+            if result or not (more_a or more_b):
+                return result
+        # Letters behind digits are of the next round.
+        last = _DIGITS if a[_DIGITS] or b[_DIGITS] else _LETTERS
+        at, to = a.end(last), b.end(last)
+
+
+def _compare_round(first: Sequence[str], second: Sequence[str], more_first: bool, more_second: bool) -> int:
+    tilde_a, *separators_a, digits_a, letters_a = first
+    tilde_b, *separators_b, digits_b, letters_b = second
+    # 2. "if other remaining part does not start with ~, the string with ~ compares lower. Otherwise, both tilde
+    # characters are skipped."
+    if tilde_a != tilde_b:
+        return -1 if tilde_a else 1
+    # 3. "the string that has remaining characters compares higher"
+    if not (more_first and more_second):
+        return more_first - more_second
+    # 4. to 6. As 2., for the other separators.
+    for separator_a, separator_b in zip(separators_a, separators_b, strict=True):
+        if separator_a != separator_b:
+            return -1 if separator_a else 1
+    if digits_a or digits_b:
+        # 7. "numerical prefixes are compared numerically ... If one of the prefixes is empty, it evaluates as 0."
+        one, other = digits_a.lstrip("0"), digits_b.lstrip("0")
+        # Without leading zeros the longer number is the bigger one: no conversion, however long it is.
+        return _order((len(one), one), (len(other), other))
+    # 8. "compared letter-by-letter ... All capital letters compare lower than lower-case letters"
+    return _order(letters_a, letters_b)
 
 
 version_key: Callable[[str], Any] = functools.cmp_to_key(compare_versions)
@@ -71,9 +79,10 @@ def split_version(name: str) -> tuple[str, str]:
     return (image, version) if separator else (name, "")
 
 
-def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
-    match = pattern.match(text, start)
-    return start if match is None else match.end()
+def _round(text: str, start: int) -> re.Match[str]:
+    match = _ROUND.match(text, start)
+    assert match is not None, "all of it may be empty"
+    return match
 
 
 def _order(first: _Comparable, second: _Comparable) -> int:

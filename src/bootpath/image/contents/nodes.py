@@ -15,7 +15,7 @@ and UBI volumes that can be opened, and its rows name other nodes by their paths
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from uuid import UUID
 
@@ -183,6 +183,10 @@ class Contents:
     root: Node
     incomplete: FormatError | None = None
     unread: DeviceError | None = None
+    _by_path: dict[str, Node] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_path", {node.path: node for node in self.root.walk()})
 
     @property
     def size_bytes(self) -> int:
@@ -191,11 +195,11 @@ class Contents:
 
     def nodes(self) -> tuple[Node, ...]:
         """Every node, parents first."""
-        return tuple(self.root.walk())
+        return tuple(self._by_path.values())
 
     def node(self, path: str) -> Node | None:
         """The node with this path."""
-        return next((node for node in self.root.walk() if node.path == path), None)
+        return self._by_path.get(path)
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from bootpath.core.device import Device
-from bootpath.core.errors import Error
+from bootpath.core.errors import Error, LimitError
 from bootpath.core.reasons import Explanation
 from bootpath.formats.entries.entry import EntryKind, compare_entries
 from bootpath.formats.entries.pe import read_pe
@@ -29,7 +29,7 @@ from bootpath.image.entries.costs import EntryCosts
 from bootpath.image.entries.files import reader_of
 from bootpath.image.entries.menu import BootMenu, Excluded, FoundEntry, VolumeRole
 from bootpath.image.entries.read import read_volume
-from bootpath.image.entries.reasons import EntryReason
+from bootpath.image.entries.reasons import EntryReason, VolumeReason
 from bootpath.image.roots.candidates import Terms
 
 BOOT_PARTITIONS = (VolumeRole.XBOOTLDR, VolumeRole.ESP)
@@ -82,6 +82,11 @@ def menu_of(
         if isinstance(volume, Excluded):
             excluded.append(volume)
             continue
+        try:
+            costs.volume()
+        except LimitError as error:
+            excluded.append(Excluded(volume.source, VolumeReason.UNREADABLE(error)))
+            break
         where = volume.source.location.path or "disk"
         warnings += [f"{where}: {warning}" for warning in volume.files.warnings]
         for each in read_volume(volume, costs):

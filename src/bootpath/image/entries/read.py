@@ -40,7 +40,6 @@ def read_volume(volume: BootVolume, costs: EntryCosts | None = None) -> Iterator
     """Every entry of a volume, and what is wrong with the others, as far as `costs` allows. Raises no Error."""
     reader = _VolumeReader(volume, costs or EntryCosts())
     try:
-        reader.costs.volume()
         for each in _everything(reader, in_root=volume.source.role is VolumeRole.ROOT):
             if isinstance(each, FoundEntry):
                 reader.costs.entry()

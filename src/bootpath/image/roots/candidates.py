@@ -10,17 +10,18 @@ these.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
+from typing import TypeAlias
 
 from bootpath.core.errors import SignatureError
 from bootpath.formats.entries.vercmp import split_version
 from bootpath.formats.partitions.dps import FLAG_NO_AUTO, Architecture, Designator, data_uuid, is_partial
 from bootpath.formats.partitions.imagepolicy import ImagePolicy, PolicyFlag, Protection
 from bootpath.image.contents.nodes import Contents, Node, NodeKind, is_signature_volume
-from bootpath.image.roots.pairing import Pairing, RootHashSource, pair
+from bootpath.image.roots.pairing import Pairing, RootHashSource, Siblings, pair
 from bootpath.image.roots.reasons import Exclusion, ExclusionReason
 from bootpath.image.roots.volumepairing import pair_volume
 from bootpath.image.signatures.roothash import Signer, verify_root_hash
@@ -86,7 +87,8 @@ def find_candidates(contents: Contents, terms: Terms) -> tuple[Candidate, ...]:
         # A root hash is for one of the two: for the one that has its UUID, or, when neither has, for both.
         meant = {node.designator for node in data if terms.root_hash is not None and _has_uuid(node, terms.root_hash)}
         other = replace(terms, root_hash=None) if meant else terms
-        return tuple(_typed(node, nodes, terms if node.designator in meant else other) for node in data)
+        siblings = _siblings(nodes, terms)
+        return tuple(_typed(node, siblings, terms if node.designator in meant else other) for node in data)
     generic = [node for node in nodes if _is_generic(node)]
     named = [node for node in generic if split_version(node.name)[0].lower() in _ROOT_NAMES]
     protected = bool(terms.policy.flags(Designator.ROOT) & (PolicyFlag.VERITY | PolicyFlag.SIGNED))
@@ -109,7 +111,31 @@ def set_aside(node: Node) -> Exclusion | None:
     return None
 
 
-def _typed(data: Node, nodes: Sequence[Node], terms: Terms) -> Candidate:
+_Key: TypeAlias = tuple[str, Designator, Architecture | None]
+"""A kind of partition in one table, by the path of what holds it."""
+
+
+def _siblings(nodes: Sequence[Node], terms: Terms) -> Mapping[_Key, Siblings]:
+    """What belongs together, for each kind of data in each table: its architecture's, that no rule sets aside."""
+    found: dict[_Key, list[Node]] = {}
+    for node in nodes:
+        kind = node.type
+        if node.partition is not None and kind is not None and set_aside(node) is None:
+            found.setdefault((node.parent_path, kind.designator, kind.architecture), []).append(node)
+
+    def of(above: str, designator: Designator, architecture: Architecture | None) -> Siblings:
+        def others(role: Designator | None) -> list[Node]:
+            return [] if role is None else found.get((above, role, architecture), [])
+
+        # "the image will be set up with Verity, but the signature data will not be used"
+        signed = terms.policy.flags(designator) & PolicyFlag.SIGNED
+        signatures = others(designator.signature) if signed else []
+        return Siblings(others(designator), others(designator.hashes), signatures)
+
+    return {key: of(*key) for key in found if key[1] in (Designator.ROOT, Designator.USR)}
+
+
+def _typed(data: Node, siblings: Mapping[_Key, Siblings], terms: Terms) -> Candidate:
     """A partition that its type says is root or /usr."""
     assert data.type is not None
     candidate = Candidate(data.type.designator, data, data.type.architecture)
@@ -119,22 +145,11 @@ def _typed(data: Node, nodes: Sequence[Node], terms: Terms) -> Candidate:
     aside = set_aside(data)
     if aside is not None:
         return candidate.exclude(aside)
-    siblings = [
-        node
-        for node in nodes
-        if node.partition is not None
-        and node.parent_path == data.parent_path
-        and node.type is not None
-        and node.type.architecture is data.type.architecture
-        and set_aside(node) is None
-    ]
-    # "the image will be set up with Verity, but the signature data will not be used", and likewise without either.
-    wanted = terms.policy.flags(candidate.designator)
-    if not wanted & (PolicyFlag.VERITY | PolicyFlag.SIGNED):
+    # Without verity, signed or not, nothing is paired.
+    if not terms.policy.flags(candidate.designator) & (PolicyFlag.VERITY | PolicyFlag.SIGNED):
         return _judged(candidate, Pairing(), terms)
-    if not wanted & PolicyFlag.SIGNED:
-        siblings = [node for node in siblings if node.designator is not candidate.designator.signature]
-    return _judged(candidate, pair(data, siblings, root_hash=terms.root_hash), terms)
+    others = siblings[data.parent_path, candidate.designator, candidate.architecture]
+    return _judged(candidate, pair(data, others, root_hash=terms.root_hash), terms)
 
 
 def _has_uuid(node: Node, root_hash: bytes) -> bool:

@@ -213,12 +213,11 @@ def _best(
     for each in dict.fromkeys(candidate.architecture for candidate in usable):
         group = [candidate for candidate in usable if candidate.architecture is each]
         best = max(group, key=lambda candidate: version_key(candidate.label))  # the first of equals
-        copies = [other for other in group if _uuid(other) == _uuid(best)]
-        chosen += copies
+        uuid = _uuid(best)
         for other in group:
-            if other in copies:
-                continue
-            if compare_versions(other.label, best.label) < 0:
+            if _uuid(other) == uuid:
+                chosen.append(other)
+            elif compare_versions(other.label, best.label) < 0:
                 outdone[other.data.path] = ExclusionReason.OLDER(
                     other.label or "a partition without a name", best.label
                 )

@@ -14,14 +14,18 @@ use that without it would be to believe what could not be checked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar
 from uuid import UUID
 
 from bootpath.formats.partitions.dps import data_uuid, hash_uuid
 from bootpath.image.contents.nodes import Node
 from bootpath.image.roots.reasons import Exclusion, ExclusionReason
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 
 class RootHashSource(Enum):
@@ -45,60 +49,78 @@ class Pairing:
     notes: tuple[str, ...] = ()
 
 
-def pair(data: Node, siblings: Sequence[Node], *, root_hash: bytes | None = None) -> Pairing:
-    """What protects `data` among its `siblings`: the partitions of its table that an image of its kind is made of.
+class Siblings:
+    """The partitions of one table that an image of one kind and architecture is made of, for all of its data.
 
-    With a `root_hash` that the caller trusts, only that one counts.
+    `same_kind` are those with data, in the order of the table, as `trees` and `signatures` are. A table may have a
+    thousand of each, so they are looked up by what names them.
     """
-    others = _Siblings(data, siblings)
-    if root_hash is not None:
-        if data_uuid(root_hash) != others.guid:
-            return Pairing(problem=ExclusionReason.NOT_OF_ROOT_HASH())
-        return _with_hash(others, root_hash, RootHashSource.CALLER)
-    ours = list(dict.fromkeys(found for tree in others.trees if (found := others.fits(tree, others.guid)) is not None))
-    if len(ours) == 1:
-        return _with_hash(others, ours[0], RootHashSource.UUIDS)
-    signed = [
-        node for node in others.signatures if node.signature and data_uuid(node.signature.root_hash) == others.guid
-    ]
-    if signed:
-        assert signed[0].signature is not None
-        return _with_hash(others, signed[0].signature.root_hash, RootHashSource.SIGNATURE)
-    return _without_uuids(others)
 
+    def __init__(self, same_kind: Sequence[Node], trees: Sequence[Node], signatures: Sequence[Node]) -> None:
+        self.same_kind = same_kind
+        self.trees = [(node, _tree_hash(node)) for node in trees]
+        self.signatures = [(node, _signed_hash(node)) for node in signatures]
+        self.copies = _grouped((node.partition.guid, node) for node in same_kind if node.partition)
+        self.by_guid = _grouped((node.partition.guid, node) for node in trees if node.partition)
+        self._trees = _grouped((found, node) for node, found in self.trees if found is not None)
+        self._tree_hashes = _grouped((data_uuid(found), found) for found in self._trees)
+        self._lone = [node for node in trees if node.tree is not None and node.tree.lone]
+        self.signed = _grouped((found, node) for node, found in self.signatures if found is not None)
+        self.signed_hashes = _grouped((data_uuid(found), found) for found in self.signed)
+        self._place = {node.path: place for place, node in enumerate(trees)}
 
-class _Siblings:
-    """The partitions beside `data`, sorted by what they can be to it."""
+    def hashes_for(self, data: Node, guid: UUID) -> set[bytes]:
+        """The root hashes of trees that are for data with this UUID."""
+        lone = (node.tree.root_hash_for(data.path) for node in self._lone if node.tree is not None)
+        return {*self._tree_hashes.get(guid, ()), *(found for found in lone if found and data_uuid(found) == guid)}
 
-    def __init__(self, data: Node, siblings: Sequence[Node]) -> None:
-        assert data.partition is not None
-        assert data.designator is not None
-        kind = data.designator
-        self.data = data
-        self.guid = data.partition.guid
-        self.same_kind = [node for node in siblings if node.designator is kind]
-        self.trees = [node for node in siblings if node.designator is kind.hashes]
-        self.signatures = [node for node in siblings if node.designator is kind.signature]
+    def trees_of(self, data: Node, root_hash: bytes) -> list[Node]:
+        """The trees of this root hash, if the data is this."""
+        found = [node for node in self._lone if node.tree and node.tree.root_hash_for(data.path) == root_hash]
+        return sorted((*self._trees.get(root_hash, ()), *found), key=lambda node: self._place[node.path])
 
-    def fits(self, tree: Node, guid: UUID) -> bytes | None:
-        """The root hash of a tree if it is for data with this UUID."""
-        found = None if tree.tree is None else tree.tree.root_hash_for(self.data.path)
-        return found if found is not None and data_uuid(found) == guid else None
-
-    def own(self, nodes: Sequence[Node]) -> Node:
+    def own(self, data: Node, nodes: Sequence[Node]) -> Node:
         """The one of several equal nodes that is in the same slot: first to first, second to second."""
-        equals = [node for node in self.same_kind if node.partition and node.partition.guid == self.guid]
-        place = next(index for index, node in enumerate(equals) if node.path == self.data.path)
+        place = next(index for index, node in enumerate(self.copies[_guid(data)]) if node.path == data.path)
         return nodes[min(place, len(nodes) - 1)]
 
-    def unclaimed(self, nodes: Sequence[Node], hash_of: Callable[[Node], bytes | None]) -> Node | None:
-        """The first of the nodes that is not for another data partition of the table."""
-        guids = {node.partition.guid for node in self.same_kind if node.partition} - {self.guid}
-        for node in nodes:
-            found = hash_of(node)
-            if found is None or data_uuid(found) not in guids:
+    def unclaimed(self, data: Node, rows: Iterable[tuple[Node, bytes | None]]) -> Node | None:
+        """The first of the nodes, with their root hashes, that is not for another data partition of the table."""
+        own = _guid(data)
+        for node, found in rows:
+            guid = None if found is None else data_uuid(found)
+            if guid is None or guid == own or guid not in self.copies:
                 return node
         return None
+
+
+def pair(data: Node, others: Siblings, *, root_hash: bytes | None = None) -> Pairing:
+    """What protects `data`, one of the siblings. With a `root_hash` that the caller trusts, only that one counts."""
+    guid = _guid(data)
+    if root_hash is not None:
+        if data_uuid(root_hash) != guid:
+            return Pairing(problem=ExclusionReason.NOT_OF_ROOT_HASH())
+        return _with_hash(data, others, root_hash, RootHashSource.CALLER)
+    ours = others.hashes_for(data, guid)
+    if len(ours) == 1:
+        return _with_hash(data, others, ours.pop(), RootHashSource.UUIDS)
+    signed = others.signed_hashes.get(guid)
+    if signed:
+        return _with_hash(data, others, signed[0], RootHashSource.SIGNATURE)
+    return _without_uuids(data, others)
+
+
+def _grouped(rows: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """The values of each key, in their order."""
+    groups: dict[K, list[V]] = {}
+    for key, value in rows:
+        groups.setdefault(key, []).append(value)
+    return groups
+
+
+def _guid(data: Node) -> UUID:
+    assert data.partition is not None
+    return data.partition.guid
 
 
 def _tree_hash(node: Node) -> bytes | None:
@@ -109,12 +131,11 @@ def _signed_hash(node: Node) -> bytes | None:
     return None if node.signature is None else node.signature.root_hash
 
 
-def _with_hash(others: _Siblings, root_hash: bytes, source: RootHashSource) -> Pairing:
+def _with_hash(data: Node, others: Siblings, root_hash: bytes, source: RootHashSource) -> Pairing:
     """The tree and the signature of a root hash that is known."""
-    data = others.data
-    trees = [node for node in others.trees if node.tree and node.tree.root_hash_for(data.path) == root_hash]
+    trees = others.trees_of(data, root_hash)
     if not trees:
-        named = next((n for n in others.trees if n.partition and n.partition.guid == hash_uuid(root_hash)), None)
+        named = next(iter(others.by_guid.get(hash_uuid(root_hash), ())), None)
         if named is None:
             why: Exclusion = ExclusionReason.TREE_MISSING()
         elif named.fault is not None:
@@ -122,15 +143,15 @@ def _with_hash(others: _Siblings, root_hash: bytes, source: RootHashSource) -> P
         else:
             why = ExclusionReason.TREE_OF_OTHER_HASH(named.title)
         return Pairing(root_hash=root_hash, source=source, problem=why)
-    hashes = others.own(trees)
+    hashes = others.own(data, trees)
     problem = tree_misfit(data, hashes)
     notes = []
     if hashes.partition is not None and hashes.partition.guid != hash_uuid(root_hash):
         notes.append(f"the UUID of its hash partition {hashes.path} is not the final 128 bits of the root hash")
-    signatures = [node for node in others.signatures if _signed_hash(node) == root_hash]
-    signature = others.own(signatures) if signatures else None
+    signatures = others.signed.get(root_hash)
+    signature = others.own(data, signatures) if signatures else None
     if signature is None and problem is None:
-        stray = others.unclaimed(others.signatures, _signed_hash)
+        stray = others.unclaimed(data, others.signatures)
         if stray is not None:
             problem = signature_misfit(stray)
     return Pairing(hashes, signature, root_hash, source, problem, tuple(notes))
@@ -152,24 +173,24 @@ def signature_misfit(signature: Node) -> Exclusion:
     return ExclusionReason.SIGNATURE_OF_OTHER_HASH(signature.title)
 
 
-def _without_uuids(others: _Siblings) -> Pairing:
+def _without_uuids(data: Node, others: Siblings) -> Pairing:
     """No tree and no signature has a root hash that begins with the UUID of the data."""
     if len(others.same_kind) == len(others.trees) == len(others.signatures) == 1:
         # One of each: a signature that names the tree's root hash ties them without any UUID.
-        (hashes,), (signature,) = others.trees, others.signatures
-        root_hash = None if hashes.tree is None else hashes.tree.root_hash_for(others.data.path)
-        if root_hash is not None and _signed_hash(signature) == root_hash:
+        ((hashes, _),), ((signature, signed),) = others.trees, others.signatures
+        root_hash = None if hashes.tree is None else hashes.tree.root_hash_for(data.path)
+        if root_hash is not None and signed == root_hash:
             note = "its UUID is not the first 128 bits of the root hash, which only the signature partition says"
-            misfit = tree_misfit(others.data, hashes)
+            misfit = tree_misfit(data, hashes)
             return Pairing(hashes, signature, root_hash, RootHashSource.SIGNATURE, misfit, (note,))
-    stray = others.unclaimed(others.trees, _tree_hash)
+    stray = others.unclaimed(data, others.trees)
     if stray is not None:
         return Pairing(
             problem=ExclusionReason.TREE_UNREADABLE(stray.title, stray.fault)
             if stray.fault is not None
             else ExclusionReason.TREE_UNCLAIMED(stray.path)
         )
-    stray = others.unclaimed(others.signatures, _signed_hash)
+    stray = others.unclaimed(data, others.signatures)
     if stray is not None:
         return Pairing(
             problem=signature_misfit(stray)
