@@ -23,6 +23,7 @@ COMMANDS = (
     "boot {} --dry-run",
     "boot {} --firmware bios",
     "overlay info {}",
+    "overlay check {}",
     "verity dump {}",
     "verity verify {0} {0} 00",
     "dm table {}",

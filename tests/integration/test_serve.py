@@ -157,6 +157,7 @@ def test_read_only(image: Path, tmp_path: Path) -> None:
         (["--tcp", "nonsense"], "not HOST:PORT"),
         (["--read-only", "--overlay", "x"], "keeps no writes"),
         (["--overlay-per-client", "--overlay", "x"], "in RAM"),
+        (["--no-overlay-checksums"], "add --overlay FILE"),
         (["--plan", "p", "--preload", "full"], "--preload plan only"),
     ],
 )

@@ -152,7 +152,7 @@ def test_what_check_finds_is_what_reads_find() -> None:
         assert ("data-damaged" in codes) == (expected == "EIO")
         assert ("unusable" in codes) == (expected == "FormatError")
         storage = CrashStorage(damaged)
-        after = repair_storage(storage)
+        _, after = repair_storage(storage)
         assert not after.repairs
         assert after.damaged == (expected != "right")
         assert outcome(bytes(storage.current), content, base) == expected

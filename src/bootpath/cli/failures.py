@@ -1,6 +1,7 @@
 """How a command fails: lines on stderr for people, one object on stdout with ``--json``, and the exit code.
 
-Exit codes: 1 failed, 2 usage, 3 the verdict is bad (it does not boot, is not verified). Light: `main` imports it.
+Exit codes: 1 failed, 2 usage, 3 the verdict is bad (it does not boot, is not verified, is damaged). Light: `main`
+imports it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The command line: parse, call one command, turn errors into one line and an exit code.
 
-Exit codes: 0 good, 1 failed, 2 usage, 3 the verdict is bad (does not boot, is not verified), 4 what boots is not
-verified, and that is allowed. A command is imported when it is named, and imports what it needs when it runs, so that
-the command line stays quick.
+Exit codes: 0 good, 1 failed, 2 usage, 3 the verdict is bad (does not boot, is not verified, is damaged), 4 what boots
+is not verified, and that is allowed. A command is imported when it is named, and imports what it needs when it runs, so
+that the command line stays quick.
 """
 
 from __future__ import annotations

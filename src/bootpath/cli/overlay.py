@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bootpath.cli.arguments import add_json
+from bootpath.cli.failures import BAD_VERDICT, UsageError
 from bootpath.core.printable import printable, printable_lines
 
-HELP = "show, commit or discard a persistent overlay (bootpath serve --overlay FILE)"
+if TYPE_CHECKING:
+    from bootpath.block.overlay.check import LostData, OverlayCheck, OverlayRepair
+    from bootpath.core.reasons import Explanation
+
+HELP = "show, check, commit or discard a persistent overlay (bootpath serve --overlay FILE)"
 EPILOG = """\
-commit and discard only print what they would do; with --apply they do it. An interrupted commit can be run again.
+commit, discard and check --repair only print what they would do; with --apply they do it. An interrupted commit can be
+run again.
 
 examples:
   bootpath overlay info changes.overlay
+  bootpath overlay check changes.overlay
+  bootpath overlay check changes.overlay --repair --apply
   bootpath overlay commit changes.overlay disk.img --apply
   bootpath overlay discard changes.overlay --apply
+
+exit codes: 0 good, 1 failed, 2 usage, 3 the overlay is damaged
+"""
+_USE_APPLY = "use --apply to do it"
+CHECK = """\
+Read all of an overlay, and say what is damaged: the cluster of the file and the bytes of the disk. Data without
+checksums cannot be checked, only read. An overlay that is in use is refused.
 """
 
 
@@ -29,6 +45,7 @@ def configure(commands: Any, name: str) -> None:
     info = actions.add_parser(
         "info", help="show what it holds, and its base", description="Show what an overlay holds."
     )
+    check = actions.add_parser("check", help="read all of it and say what is damaged", description=CHECK)
     commit = actions.add_parser(
         "commit",
         help="write it into its base, then empty it",
@@ -37,44 +54,34 @@ def configure(commands: Any, name: str) -> None:
     discard = actions.add_parser(
         "discard", help="drop all changes", description="Drop all changes that an overlay holds."
     )
-    for action in (info, commit, discard):
+    for action in (info, check, commit, discard):
         action.add_argument("overlay", metavar="OVERLAY", help="overlay file")
     commit.add_argument("base", metavar="BASE", help="the disk that it was made over")
-    for action in (commit, discard):
+    check.add_argument("--repair", action="store_true", help="repair what can be; data that is lost stays lost")
+    for action in (check, commit, discard):
         action.add_argument("--apply", action="store_true", help="do it (default: only print what would be done)")
-    add_json(info)
+    for action in (info, check):
+        add_json(action)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show, commit or discard."""
+    """Show, check, commit or discard."""
+    return {"info": _info, "check": _check, "commit": _commit, "discard": _discard}[options.action](options)
+
+
+def _info(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from bootpath.block.overlay.commit import commit_overlay, discard_overlay, overlay_info
+    from bootpath.block.overlay.commit import overlay_info
     from bootpath.cli.console import emit, emit_json
-    from bootpath.report.units import format_bytes
 
-    info = overlay_info(options.overlay)
-    held = format_bytes(info.dirty_bytes)
-    if options.action == "info":
-        fields = {name: value for name, value in asdict(info).items() if not isinstance(value, dict)}
-        if options.json:
-            emit_json({name: _plain(value) for name, value in fields.items()})
-        else:
-            emit(printable_lines(f"{name.replace('_', ' '):16} {_plain(value)}" for name, value in fields.items()))
-        return 0
-    what = (
-        f"write {held} into {options.base}, then empty" if options.action == "commit" else f"drop {held} of changes in"
-    )
-    if not options.apply:
-        emit(printable(f"would {what} {options.overlay}; use --apply to do it"))
-        return 0
-    if options.action == "commit":
-        written = commit_overlay(options.overlay, options.base)
-        emit(printable(f"{options.base}: {format_bytes(written)} written, {options.overlay} is empty"))
+    info = asdict(overlay_info(options.overlay))
+    fields = {name: _plain(value) for name, value in info.items() if not isinstance(value, dict)}
+    if options.json:
+        emit_json(fields)
     else:
-        dropped = discard_overlay(options.overlay)
-        emit(printable(f"{options.overlay}: {format_bytes(dropped)} of changes dropped"))
+        emit(printable_lines(f"{name.replace('_', ' '):16} {value}" for name, value in fields.items()))
     return 0
 
 
@@ -83,3 +90,105 @@ def _plain(value: object) -> object:
     if isinstance(value, Enum):
         return value.name.lower().replace("_", "-")
     return value if isinstance(value, int | str | None) else str(value)
+
+
+def _commit(options: argparse.Namespace) -> int:
+    from bootpath.block.overlay.commit import commit_overlay
+    from bootpath.cli.console import emit
+    from bootpath.report.units import format_bytes
+
+    size = format_bytes(commit_overlay(options.overlay, options.base, apply=options.apply))
+    if options.apply:
+        emit(printable(f"{options.base}: {size} written, {options.overlay} is empty"))
+    else:
+        emit(printable(f"would write {size} into {options.base}, then empty {options.overlay}; {_USE_APPLY}"))
+    return 0
+
+
+def _discard(options: argparse.Namespace) -> int:
+    from bootpath.block.overlay.commit import discard_overlay
+    from bootpath.cli.console import emit
+    from bootpath.report.units import format_bytes
+
+    size = format_bytes(discard_overlay(options.overlay, apply=options.apply))
+    if options.apply:
+        emit(printable(f"{options.overlay}: {size} of changes dropped"))
+    else:
+        emit(printable(f"would drop {size} of changes in {options.overlay}; {_USE_APPLY}"))
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from bootpath.block.overlay.check import check_overlay, repair_overlay
+    from bootpath.cli.console import emit, emit_json
+
+    if options.apply and not options.repair:
+        raise UsageError("--apply goes with --repair: a check changes nothing", where="bootpath overlay check")
+    repaired: Sequence[Explanation[OverlayRepair]] = ()
+    if options.apply:
+        repaired, result = repair_overlay(options.overlay)
+    else:
+        result = check_overlay(options.overlay)
+    if options.json:
+        emit_json(_check_json(result, repaired))
+    else:
+        lines = [f"repaired: {repair}" for repair in repaired]
+        emit(printable_lines([*lines, *_check_lines(options, result)]))
+    return BAD_VERDICT if result.damaged else 0
+
+
+def _check_lines(options: argparse.Namespace, result: OverlayCheck) -> Iterator[str]:
+    from bootpath.report.units import format_bytes
+
+    lost = 0
+    for finding in result.findings:
+        place = ""
+        if finding.lost is not None:
+            disk, cluster = finding.lost.disk, finding.lost.cluster
+            lost += disk.length
+            last = cluster + finding.lost.clusters - 1
+            place = f"bytes {disk.offset} to {disk.end - 1} of the disk, clusters {cluster} to {last}: "
+        yield f"{'damaged' if finding.damage else 'not finished'}: {place}{finding.fault}"
+    if options.repair and not options.apply:
+        yield from (f"would {repair}; {_USE_APPLY}" for repair in result.repairs)
+    if result.held_bytes is None:
+        verdict = "damaged, nothing can be read or repaired"
+    elif lost:
+        verdict = f"damaged, {format_bytes(lost)} of the disk are lost: they read EIO until they are written again"
+    elif result.damaged:
+        verdict = "damaged, nothing is lost" if result.repairs else "damaged, and cannot be repaired"
+    else:
+        verdict = "sound"
+    seen = "" if result.checksums is not False else " (there are no checksums: changed data is not noticed)"
+    yield f"{options.overlay}: {verdict}{seen}"
+
+
+def _check_json(result: OverlayCheck, repaired: Sequence[Explanation[OverlayRepair]]) -> dict[str, Any]:
+    from bootpath.report.inspection.contentsjson import reason_json
+
+    return {
+        "damaged": result.damaged,
+        "uuid": None if result.uuid is None else str(result.uuid),
+        "checksums": result.checksums,
+        "closed": result.closed,
+        "held_bytes": result.held_bytes,
+        "findings": [
+            {
+                "fault": reason_json(finding.fault),
+                "damage": finding.damage,
+                "lost": None if finding.lost is None else _lost_json(finding.lost),
+                "repair": None if finding.repair is None else reason_json(finding.repair),
+            }
+            for finding in result.findings
+        ],
+        "repaired": [reason_json(repair) for repair in repaired],
+    }
+
+
+def _lost_json(lost: LostData) -> dict[str, int]:
+    return {
+        "cluster": lost.cluster,
+        "clusters": lost.clusters,
+        "offset": lost.disk.offset,
+        "length": lost.disk.length,
+    }

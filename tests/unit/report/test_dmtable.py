@@ -60,6 +60,7 @@ other: 0 8 zero
         ("0 8 snapshot-origin a", "a, which has snapshots; read-only here"),
         ("0 8 overlay a 4096", "a, with changes in RAM, at most 4 KiB"),
         ("0 8 overlayfile a /f", "a, with changes in the file /f"),
+        ("0 8 overlayfile a /f no_checksums", "a, with changes in the file /f, without checksums if it is made"),
         ("0 8 live ram sda 30 0+4096", "4 KiB from RAM, preloaded from ram; the rest from sda, which may come later"),
         ("0 8 live ram - 30 0+4096", "there is nothing behind it"),
         ("0 8 fault a read:error 7", "a, with faults: read:error (seed 7)"),

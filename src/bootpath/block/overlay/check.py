@@ -65,14 +65,21 @@ _DAMAGE = {
 
 
 @dataclass(frozen=True, slots=True)
+class LostData:
+    """`clusters` adjacent clusters from `cluster` on, which are these bytes of the `disk`."""
+
+    cluster: int
+    clusters: int
+    disk: Extent
+
+
+@dataclass(frozen=True, slots=True)
 class OverlayFinding:
-    """One fault. Of data: `count` clusters from `cluster` on, and where they are on the `disk`."""
+    """One fault, what can be done about it, and the data that it is about."""
 
     fault: Explanation[OverlayFault]
     repair: Explanation[OverlayRepair] | None = None
-    cluster: int | None = None
-    count: int = 0
-    disk: Extent | None = None
+    lost: LostData | None = None
 
     @property
     def damage(self) -> bool:
@@ -110,8 +117,8 @@ def check_overlay(path: str | os.PathLike[str]) -> OverlayCheck:
         storage.close()
 
 
-def repair_overlay(path: str | os.PathLike[str]) -> OverlayCheck:
-    """Repair what can be and check again. Raises as `check_overlay`."""
+def repair_overlay(path: str | os.PathLike[str]) -> tuple[tuple[Explanation[OverlayRepair], ...], OverlayCheck]:
+    """Repair what can be: (what was done, a check of what there is now). Raises as `check_overlay`."""
     storage = GrowingFile.open_locked(path)
     try:
         return repair_storage(storage)
@@ -119,9 +126,10 @@ def repair_overlay(path: str | os.PathLike[str]) -> OverlayCheck:
         storage.close()
 
 
-def repair_storage(storage: OverlayStorage) -> OverlayCheck:
+def repair_storage(storage: OverlayStorage) -> tuple[tuple[Explanation[OverlayRepair], ...], OverlayCheck]:
     """`repair_overlay` of storage that is locked already."""
-    repairs = {repair.reason for repair in check_storage(storage).repairs}
+    before = check_storage(storage)
+    repairs = {repair.reason for repair in before.repairs}
     if repairs:
         if OverlayRepair.EXTEND in repairs:
             header, _ = read_header(storage)
@@ -131,7 +139,7 @@ def repair_storage(storage: OverlayStorage) -> OverlayCheck:
         if OverlayRepair.DROP_RECORD in repairs:
             overlay.journal.drop_unfinished()
         storage.flush()
-    return check_storage(storage)
+    return before.repairs, check_storage(storage)
 
 
 def check_storage(storage: OverlayStorage) -> OverlayCheck:
@@ -194,18 +202,14 @@ def _data_findings(storage: OverlayStorage, overlay: OverlayState) -> list[Overl
     size_bytes = overlay.journal.header.base.size_bytes
     for block, cluster, fault in _damaged_blocks(storage, overlay):
         start = block * CLUSTER_BYTES
-        disk = Extent(start, min(CLUSTER_BYTES, size_bytes - start))
+        lost = LostData(cluster, 1, Extent(start, min(CLUSTER_BYTES, size_bytes - start)))
         last = findings[-1] if findings else None
-        if (
-            last is not None
-            and last.disk is not None
-            and (last.fault, last.disk.end) == (fault, start)
-            and last.cluster == cluster - last.count
-        ):
-            longer = Extent(last.disk.offset, last.disk.length + disk.length)
-            findings[-1] = dataclasses.replace(last, count=last.count + 1, disk=longer)
-        else:
-            findings.append(OverlayFinding(fault, cluster=cluster, count=1, disk=disk))
+        before = None if last is None or last.fault != fault else last.lost
+        if before is not None and (before.cluster + before.clusters, before.disk.end) == (cluster, start):
+            disk = Extent(before.disk.offset, before.disk.length + lost.disk.length)
+            findings.pop()
+            lost = LostData(before.cluster, before.clusters + 1, disk)
+        findings.append(OverlayFinding(fault, lost=lost))
     return findings
 
 

@@ -132,7 +132,7 @@ def _open_overlay_file(target: OverlayFileTarget, line: TableLine, resolve: Reso
     base = resolve.whole(target.device, line.size_bytes)
     if os.path.lexists(target.path):
         return OverlayFile.open(target.path, base, max_bytes=target.max_bytes)
-    return OverlayFile.create(target.path, base, max_bytes=target.max_bytes)
+    return OverlayFile.create(target.path, base, checksums=target.checksums, max_bytes=target.max_bytes)
 
 
 def _open_live(target: LiveTarget, line: TableLine, resolve: Resolver) -> Device:

@@ -87,6 +87,11 @@ def configure(commands: Any, name: str) -> None:
         help="where writes are kept: in RAM, or in this file (default: ram)",
     )
     group.add_argument(
+        "--no-overlay-checksums",
+        action="store_true",
+        help="make a new overlay file without checksums, so that damage of what it holds is not noticed",
+    )
+    group.add_argument(
         "--overlay-size", type=size, metavar="N", help="keep at most this much, then fail writes with ENOSPC"
     )
     group.add_argument(
@@ -105,6 +110,8 @@ def _usage(options: argparse.Namespace) -> str | None:
         return "--plan goes with --preload plan only"
     if options.read_only and (options.overlay != "ram" or options.overlay_per_client or options.overlay_size):
         return "--read-only keeps no writes: drop --overlay, --overlay-size and --overlay-per-client"
+    if options.no_overlay_checksums and options.overlay == "ram":
+        return "--no-overlay-checksums is for an overlay in a file: add --overlay FILE"
     if options.overlay_per_client and options.overlay != "ram":
         return "--overlay-per-client keeps writes in RAM: drop --overlay"
     if options.workers > 1:
@@ -160,7 +167,9 @@ def _open_service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
         late=late,
         make_overlay=None
         if options.overlay == "ram"
-        else overlay_in_file(Path(options.overlay), max_bytes=options.overlay_size),
+        else overlay_in_file(
+            Path(options.overlay), checksums=not options.no_overlay_checksums, max_bytes=options.overlay_size
+        ),
         forks=options.workers > 1,
         extra=_table(options, stack),
     )

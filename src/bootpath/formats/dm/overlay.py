@@ -3,10 +3,11 @@
 ::
 
     overlay <device> [<max_bytes>]
-    overlayfile <device> <path> [<max_bytes>]
+    overlayfile <device> <path> [<max_bytes>] [no_checksums]
     live <preload device> <disk>|- <deadline_seconds> <offset>+<length>[,<offset>+<length>…]
 
-`overlayfile` keeps what is written in the file at that path, which is made when there is none. `live` reads the packed
+`overlayfile` keeps what is written in the file at that path, which is made when there is none, then with checksums of
+the data unless the last word is `no_checksums`. `live` reads the packed
 extents of its preload device into RAM, unless they are there already, and compares their first MiB with the disk
 before it believes the disk; the disk may appear later, and ``-`` says that there is none.
 """
@@ -46,25 +47,29 @@ class OverlayTarget(Target):
 
 @dataclass(frozen=True, slots=True)
 class OverlayFileTarget(Target):
-    """Changes in the file at `path`, at most `max_bytes`."""
+    """Changes in the file at `path`, at most `max_bytes`; `checksums` are for a file that is made."""
 
     device: str
     path: str
     max_bytes: int | None = None
+    checksums: bool = True
 
     @classmethod
     def parse(cls, args: Sequence[str]) -> OverlayFileTarget:
         """See `Target.parse`."""
-        device, path, *rest = expect_words(args, 2, 3, "<device> <path> [<max_bytes>]")
-        return cls(device, path, _parse_cap(rest))
+        checksums = "no_checksums" not in args[2:][-1:]
+        words = args if checksums else args[:-1]
+        device, path, *rest = expect_words(words, 2, 3, "<device> <path> [<max_bytes>] [no_checksums]")
+        return cls(device, path, _parse_cap(rest), checksums)
 
     def pack(self) -> tuple[str, ...]:
         """See `Target.pack`."""
-        return (self.device, self.path, *_pack_cap(self.max_bytes))
+        return (self.device, self.path, *_pack_cap(self.max_bytes), *(() if self.checksums else ("no_checksums",)))
 
     def describe(self, size_bytes: int) -> str:
         """See `Target.describe`."""
-        return f"{self.device}, with changes in the file {self.path}{_describe_cap(self.max_bytes)}"
+        unchecked = "" if self.checksums else ", without checksums if it is made"
+        return f"{self.device}, with changes in the file {self.path}{_describe_cap(self.max_bytes)}{unchecked}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ Targets of Linux, with Linux's grammar::
 Our own; quantities are bytes, as everywhere above the table::
 
     overlay <device> [<max_bytes>]
-    overlayfile <device> <path> [<max_bytes>]
+    overlayfile <device> <path> [<max_bytes>] [no_checksums]
     live <preload device> <disk>|- <deadline_seconds> <offset>+<length>[,<offset>+<length>…]
     fault <device> <rules> [<seed>]
     erased                                                              0xFF, read-only

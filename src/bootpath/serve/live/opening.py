@@ -29,13 +29,13 @@ def late_copy(disk: Device, open_copy: Callable[[], Device], *, name: str, deadl
     return LateDisk(open_copy, deadline_seconds=deadline_seconds, accept=accept, name=name)
 
 
-def overlay_in_file(path: Path, *, max_bytes: int | None) -> OverlayMaker:
-    """Makes an overlay that lasts: the one in the file, or a new one where there is none."""
+def overlay_in_file(path: Path, *, checksums: bool = True, max_bytes: int | None) -> OverlayMaker:
+    """Makes an overlay that lasts: the one in the file, or a new one, with or without checksums, if there is none."""
 
     def make(base: Device) -> Device:
         if path.exists():
-            return OverlayFile.open(path, base)
-        return OverlayFile.create(path, base, max_bytes=max_bytes)
+            return OverlayFile.open(path, base, max_bytes=max_bytes)
+        return OverlayFile.create(path, base, checksums=checksums, max_bytes=max_bytes)
 
     return make
 

@@ -10,6 +10,7 @@ import pytest
 
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.overlay.check import (
+    LostData,
     OverlayCheck,
     check_overlay,
     check_storage,
@@ -49,8 +50,8 @@ def cluster_of(storage: CrashStorage, block: int) -> int:
     return load(storage, writable=False).blocks.get(block)
 
 
-def rows(check: OverlayCheck) -> list[tuple[str, int | None, int, Extent | None]]:
-    return [(finding.fault.code, finding.cluster, finding.count, finding.disk) for finding in check.findings]
+def rows(check: OverlayCheck) -> list[tuple[str, LostData | None]]:
+    return [(finding.fault.code, finding.lost) for finding in check.findings]
 
 
 def codes(check: OverlayCheck) -> list[tuple[str, bool, str | None]]:
@@ -69,7 +70,7 @@ def test_a_sound_file(checksums: bool) -> None:
     assert (check.damaged, check.repairs) == (False, ())
     assert (check.checksums, check.closed, check.held_bytes) == (checksums, True, 5 * BLOCK)
     assert check.uuid == load(storage, writable=False).journal.header.uuid
-    assert repair_storage(storage) == check
+    assert repair_storage(storage) == ((), check)
     assert storage.current == before
 
 
@@ -85,14 +86,14 @@ def test_every_damaged_cluster_is_named_with_its_bytes_of_the_disk() -> None:
         storage.current[cluster * BLOCK + 7] ^= 4
     check = check_storage(storage)
     assert rows(check) == [
-        ("data-damaged", first, 2, Extent(8 * KIB, 8 * KIB)),
-        ("data-damaged", first + 3, 1, Extent(20 * KIB, 4 * KIB)),
-        ("data-damaged", last, 1, Extent(60 * KIB, SIZE - 60 * KIB)),
+        ("data-damaged", LostData(first, 2, Extent(8 * KIB, 8 * KIB))),
+        ("data-damaged", LostData(first + 3, 1, Extent(20 * KIB, 4 * KIB))),
+        ("data-damaged", LostData(last, 1, Extent(60 * KIB, SIZE - 60 * KIB))),
     ]
     assert check.damaged
     assert check.repairs == ()
     before = bytes(storage.current)
-    assert repair_storage(storage) == check
+    assert repair_storage(storage) == ((), check)
     assert storage.current == before
 
 
@@ -120,7 +121,7 @@ def test_clusters_that_cannot_be_read(checksums: bool) -> None:
     first = cluster_of(storage, 2)
     storage.bad = (first + 1, first + 2)
     check = check_storage(storage)
-    assert rows(check) == [("data-unreadable", first + 1, 2, Extent(12 * KIB, 8 * KIB))]
+    assert rows(check) == [("data-unreadable", LostData(first + 1, 2, Extent(12 * KIB, 8 * KIB)))]
     assert check.damaged
 
 
@@ -134,7 +135,7 @@ def test_a_damaged_copy_of_the_header_is_written_again(copy: int) -> None:
     assert str(check.findings[0].fault) == (
         f"copy {copy} of the header is damaged: the header's checksum does not match"
     )
-    assert not repair_storage(storage).findings
+    assert not repair_storage(storage)[1].findings
     assert storage.current == good
 
 
@@ -146,7 +147,7 @@ def test_an_older_copy_of_the_header_is_what_a_crash_leaves() -> None:
     storage.current[BLOCK : 2 * BLOCK] = old
     assert codes(check_storage(storage)) == [("header-older", False, "write-header")]
     assert not check_storage(storage).damaged
-    assert not repair_storage(storage).findings
+    assert not repair_storage(storage)[1].findings
 
 
 def test_neither_copy_of_the_header_is_valid() -> None:
@@ -156,7 +157,7 @@ def test_neither_copy_of_the_header_is_valid() -> None:
     check = check_storage(storage)
     assert codes(check) == [("unusable", True, None)]
     assert (check.uuid, check.checksums, check.held_bytes) == (None, None, None)
-    assert repair_storage(storage) == check
+    assert repair_storage(storage) == ((), check)
     storage.current[: 2 * BLOCK] = bytes(2 * BLOCK)
     with raises(FormatError, what="the file does not begin as an overlay"):
         check_storage(storage)
@@ -170,7 +171,8 @@ def test_a_record_that_was_not_finished_is_dropped() -> None:
     check = check_storage(storage)
     assert codes(check) == [("record-unfinished", False, "drop-record")]
     assert (check.damaged, check.closed) == (False, False)
-    after = repair_storage(storage)
+    done, after = repair_storage(storage)
+    assert done == check.repairs
     assert (after.findings, after.closed) == ((), True)
     assert not any(storage.current[tail + 512 : (journal.header.log_cluster + journal.header.log_clusters) * BLOCK])
 
@@ -185,7 +187,7 @@ def test_a_damaged_log_leaves_nothing_to_repair() -> None:
     assert "the record at byte 512 of the log is damaged" in str(check.findings[1].fault)
     assert check.uuid == header.uuid
     before = bytes(storage.current)
-    assert repair_storage(storage) == check
+    assert repair_storage(storage) == ((), check)
     assert storage.current == before
 
 
@@ -195,7 +197,7 @@ def test_clusters_at_the_end_that_belong_to_nothing_are_cut() -> None:
     storage.write(end, bytes(9000))
     check = check_storage(storage)
     assert codes(check) == [("file-long", False, "cut")]
-    assert not repair_storage(storage).findings
+    assert not repair_storage(storage)[1].findings
     assert storage.length() == end
 
 
@@ -211,14 +213,15 @@ def test_what_a_short_file_has_lost_reads_eio_after_the_repair() -> None:
         ("data-missing", True, None),
         ("data-missing", True, None),
     ]
-    assert [finding.disk for finding in check.findings[1:]] == [
+    assert [finding.lost.disk for finding in check.findings if finding.lost is not None] == [
         Extent(20 * KIB, 4 * KIB),
         Extent(60 * KIB, SIZE - 60 * KIB),
     ]
     base = disk(SIZE)
     with pytest.raises(FormatError, match="truncated"):
         load_for(storage, base, writable=True)
-    after = repair_storage(storage)
+    done, after = repair_storage(storage)
+    assert done == check.repairs
     assert storage.length() == end
     assert after.damaged
     assert [finding.fault.code for finding in after.findings] == ["data-damaged"] * 2
@@ -237,7 +240,7 @@ def test_a_short_file_without_checksums_is_not_made_longer() -> None:
     check = check_storage(storage)
     assert codes(check) == [("file-short", True, None), ("data-missing", True, None)]
     before = bytes(storage.current)
-    assert repair_storage(storage) == check
+    assert repair_storage(storage) == ((), check)
     assert storage.current == before
 
 
@@ -251,28 +254,29 @@ def test_every_prefix_of_a_repair_can_be_repaired() -> None:
     storage.current[tail : tail + 1024] = b"\xaa" * 1024
     damaged = bytes(storage.current[: end - BLOCK])
     repaired = CrashStorage(damaged)
-    expected = repair_storage(repaired)
+    _, expected = repair_storage(repaired)
     random = Random(3)
     for upto in range(len(repaired.calls) + 1):
         for keep in (0.0, 0.5, 1.0):
             after = CrashStorage(repaired.lost_power(upto, random, keep=keep))
-            assert repair_storage(after).findings == expected.findings
-            assert not repair_storage(after).repairs
+            assert repair_storage(after)[1].findings == expected.findings
+            assert repair_storage(after)[0] == ()
 
 
 def test_a_file_in_use_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "disk.overlay"
     overlay = OverlayFile.create(path, disk(SIZE))
-    for action in (check_overlay, repair_overlay):
-        with raises(DeviceError, errno=errno.EBUSY):
-            action(path)
+    with raises(DeviceError, errno=errno.EBUSY):
+        check_overlay(path)
+    with raises(DeviceError, errno=errno.EBUSY):
+        repair_overlay(path)
     overlay.close()
     reader = OverlayFile.open(path, disk(SIZE), writable=False)
     assert not check_overlay(path).findings
     with raises(DeviceError, errno=errno.EBUSY):
         repair_overlay(path)
     reader.close()
-    assert not repair_overlay(path).findings
+    assert repair_overlay(path) == ((), check_overlay(path))
 
 
 def test_a_commit_that_did_not_end_is_said(tmp_path: Path) -> None:

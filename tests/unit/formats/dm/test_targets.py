@@ -66,6 +66,8 @@ LINES = {
     "0 8 overlay a": OverlayTarget("a"),
     "0 8 overlay a 4096": OverlayTarget("a", 4096),
     "0 8 overlayfile a /changes 4096": OverlayFileTarget("a", "/changes", 4096),
+    "0 8 overlayfile a /changes no_checksums": OverlayFileTarget("a", "/changes", checksums=False),
+    "0 8 overlayfile a /changes 4096 no_checksums": OverlayFileTarget("a", "/changes", 4096, checksums=False),
     "0 8 fault a read:error 7": FaultTarget("a", "read:error", 7),
     "0 8 fault a read:error": FaultTarget("a", "read:error"),
     "0 8 erased": ErasedTarget(),
