@@ -4,8 +4,9 @@ A format gives a `Tree`: its root, the children of a directory and the bytes of 
 choosing (an inode number, a directory entry). `TreeFiles` makes `files.Files` of it, so that no format knows of paths.
 
 Bounds, against file systems made to harm: a directory has at most `MAX_DIRECTORY_BYTES`, a link at most
-`MAX_TARGET_BYTES`, a path at most `MAX_PATH_BYTES` (Linux PATH_MAX) before and after each link. Directories of up to
-`CACHED_CHILDREN` names are kept, the last `CACHED_DIRECTORIES` of them.
+`MAX_TARGET_BYTES`, a path at most `MAX_PATH_BYTES` (Linux PATH_MAX) before and after each link. A directory in which
+something is looked up is read once and kept: all of these have as many names as `core.limits` says. Those that are only
+walked are neither kept nor counted.
 """
 
 from __future__ import annotations
@@ -19,15 +20,13 @@ from typing import Generic, Protocol, TypeVar
 
 from bootpath.core.errors import FileSystemError
 from bootpath.core.extents import Extent
+from bootpath.core.limits import check_limit
 from bootpath.fs.readers.files import MAX_LINKS_FOLLOWED, DirectoryEntry, FileKind, FileNode
-from bootpath.fs.readers.recent import Recent
 from bootpath.fs.readers.source import Source
 
 MAX_DIRECTORY_BYTES = 16 << 20
 MAX_TARGET_BYTES = 4096
 MAX_PATH_BYTES = 4096
-CACHED_CHILDREN = 4096
-CACHED_DIRECTORIES = 16
 
 R = TypeVar("R", bound=Hashable)
 
@@ -111,9 +110,8 @@ class TreeFiles(Generic[R]):
     def __init__(self, tree: Tree[R]) -> None:
         self.tree = tree
         self._name = tree.source.device.identity.name
-        self._directories: Recent[R, Mapping[str, Child[R]]] = Recent(
-            CACHED_DIRECTORIES, keep=lambda children: len(children) <= CACHED_CHILDREN
-        )
+        self._directories: dict[R, Mapping[str, Child[R]]] = {}
+        self._names = 0
 
     @property
     def format(self) -> str:
@@ -196,7 +194,8 @@ class TreeFiles(Generic[R]):
                 raise self.tree.source.fault(f"corrupt: the directory {where!r} is reached twice")
             seen.add(node.id)
             prefix = where.rstrip("/")
-            children = sorted({child.name: child for child in self._children(ref).values()}.items(), reverse=True)
+            found = self._directories.get(ref) or self._read_children(ref)
+            children = sorted({child.name: child for child in found.values()}.items(), reverse=True)
             pending.extend((f"{prefix}/{name}", child.ref) for name, child in children)
 
     def _refuse(self, code: int, path: str, hint: str | None = None) -> FileSystemError:
@@ -271,12 +270,18 @@ class TreeFiles(Generic[R]):
         return os.fsdecode(self.tree.read(ref, 0, node.size_bytes)) if node.size_bytes else ""
 
     def _children(self, ref: R) -> Mapping[str, Child[R]]:
-        return self._directories.get(ref, self._read_children)
+        found = self._directories.get(ref)
+        if found is None:
+            found = self._directories[ref] = self._read_children(ref, counted=True)
+        return found
 
-    def _read_children(self, ref: R) -> Mapping[str, Child[R]]:
+    def _read_children(self, ref: R, *, counted: bool = False) -> Mapping[str, Child[R]]:
         found: dict[str, Child[R]] = {}
         aliases: dict[str, Child[R]] = {}
         for child in self.tree.children(ref):
+            if counted:
+                self._names += 1
+                check_limit("directory_names", self._names, "the directories have too many names", where=self._name)
             found.setdefault(self.tree.fold(child.name), child)
             if child.alias is not None:
                 aliases.setdefault(self.tree.fold(child.alias), child)

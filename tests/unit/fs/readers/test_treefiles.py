@@ -12,8 +12,9 @@ from random import Random
 import pytest
 
 from bootpath.block.leaves.memory import MemoryDevice
-from bootpath.core.errors import FileSystemError, FormatError
+from bootpath.core.errors import FileSystemError, FormatError, LimitError
 from bootpath.core.extents import Extent
+from bootpath.core.limits import limits_raised
 from bootpath.fs.readers.files import MAX_LINKS_FOLLOWED, DirectoryEntry, FileKind, FileNode
 from bootpath.fs.readers.source import Source
 from bootpath.fs.readers.treefiles import Child, TreeFiles, check_directory_size
@@ -225,16 +226,18 @@ def test_case_and_short_names() -> None:
     assert [path for path, _ in tree.walk()] == ["/", "/Loader.conf", "/other"]
 
 
-def test_directories_are_read_once_but_not_all_are_kept() -> None:
-    nodes: dict[int, Content] = {0: {f"d{number}": number for number in range(1, 40)}}
-    nodes |= {number: {"f": 99} for number in range(1, 40)} | {99: b"x"}
-    model = Model(nodes)
+def test_directories_are_read_once_and_all_together_have_a_limit() -> None:
+    many: Content = {f"f{number}": 99 for number in range(5000)}
+    model = Model({0: {"a": 1, "b": 2, "c": 3}, 1: many, 2: many, 3: many, 99: b"x"})
     tree = TreeFiles(model)
-    for number in (*range(1, 40), 39, 38, 37):
-        tree.lookup(f"d{number}/f")
-    assert model.listed == 40
-    tree.lookup("d1/f")
-    assert model.listed == 41
+    for number in range(0, 5000, 100):
+        assert tree.lookup(f"/a/f{number}").size_bytes == 1
+    assert model.listed == 2
+    with limits_raised(directory_names=10_003):
+        assert len(tree.list("/b")) == 5000
+        with pytest.raises(LimitError, match="too many names"):
+            tree.list("/c")
+        assert len(list(tree.walk("/c"))) == 5001, "what is only walked is not kept"
 
 
 def test_directories_have_a_size() -> None:
