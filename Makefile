@@ -97,6 +97,7 @@ test-vm-quick: $(INSTALLED) tools ## boot small live images in QEMU: the part of
 bench: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img ## measure beside the peers, print ratios, write docs/benchmarks.md
 	$(BIN)/python -m bench.run --demo $(BUILD)/demo --upstream $(UPSTREAM)/bin --page docs/benchmarks.md
 	$(BIN)/python -m bench.serve --page docs/benchmarks.md
+	$(BIN)/python -m bench.overlayfile --page docs/benchmarks.md
 	$(BIN)/python -m bench.verity --page docs/benchmarks.md
 	$(BIN)/python -m bench.machine --big $(BUILD)/demo/debian.img --page docs/benchmarks.md
 	$(BIN)/python -m bench.linuxboot --page docs/benchmarks.md

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from zlib import crc32
 
 from bootpath.block.overlay.storage import OverlayStorage
@@ -45,32 +45,32 @@ class Checksums:
 
     def put(self, cluster: int, values: array[int]) -> None:
         """The clusters from `cluster` on have these."""
-        for number, low, first, count in _pieces(cluster, len(values)):
+        index = 0
+        while index < len(values):
+            number, low = divmod(cluster + index, _REGION)
             region = self._regions.get(number)
             if region is None:
                 region = self._regions[number] = array(_CODE, _UNKNOWN)
-            region[low : low + count] = values[first : first + count]
+            part = values[index : index + _REGION - low]
+            region[low : low + len(part)] = part
+            index += len(part)
+
+    def of(self, cluster: int) -> int:
+        """What one cluster has."""
+        return self._regions.get(cluster // _REGION, _UNKNOWN)[cluster % _REGION]
 
     def get(self, cluster: int, count: int) -> array[int]:
         """What `count` clusters have."""
-        values = array(_CODE)
-        for number, low, _, size in _pieces(cluster, count):
-            values += self._regions.get(number, _UNKNOWN)[low : low + size]
+        number, low = divmod(cluster, _REGION)
+        values = self._regions.get(number, _UNKNOWN)[low : low + count]
+        while len(values) < count:
+            number += 1
+            values += self._regions.get(number, _UNKNOWN)[: count - len(values)]
         return values
 
     def pack(self, entries: Iterable[tuple[int, int, int]]) -> bytes:
         """Those of the entries' clusters, as a record has them."""
         return b"".join(pack_checksums(self.get(value, count)) for _, value, count in entries if value != ZERO_CLUSTER)
-
-
-def _pieces(cluster: int, count: int) -> Iterator[tuple[int, int, int, int]]:
-    """(region, first place in it, index of the first value, values) for a run."""
-    index = 0
-    while index < count:
-        number, low = divmod(cluster + index, _REGION)
-        size = min(count - index, _REGION - low)
-        yield number, low, index, size
-        index += size
 
 
 def _sums(content: memoryview) -> array[int]:
@@ -161,6 +161,8 @@ class Clusters:
     def _differing(self, cluster: int, content: memoryview) -> list[int]:
         """The indices of those clusters, from `cluster` on, whose content does not match."""
         assert self.checksums is not None
+        if len(content) == CLUSTER_BYTES:
+            return [] if self.checksums.of(cluster) == crc32(content) else [0]
         found = _sums(content)
         expected = self.checksums.get(cluster, len(found))
         if found == expected:
