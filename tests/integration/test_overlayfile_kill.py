@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 from bootpath.block.leaves.memory import MemoryDevice
+from bootpath.block.overlay.check import check_overlay
 from bootpath.block.overlay.commit import overlay_info
 from bootpath.block.overlay.file import OverlayFile
 from bootpath.core.device import read_bytes
@@ -71,6 +72,7 @@ def test_what_was_flushed_survives_kill_9(tmp_path: Path) -> None:
             rest = [line for line in writer.stdout.read().split("\n")[:-1] if line]
             flushed = int(rest[-1]) if rest else flushed
         assert not overlay_info(path).in_use
+        assert not check_overlay(path).damaged
         overlay = OverlayFile.open(path, base)
         found = tags(read_bytes(overlay, 0, SIZE))
         # Replay the writer: its state after some write at or after the last flush it told of.

@@ -15,6 +15,7 @@ import pytest
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.overlay import journal as overlayjournal
 from bootpath.block.overlay import writer as overlaywriter
+from bootpath.block.overlay.check import OverlayFault, check_storage
 from bootpath.block.overlay.commit import commit_into
 from bootpath.block.overlay.file import OverlayFile, load_for
 from bootpath.block.overlay.state import lay_out
@@ -107,6 +108,8 @@ def reopened(storage: CrashStorage) -> OverlayFile:
 
 
 def check(run: Run, upto: int, image: bytes) -> tuple[OverlayFile, bytes]:
+    damage = {finding.fault.reason for finding in check_storage(CrashStorage(image)).findings if finding.damage}
+    assert damage <= {OverlayFault.HEADER_DAMAGED}, f"after call {upto}"  # a copy that was being written
     device = reopened(CrashStorage(image))
     content = read_bytes(device, 0, SIZE)
     moments = run.moments(upto)

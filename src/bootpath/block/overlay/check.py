@@ -83,7 +83,7 @@ class OverlayFinding:
 
     @property
     def damage(self) -> bool:
-        """False for what a crash leaves, which harms nothing."""
+        """False for what only a crash leaves, and what harms nothing."""
         return self.fault.reason in _DAMAGE
 
 

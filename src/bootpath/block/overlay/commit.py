@@ -9,6 +9,7 @@ begins, so that damage does not end it half way.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable
@@ -19,14 +20,13 @@ from uuid import UUID
 from bootpath.block.leaves.file import FileDevice
 from bootpath.block.overlay.base import identify, refuse_other_base
 from bootpath.block.overlay.blockmap import ZERO
-from bootpath.block.overlay.journal import read_header
 from bootpath.block.overlay.state import OverlayState, clear_space, copy_held, empty, held_content, load
 from bootpath.block.overlay.storage import GrowingFile, OverlayStorage, lock
 from bootpath.core.device import Device
 from bootpath.core.errors import DeviceError, FormatError
 from bootpath.formats.overlayfile import CLUSTER_BYTES, BaseIdentity, OverlayFileState
 
-_PEEKS = 3
+_PEEKS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +59,10 @@ def overlay_info(path: str | os.PathLike[str]) -> OverlayInfo:
         storage = GrowingFile.peek(path)
         in_use = True
     try:
-        for attempt in range(_PEEKS):
-            before = read_header(storage)[0].generation if in_use else 0
-            try:
+        for _ in range(_PEEKS if in_use else 0):
+            with contextlib.suppress(FormatError):  # written or replaced while it was being read, or damaged
                 return _info(storage, in_use)
-            except FormatError:
-                # A log that was replaced while it was being read is no damage.
-                if not in_use or attempt == _PEEKS - 1 or read_header(storage)[0].generation == before:
-                    raise
-        raise AssertionError
+        return _info(storage, in_use)
     finally:
         storage.close()
 

@@ -471,6 +471,32 @@ def test_info(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) & 0o022 == 0
 
 
+def test_info_of_a_log_that_is_written_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "disk.bpo"
+    overlay = OverlayFile.create(path, disk(4 * MIB))
+    overlay.write(0, pattern(0, 4096, tag=1), fua=True)
+    tail = 2 * BLOCK + 2 * 512  # behind a checkpoint and a commit there is a mark, which the next commit overwrites
+    before = path.read_bytes()[: tail + 512]
+    for index in range(100):
+        overlay.write(index * 8192, pattern(index * 8192, 4096, tag=2))
+    overlay.flush()
+    read, torn = GrowingFile.read, [True]
+
+    def read_torn(self: GrowingFile, offset: int, length: int) -> Sequence[Buffer]:
+        data = b"".join(read(self, offset, length))
+        if offset == 2 * BLOCK and torn.pop():
+            torn.append(False)
+            data = before[offset:] + data[len(before) - offset :]
+        return (data,)
+
+    monkeypatch.setattr(GrowingFile, "read", read_torn)
+    assert overlay_info(path).dirty_bytes == 100 * BLOCK
+    overlay.close()
+    torn[:] = [True]
+    with pytest.raises(FormatError, match="is damaged, one at"):
+        overlay_info(path)
+
+
 def test_commit_into_a_device_of_the_same_size() -> None:
     _, overlay = in_memory()
     overlay.write(4096, pattern(4096, 8192, tag=1))
