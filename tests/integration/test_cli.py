@@ -362,8 +362,8 @@ def test_usage(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None
 @pytest.mark.parametrize("rule", ["read", "read:explode", "read:error:errno=EWHAT", "read:error:after=x"])
 def test_bad_fault_rules(capsys: pytest.CaptureFixture[str], image: Path, rule: str) -> None:
     code, _, errors = run(capsys, "simulate", image, "--fault", rule)
-    assert code == 1
-    assert "fault rule" in errors
+    assert code == 2
+    assert "argument --fault: fault rule" in errors
 
 
 def test_build_errors(capsys: pytest.CaptureFixture[str], tree: Path, tmp_path: Path) -> None:

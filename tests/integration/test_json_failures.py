@@ -25,7 +25,7 @@ COMMANDS = (
     "overlay info {}",
     "overlay check {}",
     "verity dump {}",
-    "verity verify {0} {0} 00",
+    f"verity verify {{0}} {{0}} {'00' * 32}",
     "dm table {}",
     "dm hash --table {}",
     "build live {} -o new.img",

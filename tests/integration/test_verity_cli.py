@@ -153,7 +153,6 @@ def test_fec_data_is_veritysetups_and_repairs(data: Path, tmp_path: Path, capsys
             "in the hash area; expected byte 20480 or more, found byte 0",
         ),
         (("--fec-device", "{data}.fec", "--fec-offset", "77"), "the FEC offset is not valid"),
-        (("--fec-device", "{data}.fec", "--fec-roots", "1"), "fec_roots is out of range"),
         (("--fec-device", "{data}.fec", "--hash-block-size", "1024"), "hash_block_size is not data_block_size"),
     ],
 )
@@ -289,5 +288,7 @@ def test_signing_needs_to_know_where_to(signed: Path, capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit) as failure:
         main(["verity", "sign", "ab" * 32, *map(str, options)])
     assert failure.value.code == 2
-    assert main(["verity", "sign", "ab" * 31, *map(str, options), "--json"]) == 1
+    with pytest.raises(SystemExit) as failure:
+        main(["verity", "sign", "ab" * 31, *map(str, options), "--json"])
+    assert failure.value.code == 2
     assert "the root hash has the wrong length" in capsys.readouterr().err

@@ -330,7 +330,6 @@ def test_a_stop_answers_what_was_asked(image: Path, tmp_path: Path) -> None:
     [
         (["--overlay", "file"], "persistent overlay"),
         (["--table", "file"], "what a table opens"),
-        (["--workers", "0"], "is not 1 or more"),
     ],
 )
 def test_what_cannot_be_shared_is_refused(

@@ -4,9 +4,9 @@
         ended = runner.run(["inspect", "disk.img"], cwd=place)
         assert not faults_of(ended)
 
-A command has its own session, no capabilities (so that root meets files that it may not read), a bound for its memory,
-its processor time, the files it writes and the time it takes; its stdout and stderr are files. What it leaves running
-is its `left`, and is ended.
+A command has its own session, no capabilities, nor has any program that it starts (so that root meets files that it may
+not read, and mounts nothing), a bound for its memory, its processor time, the files it writes and the time it takes;
+its stdout and stderr are files. What it leaves running is its `left`, and is ended.
 
 The other side of the pipe is this module as a program: one process without threads, a request a line, an answer a line.
 """
@@ -39,8 +39,12 @@ from typing import Any, NoReturn, Self
 MIB = 1 << 20
 DOCUMENTED = frozenset({0, 1, 2, 3})
 """The exit codes of every command; `boot` has 4 as well."""
+VERDICTS = frozenset({3, 4})
+"""Of a result, which says why itself."""
 
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_SECUREBITS, _SECBIT_NOROOT = 28, 1
 _CAPABILITY_VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3 of linux/capability.h
 _LEAVING_SECONDS = 5.0  # for what the command ended, but did not wait for
 _OTHERS = (
@@ -141,7 +145,7 @@ def faults_of(ended: Ended, *, codes: Collection[int] = DOCUMENTED, binary: bool
         faults.append(f"exit code {ended.code}")
     if "Traceback (most recent" in err + out:
         faults.append("a traceback")
-    if ended.code and not err.strip():
+    if ended.code and not (err + (out if ended.code in VERDICTS else "")).strip():
         faults.append("nothing says what is wrong")
     faults += [
         f"{character!a} in {name}"
@@ -283,6 +287,8 @@ def _prepare(request: Mapping[str, Any], libc: ctypes.CDLL) -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(which, (most, most))
+    libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NOROOT, 0, 0, 0)  # only root can, and only root needs it
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
     if libc.capset(header, (ctypes.c_uint32 * 6)()):
         raise OSError(ctypes.get_errno(), "capset")

@@ -1,25 +1,37 @@
-"""Values as people type them, and the options that several commands share. Light: every start pays for it."""
+"""Values as people type them, and the options that several commands share. Light: every start pays for it.
+
+A function here that is the `type` of an option says what is wrong with a value that no disk could make right: exit
+code 2. What is wrong only with a disk, or on this machine, is found later, and is exit code 1.
+"""
 
 from __future__ import annotations
 
 import argparse
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from bootpath.cli.failures import UsageError
+from bootpath.core.errors import Error
 
 if TYPE_CHECKING:
     from bootpath.core.limits import Budgets
     from bootpath.formats.partitions.dps import Architecture
     from bootpath.formats.partitions.imagepolicy import ImagePolicy
 
+T = TypeVar("T")
+
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTPE]?)(iB|B)?", re.IGNORECASE | re.ASCII)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m)?", re.ASCII)
+_WHOLE = re.compile(r"\d{1,18}", re.ASCII)
+_MAX_SECONDS = 1_000_000  # poll(2) counts milliseconds in 31 bits
+MAX_BYTES = 2**63 - 1
+"""What an offset in a file can be (off_t)."""
 DEADLINE_HELP = "how long a read waits for the physical disk, in seconds (default: 30)"
 DISK_HELP = "file, block device, or URI: nbd://, http(s)://, s3://"
 UNLOCK_HELP = "file with the password of an encrypted RedoxFS; one final newline is dropped"
@@ -30,6 +42,51 @@ POLICY_HELP = (
 SLOT_HELP = "which of several roots: its partition (4), its volume (vg0/root), or DISK-GUID:NUMBER:FIRST-LBA"
 TRUSTED_HELP = "trust signatures made with this certificate (PEM or DER); repeatable"
 _FACTORS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
+
+
+def judged_by(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """A type that is read by a parser of ours, whose Error is about the value."""
+
+    @wraps(parse)
+    def judged(text: str) -> T:
+        try:
+            return parse(text)
+        except Error as fault:
+            raise argparse.ArgumentTypeError(str(fault)) from None
+
+    return judged
+
+
+def named(text: str) -> str:
+    """The name of a file, a disk or a device; also what goes into texts."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name names nothing")
+    return text
+
+
+def path(text: str) -> Path:
+    """The name of a file."""
+    return Path(named(text))
+
+
+def words(text: str) -> str:
+    """What is stored or sent as text in UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{text!a} is not text in UTF-8") from None
+    return text
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """A whole number from `least` to `most`, in decimal."""
+
+    def parse(text: str) -> int:
+        if _WHOLE.fullmatch(text) is None or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
 
 
 def size(text: str) -> int:
@@ -46,7 +103,17 @@ def size(text: str) -> int:
     value, rest = divmod(int(whole + part) * unit, scale)
     if rest:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of bytes")
+    if value > MAX_BYTES:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than a file can have: {MAX_BYTES} bytes")
     return value
+
+
+def room(text: str) -> int:
+    """A size that is not 0."""
+    found = size(text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} leaves no room: write 1 byte or more")
+    return found
 
 
 def duration(text: str) -> float:
@@ -54,7 +121,10 @@ def duration(text: str) -> float:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration: write seconds, or a number with ms, s or m")
-    return float(match[1]) * {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0}[match[2]]
+    seconds = float(match[1]) * {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0}[match[2]]
+    if seconds > _MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is too long: at most {_MAX_SECONDS} seconds")
+    return seconds
 
 
 def preload(text: str) -> str | int:
@@ -91,7 +161,7 @@ def _of_efi(name: str) -> Architecture | None:
 
 def add_disk(parser: argparse.ArgumentParser) -> None:
     """The positional DISK."""
-    argument = parser.add_argument("disk", metavar="DISK", help=DISK_HELP)
+    argument = parser.add_argument("disk", metavar="DISK", type=named, help=DISK_HELP)
     argument.complete = {"bash": "_shtab_compgen_files", "zsh": "_files"}  # type: ignore[attr-defined]
 
 
@@ -102,32 +172,29 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_password(parser: argparse.ArgumentParser) -> None:
     """``--password-file``."""
-    parser.add_argument("--password-file", metavar="F", help=UNLOCK_HELP)
+    parser.add_argument("--password-file", metavar="F", type=path, help=UNLOCK_HELP)
 
 
-def read_password(path: str | None) -> bytes | None:
+def read_password(file: Path | None) -> bytes | None:
     """The password in a file, or None without a file. Raises OSError."""
-    if path is None:
+    if file is None:
         return None
     from bootpath.block.leaves.wholefile import read_whole
 
-    return read_whole(path).removesuffix(b"\n").removesuffix(b"\r")
+    return read_whole(file).removesuffix(b"\n").removesuffix(b"\r")
 
 
+@judged_by
 def image_policy(text: str) -> ImagePolicy:
     """An image policy, as systemd.image-policy(7)."""
-    from bootpath.core.errors import FormatError
     from bootpath.formats.partitions.imagepolicy import parse_image_policy
 
-    try:
-        return parse_image_policy(text)
-    except FormatError as fault:
-        raise argparse.ArgumentTypeError(str(fault)) from None
+    return parse_image_policy(text)
 
 
 def add_certificates(parser: argparse._ActionsContainer) -> None:
     """``--certificate``, for `read_certificates`."""
-    parser.add_argument("--certificate", metavar="F", type=Path, action="append", default=[], help=TRUSTED_HELP)
+    parser.add_argument("--certificate", metavar="F", type=path, action="append", default=[], help=TRUSTED_HELP)
 
 
 def add_policy(parser: argparse._ActionsContainer) -> None:
@@ -138,22 +205,24 @@ def add_policy(parser: argparse._ActionsContainer) -> None:
 def add_signing_key(parser: argparse._ActionsContainer, *, required: bool = False) -> None:
     """``--key``, ``--key-certificate`` and ``--key-password-file``: what signs."""
     parser.add_argument(
-        "--key", type=Path, metavar="F", required=required, help="private key that signs, RSA or ECDSA (PEM or DER)"
+        "--key", type=path, metavar="F", required=required, help="private key that signs, RSA or ECDSA (PEM or DER)"
     )
     parser.add_argument(
-        "--key-certificate", type=Path, metavar="F", required=required, help="the certificate of --key (PEM or DER)"
+        "--key-certificate", type=path, metavar="F", required=required, help="the certificate of --key (PEM or DER)"
     )
-    parser.add_argument("--key-password-file", metavar="F", help="file with the password of --key")
+    parser.add_argument("--key-password-file", metavar="F", type=path, help="file with the password of --key")
 
 
 def add_output(parser: argparse._ActionsContainer, what: str, *, required: bool = False) -> None:
     """``-o``."""
-    parser.add_argument("-o", "--output", metavar="F", type=Path, required=required, help=what)
+    parser.add_argument("-o", "--output", metavar="F", type=path, required=required, help=what)
 
 
 def add_table(parser: argparse._ActionsContainer, *, required: bool = False) -> None:
     """``--table``."""
-    parser.add_argument("--table", metavar="F", required=required, help="file with a device-mapper table, - for stdin")
+    parser.add_argument(
+        "--table", metavar="F", type=named, required=required, help="file with a device-mapper table, - for stdin"
+    )
 
 
 def table_name(path: str) -> str:
@@ -164,7 +233,6 @@ def table_name(path: str) -> str:
 def read_stdin(limit: str = "file_bytes") -> bytes:
     """All of standard input. Raises Error when it is closed, LimitError when it is more than the limit allows."""
     from bootpath.block.leaves.wholefile import read_stream
-    from bootpath.core.errors import Error
 
     if sys.stdin is None:
         raise Error("standard input is closed")
@@ -186,7 +254,7 @@ def read_table(path: str) -> str:
 def add_export(parser: argparse._ActionsContainer) -> None:
     """``--export``."""
     parser.add_argument(
-        "--export", metavar="NAME", default="", help="name of the default export (default: the empty one)"
+        "--export", metavar="NAME", type=words, default="", help="name of the default export (default: the empty one)"
     )
 
 

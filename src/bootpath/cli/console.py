@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bootpath.cli.endings import stdout_faults
-from bootpath.cli.failures import Reported
+from bootpath.cli.failures import Reported, say
 from bootpath.core.device import Buffer
 from bootpath.core.errors import Error
 from bootpath.core.printable import Printable, printable, printable_lines
@@ -65,7 +65,7 @@ def show_result(
 
 def note(text: str) -> None:
     """Say something, in one line, to the person in front of the terminal."""
-    print(printable(text), file=sys.stderr)
+    say(printable(text))
 
 
 @contextmanager

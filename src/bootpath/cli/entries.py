@@ -12,6 +12,7 @@ from bootpath.cli.arguments import (
     add_policy,
     architecture,
     read_certificates,
+    words,
 )
 from bootpath.cli.disks import Disks, add_verbose
 
@@ -66,6 +67,7 @@ def configure(commands: Any, name: str) -> None:
     group.add_argument(
         "--disk-name",
         metavar="NAME",
+        type=words,
         help="what the kernel calls the disk, for example /dev/vda (default: by PARTUUID)",
     )
     group.add_argument(

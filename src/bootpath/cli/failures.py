@@ -1,19 +1,28 @@
 """How a command fails: lines on stderr for people, one object on stdout with ``--json``, and the exit code.
 
-Exit codes: 1 failed, 2 usage, 3 the verdict is bad (it does not boot, is not verified, is damaged). Light: `main`
-imports it.
+Exit codes: 1 failed, 2 usage, 3 the verdict is bad (it does not boot, is not verified, is damaged). What no command
+raises on purpose is a fault of ours: it is one line as well, which asks for a report. The traceback of any failure is
+shown first where the environment has `TRACEBACK`. Light: `main` imports it.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from contextlib import suppress
-from typing import NoReturn
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from bootpath.core.printable import printable
+from bootpath.cli.endings import flush_stdout, stdout_faults
+from bootpath.core.printable import Printable, printable, printable_lines
+
+if TYPE_CHECKING:
+    from bootpath.core.errors import Error
 
 FAILED, USAGE, BAD_VERDICT = 1, 2, 3
+TRACEBACK = "BOOTPATH_TRACEBACK"
+"""The environment variable that shows tracebacks, whatever it is set to."""
 
 
 class UsageError(SystemExit):
@@ -36,6 +45,20 @@ class Parser(argparse.ArgumentParser):
         """See `argparse.ArgumentParser.error`."""
         raise UsageError(message, where=self.prog, usage=self.format_usage())
 
+    def _print_message(self, message: str, file: object = None) -> None:
+        """The help, or the version. Raises Error when stdout does not take it, which argparse would pass over."""
+        with stdout_faults():
+            print(message, end="")
+        flush_stdout()
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """``--option=--`` has the value ``--``, which argparse takes for the end of the options, and gives no value."""
+        if action.option_strings and action.nargs is None and arg_strings == ["--"]:
+            value = self._get_value(action, "--")
+            self._check_value(action, value)
+            return value
+        return super()._get_values(action, arg_strings)
+
 
 class Reported(Exception):  # noqa: N818 - what failed is its `fault`
     """A command failed, and its result, which is on stdout already, says so."""
@@ -45,10 +68,17 @@ class Reported(Exception):  # noqa: N818 - what failed is its `fault`
         self.fault = fault
 
 
-def report(fault: Exception, *, as_json: bool) -> int:
-    """A line on stderr for each fault; the exit code that they deserve. Raises what no command raises on purpose."""
+def say(text: Printable) -> None:
+    """A line on stderr, as far as stderr takes it: that it does not is no second failure."""
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def report(fault: BaseException, *, as_json: bool) -> int:
+    """A line on stderr for each fault; the exit code that they deserve."""
     from bootpath.core.errors import BootError, Error, IntegrityError, SignatureError
 
+    show_traceback(fault)
     faults = _leaves(fault)
     code = FAILED
     for each in faults:
@@ -57,11 +87,9 @@ def report(fault: Exception, *, as_json: bool) -> int:
             code = max(code, BAD_VERDICT if isinstance(each, BootError | IntegrityError | SignatureError) else FAILED)
         elif isinstance(each, OSError):
             text = f"{each.filename}: {each.strerror}" if each.filename else each.strerror or str(each)
-        elif isinstance(each, MemoryError):
-            text = "there is not enough memory for this"
         else:
-            raise each
-        print(printable(f"bootpath: {text}"), file=sys.stderr)
+            text = str(unforeseen(each))
+        say(printable(f"bootpath: {text}"))
     if as_json:
         _emit(faults, code)
     return code
@@ -69,32 +97,74 @@ def report(fault: Exception, *, as_json: bool) -> int:
 
 def report_usage(fault: UsageError, *, as_json: bool) -> int:
     """The same for what was typed wrongly."""
-    if fault.usage is not None:
-        print(fault.usage, end="", file=sys.stderr)
+    show_traceback(fault)
     error = "error: " if fault.usage is not None else ""
-    print(printable(f"{fault.where}: {error}{fault.what}"), file=sys.stderr)
+    if fault.usage is not None:
+        say(Printable(fault.usage.rstrip("\n")))
+    say(printable(f"{fault.where}: {error}{fault.what}"))
     if as_json:
         _emit([fault], USAGE)
     return USAGE
 
 
-def _leaves(fault: Exception) -> list[Exception]:
-    if isinstance(fault, ExceptionGroup):
+def unforeseen(fault: BaseException) -> Error:
+    """What is said of a fault that no command raises on purpose."""
+    from bootpath.core.errors import Error
+
+    if isinstance(fault, MemoryError):
+        return Error("there is not enough memory for this")
+    text = " ".join(str(fault).split())
+    return Error(
+        f"bootpath has a fault: {type(fault).__name__}{text and f': {text}'}",
+        hint=f"report it, with what {TRACEBACK}=1 shows",
+    )
+
+
+def show_traceback(fault: BaseException) -> None:
+    """Print it, if it is asked for."""
+    if TRACEBACK in os.environ:
+        from traceback import format_exception
+
+        say(printable_lines("".join(format_exception(fault)).rstrip().split("\n")))
+
+
+@contextmanager
+def loose_ends_caught() -> Iterator[None]:
+    """While the block runs, what fails in a thread, or where nothing can be raised, is one line too."""
+    import threading
+
+    def fails(loose: Any) -> None:
+        if loose.exc_value is not None:
+            show_traceback(loose.exc_value)
+            say(printable(f"bootpath: {unforeseen(loose.exc_value)}"))
+
+    before = threading.excepthook, sys.unraisablehook
+    threading.excepthook = sys.unraisablehook = fails
+    try:
+        yield
+    finally:
+        threading.excepthook, sys.unraisablehook = before
+
+
+def _leaves(fault: BaseException) -> list[BaseException]:
+    if isinstance(fault, BaseExceptionGroup):
         return [leaf for part in fault.exceptions for leaf in _leaves(part)]
     return [fault]
 
 
-def _emit(faults: list[Exception] | list[UsageError], code: int) -> None:
+def _emit(faults: Sequence[BaseException], code: int) -> None:
     """One object on stdout, as far as stdout takes it: that it does not is no second failure."""
     import json
 
     from bootpath.core.errors import Error
     from bootpath.report.page import error_json, page
 
-    errors = [error_json(each) for each in faults]
-    for each, fault in zip(errors, faults, strict=True):
+    errors = []
+    for fault in faults:
+        known = fault if isinstance(fault, Error | OSError | UsageError) else unforeseen(fault)
+        errors.append({**error_json(known), "type": type(fault).__name__})
         if isinstance(fault, UsageError):
-            each["where"] = fault.where
+            errors[-1]["where"] = fault.where
     value = page({"error": errors[0]} if len(errors) == 1 else {"errors": errors})
     with suppress(Error, OSError, ValueError):
         print(json.dumps({**value, "exit_code": code}, indent=2), flush=True)

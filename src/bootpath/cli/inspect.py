@@ -16,6 +16,7 @@ from bootpath.cli.arguments import (
     read_certificates,
     read_password,
     root_hash,
+    words,
 )
 from bootpath.cli.disks import Disks, add_verbose
 from bootpath.cli.pictures import add_picture, write_picture
@@ -50,7 +51,7 @@ def configure(commands: Any, name: str) -> None:
     add_policy(parser)
     add_certificates(parser)
     parser.add_argument("--root-hash", metavar="HEX", type=root_hash, help="trust this root hash")
-    parser.add_argument("--slot", metavar="SLOT", help=SLOT_HELP)
+    parser.add_argument("--slot", metavar="SLOT", type=words, help=SLOT_HELP)
     parser.add_argument("--full", action="store_true", help="verify all of the root")
     add_picture(parser, "draw the disk")
     add_verbose(parser)

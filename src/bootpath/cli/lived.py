@@ -10,10 +10,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from bootpath import __version__
-from bootpath.cli.arguments import DEADLINE_HELP, duration, read_stdin, size
+from bootpath.cli.arguments import DEADLINE_HELP, duration, named, path, read_stdin, room
 from bootpath.cli.failures import Parser
 from bootpath.cli.main import run_command
 from bootpath.cli.renamed import check_spelling
@@ -34,17 +33,23 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of the daemon."""
     parser = Parser(prog="lived", description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"lived {__version__}")
-    parser.add_argument("--env", metavar="FILE|-", required=True, help="file with the environment block, - for stdin")
+    parser.add_argument(
+        "--env", metavar="FILE|-", type=named, required=True, help="file with the environment block, - for stdin"
+    )
     parser.add_argument(
         "--preload-memory",
         metavar="F",
-        type=Path,
+        type=path,
         required=True,
         help="file or device that begins with the preload",
     )
     disks = parser.add_mutually_exclusive_group(required=True)
     disks.add_argument(
-        "--disk", dest="physical", metavar="D", help="the physical disk behind the preload, which may appear later"
+        "--disk",
+        dest="physical",
+        metavar="D",
+        type=named,
+        help="the physical disk behind the preload, which may appear later",
     )
     disks.add_argument("--no-disk", action="store_true", help="no physical disk appears")
     parser.add_argument(
@@ -55,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         help=DEADLINE_HELP,
     )
     parser.add_argument(
-        "--overlay-size", type=size, metavar="N", help="keep at most this many bytes of writes, then ENOSPC"
+        "--overlay-size", type=room, metavar="N", help="keep at most this many bytes of writes, then ENOSPC"
     )
     parser.add_argument(
         "--block-size", type=int, choices=(512, 4096), default=4096, help="logical block size (default: 4096)"

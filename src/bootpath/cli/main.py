@@ -16,8 +16,19 @@ from importlib import import_module
 from bootpath import __version__
 from bootpath.cli.arguments import limits_of
 from bootpath.cli.endings import Terminated, abandon_stdout, flush_stdout, prepare_streams, terminated_tidily
-from bootpath.cli.failures import FAILED, Parser, Reported, UsageError, report, report_usage
+from bootpath.cli.failures import (
+    FAILED,
+    Parser,
+    Reported,
+    UsageError,
+    loose_ends_caught,
+    report,
+    report_usage,
+    say,
+    show_traceback,
+)
 from bootpath.cli.renamed import check_spelling
+from bootpath.core.printable import printable
 
 INTERRUPTED = 130
 SIGNALLED = 128
@@ -85,18 +96,20 @@ def run_command(
     prepare_streams()
     as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
     try:
-        with terminated_tidily(), limits_of(os.environ.get("BOOTPATH_LIMITS", "")):
+        with terminated_tidily(), loose_ends_caught(), limits_of(os.environ.get("BOOTPATH_LIMITS", "")):
             code = run(_parse(make_parser(), arguments))
         flush_stdout()
         return code
     except BrokenPipeError:
         abandon_stdout()
         return FAILED
-    except KeyboardInterrupt:
-        print("bootpath: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as end:
+        show_traceback(end)
+        say(printable("bootpath: interrupted"))
         return INTERRUPTED
     except Terminated as end:
-        print(f"bootpath: terminated by {end}", file=sys.stderr)
+        show_traceback(end)
+        say(printable(f"bootpath: terminated by {end}"))
         return SIGNALLED + end.number
     except UsageError as fault:
         code = report_usage(fault, as_json=as_json)
@@ -105,12 +118,15 @@ def run_command(
         return code
     except Reported as failed:
         return report(failed.fault, as_json=False)
-    except Exception as fault:  # noqa: BLE001 - the border: one line for what we know, a traceback for what we do not
+    except Exception as fault:  # noqa: BLE001 - the border: one line for whatever it is
         return report(fault, as_json=as_json)
 
 
 def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options. An unknown option is an error of the command that was named, with a similar one."""
+    for word in arguments or ():
+        if "\0" in word:  # no shell gives one, and no file has such a name
+            raise UsageError(f"an argument has a NUL character: {word!r}")
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         from difflib import get_close_matches

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from bootpath.cli.arguments import add_json
+from bootpath.cli.arguments import add_json, named
 from bootpath.cli.failures import BAD_VERDICT, UsageError
 from bootpath.core.printable import printable, printable_lines
 
@@ -55,8 +55,8 @@ def configure(commands: Any, name: str) -> None:
         "discard", help="drop all changes", description="Drop all changes that an overlay holds."
     )
     for action in (info, check, commit, discard):
-        action.add_argument("overlay", metavar="OVERLAY", help="overlay file")
-    commit.add_argument("base", metavar="BASE", help="the disk that it was made over")
+        action.add_argument("overlay", metavar="OVERLAY", type=named, help="overlay file")
+    commit.add_argument("base", metavar="BASE", type=named, help="the disk that it was made over")
     check.add_argument("--repair", action="store_true", help="repair what can be; data that is lost stays lost")
     for action in (check, commit, discard):
         action.add_argument("--apply", action="store_true", help="do it (default: only print what would be done)")

@@ -7,7 +7,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from bootpath.cli.arguments import add_disk, add_json, add_output, add_password, add_touch, preload, read_password
+from bootpath.cli.arguments import (
+    add_disk,
+    add_json,
+    add_output,
+    add_password,
+    add_touch,
+    path,
+    preload,
+    read_password,
+)
 from bootpath.cli.failures import UsageError
 from bootpath.cli.pictures import add_picture, write_picture
 
@@ -36,7 +45,7 @@ def configure(commands: Any, name: str) -> None:
     parser.add_argument(
         "--recorded",
         metavar="F",
-        type=Path,
+        type=path,
         help="trace of a boot, written by --record of simulate or boot",
     )
     parser.add_argument(

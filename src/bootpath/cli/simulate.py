@@ -23,6 +23,7 @@ from bootpath.cli.failures import UsageError
 if TYPE_CHECKING:
     from bootpath.boot.redox.simulation import Simulation, SimulationSetup, StartLive
     from bootpath.core.device import Device
+    from bootpath.fs.redox.mounting import Mount
 
 HELP = "simulate a live boot: loader, live disk, late physical disk, mounted root"
 EPILOG = """\
@@ -82,9 +83,11 @@ def run(options: argparse.Namespace) -> int:
         setup = _setup(options, disk, password, stack)
         start_live = _processes(options, stack) if options.processes else None
         simulation = simulate(disk, setup, clock=time.monotonic, pause=time.sleep, start_live=start_live)
+        # First mounted, then shown: with --json there is one object, the result or why there is no mount.
+        mount = None if options.mount is None else _mount(simulation, options.mount, password, stack)
         _show(options, simulation, setup)
-        if options.mount is not None:
-            _leave_mounted(simulation, options.mount, password)
+        if mount is not None:
+            _wait(mount)
     return 0
 
 
@@ -153,11 +156,18 @@ def _show(options: argparse.Namespace, simulation: Simulation, setup: Simulation
     )
 
 
-def _leave_mounted(simulation: Simulation, mountpoint: Path, password: bytes | None) -> None:
-    from bootpath.cli.console import note
+def _mount(simulation: Simulation, mountpoint: Path, password: bytes | None, stack: ExitStack) -> Mount | None:
+    """The root of a boot that mounted it, mounted until `stack` unwinds. Raises FileSystemError."""
     from bootpath.fs.redox.mounting import Mount
 
-    assert simulation.root_device is not None
-    with Mount(simulation.root_device, mountpoint, password=password) as mount, mount.unmounted_by():
-        note(f"the root is mounted at {mountpoint}; unmount it or press Ctrl-C to end")
+    if simulation.failure is not None or simulation.root_device is None:
+        return None
+    return stack.enter_context(Mount(simulation.root_device, mountpoint, password=password))
+
+
+def _wait(mount: Mount) -> None:
+    from bootpath.cli.console import note
+
+    with mount.unmounted_by():
+        note(f"the root is mounted at {mount.mountpoint}; unmount it or press Ctrl-C to end")
         mount.wait()

@@ -58,7 +58,7 @@ def test_uuid() -> None:
 def test_password_file_drops_one_newline(tmp_path: Path, content: bytes, password: bytes) -> None:
     file = tmp_path / "secret"
     file.write_bytes(content)
-    assert read_password(str(file)) == password
+    assert read_password(file) == password
 
 
 def test_no_password_file() -> None:

@@ -107,6 +107,8 @@ class FileDevice:
             raise DeviceError(
                 f"the file cannot be opened: {error.strerror}", errno=error.errno or errno.EIO, where=identity.name
             ) from error
+        except ValueError:  # a name with a NUL, or one that the file system's encoding does not have
+            raise DeviceError("no file can have this name", errno=errno.EINVAL, where=ascii(identity.name)) from None
         try:
             return cls(fd, writable=writable, block_bytes=block_bytes, identity=identity)
         except DeviceError:

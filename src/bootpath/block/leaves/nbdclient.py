@@ -47,6 +47,14 @@ class NbdDevice:
         if writable and TransmissionFlag.READ_ONLY in self._flags:
             raise DeviceError("the export is read-only", errno=errno.EPERM, where=self.identity.name)
         self.block_bytes = 512 if export.minimum_block <= 512 else 4096
+        if export.maximum_payload < self.block_bytes:
+            raise DeviceError(
+                "the server's largest request holds no block",
+                errno=errno.EINVAL,
+                where=self.identity.name,
+                found=export.maximum_payload,
+                expected=f"at least {self.block_bytes}",
+            )
         self.size_bytes = export.size_bytes - export.size_bytes % self.block_bytes
         self.read_only = not writable
         self._max_payload = export.maximum_payload - export.maximum_payload % self.block_bytes
@@ -205,6 +213,8 @@ def open_nbd(
         sock = (connect or partial(_connect, where, timeout_seconds))()
     except OSError as error:
         raise DeviceError(f"the server cannot be reached: {error.strerror or error}", where=name) from error
+    except ValueError:  # a host that has no form in ASCII (RFC 3490), for example with a label of 64 letters
+        raise DeviceError("no host can have this name", errno=errno.EINVAL, where=name) from None
     connection = NbdConnection(sock, where.export, name=name, timeout_seconds=timeout_seconds, sources=sources, tls=tls)
     try:
         return NbdDevice(connection, writable=writable)

@@ -15,9 +15,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.urls import split_url
 from bootpath.core.device import Device
 from bootpath.core.errors import DeviceError
 
@@ -65,7 +66,7 @@ def open_device(
 
 
 def _open_file(spec: str, how: Opening) -> Device:
-    parts = urlsplit(spec)
+    parts = split_url(spec)
     if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
         raise DeviceError(
             "the URL is not a file of this machine", errno=errno.EINVAL, where=spec, expected="file:///path"

@@ -16,8 +16,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from bootpath.block.leaves.urls import split_url
 from bootpath.core.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def open_object(
     `timeout_seconds` bounds one request. S3 is configured by the environment (AWS_*) and by `s3_config`, obstore's
     S3Config. DeviceError: EINVAL for another URL, ENOPKG when obstore is missing.
     """
-    parts = urlsplit(url)
+    parts = split_url(url)
     name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     if parts.scheme not in SCHEMES or not parts.hostname:
         raise DeviceError(

@@ -203,7 +203,7 @@ class _Search:
 
     def add(self, path: Path, above: tuple[tuple[Path, ElfNeeds], ...]) -> None:
         """Find everything `path` needs; `above` are the objects that brought it in, nearest first."""
-        real = path.resolve()
+        real = Path(os.path.realpath(path))
         if real in self._seen:
             return
         self._seen.add(real)
@@ -247,7 +247,7 @@ class _Search:
         lib = f"lib/{triplet}" if (self._root / "usr/lib" / triplet).is_dir() and triplet else "lib64"
         for object_, path in paths:
             try:
-                origin = "/" + object_.parent.relative_to(self._root.resolve()).as_posix()
+                origin = "/" + object_.parent.relative_to(os.path.realpath(self._root)).as_posix()
             except ValueError:
                 origin = str(object_.parent)
             for place in path:

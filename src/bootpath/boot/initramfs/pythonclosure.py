@@ -16,6 +16,7 @@ no environment. Sources are left out: a ``.pyc`` in a source's place is imported
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def python_closure(interpreter: Path, modules: Iterable[str], *, search_path: Se
     Raises Error when the interpreter does not run or cannot import one of them, or a library is missing; OSError.
     """
     names = [*ALWAYS, *modules]
-    request = json.dumps([names, [str(path.resolve()) for path in search_path]])
+    request = json.dumps([names, [os.path.realpath(path) for path in search_path]])
     snapshot = json.loads(_run(interpreter, _SNAPSHOT, request))
     version = ".".join(map(str, snapshot["version"]))
     library = f"usr/lib/python{version}"
@@ -104,7 +105,7 @@ def python_closure(interpreter: Path, modules: Iterable[str], *, search_path: Se
                 raise Error(f"the module {name} is not a file that can be added", where=str(source))
     files = [PythonFile(path, read_whole(source, "program_bytes"), name) for name, (path, source) in copied.items()]
     files += _compile(interpreter, compiled)
-    binary = Path(snapshot["binary"]).resolve()
+    binary = Path(os.path.realpath(snapshot["binary"]))
     extensions = [source for _, source in copied.values() if source.suffix == ".so"]
     return PythonClosure(
         version=version,

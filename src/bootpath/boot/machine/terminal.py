@@ -12,7 +12,7 @@ import termios
 import threading
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -32,8 +32,9 @@ def shown_on(stream: BinaryIO) -> Iterator[Path]:
     def copy() -> None:
         with open(reading, "rb", buffering=0) as source:
             while data := source.read(1 << 16):
-                stream.write(data)
-                stream.flush()
+                with suppress(OSError):  # whoever writes waits until it is read, shown or not
+                    stream.write(data)
+                    stream.flush()
 
     thread = threading.Thread(target=copy, name="transcript", daemon=True)
     thread.start()

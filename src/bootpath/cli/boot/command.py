@@ -26,6 +26,7 @@ from bootpath.cli.boot.options import (
     given_options,
 )
 from bootpath.cli.failures import UsageError
+from bootpath.core.errors import Error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,4 +101,4 @@ def _mode(kind: DiskKind, given: Sequence[BootOption]) -> BootMode:
 def _check_directory(options: argparse.Namespace) -> None:
     screenshot: Path | None = getattr(options, "screenshot", None)
     if screenshot is not None and not screenshot.absolute().parent.is_dir():
-        raise UsageError(f"--screenshot {screenshot}: there is no such directory", where=COMMAND)
+        raise Error("cannot write there: there is no such directory", where=str(screenshot))

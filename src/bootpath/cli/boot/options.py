@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from bootpath.cli.arguments import (
@@ -24,9 +23,13 @@ from bootpath.cli.arguments import (
     architecture,
     duration,
     image_policy,
+    judged_by,
+    named,
+    path,
     preload,
     root_hash,
     size,
+    words,
 )
 from bootpath.cli.failures import UsageError
 
@@ -71,6 +74,15 @@ def memory(text: str) -> int:
     return found
 
 
+@judged_by
+def fault(text: str) -> str:
+    """Rules of `block.targets.fault`."""
+    from bootpath.block.targets.fault import parse_rules
+
+    parse_rules(text)
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class BootOption:
     """One option: with which modes it goes, the group of its help in a simulation, and its arguments for argparse."""
@@ -110,7 +122,7 @@ def _row(flag: str, modes: Iterable[BootMode], text: str, **more: Any) -> BootOp
 
 _PRELOAD, _PATH, _DISK, _OUTPUT = "preload", "path", "physical disk", "output"
 _ON = {"action": "store_true"}
-_FILE: dict[str, Any] = {"metavar": "F", "type": Path}
+_FILE: dict[str, Any] = {"metavar": "F", "type": path}
 
 # fmt: off
 OPTIONS: tuple[BootOption, ...] = (
@@ -144,19 +156,20 @@ OPTIONS: tuple[BootOption, ...] = (
          group=_DISK, metavar="S", type=duration, default=30.0),
     _row("--no-disk", (SIMULATE, LIVE), "the physical disk never appears", group=_DISK, **_ON),
     _row("--disk", (SIMULATE, LIVE), "the physical disk that appears (default: DISK)",
-         group=_DISK, metavar="D", action="append", default=(), dest="physical"),
+         group=_DISK, metavar="D", type=named, action="append", default=(), dest="physical"),
     _row("--fault", (SIMULATE,), "make the physical disk fail, for example read:error:errno=EIO:after=3", group=_DISK,
-         metavar="RULE", action="append", default=()),
+         metavar="RULE", type=fault, action="append", default=()),
     _row("--kernel", (LIVE,), "Linux to start instead of usr/lib/boot/kernel", **_FILE),
-    _row("--password-file", (SIMULATE, LIVE), UNLOCK_HELP, group=_OUTPUT, metavar="F"),
+    _row("--password-file", (SIMULATE, LIVE), UNLOCK_HELP, group=_OUTPUT, **_FILE),
     _row("--initrd", (LIVE, LINUX), "initramfs to start with instead of the disk's", **_FILE),
-    _row("--append", (LIVE, LINUX), "more kernel parameters", metavar="PARAMETERS", default=""),
+    _row("--append", (LIVE, LINUX), "more kernel parameters", metavar="PARAMETERS", type=words, default=""),
     _row("--dry-run", (LINUX,), "load and verify, explain every decision, and start no machine", **_ON),
     _row("--policy", (LINUX,), POLICY_HELP, metavar="P", type=image_policy),
     _row("--certificate", (LINUX,), TRUSTED_HELP, action="append", default=(), **_FILE),
     _row("--root-hash", (LINUX,), "trust this root hash", metavar="HEX", type=root_hash),
-    _row("--slot", (LINUX,), SLOT_HELP, metavar="SLOT"),
-    _row("--entry", (LINUX,), "which boot entry (default: the first of bootpath entries)", metavar="ID"),
+    _row("--slot", (LINUX,), SLOT_HELP, metavar="SLOT", type=words),
+    _row("--entry", (LINUX,), "which boot entry (default: the first of bootpath entries)", metavar="ID",
+         type=words),
     _row("--next-candidate", (LINUX,), "when the best root cannot be used: refuse (never, the default), or try the "
          "next one that the policy allows", choices=("never", "policy"), default="never"),
     _row("--architecture", (LINUX,), "the architecture of the machine (default: x86-64)", metavar="ARCH",
@@ -172,7 +185,7 @@ OPTIONS: tuple[BootOption, ...] = (
     _row("--record", (SIMULATE, FIRMWARE), "write the trace of the boot, for bootpath plan --recorded", group=_OUTPUT,
          **_FILE),
     _row("--mount", (SIMULATE,), "leave the root mounted on this directory (FUSE) until interrupted", group=_OUTPUT,
-         metavar="DIR", type=Path),
+         metavar="DIR", type=path),
 )
 # fmt: on
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from bootpath.vm.config import Display
     from bootpath.vm.disks import Interface
 
+_STDIN = 0  # the descriptor, closed or not; what is no terminal is not asked
+
 
 def interface(options: argparse.Namespace) -> Interface:
     """How the disk is attached."""
@@ -30,8 +32,10 @@ def display(options: argparse.Namespace) -> Display:
 def machine_arguments(options: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     """What every `WatchedMachine` is made with; its console is shown until the stack unwinds."""
     from bootpath.boot.machine.terminal import shown_on
+    from bootpath.cli.serve.logs import log_to_stderr
     from bootpath.vm.accelerator import choose_accelerator
 
+    log_to_stderr()
     return {
         "accelerator": choose_accelerator().accelerator,
         "transcript": stack.enter_context(shown_on(sys.stderr.buffer)) if options.serial else None,
@@ -47,5 +51,5 @@ def boot_arguments(options: argparse.Namespace) -> dict[str, Any]:
         "until": options.until or LOGIN_PATTERN,
         "timeout_seconds": options.timeout,
         "screenshot": options.screenshot,
-        "at_end": partial(hand_over, terminal=sys.stdin.fileno()) if options.serial else None,
+        "at_end": partial(hand_over, terminal=_STDIN) if options.serial else None,
     }

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bootpath.cli.arguments import add_json, add_output, add_signing_key, architecture, size, uuid
+from bootpath.cli.arguments import add_json, add_output, add_signing_key, architecture, path, room, uuid, whole, words
 
 if TYPE_CHECKING:
     from bootpath.formats.partitions.dps import Architecture
@@ -43,7 +43,7 @@ def configure(kinds: Any, name: str) -> None:
     parser.add_argument(
         "--definitions",
         metavar="DIR",
-        type=Path,
+        type=path,
         help="with --dry-run: write the definitions that these options stand for into this new directory",
     )
     _add_image(parser)
@@ -52,7 +52,7 @@ def configure(kinds: Any, name: str) -> None:
 
 
 def _add_image(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SOURCE", nargs="?", type=Path, help="definitions, or the root")
+    parser.add_argument("source", metavar="SOURCE", nargs="?", type=path, help="definitions, or the root")
     parser.add_argument(
         "--architecture",
         metavar="ARCH",
@@ -62,12 +62,16 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=uuid, metavar="UUID", help="what UUIDs and salts are derived from (default: random)"
     )
-    parser.add_argument("--size", type=size, metavar="SIZE", help="size of the image (default: as small as can be)")
+    parser.add_argument("--size", type=room, metavar="SIZE", help="size of the image (default: as small as can be)")
     parser.add_argument(
-        "--align", type=size, metavar="SIZE", default=1 << 20, help="alignment of partitions (default: 1MiB)"
+        "--align", type=room, metavar="SIZE", default=1 << 20, help="alignment of partitions (default: 1MiB)"
     )
     parser.add_argument(
-        "--slots", type=int, default=1, metavar="N", help="how many sets of root and /usr, for updates (default: 1)"
+        "--slots",
+        type=whole(1, 64),
+        default=1,
+        metavar="N",
+        help="how many sets of root and /usr, for updates (default: 1)",
     )
     parser.add_argument(
         "--fill",
@@ -80,15 +84,15 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument_group("with definitions")
     files.add_argument(
         "--copy-source",
-        type=Path,
+        type=path,
         metavar="DIR",
         default=Path("/"),
         help="directory that their paths are relative to (default: /)",
     )
-    files.add_argument("--image-id", metavar="ID", help="value of the specifier %%M")
-    files.add_argument("--image-version", metavar="V", help="value of the specifier %%A")
+    files.add_argument("--image-id", metavar="ID", type=words, help="value of the specifier %%M")
+    files.add_argument("--image-version", metavar="V", type=words, help="value of the specifier %%A")
     short = parser.add_argument_group("without definitions")
-    short.add_argument("--root", type=Path, metavar="PATH", help="the root, when SOURCE would be taken for definitions")
+    short.add_argument("--root", type=path, metavar="PATH", help="the root, when SOURCE would be taken for definitions")
     short.add_argument(
         "--file-system", choices=("erofs", "squashfs", "ext4"), help="file system of the root (default: erofs)"
     )
@@ -97,19 +101,22 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="compression of the root; erofs: lz4, lz4hc, lzma, deflate, zstd; squashfs: gzip, lzo, xz, lz4, zstd",
     )
-    short.add_argument("--root-size", type=size, metavar="SIZE", help="minimum size of the root partition")
+    short.add_argument("--root-size", type=room, metavar="SIZE", help="minimum size of the root partition")
     short.add_argument(
-        "--label", metavar="NAME", help="label of the root partition; the labels of its verity partitions begin with it"
+        "--label",
+        metavar="NAME",
+        type=words,
+        help="label of the root partition; the labels of its verity partitions begin with it",
     )
     short.add_argument("--verity", action="store_true", help="protect the root with dm-verity (implied by --key)")
-    short.add_argument("--esp", type=Path, metavar="DIR", help="directory whose content goes to the EFI partition")
+    short.add_argument("--esp", type=path, metavar="DIR", help="directory whose content goes to the EFI partition")
     short.add_argument(
-        "--esp-size", type=size, metavar="SIZE", help="size of the EFI partition (default: at least 64MiB)"
+        "--esp-size", type=room, metavar="SIZE", help="size of the EFI partition (default: at least 64MiB)"
     )
-    short.add_argument("--efi-loader", type=Path, metavar="F", help="program that UEFI starts; it is put at EFI/BOOT")
+    short.add_argument("--efi-loader", type=path, metavar="F", help="program that UEFI starts; it is put at EFI/BOOT")
     short.add_argument(
         "--uki",
-        type=Path,
+        type=path,
         metavar="F",
         action="append",
         default=[],
@@ -117,7 +124,7 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
     )
     short.add_argument(
         "--xbootldr",
-        type=Path,
+        type=path,
         metavar="DIR",
         help="directory whose content goes to the extended boot loader partition",
     )

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from bootpath.cli.arguments import add_json, add_output
+from bootpath.cli.arguments import add_json, add_output, named, path
 from bootpath.cli.failures import UsageError
 
 HELP = "build an initramfs: busybox, kernel modules with their dependencies, and the programs or the Python you ask for"
@@ -76,11 +76,13 @@ def configure(kinds: Any, name: str) -> None:
     parser.add_argument(
         "--sysroot",
         metavar="DIR",
-        type=Path,
+        type=path,
         default=Path("/"),
         help="directory with lib/modules and bin/busybox (default: /)",
     )
-    parser.add_argument("--kernel-release", metavar="R", help="directory in lib/modules (default: the only one)")
+    parser.add_argument(
+        "--kernel-release", metavar="R", type=named, help="directory in lib/modules (default: the only one)"
+    )
     parser.add_argument(
         "--kernel-modules",
         metavar="M,M",
@@ -88,9 +90,9 @@ def configure(kinds: Any, name: str) -> None:
         default=(),
         help="more kernel modules; each must exist or be built in",
     )
-    parser.add_argument("--init", metavar="F", type=Path, help="file to start as /init, instead of the usual one")
-    parser.add_argument("--busybox", metavar="F", type=Path, help="static busybox (default: the one in --sysroot)")
-    parser.add_argument("--python", metavar="F", type=Path, help="interpreter for the guest (default: this one)")
+    parser.add_argument("--init", metavar="F", type=path, help="file to start as /init, instead of the usual one")
+    parser.add_argument("--busybox", metavar="F", type=path, help="static busybox (default: the one in --sysroot)")
+    parser.add_argument("--python", metavar="F", type=path, help="interpreter for the guest (default: this one)")
     parser.add_argument("--python-modules", metavar="M,M", type=names, default=(), help="more Python modules")
     parser.add_argument(
         "--add",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from bootpath.cli.arguments import add_json, add_output, read_password, size, uuid
+from bootpath.cli.arguments import add_json, add_output, path, read_password, room, uuid
 
 HELP = "build a live disk from a directory: GPT, EFI partition, RedoxFS with the tree in it"
 EPILOG = """\
@@ -29,19 +28,21 @@ def configure(kinds: Any, name: str) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    live.add_argument("tree", metavar="DIR", type=Path, help="directory whose content becomes the root")
+    live.add_argument("tree", metavar="DIR", type=path, help="directory whose content becomes the root")
     add_output(live, "image to write; replaced when it exists", required=True)
     live.add_argument(
-        "--size", type=size, metavar="SIZE", help="size of the disk (default: the tree and a quarter to spare)"
+        "--size", type=room, metavar="SIZE", help="size of the disk (default: the tree and a quarter to spare)"
     )
-    live.add_argument("--kernel", metavar="F", type=Path, help="ELF kernel to put at usr/lib/boot/kernel")
-    live.add_argument("--initfs", metavar="F", type=Path, help="Redox initfs to put at usr/lib/boot/initfs")
-    live.add_argument("--efi-loader", metavar="F", type=Path, help="program that UEFI starts; it is put at EFI/BOOT")
+    live.add_argument("--kernel", metavar="F", type=path, help="ELF kernel to put at usr/lib/boot/kernel")
+    live.add_argument("--initfs", metavar="F", type=path, help="Redox initfs to put at usr/lib/boot/initfs")
+    live.add_argument("--efi-loader", metavar="F", type=path, help="program that UEFI starts; it is put at EFI/BOOT")
     live.add_argument(
-        "--esp-size", type=size, metavar="SIZE", default=1 << 20, help="size of the EFI partition (default: 1MiB)"
+        "--esp-size", type=room, metavar="SIZE", default=1 << 20, help="size of the EFI partition (default: 1MiB)"
     )
-    live.add_argument("--bios-loader", metavar="F", type=Path, help="boot loader to write from LBA 0, under the GPT")
-    live.add_argument("--password-file", metavar="F", help="encrypt the file system with the password in this file")
+    live.add_argument("--bios-loader", metavar="F", type=path, help="boot loader to write from LBA 0, under the GPT")
+    live.add_argument(
+        "--password-file", metavar="F", type=path, help="encrypt the file system with the password in this file"
+    )
     live.add_argument("--uuid", type=uuid, metavar="UUID", help="UUID of the file system (default: random)")
     add_json(live)
     live.set_defaults(run=run)

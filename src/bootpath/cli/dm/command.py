@@ -8,7 +8,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from bootpath.cli.arguments import add_export, add_json, add_output, add_read_only, table_name
+from bootpath.cli.arguments import (
+    add_export,
+    add_json,
+    add_output,
+    add_read_only,
+    named,
+    table_name,
+    whole,
+    words,
+)
 from bootpath.cli.disks import Disks, add_verbose
 from bootpath.cli.dm.device import (
     add_device,
@@ -44,6 +53,8 @@ examples:
   bootpath dm export root.table --to dm-mod.create --dm-name root --read-only --device disk.img=/dev/vda
 """
 
+_MAX_MINOR = (1 << 20) - 1  # MINORBITS of linux/kdev_t.h
+
 
 def configure(commands: Any, name: str) -> None:
     """Add the command to the parser."""
@@ -59,7 +70,7 @@ def configure(commands: Any, name: str) -> None:
     serve = actions.add_parser("serve", help="serve it by NBD", description="Serve the device to NBD clients.")
     export = actions.add_parser("export", help="for the kernel", description="Write a table for Linux.")
     for action in (table, export):
-        action.add_argument("table", metavar="TABLE", help="file with the table, - for stdin")
+        action.add_argument("table", metavar="TABLE", type=named, help="file with the table, - for stdin")
     for action in (read, digest, serve):
         add_device(action)
     for action in (read, digest, serve, export):
@@ -73,18 +84,31 @@ def configure(commands: Any, name: str) -> None:
     table.add_argument("--normalise", action="store_true", help="print only the table, as dmsetup would")
     add_picture(table, "draw the stack")
     add_output(read, "write to this file (default: stdout)")
-    digest.add_argument("--algorithm", default="sha256", metavar="A", help="of Python's hashlib (default: sha256)")
+    digest.add_argument(
+        "--algorithm", type=_algorithm, default="sha256", metavar="A", help="of Python's hashlib (default: sha256)"
+    )
     serve.add_argument("--writable", action="store_true", help="let clients write to the devices below")
     add_export(serve)
     add_listening(serve)
     export.add_argument(
         "--to", choices=("dmsetup", "dm-mod.create"), default="dmsetup", help="for whom (default: dmsetup)"
     )
-    export.add_argument("--dm-name", metavar="NAME", help="name of the device, where the table has none")
-    export.add_argument("--dm-uuid", metavar="UUID", help="its UUID (dm-mod.create)")
-    export.add_argument("--dm-minor", type=int, metavar="N", help="its minor number (dm-mod.create; default: any)")
+    export.add_argument("--dm-name", metavar="NAME", type=words, help="name of the device, where the table has none")
+    export.add_argument("--dm-uuid", metavar="UUID", type=words, help="its UUID (dm-mod.create)")
+    export.add_argument(
+        "--dm-minor", type=whole(0, _MAX_MINOR), metavar="N", help="its minor number (dm-mod.create; default: any)"
+    )
     add_read_only(export)
     parser.set_defaults(run=run)
+
+
+def _algorithm(text: str) -> str:
+    """An algorithm of hashlib's that needs no length."""
+    import hashlib
+
+    if text not in hashlib.algorithms_available or text.startswith("shake"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of hashlib's algorithms, as sha256 is")
+    return text
 
 
 def run(options: argparse.Namespace) -> int:
@@ -152,12 +176,7 @@ def _hash(options: argparse.Namespace) -> int:
     import hashlib
 
     from bootpath.cli.console import emit, emit_json
-    from bootpath.core.errors import Error
 
-    if options.algorithm not in hashlib.algorithms_available or options.algorithm.startswith("shake"):
-        raise Error(
-            "the hash algorithm is unknown", found=repr(options.algorithm), expected="one of hashlib's, as sha256"
-        )
     hasher = hashlib.new(options.algorithm)
     with Disks(verbose=options.verbose) as disks, ExitStack() as stack:
         device = open_dm(options, stack, disks)

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bootpath.cli.arguments import add_table, read_table, size, table_name
+from bootpath.cli.arguments import add_table, named, read_table, size, table_name
 
 if TYPE_CHECKING:
     from bootpath.block.table.stack import Stack
@@ -28,6 +28,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         "--partitions-of",
         action="append",
         default=[],
+        type=named,
         metavar="D",
         help="disk whose partitions PARTUUID=… and PARTLABEL=… name; repeatable",
     )

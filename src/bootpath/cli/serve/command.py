@@ -17,10 +17,12 @@ from bootpath.cli.arguments import (
     add_read_only,
     add_table,
     duration,
+    named,
+    path,
     preload,
     read_password,
     read_table,
-    size,
+    room,
     table_name,
 )
 from bootpath.cli.failures import UsageError
@@ -65,9 +67,9 @@ def configure(commands: Any, name: str) -> None:
         metavar="SIZE|full|plan",
         help="what is read into RAM first: a prefix, everything, or a plan (default: nothing)",
     )
-    group.add_argument("--plan", metavar="F", type=Path, help="preload by this plan (default: make one at the start)")
+    group.add_argument("--plan", metavar="F", type=path, help="preload by this plan (default: make one at the start)")
     group.add_argument(
-        "--disk", dest="physical", metavar="D", help="the physical disk behind the preload (default: DISK)"
+        "--disk", dest="physical", metavar="D", type=named, help="the physical disk behind the preload (default: DISK)"
     )
     group.add_argument(
         "--deadline",
@@ -83,6 +85,7 @@ def configure(commands: Any, name: str) -> None:
     group.add_argument(
         "--overlay",
         metavar="ram|FILE",
+        type=named,
         default="ram",
         help="where writes are kept: in RAM, or in this file (default: ram)",
     )
@@ -92,7 +95,7 @@ def configure(commands: Any, name: str) -> None:
         help="make a new overlay file without checksums, so that damage of what it holds is not noticed",
     )
     group.add_argument(
-        "--overlay-size", type=size, metavar="N", help="keep at most this much, then fail writes with ENOSPC"
+        "--overlay-size", type=room, metavar="N", help="keep at most this much, then fail writes with ENOSPC"
     )
     group.add_argument(
         "--overlay-per-client",

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from copy import copy
 from types import TracebackType
 
+from bootpath.cli.failures import TRACEBACK, unforeseen
 from bootpath.core.printable import Printable, printable, printable_lines
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
 class PrintableFormatter(logging.Formatter):
-    """A formatter whose text is printable: one line for the message, and those of a traceback, if there is one."""
+    """A formatter whose text is printable: one line for a message and what failed; or its traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter`."""
+        fault = record.exc_info[1] if record.exc_info else None
+        if fault is None or TRACEBACK in os.environ:
+            return super().format(record)
+        line = copy(record)
+        line.exc_info = line.exc_text = None
+        return printable(f"{super().format(line)}: {unforeseen(fault)}")
 
     def formatMessage(self, record: logging.LogRecord) -> Printable:  # noqa: N802 - the base class names it
         """See `logging.Formatter`."""
@@ -25,7 +37,7 @@ class PrintableFormatter(logging.Formatter):
         return printable_lines(super().formatException(ei).split("\n"))
 
 
-def log_to_stderr(verbosity: int) -> None:
+def log_to_stderr(verbosity: int = 0) -> None:
     """Log warnings, with 1 what a server does too, with 2 everything."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PrintableFormatter("bootpath: %(levelname)s: %(name)s: %(message)s"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bootpath.cli.arguments import duration, judged_by, path, whole
 from bootpath.cli.disks import add_verbose
 from bootpath.cli.failures import UsageError
 
@@ -16,24 +17,32 @@ if TYPE_CHECKING:
     from bootpath.serve.running.settings import Certificates, ServeSettings, SharedKeys, TcpAddress
 
 
+@judged_by
+def address(text: str) -> TcpAddress:
+    """``HOST:PORT``; without HOST every address."""
+    from bootpath.serve.running.settings import parse_tcp_address
+
+    return parse_tcp_address(text)
+
+
 def add_listening(parser: argparse.ArgumentParser) -> None:
     """The options of listening, logging and stopping."""
     group = parser.add_argument_group("who may connect")
     where = group.add_mutually_exclusive_group()
-    where.add_argument("--socket", metavar="P", type=Path, help="listen on this Unix socket")
-    where.add_argument("--tcp", metavar="HOST:PORT", help="listen on this address; port 0 takes any")
+    where.add_argument("--socket", metavar="P", type=path, help="listen on this Unix socket")
+    where.add_argument("--tcp", metavar="HOST:PORT", type=address, help="listen on this address; port 0 takes any")
     keys = group.add_mutually_exclusive_group()
     keys.add_argument(
         "--tls-dir",
         metavar="D",
-        type=Path,
+        type=path,
         help="require TLS and a certificate of each client: server-cert.pem and server-key.pem are the server's, "
         "ca-cert.pem signs clients, ca-crl.pem, if it is there, says whose certificates are revoked",
     )
     keys.add_argument(
         "--tls-psk",
         metavar="F",
-        type=Path,
+        type=path,
         help="require TLS and a key of each client: lines of USER:KEY, KEY in hexadecimal (Python 3.13 or newer)",
     )
     group.add_argument(
@@ -47,24 +56,25 @@ def add_listening(parser: argparse.ArgumentParser) -> None:
         help="allow TCP beyond this machine without TLS: anybody may read and write",
     )
     group.add_argument(
-        "--max-clients", type=int, default=512, metavar="N", help="refuse more connections (default: 512)"
+        "--max-clients", type=whole(1, 1 << 20), default=512, metavar="N", help="refuse more connections (default: 512)"
     )
     group.add_argument(
         "--status",
         metavar="HOST:PORT",
+        type=address,
         help="serve a status page, /status.json and /metrics by HTTP; without HOST for this machine only",
     )
     group.add_argument(
         "--status-token-file",
         metavar="F",
-        type=Path,
+        type=path,
         help="file with a token that who looks at the status has to give, as a bearer or as the password of any user; "
         "a must beyond this machine",
     )
     group = parser.add_argument_group("running")
     group.add_argument(
         "--workers",
-        type=int,
+        type=whole(1, 1024),
         default=1,
         metavar="N",
         help="serve with N processes on shared memory, so that several clients have several processors (default: 1)",
@@ -72,7 +82,9 @@ def add_listening(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--run", dest="shell_command", metavar="CMD", help="run this shell command with $uri set, then stop"
     )
-    group.add_argument("--grace", type=float, default=10.0, metavar="S", help="how long a stop may take (default: 10)")
+    group.add_argument(
+        "--grace", type=duration, default=10.0, metavar="S", help="how long a stop may take (default: 10)"
+    )
     add_verbose(group)
 
 
@@ -80,16 +92,15 @@ def serve_settings(options: argparse.Namespace, command: str) -> ServeSettings:
     """The options of `add_listening` as settings of the command. Raises UsageError."""
     from bootpath.serve.running.settings import Exposure, ServeSettings
 
-    if options.workers < 1:
-        raise UsageError(f"--workers: {options.workers} is not 1 or more", where=command)
+    status: TcpAddress | None = options.status
+    if status is not None and not status.host:
+        status = replace(status, host="127.0.0.1")
     settings = ServeSettings(
-        listen=options.socket if options.tcp is None else _address("--tcp", options.tcp, command),
+        listen=options.socket if options.tcp is None else options.tcp,
         tls=_keys(options, command),
         max_clients=options.max_clients,
         processes=options.workers,
-        status=None
-        if options.status is None
-        else _address("--status", options.status, command, default_host="127.0.0.1"),
+        status=status,
         status_token=_status_token(options, command),
         command=options.shell_command,
         grace_seconds=options.grace,
@@ -129,19 +140,6 @@ def _status_token(options: argparse.Namespace, command: str) -> bytes | None:
         return parse_token(options.status_token_file.read_bytes())
     except FormatError as fault:
         raise fault.at(str(options.status_token_file)) from None
-
-
-def _address(option: str, text: str, command: str, default_host: str = "") -> TcpAddress:
-    from dataclasses import replace
-
-    from bootpath.core.errors import FormatError
-    from bootpath.serve.running.settings import parse_tcp_address
-
-    try:
-        address = parse_tcp_address(text)
-    except FormatError:
-        raise UsageError(f"{option}: {text!r} is not HOST:PORT", where=command) from None
-    return address if address.host else replace(address, host=default_host)
 
 
 def serve(

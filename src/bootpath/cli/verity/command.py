@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bootpath.cli.arguments import add_json, size, uuid
+from bootpath.cli.arguments import MAX_BYTES, add_json, named, path, size, uuid, whole
 from bootpath.cli.disks import Disks, add_verbose
 from bootpath.cli.failures import Reported
 from bootpath.cli.verity.open import add_opening, open_action
 from bootpath.cli.verity.sign import add_signing, sign
-from bootpath.cli.verity.volumes import fec_options, open_volume, parameters_of, root_hash_of
+from bootpath.cli.verity.volumes import (
+    algorithm,
+    block_size,
+    fec_options,
+    open_volume,
+    parameters_of,
+    root_hash_of,
+    root_hash_text,
+    salt,
+)
 from bootpath.core.printable import printable
 
 if TYPE_CHECKING:
@@ -60,18 +68,20 @@ def configure(commands: Any, name: str) -> None:
         description="Serve a volume to NBD clients. Nothing is served before the signature, if any, is checked.",
     )
     for action in (make, verify, opening):
-        action.add_argument("data", metavar="DATA", help="data that the volume protects")
+        action.add_argument("data", metavar="DATA", type=named, help="data that the volume protects")
     for action in (make, verify, dump, opening):
         _add_areas(action)
     for action in (verify, signing, opening):
-        action.add_argument("root_hash", metavar="ROOT_HASH", nargs="?", help="the root hash in hexadecimal")
+        action.add_argument(
+            "root_hash", metavar="ROOT_HASH", type=root_hash_text, nargs="?", help="the root hash in hexadecimal"
+        )
     for action, help_text in {
         make: "write the root hash to this file",
         verify: "read the root hash from this file",
         signing: "read the root hash from this file",
         opening: "read the root hash from this file",
     }.items():
-        action.add_argument("--root-hash-file", type=Path, metavar="F", help=help_text)
+        action.add_argument("--root-hash-file", type=path, metavar="F", help=help_text)
     for action in (make, verify, opening):
         _add_parameters(action)
     make.add_argument("--uuid", type=uuid, metavar="UUID", help="UUID of the superblock (default: random)")
@@ -87,16 +97,16 @@ def configure(commands: Any, name: str) -> None:
 
 
 def _add_areas(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("hashes", metavar="HASH", help="where the hash area is")
+    parser.add_argument("hashes", metavar="HASH", type=named, help="where the hash area is")
     parser.add_argument(
         "--hash-offset", type=size, default=0, metavar="BYTES", help="where in HASH the area begins (default: 0)"
     )
     group = parser.add_argument_group("forward error correction (FEC)")
-    group.add_argument("--fec-device", metavar="F", help="where the FEC data is: a file, or DATA or HASH")
+    group.add_argument("--fec-device", metavar="F", type=named, help="where the FEC data is: a file, or DATA or HASH")
     group.add_argument("--fec-offset", type=size, default=0, metavar="BYTES", help="where in F it begins (default: 0)")
     group.add_argument(
         "--fec-roots",
-        type=int,
+        type=whole(2, 24),
         default=2,
         metavar="N",
         help="parity bytes in each codeword of 255 bytes, 2 to 24 (default: 2)",
@@ -108,13 +118,19 @@ def _add_parameters(parser: argparse.ArgumentParser) -> None:
         "--no-superblock", action="store_true", help="there is no superblock: give all parameters as options"
     )
     group = parser.add_argument_group("parameters, for format or without a superblock")
-    group.add_argument("--hash", default="sha256", metavar="NAME", help="algorithm (default: sha256)")
+    group.add_argument("--hash", type=algorithm, default="sha256", metavar="NAME", help="algorithm (default: sha256)")
     group.add_argument("--format", type=int, default=1, choices=(0, 1), help="0 is Chrome OS's (default: 1)")
-    group.add_argument("--data-block-size", type=size, default=4096, metavar="BYTES", help="(default: 4096)")
-    group.add_argument("--hash-block-size", type=size, default=4096, metavar="BYTES", help="(default: 4096)")
-    group.add_argument("--data-blocks", type=int, metavar="N", help="protect N blocks (default: all of DATA)")
+    group.add_argument("--data-block-size", type=block_size, default=4096, metavar="BYTES", help="(default: 4096)")
+    group.add_argument("--hash-block-size", type=block_size, default=4096, metavar="BYTES", help="(default: 4096)")
     group.add_argument(
-        "-s", "--salt", metavar="HEX", help="salt in hexadecimal, - for none (default of format: 32 random bytes)"
+        "--data-blocks", type=whole(1, MAX_BYTES), metavar="N", help="protect N blocks (default: all of DATA)"
+    )
+    group.add_argument(
+        "-s",
+        "--salt",
+        type=salt,
+        metavar="HEX",
+        help="salt in hexadecimal, - for none (default of format: 32 random bytes)",
     )
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bootpath.cli.arguments import add_certificates, read_certificates
+from bootpath.cli.arguments import add_certificates, path, read_certificates
 from bootpath.cli.disks import Disks
 from bootpath.cli.serve.serving import add_listening, serve, serve_settings
 from bootpath.cli.verity.volumes import open_volume, root_hash_of
@@ -33,7 +33,7 @@ _FLAGS = {
 def add_opening(parser: argparse.ArgumentParser) -> None:
     """The options of open."""
     parser.add_argument(
-        "--root-hash-signature", type=Path, metavar="F", help="PKCS#7 in DER, or the content of a verity-sig partition"
+        "--root-hash-signature", type=path, metavar="F", help="PKCS#7 in DER, or the content of a verity-sig partition"
     )
     add_certificates(parser)
     parser.add_argument("--print-table", action="store_true", help="print a device-mapper table instead of serving")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from bootpath.cli.arguments import add_output, add_signing_key
+from bootpath.cli.arguments import add_output, add_signing_key, path
 from bootpath.cli.verity.volumes import root_hash_of
 from bootpath.core.printable import printable
 
@@ -21,7 +20,7 @@ def add_signing(parser: argparse.ArgumentParser) -> None:
     )
     add_output(parser, "file for the signature: PKCS#7 in DER")
     parser.add_argument(
-        "--json-partition", type=Path, metavar="F", help="where the content of a verity-sig partition goes"
+        "--json-partition", type=path, metavar="F", help="where the content of a verity-sig partition goes"
     )
 
 

@@ -5,10 +5,51 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from bootpath.cli.arguments import judged_by, size
+
 if TYPE_CHECKING:
     from bootpath.cli.disks import Disks
     from bootpath.formats.verity.tree import VerityParameters
     from bootpath.image.verity.volume import FecOptions, VerityVolume
+
+
+@judged_by
+def root_hash_text(text: str) -> str:
+    """A root hash in hexadecimal, of any algorithm."""
+    from bootpath.formats.verity.tree import parse_root_hash
+
+    parse_root_hash(text)
+    return text
+
+
+@judged_by
+def algorithm(text: str) -> str:
+    """The name of a hash algorithm."""
+    from bootpath.formats.verity.tree import VerityParameters
+
+    return VerityParameters(1, algorithm=text).algorithm
+
+
+@judged_by
+def block_size(text: str) -> int:
+    """The size of a block."""
+    from bootpath.formats.verity.tree import check_block_size
+
+    found = size(text)
+    check_block_size("the block size", found)
+    return found
+
+
+@judged_by
+def salt(text: str) -> bytes:
+    """A salt in hexadecimal; ``-`` is none."""
+    from bootpath.formats.verity.tree import VerityParameters
+
+    try:
+        found = b"" if text == "-" else bytes.fromhex(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not hexadecimal") from None
+    return VerityParameters(1, salt=found).salt
 
 
 def open_volume(options: argparse.Namespace, root_hash: str, disks: Disks) -> VerityVolume:
@@ -40,13 +81,9 @@ def fec_options(options: argparse.Namespace) -> FecOptions | None:
 
 def parameters_of(options: argparse.Namespace, blocks: int, *, default_salt: bytes) -> VerityParameters:
     """What the options say of a volume of so many data blocks. Raises FormatError."""
-    from bootpath.core.errors import FormatError
     from bootpath.formats.verity.tree import VerityParameters
 
-    try:
-        salt = default_salt if options.salt is None else b"" if options.salt == "-" else bytes.fromhex(options.salt)
-    except ValueError:
-        raise FormatError("the salt is not hexadecimal", where="--salt", found=options.salt[:80]) from None
+    salt = default_salt if options.salt is None else options.salt
     return VerityParameters(
         blocks, options.hash, salt, options.data_block_size, options.hash_block_size, options.format
     )

@@ -75,8 +75,10 @@ def parse_nbd_uri(text: str) -> NbdUri:
         raise FormatError("nbd+unix takes a socket and no host", where="nbd uri")
     if not local and not host:
         raise FormatError("the host is missing", where="nbd uri")
+    if port == 0:
+        raise _fault("nobody listens on this port", "0", "1 to 65535")
     username = None if parts.username is None else _decode(parts.username)
-    return NbdUri(export, None if local else host, port or NBD_PORT, socket, tls, username, query)
+    return NbdUri(export, None if local else host, NBD_PORT if port is None else port, socket, tls, username, query)
 
 
 def pack_nbd_uri(uri: NbdUri) -> str:

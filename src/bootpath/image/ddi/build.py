@@ -147,9 +147,9 @@ def _copy(content: Path, target: int, offset: int, advance: Callable[[int], None
 
 def _refuse_inside_source(image: DdiImage, directory: Path) -> None:
     """What is written into a tree that the image is made of would end up in the image."""
-    target = directory.resolve()
+    target = Path(os.path.realpath(directory))
     for definition in image.definitions:
         for copy in definition.copy_files:
-            source = (image.copy_source / copy.source.lstrip("/")).resolve()
+            source = Path(os.path.realpath(image.copy_source / copy.source.lstrip("/")))
             if source.is_dir() and target.is_relative_to(source):
                 raise Error("the output is inside a source of the image", where=str(directory), found=str(source))

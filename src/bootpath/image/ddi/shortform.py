@@ -212,4 +212,4 @@ def _whole(directory: Path) -> CopyFiles:
 
 
 def _absolute(path: Path) -> str:
-    return str(path.resolve())
+    return os.path.realpath(path)

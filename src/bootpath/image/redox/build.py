@@ -142,7 +142,7 @@ def _write_esp(image: LiveImage, target: Path) -> None:
     copies = []
     if image.efi_loader is not None:
         # A link is followed: FAT has none.
-        copies.append(CopyFiles(str(image.efi_loader.resolve(strict=True)), f"/{EFI_LOADER_PATH}"))
+        copies.append(CopyFiles(os.path.realpath(image.efi_loader, strict=True), f"/{EFI_LOADER_PATH}"))
     tree = collect_tree(copies, base=Path("/"))
     with scratch_directory(Path(tempfile.gettempdir()), "bootpath-esp") as directory:
         volume = directory / "esp"

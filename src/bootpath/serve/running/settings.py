@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from bootpath.core.errors import FormatError
 
+_PORT = re.compile(r"[0-9]{1,5}")
 _MAX_PORT = 0xFFFF
 
 
@@ -34,7 +36,7 @@ class TcpAddress:
 def parse_tcp_address(text: str) -> TcpAddress:
     """``HOST:PORT``, ``[ADDRESS]:PORT`` or ``:PORT``. Raises FormatError."""
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > _MAX_PORT:
+    if not colon or _PORT.fullmatch(port) is None or int(port) > _MAX_PORT:
         raise FormatError("the address is not HOST:PORT", found=repr(text))
     return TcpAddress(host.removeprefix("[").removesuffix("]"), int(port))
 

@@ -219,6 +219,15 @@ def test_block_sizes(server: Server, opened: ExitStack) -> None:
             ],
             "the server's smallest block is too large",
         ),
+        (
+            "go",
+            [
+                (Rep.INFO, pack_info(InfoBlockSize(1, 1, 1))),
+                (Rep.INFO, pack_info(InfoExport(SIZE, 1))),
+                (Rep.ACK, b""),
+            ],
+            "the server's largest request holds no block; expected at least 512, found 1",
+        ),
     ],
 )
 def test_a_handshake_that_fails(server: Server, field: str, value: object, what: str) -> None:

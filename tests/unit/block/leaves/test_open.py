@@ -52,12 +52,35 @@ def test_a_path_that_looks_like_a_url(tmp_path: Path, monkeypatch: pytest.Monkey
         ("s3://bucket/key", True, "EPERM"),
         ("nbds://host/?tls-certificates=/nonexistent", False, "ENOENT"),
         ("nbd+unix:///?socket=/nonexistent", False, "EIO"),
+        ("a\0b", False, "EINVAL"),
+        ("file:///a%00b", False, "EINVAL"),
+        ("\ud800", False, "EINVAL"),
+        ("file://[", False, "EINVAL"),
+        ("file://localhost:x/disk", False, "EINVAL"),
+        ("http://[::1/x", False, "EINVAL"),
+        ("http://host:99999/x", False, "EINVAL"),
+        ("https://[x]/", False, "EINVAL"),
+        ("https://[::1/x", True, "EPERM"),
+        ("s3://[", False, "EINVAL"),
+        ("s3:///key", False, "EINVAL"),
+        ("nbd://[::1/x", False, "EINVAL"),
+        ("nbd://host:99999/x", False, "EINVAL"),
+        ("nbd://host:0/x", False, "EINVAL"),
+        ("nbd://" + "a" * 64 + "/x", False, "EINVAL"),
+        ("nbd://a..b/x", False, "EINVAL"),
     ],
 )
 def test_refusals(spec: str, writable: bool, code: str) -> None:
     with pytest.raises(DeviceError) as error:
         open_device(spec, writable=writable)
     assert error.value.errno_name == code
+
+
+@pytest.mark.parametrize("url", ["https://user:hush@[::1/x?hush", "https://user:hush@h\u2100/x#hush"])
+def test_a_malformed_url_is_shown_without_secrets(url: str) -> None:
+    with pytest.raises(DeviceError, match="the URL is malformed") as error:
+        open_device(url)
+    assert "hush" not in str(error.value)
     assert "hush" not in str(error.value)
 
 

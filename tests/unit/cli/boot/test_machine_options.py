@@ -10,7 +10,6 @@ from bootpath.cli.main import main
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--screenshot /no/such/s.png", "--screenshot /no/such/s.png: there is no such directory"),
         ("--ahci --disk-delay 3", "--ahci does not go with --disk-delay: SATA disks cannot be plugged in"),
         ("--no-disk --disk a", "--no-disk does not go with --disk: there is no physical disk"),
         ("--classic --plan p", "--classic does not go with --plan"),
@@ -21,6 +20,11 @@ def test_options_that_contradict_each_other(
 ) -> None:
     assert main(["boot", str(tmp_path / "disk.img"), *words.split()]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_screenshot_has_a_directory(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["boot", "disk.img", "--screenshot", "/no/such/s.png"]) == 1
+    assert capsys.readouterr().err == "bootpath: /no/such/s.png: cannot write there: there is no such directory\n"
 
 
 def test_until_is_an_expression(capsys: pytest.CaptureFixture[str]) -> None:

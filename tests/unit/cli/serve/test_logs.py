@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 
+import pytest
+
 from bootpath.cli.serve.logs import PrintableFormatter
 
 
@@ -18,7 +20,8 @@ def test_a_message_is_one_line() -> None:
     assert text == "WARNING: a\\nbootpath: ERROR\\x1b[2J left"
 
 
-def test_a_traceback_has_its_own_lines() -> None:
+def test_a_traceback_has_its_own_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOOTPATH_TRACEBACK", "1")
     try:
         raise ValueError("bad\x1b[2J")
     except ValueError:

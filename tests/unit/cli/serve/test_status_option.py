@@ -1,17 +1,16 @@
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import pytest
 
-from bootpath.cli.failures import UsageError
+from bootpath.cli.failures import Parser, UsageError
 from bootpath.cli.serve.serving import add_listening, serve_settings
 from bootpath.core.errors import FormatError
 
 
 def contradiction(*arguments: str) -> str | None:
-    parser = argparse.ArgumentParser()
+    parser = Parser()
     add_listening(parser)
     try:
         serve_settings(parser.parse_args(arguments), "bootpath serve")
