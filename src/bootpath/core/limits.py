@@ -43,8 +43,9 @@ class Budgets:
     plan_bytes: int = _limit(16 * _MIB, "of a preload plan")
     trace_bytes: int = _limit(32 * _MIB, "of a recorded trace")
     table_bytes: int = _limit(4 * _MIB, "of a text with device-mapper tables")
-    table_depth: int = _limit(64, "devices of a listing that stand on each other")
-    table_words: int = _limit(100_000, "lines that a device-mapper table is shown with, each device below all it is in")
+    table_depth: int = _limit(32, "devices of a listing that stand on each other")
+    table_lines: int = _limit(10_000, "lines of text in which tables are shown, each device below all that stand on it")
+    picture_pixels: int = _limit(50_000_000, "of a picture as PNG; SVG has no pixels")
     program_bytes: int = _limit(256 * _MIB, "of a program or kernel module that goes into an initramfs")
     metadata_bytes: int = _limit(
         256 * _MIB, "kept of what is read to find out what is on a disk: tables, superblocks, trees of digests"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
 
+from bootpath.core.limits import check_limit
 from bootpath.core.printable import Printable, printable
 
 if TYPE_CHECKING:
@@ -87,12 +88,14 @@ class Canvas:
         return "\n".join([*lines, "</svg>", ""])
 
     def to_png(self) -> bytes:
-        """The drawing as a PNG file, at twice its size in pixels."""
+        """The drawing as a PNG file, at twice its size in pixels. Raises LimitError."""
         from io import BytesIO
 
         from PIL import Image, ImageDraw, ImageFont
 
-        image = Image.new("RGB", (self.width * _PNG_SCALE, self.height * _PNG_SCALE), self.background)
+        width, height = self.width * _PNG_SCALE, self.height * _PNG_SCALE
+        check_limit("picture_pixels", width * height, "the picture is too large")
+        image = Image.new("RGB", (width, height), self.background)
         draw = ImageDraw.Draw(image)
         fonts: dict[float, FreeTypeFont] = {}
         for shape in self._shapes:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from bootpath.core.limits import check_limit
 from bootpath.core.printable import Printable, printable_lines
 from bootpath.core.units import format_bytes, plural
 from bootpath.formats.dm.listing import ListedTable, pack_listing
@@ -47,7 +48,9 @@ def render_listing(listed: Sequence[ListedTable]) -> Printable:
             continue  # it is shown below what stands on it
         name = each.name or "device"
         lines.append(f"{name}: {format_bytes(each.table.size_bytes)}, {plural(len(each.table.lines), 'line')}")
-        lines += _tree(each.table, tables, (each.name,), "")
+        for line in _tree(each.table, tables, (each.name,), ""):
+            lines.append(line)
+            check_limit("table_lines", len(lines), "the tables would be shown with too many lines")
     if not lines:  # they stand on each other
         lines = [f"{each.name}: stands on itself" for each in listed]
     return printable_lines(lines)
@@ -58,6 +61,7 @@ def _names(line: TableLine) -> tuple[str, ...]:
 
 
 def _tree(table: Table, tables: dict[str, Table], above: tuple[str, ...], indent: str) -> Iterator[str]:
+    check_limit("table_depth", len(above) - 1, "too many devices stand on each other", where=above[0])
     for number, line in enumerate(table.lines, start=1):
         last = number == len(table.lines)
         size = format_bytes(line.size_bytes)

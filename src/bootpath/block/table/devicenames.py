@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 from bootpath.block.table.stack import open_table
 from bootpath.block.targets.linear import Linear
 from bootpath.core.device import Device, Identity
-from bootpath.core.errors import DeviceError, FormatError, TableError
+from bootpath.core.errors import DeviceError, FormatError, LimitError, TableError
+from bootpath.core.limits import check_limit
 from bootpath.formats.dm.table import Table
 from bootpath.formats.partitions.gpt import read_gpt
 
@@ -75,6 +76,10 @@ class DeviceNames:
         if name in self._opening:
             raise TableError("the tables stand on each other in a circle", found=" -> ".join([*self._opening, name]))
         if name not in self._devices:
+            try:
+                check_limit("table_depth", len(self._opening), "too many devices stand on each other")
+            except LimitError as error:
+                raise TableError(error.what, found=error.found, expected=error.expected, hint=error.hint) from error
             self._opening.append(name)
             try:
                 stack = open_table(self._tables[name], self, identity=Identity(name))

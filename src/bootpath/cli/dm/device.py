@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bootpath.formats.dm.listing import ListedTable
 
 _CHUNK_BYTES = 1 << 20
+_NAMED = 8
 _MAPPING = re.compile(r"(PART(?:UUID|LABEL)=[^=/]+(?:/PARTNROFF=-?[0-9]+)?|[^=]+)=(.+)")
 
 
@@ -107,9 +108,9 @@ def open_dm(options: argparse.Namespace, stack: ExitStack, disks: Disks, *, writ
     listed = read_listing(options.table)
     names = [each.name for each in listed]
     if options.select is None and len(listed) > 1:
-        raise TableError("the table describes several devices", where=where, hint=f"--select {' or '.join(names)}")
+        raise TableError("the table describes several devices", where=where, hint=f"--select {_some(names)}")
     if options.select is not None and options.select not in names:
-        expected = " or ".join(names) if any(names) else "no --select: its device has no name"
+        expected = _some(names) if any(names) else "no --select: its device has no name"
         raise TableError("the table has no such device", where=where, found=options.select, expected=expected)
     chosen = listed[0] if options.select is None else listed[names.index(options.select)]
     try:
@@ -125,6 +126,11 @@ def open_dm(options: argparse.Namespace, stack: ExitStack, disks: Disks, *, writ
     except TableError as error:
         raise error.at(where) from None
     return stack.enter_context(closing(opened))
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names, for a line."""
+    return " or ".join(names[:_NAMED]) + (f" or {len(names) - _NAMED} others" if len(names) > _NAMED else "")
 
 
 def chosen_range(options: argparse.Namespace, device: Stack) -> tuple[int, int]:
