@@ -19,7 +19,7 @@ from bootpath.block.overlay.blockmap import ZERO
 from bootpath.block.overlay.journal import read_header, read_log
 from bootpath.block.overlay.state import OverlayState, load, replay
 from bootpath.block.overlay.storage import GrowingFile, OverlayStorage
-from bootpath.core.errors import DeviceError, FormatError
+from bootpath.core.errors import DeviceError, FormatError, LimitError
 from bootpath.core.extents import Extent
 from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.overlayfile import (
@@ -109,7 +109,10 @@ class OverlayCheck:
 
 
 def check_overlay(path: str | os.PathLike[str]) -> OverlayCheck:
-    """Read all of the file; nothing is written. DeviceError (EBUSY) when it is in use, FormatError when it is none."""
+    """Read all of the file; nothing is written.
+
+    DeviceError (EBUSY) when it is in use, FormatError when it is no overlay, LimitError when it is too large to check.
+    """
     storage = GrowingFile.open_locked(path, writable=False)
     try:
         return check_storage(storage)
@@ -153,6 +156,8 @@ def check_storage(storage: OverlayStorage) -> OverlayCheck:
             findings += _header_findings(storage, header)
         log = read_log(storage, header)
         overlay = replay(storage, header, log)
+    except LimitError:
+        raise
     except (FormatError, DeviceError) as error:
         if uuid is None and not any(data.startswith(MAGIC) for data in _header_copies(storage)):
             raise

@@ -21,8 +21,9 @@ from bootpath.block.overlay.commit import commit_overlay
 from bootpath.block.overlay.file import OverlayFile, load_for
 from bootpath.block.overlay.state import lay_out, load
 from bootpath.core.device import Buffer, read_bytes
-from bootpath.core.errors import DeviceError, FormatError
+from bootpath.core.errors import DeviceError, FormatError, LimitError
 from bootpath.core.extents import Extent
+from bootpath.core.limits import limits_raised
 from tests.support.crashstorage import CrashStorage
 from tests.support.errors import raises
 from tests.support.patterns import pattern
@@ -189,6 +190,12 @@ def test_a_damaged_log_leaves_nothing_to_repair() -> None:
     before = bytes(storage.current)
     assert repair_storage(storage) == ((), check)
     assert storage.current == before
+
+
+def test_a_limit_is_no_damage() -> None:
+    storage = made()
+    with limits_raised(overlay_map_bytes=16), pytest.raises(LimitError):
+        check_storage(storage)
 
 
 def test_clusters_at_the_end_that_belong_to_nothing_are_cut() -> None:
