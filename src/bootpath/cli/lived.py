@@ -26,6 +26,8 @@ examples:
   lived --env /proc/self/environ --preload-memory /dev/pmem0 --disk /dev/vda --socket /run/lived.sock
   lived --env handoff --preload-memory preload.bin --disk nbd+unix:///?socket=/run/driver.sock --socket /run/lived.sock
   lived --env - --preload-memory preload.bin --no-disk --workers 4 --socket /run/lived.sock < handoff
+
+exit codes: 0 stopped, 1 failed, 2 usage, 3 the environment is not that of a live boot; with --run that of the command
 """
 
 
@@ -77,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_spelling(words, "lived")
         return build_parser()
 
-    return run_command(make_parser, _run, arguments)
+    return run_command(make_parser, _run, words)
 
 
 def _run(options: argparse.Namespace) -> int:
