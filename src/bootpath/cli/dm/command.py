@@ -107,7 +107,9 @@ def _algorithm(text: str) -> str:
     import hashlib
 
     if text not in hashlib.algorithms_available or text.startswith("shake"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no hash algorithm that is known here: write, for example, sha256")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no hash algorithm that is known here: write, for example, sha256"
+        )
     return text
 
 
