@@ -35,6 +35,8 @@ COMMANDS = [
     "serve disk --plan FILE --socket s",
     "serve disk --password-file FILE --socket s",
     "serve disk --table FILE --socket s",
+    "serve disk --status :0 --status-token-file FILE --socket s",
+    "serve disk --tls-dir keys --tcp 127.0.0.1:0",
     "overlay info FILE",
     "overlay commit FILE disk --apply",
     "overlay discard FILE --apply",
@@ -71,12 +73,21 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def link_everything(directory: Path, target: Path) -> None:
+    """A directory of certificates, each of which is the file."""
+    directory.mkdir(exist_ok=True)
+    for name in ("server-cert.pem", "server-key.pem", "ca-cert.pem"):
+        (directory / name).unlink(missing_ok=True)
+        (directory / name).symlink_to(target)
+
+
 @pytest.mark.parametrize("file", ["/dev/zero", "pipe", "huge"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_what_is_no_file_of_its_kind_is_refused(
     command: str, file: str, place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(place)
+    link_everything(place / "keys", place / file)
     monkeypatch.setenv("BOOTPATH_LIMITS", "file_wait_seconds=0 initrd_bytes=8MiB program_bytes=8MiB")
     name, *words = (file if word == "FILE" else word for word in command.split())
     code = lived.main(words) if name == "lived" else main([name, *words])

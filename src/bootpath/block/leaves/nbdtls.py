@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
+from bootpath.block.leaves.wholefile import read_whole
 from bootpath.core.device import Buffer
 from bootpath.core.errors import DeviceError, FormatError
 from bootpath.formats.nbd.pskfile import PSK_CIPHERS, parse_psk_file
@@ -78,7 +79,7 @@ def _certify(context: ssl.SSLContext, given: Mapping[str, str]) -> None:
         _existing(directory / "ca-cert.pem")
         context.load_verify_locations(directory / "ca-cert.pem")
         if (directory / "ca-crl.pem").exists():
-            context.load_verify_locations(directory / "ca-crl.pem")
+            context.load_verify_locations(_existing(directory / "ca-crl.pem"))
             context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     certificate, key = directory / "client-cert.pem", directory / "client-key.pem"
     if certificate.exists() or key.exists():
@@ -86,7 +87,7 @@ def _certify(context: ssl.SSLContext, given: Mapping[str, str]) -> None:
 
 
 def _existing(path: Path) -> Path:
-    path.stat()  # whose error, unlike that of ssl, has the name
+    read_whole(path)  # whose errors, unlike those of ssl, have the name; and ssl would read a device without end
     return path
 
 
@@ -94,12 +95,11 @@ def _share_key(context: ssl.SSLContext, file: Path, user: str) -> None:
     install = getattr(context, "set_psk_client_callback", None)
     if install is None:
         raise DeviceError("TLS with pre-shared keys needs Python 3.13 or newer", errno=errno.ENOTSUP, where=str(file))
-    key = parse_psk_file(file.read_bytes()).get(user)
+    key = parse_psk_file(read_whole(file)).get(user)
     if key is None:
         raise FormatError("the URI's user has no key", where=str(file), found=repr(user))
-    context.set_ciphers(
-        PSK_CIPHERS
-    )  # and no authority is trusted: a server that shows a certificate instead is refused
+    # And no authority is trusted: a server that shows a certificate instead is refused.
+    context.set_ciphers(PSK_CIPHERS)
     install(lambda hint: (user, key))
 
 

@@ -133,11 +133,12 @@ def _status_token(options: argparse.Namespace, command: str) -> bytes | None:
         return None
     if options.status is None:
         raise UsageError("--status-token-file goes with --status only", where=command)
+    from bootpath.block.leaves.wholefile import read_whole
     from bootpath.core.errors import FormatError
     from bootpath.serve.monitor.token import parse_token
 
     try:
-        return parse_token(options.status_token_file.read_bytes())
+        return parse_token(read_whole(options.status_token_file))
     except FormatError as fault:
         raise fault.at(str(options.status_token_file)) from None
 

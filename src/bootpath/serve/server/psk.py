@@ -11,6 +11,7 @@ import errno
 import secrets
 from pathlib import Path
 
+from bootpath.block.leaves.wholefile import read_whole
 from bootpath.core.errors import DeviceError, FormatError
 from bootpath.formats.nbd.pskfile import PSK_CIPHERS, parse_psk_file
 from bootpath.serve.server.tls import TlsSettings, server_context, warn_of_readers
@@ -31,7 +32,7 @@ def load_psk(file: Path, *, required: bool = True) -> TlsSettings:
         )
     warn_of_readers(file)
     try:
-        keys = parse_psk_file(file.read_bytes())
+        keys = parse_psk_file(read_whole(file))
     except FormatError as fault:
         raise fault.at(str(file)) from None
     context.set_ciphers(PSK_CIPHERS)

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bootpath.block.leaves.wholefile import read_whole
 from bootpath.core.errors import DeviceError
 from bootpath.serve.nbd.handshake import Tls
 
@@ -54,14 +55,16 @@ def load_tls(directory: Path, *, verify_clients: bool = True, required: bool = T
     names = ("server-cert.pem", "server-key.pem", *(("ca-cert.pem",) if verify_clients else ()))
     certificate, key, *authority = (directory / name for name in names)
     for path in (certificate, key, *authority):
-        if not path.exists():
+        try:
+            read_whole(path)  # ssl would read a device without end
+        except FileNotFoundError as error:
             raise DeviceError(
                 f"{path.name} is missing",
                 errno=errno.ENOENT,
                 where=str(directory),
                 expected=", ".join(names),
                 hint="put the certificate of who signs clients there" if [path] == authority else None,
-            )
+            ) from error
     warn_of_readers(key)
     try:
         context.load_cert_chain(certificate, key, password="")  # or it would ask on the terminal
