@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from bootpath.block.views import read_wide
 from bootpath.core.device import Device
 from bootpath.core.errors import DeviceError, FormatError
+from bootpath.core.limits import check_limit
 from bootpath.formats.exceptionstore import (
     HEADER_BYTES,
     SnapshotHeader,
@@ -76,6 +77,7 @@ class ExceptionStore:
     def _read(self, origin_chunks: int) -> None:
         """All exceptions: "Keeping reading chunks and inserting exceptions until we find a partially full area"."""
         taken: set[int] = set()
+        self._check_count(self.header.area_exceptions)  # those of one area are read at once
         while True:
             place = self.header.area_chunk(len(self._order) // self.header.area_exceptions)
             if place >= self.chunks:
@@ -92,9 +94,14 @@ class ExceptionStore:
                 taken.add(new)
                 self._next = max(self._next, self.header.after(new))
             self._order += area
+            self._check_count(len(self._order))
             if len(area) < self.header.area_exceptions:
                 break
         self._committed = len(self._order)
+
+    def _check_count(self, count: int) -> None:
+        where = f"{self.cow.identity.name}: snapshot store"
+        check_limit("snapshot_exceptions", count, "the snapshot has too many exceptions", where=where)
 
     def _corrupt(self, what: str) -> FormatError:
         return FormatError(what, where=f"{self.cow.identity.name}: snapshot store")
