@@ -1,17 +1,21 @@
-"""Write docs/reference/cli.md from the parser: ``python docs/generate.py`` (or ``make docs``)."""
+"""Write docs/reference/cli.md from the parser, and the table of docs/reference/limits.md: ``make docs`` does."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from bootpath.cli import lived
 from bootpath.cli.glossary import OPTIONS
 from bootpath.cli.main import build_parser
+from bootpath.core.limits import Budgets, format_limit, limit_meanings
 
 PAGE = Path(__file__).parent / "reference/cli.md"
+LIMITS_PAGE = Path(__file__).parent / "reference/limits.md"
+BEGIN, END = "<!-- limits: made by make docs -->\n", "<!-- end of limits -->\n"
 
 
 def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -36,5 +40,15 @@ def page() -> str:
     return "\n".join([*parts, ""])
 
 
+def limits_page() -> str:
+    """The page of limits with a row for each."""
+    before, _, rest = LIMITS_PAGE.read_text().partition(BEGIN)
+    rows = ["| limit | default | what it is of |", "|---|---|---|"]
+    for name, value in asdict(Budgets()).items():
+        rows.append(f"| `{name}` | {format_limit(name, value)} | {limit_meanings()[name]} |")
+    return "".join((before, BEGIN, "\n", "\n".join(rows), "\n\n", END, rest.partition(END)[2]))
+
+
 if __name__ == "__main__":
     PAGE.write_text(page())
+    LIMITS_PAGE.write_text(limits_page())

@@ -66,3 +66,4 @@ def test_the_reference_is_current() -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.PAGE.read_text() == module.page(), "run make docs"
+    assert module.LIMITS_PAGE.read_text() == module.limits_page(), "run make docs"

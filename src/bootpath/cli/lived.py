@@ -27,6 +27,8 @@ examples:
   lived --env handoff --preload-memory preload.bin --disk nbd+unix:///?socket=/run/driver.sock --socket /run/lived.sock
   lived --env - --preload-memory preload.bin --no-disk --workers 4 --socket /run/lived.sock < handoff
 
+BOOTPATH_LIMITS="NAME=VALUE …" in its environment raises limits of what is read.
+
 exit codes: 0 stopped, 1 failed, 2 usage, 3 the environment is not that of a live boot; with --run that of the command
 """
 

@@ -51,7 +51,7 @@ examples:
   bootpath serve disk.img --preload plan --socket /run/disk.sock
 
 What an image may cost is limited; an error that says so names the limit, which is raised in the environment:
-  BOOTPATH_LIMITS="initrd_bytes=4GiB boot_entries=5000" bootpath entries disk.img
+  BOOTPATH_LIMITS="initrd_bytes=4GiB boot_entries=5000" bootpath boot disk.img
 """
 
 

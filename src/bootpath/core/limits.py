@@ -54,7 +54,8 @@ class Budgets:
     ubi_eraseblocks: int = _limit(1 << 18, "of the UBI images on a disk, whose headers are read")
     places: int = _limit(1024, "partitions and volumes of a disk, those inside each other too")
     directory_names: int = _limit(
-        250_000, "names in all directories of one file system in which something is looked up"
+        250_000,
+        "names in all directories in which something is looked up, of a file system, or for the entries of a disk",
     )
     boot_volumes: int = _limit(16, "file systems in which boot entries are looked for")
     boot_entries: int = _limit(1000, "boot entries of a disk, excluded ones too, and names in one of their directories")

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.cli.arguments import duration, read_password, size, uuid
+from bootpath.cli.arguments import duration, limits_of, read_password, size, uuid
+from bootpath.cli.failures import UsageError
+from bootpath.core.limits import Budgets, limits
 
 
 @pytest.mark.parametrize(
@@ -63,3 +65,27 @@ def test_password_file_drops_one_newline(tmp_path: Path, content: bytes, passwor
 
 def test_no_password_file() -> None:
     assert read_password(None) is None
+
+
+def test_limits_are_those_of_the_variable() -> None:
+    with limits_of("initrd_bytes=4GiB, boot_entries=5000"):
+        assert (limits().initrd_bytes, limits().boot_entries) == (4 << 30, 5000)
+    with limits_of(" "):
+        assert limits() == Budgets()
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("boot_entrys=1", "did you mean boot_entries?"),
+        ("everything=1", "docs/reference/limits.md"),
+        ("initrd_bytes", "write initrd_bytes=64MiB"),
+        ("initrd_bytes=-1", "write initrd_bytes=64MiB"),
+        ("places=4GiB", "write places=100"),
+        ("places=-4", "write places=100"),
+    ],
+)
+def test_limits_that_are_none(text: str, what: str) -> None:
+    with pytest.raises(UsageError) as caught, limits_of(text):
+        pass
+    assert what in str(caught.value)

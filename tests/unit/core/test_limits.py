@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 
 from bootpath.core.errors import LimitError
-from bootpath.core.limits import Budgets, check_limit, limit_meanings, limits, limits_raised
+from bootpath.core.limits import Budgets, check_limit, limit_meanings, limits, limits_raised, spend, spending
 from tests.support.errors import raises
 from tests.support.tree import ROOT
 
@@ -39,9 +39,21 @@ def test_what_is_within_a_limit_is_no_error() -> None:
 
 
 def test_an_error_says_which_limit_and_how_to_raise_it() -> None:
-    with raises(LimitError, what="it is too long", where="a", found="2 GiB", expected="at most 1 GiB") as caught:
+    with raises(LimitError, what="it is too long", where="a", found="2 GiB", expected="at most 512 MiB") as caught:
         check_limit("initrd_bytes", 2 << 30, "it is too long", where="a")
     assert caught.value.hint == "allow more with BOOTPATH_LIMITS=initrd_bytes=N"
+
+
+def test_what_is_spent_in_one_place_is_added_up() -> None:
+    with limits_raised(places=10):
+        spend("places", 9, "there are too many")
+        with spending():
+            spend("places", 6, "there are too many")
+            spend("boot_entries", 6, "there are too many")
+            with raises(LimitError, found="11", expected="at most 10"):
+                spend("places", 5, "there are too many")
+        with spending():
+            spend("places", 10, "there are too many")
 
 
 @pytest.mark.parametrize("name", asdict(Budgets()))

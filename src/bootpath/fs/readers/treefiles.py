@@ -20,13 +20,14 @@ from typing import Generic, Protocol, TypeVar
 
 from bootpath.core.errors import FileSystemError
 from bootpath.core.extents import Extent
-from bootpath.core.limits import check_limit
+from bootpath.core.limits import check_limit, spend
 from bootpath.fs.readers.files import MAX_LINKS_FOLLOWED, DirectoryEntry, FileKind, FileNode
 from bootpath.fs.readers.source import Source
 
 MAX_DIRECTORY_BYTES = 16 << 20
 MAX_TARGET_BYTES = 4096
 MAX_PATH_BYTES = 4096
+_COUNTED_NAMES = 256  # so often it is looked whether there are too many
 
 R = TypeVar("R", bound=Hashable)
 
@@ -275,13 +276,20 @@ class TreeFiles(Generic[R]):
             found = self._directories[ref] = self._read_children(ref, counted=True)
         return found
 
+    def _count_name(self) -> None:
+        """One more name is kept: of this file system, and of all in the caller's `spending`."""
+        self._names += 1
+        if self._names % _COUNTED_NAMES == 0:
+            what = "the directories have too many names"
+            check_limit("directory_names", self._names, what, where=self._name)
+            spend("directory_names", _COUNTED_NAMES, what, where=self._name)
+
     def _read_children(self, ref: R, *, counted: bool = False) -> Mapping[str, Child[R]]:
         found: dict[str, Child[R]] = {}
         aliases: dict[str, Child[R]] = {}
         for child in self.tree.children(ref):
             if counted:
-                self._names += 1
-                check_limit("directory_names", self._names, "the directories have too many names", where=self._name)
+                self._count_name()
             found.setdefault(self.tree.fold(child.name), child)
             if child.alias is not None:
                 aliases.setdefault(self.tree.fold(child.alias), child)

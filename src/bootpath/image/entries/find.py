@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from bootpath.core.device import Device
 from bootpath.core.errors import Error, LimitError
+from bootpath.core.limits import spending
 from bootpath.core.reasons import Explanation
 from bootpath.formats.entries.entry import EntryKind, compare_entries
 from bootpath.formats.entries.pe import read_pe
@@ -78,23 +79,24 @@ def menu_of(
     names: set[tuple[str, ...]] = set()
     warnings: list[str] = []
     costs = EntryCosts()
-    for index, volume in enumerate(volumes):
-        if isinstance(volume, Excluded):
-            excluded.append(volume)
-            continue
-        try:
-            costs.volume()
-        except LimitError as error:
-            excluded.append(Excluded(volume.source, VolumeReason.UNREADABLE(error)))
-            break
-        where = volume.source.location.path or "disk"
-        warnings += [f"{where}: {warning}" for warning in volume.files.warnings]
-        for each in read_volume(volume, costs):
-            each = _judged(each, names, roles, architecture, efi)
-            if isinstance(each, Excluded):
-                excluded.append(each)
-            else:
-                found.append((index, each))
+    with spending():
+        for index, volume in enumerate(volumes):
+            if isinstance(volume, Excluded):
+                excluded.append(volume)
+                continue
+            try:
+                costs.volume()
+            except LimitError as error:
+                excluded.append(Excluded(volume.source, VolumeReason.UNREADABLE(error)))
+                break
+            where = volume.source.location.path or "disk"
+            warnings += [f"{where}: {warning}" for warning in volume.files.warnings]
+            for each in read_volume(volume, costs):
+                each = _judged(each, names, roles, architecture, efi)
+                if isinstance(each, Excluded):
+                    excluded.append(each)
+                else:
+                    found.append((index, each))
     return BootMenu(name, tuple(_sorted(found)), tuple(excluded), tuple(warnings))
 
 

@@ -10,7 +10,8 @@ from bootpath.block.targets.exceptionstore import ExceptionStore
 from bootpath.block.targets.fault import Fault, parse_rules
 from bootpath.block.targets.snapshot import Snapshot
 from bootpath.core.device import Device, Identity, read_bytes
-from bootpath.core.errors import DeviceError, FormatError
+from bootpath.core.errors import DeviceError, FormatError, LimitError
+from bootpath.core.limits import limits_raised
 from bootpath.formats.exceptionstore import (
     SnapshotHeader,
     iter_exceptions,
@@ -113,6 +114,19 @@ def test_several_areas() -> None:
             assert read_bytes(again, 0, origin.size_bytes) == read_bytes(device, 0, origin.size_bytes)
     assert sorted(store.mapping) == list(range(100))
     assert not any(new in (0, 1, 34, 67, 100) for new in store.mapping.values())
+
+
+def test_a_store_with_more_exceptions_than_may_be_kept_is_not_read() -> None:
+    cow = cow_device()
+    device = snapshot(cow)
+    device.write(0, bytes(8 * CHUNK))
+    device.close()
+    for most in (7, 255):  # so many exceptions, and less than an area has room for
+        with (
+            limits_raised(snapshot_exceptions=most),
+            raises(LimitError, what="the snapshot has too many exceptions"),
+        ):
+            snapshot(cow)
 
 
 def test_a_crash_between_two_writes_of_a_commit_leaves_a_store() -> None:
