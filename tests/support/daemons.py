@@ -20,9 +20,12 @@ class Daemon:
 
 
 @contextmanager
-def serving(program: str, *arguments: str | Path) -> Iterator[Daemon]:
-    """Run ``main`` or ``lived`` until the end of the block; it must then end well, and say no traceback."""
-    command = [sys.executable, "-c", f"import sys; from bootpath.cli.{program} import main; sys.exit(main())"]
+def serving(program: str, *arguments: str | Path, before: str = "") -> Iterator[Daemon]:
+    """Run ``main`` or ``lived`` until the end of the block; it must then end well, and say no traceback. `before` is
+    run first, in Python.
+    """
+    script = f"import sys; from bootpath.cli.{program} import main; sys.exit(main())"
+    command = [sys.executable, "-c", f"{before}\n{script}"]
     with subprocess.Popen([*command, *map(str, arguments)], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
@@ -38,5 +41,7 @@ def serving(program: str, *arguments: str | Path) -> Iterator[Daemon]:
 def _said(process: subprocess.Popen[str], what: str) -> str:
     assert process.stderr is not None
     line = process.stderr.readline()
-    assert line.startswith(f"{what} "), line + process.stderr.read()
+    if not line.startswith(f"{what} "):
+        process.terminate()  # or there would be no end of what it says
+        raise AssertionError(line + process.stderr.read())
     return line.split()[1]

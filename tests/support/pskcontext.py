@@ -1,7 +1,7 @@
 """TLS with pre-shared keys for a Python that lacks it: OpenSSL has it, and is asked by its own name.
 
-Python 3.13 has `SSLContext.set_psk_server_callback` and `set_psk_client_callback`; here are functions with the same
-meaning, to be put there.
+Python 3.13 has `SSLContext.set_psk_server_callback` and `set_psk_client_callback`; before, `install` puts functions of
+the same meaning there.
 """
 
 from __future__ import annotations
@@ -40,6 +40,13 @@ def set_psk_client_callback(context: Any, callback: Callable[[str | None], tuple
         return len(key)
 
     _install(context, "SSL_CTX_set_psk_client_callback", _CLIENT(called))
+
+
+def install() -> None:
+    """Make this Python's contexts like those of 3.13, if they are not."""
+    if not hasattr(ssl.SSLContext, "set_psk_server_callback"):
+        for function in (set_psk_server_callback, set_psk_client_callback):
+            setattr(ssl.SSLContext, function.__name__, function)
 
 
 def _install(context: ssl.SSLContext, name: str, callback: Any) -> None:

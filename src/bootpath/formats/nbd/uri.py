@@ -71,7 +71,7 @@ def parse_nbd_uri(text: str) -> NbdUri:
     socket = query.pop("socket", None)
     if local != (socket is not None):
         raise FormatError("socket= is missing" if local else "socket= belongs to nbd+unix only", where="nbd uri")
-    if local and (parts.netloc or not socket):
+    if local and (parts.netloc.rpartition("@")[2] or not socket):
         raise FormatError("nbd+unix takes a socket and no host", where="nbd uri")
     if not local and not host:
         raise FormatError("the host is missing", where="nbd uri")
@@ -93,8 +93,8 @@ def pack_nbd_uri(uri: NbdUri) -> str:
         netloc = f"[{host}]" if ":" in host else host
         if uri.port != NBD_PORT:
             netloc += f":{uri.port}"
-        if uri.username is not None:
-            netloc = f"{quote(uri.username, safe='')}@{netloc}"
+    if uri.username is not None:
+        netloc = f"{quote(uri.username, safe='')}@{netloc}"
     tail = f"?{urlencode(query, safe='/', quote_via=quote)}" if query else ""
     return f"{scheme}://{netloc}/{quote(uri.export)}{tail}"
 

@@ -218,6 +218,7 @@ def test_server_and_context() -> None:
             "nbds+unix:///?socket=a%2Bb&tls-type=x509&tls-verify-peer=0",
             NbdUri(socket="a+b", tls=True, parameters={"tls-type": "x509", "tls-verify-peer": "0"}),
         ),
+        ("nbds+unix://me@/?socket=s", NbdUri(socket="s", tls=True, username="me")),
         ("nbd://h/?x-mine=1", NbdUri(host="h", parameters={"x-mine": "1"})),
     ],
 )
