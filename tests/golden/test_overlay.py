@@ -1,4 +1,4 @@
-"""Overlay files that a release made which had no checksums yet, by overlay/make.py: they go on as they were."""
+"""Overlay files that releases have made with overlay/make.py, with and without checksums: they go on as they are."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ def base() -> MemoryDevice:
     return MemoryDevice(pattern(0, SIZE))
 
 
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("name", CLOSED)
-def test_a_file_of_version_1_is_read_and_written(name: str, tmp_path: Path) -> None:
+def test_a_file_is_read_and_written(version: int, name: str, tmp_path: Path) -> None:
     path = tmp_path / "old.overlay"
-    path.write_bytes(unpacked(f"{name}.overlay"))
-    assert (overlay_info(path).checksums, overlay_info(path).closed) == (False, CLOSED[name])
-    assert not check_overlay(path).damaged
+    path.write_bytes(unpacked(f"version-{version}-{name}.overlay"))
+    assert (overlay_info(path).checksums, overlay_info(path).closed) == (version == 2, CLOSED[name])
+    assert check_overlay(path).findings == ()
     model = bytearray(unpacked("disk.img"))
     for tag in range(3):
         overlay = OverlayFile.open(path, base())
@@ -42,12 +43,12 @@ def test_a_file_of_version_1_is_read_and_written(name: str, tmp_path: Path) -> N
             model[offset : offset + length] = pattern(offset, length, 100 + tag)
             disk.write(offset, pattern(offset, length, 100 + tag))
         disk.close()
-    assert path.read_bytes()[8:12] == b"\1\0\0\0"
+    assert path.read_bytes()[8:12] == version.to_bytes(4, "little")
     image = tmp_path / "disk.img"
     image.write_bytes(pattern(0, SIZE))
     commit_overlay(path, image)
     assert image.read_bytes() == model
-    assert path.read_bytes()[8:12] == b"\1\0\0\0"
+    assert path.read_bytes()[8:12] == version.to_bytes(4, "little")
 
 
 def test_a_file_without_checksums_is_of_version_1(tmp_path: Path) -> None:

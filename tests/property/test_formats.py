@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -153,8 +154,10 @@ overlay_headers = st.builds(
         disk_guid=_GUIDS,
         partition_guid=_GUIDS,
     ),
-    checksums=st.booleans(),
+    checksums=st.just(True),
+    log_records=_U32,
 )
+overlay_headers |= overlay_headers.map(lambda header: replace(header, checksums=False, log_records=0))
 overlay_checksums = st.lists(_U32, max_size=300).map(lambda values: pack_checksums(array("I", values)))
 overlay_entries = st.lists(st.tuples(_U64, _U32, _U32), max_size=70).map(pack_entries)
 

@@ -28,6 +28,7 @@ BLOCK = 4096
 SIZE = 24 * BLOCK
 BASE = pattern(0, SIZE)
 KEEPS = (0.0, 1.0, 0.5, 0.9)
+_OPERATIONS = {"write": 12, "fua": 2, "zero": 2, "discard": 3, "flush": 4, "reset": 0.3, "reopen": 0.7}
 
 
 def new_base() -> MemoryDevice:
@@ -61,7 +62,7 @@ class Run:
         for _ in range(count):
             number = len(self.states)
             self.storage.mark("begun", number)
-            name = random.choices(("write", "fua", "zero", "discard", "flush", "reset"), (12, 2, 2, 3, 4, 0.3))[0]
+            name = random.choices(list(_OPERATIONS), list(_OPERATIONS.values()))[0]
             unit = BLOCK if name in ("zero", "discard") or random.random() < 0.5 else 512
             low = random.randrange(SIZE // unit)
             length = unit * random.randint(1, min(SIZE // unit - low, 5 * BLOCK // unit))
@@ -79,10 +80,15 @@ class Run:
                 self.model[:] = BASE
                 self.states.append(bytes(self.model))
                 self.device.reset()
+            elif name == "reopen":
+                self.states.append(bytes(self.model))
+                self.device.close()
+                self.device = reopened(self.storage)
+                target = checked(self.device)
             else:
                 self.states.append(bytes(self.model))
                 target.flush()
-            if name in ("fua", "flush", "reset"):
+            if name in ("fua", "flush", "reset", "reopen"):
                 self.storage.mark("stable", number)
         assert read_bytes(target, 0, SIZE) == self.model
 

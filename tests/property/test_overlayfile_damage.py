@@ -5,6 +5,7 @@ So in one that was closed, and in one whose process was killed after a flush.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from random import Random
 
@@ -18,6 +19,7 @@ from bootpath.block.overlay.file import OverlayFile, load_for
 from bootpath.block.overlay.state import lay_out, load
 from bootpath.core.device import checked, read_bytes
 from bootpath.core.errors import FormatError, IntegrityError
+from bootpath.core.extents import Extent
 from tests.support.crashstorage import CrashStorage
 from tests.support.patterns import pattern
 
@@ -157,3 +159,60 @@ def test_what_check_finds_is_what_reads_find() -> None:
         assert after.damaged == (expected != "right")
         assert outcome(bytes(storage.current), content, base) == expected
     assert {"data-damaged", "header-damaged"} <= seen
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_damage_is_found_or_harmless_and_a_repair_makes_nothing_worse(seed: int) -> None:
+    image, content, base = make(12, seed)
+    random = Random(seed)
+    for _ in range(150):
+        damaged = bytearray(image)
+        for _ in range(random.randint(1, 4)):
+            low = random.randrange(len(image) // 512) * 512
+            length = random.choice((512, 512, 4096))
+            match random.randrange(4):
+                case 0:
+                    damaged[low : low + length] = bytes(len(damaged[low : low + length]))
+                case 1:
+                    damaged[low : low + length] = random.randbytes(len(damaged[low : low + length]))
+                case 2:
+                    other = random.randrange(len(image) // 512) * 512
+                    damaged[low : low + 512] = image[other : other + 512]
+                case _:
+                    del damaged[len(damaged) - random.randint(1, 20000) :]
+            damaged += bytes(-len(damaged) % 512)
+        storage = CrashStorage(bytes(damaged))
+        try:
+            found = check_storage(storage)
+            done, after = repair_storage(storage)
+        except FormatError:
+            assert not any(damaged[copy * BLOCK :].startswith(b"\x89bpovl\r\n") for copy in range(2))
+            continue
+        assert (done, after.repairs) == (found.repairs, ())
+        lost = {finding.lost.disk for finding in after.findings if finding.lost is not None}
+        before = readable(bytes(damaged), content, base)
+        repaired = readable(bytes(storage.current), content, base)
+        assert (repaired is None) == any(finding.fault.code == "unusable" for finding in after.findings)
+        if repaired is not None:
+            assert repaired == {
+                start
+                for start in range(0, len(content), BLOCK)
+                if not any(disk.overlaps(Extent(start, 512)) for disk in lost)
+            }
+            assert before is None or before == repaired
+
+
+def readable(image: bytes, content: bytes, base: MemoryDevice) -> set[int] | None:
+    """Where the blocks begin that can be read, and are right; None when the file cannot be opened."""
+    storage = CrashStorage(image)
+    try:
+        overlay = OverlayFile(storage, load_for(storage, base, writable=True), base)
+    except FormatError:
+        return None
+    found = set()
+    for start in range(0, len(content), BLOCK):
+        size = min(BLOCK, len(content) - start)
+        with contextlib.suppress(IntegrityError):
+            assert read_bytes(overlay, start, size) == content[start : start + size]
+            found.add(start)
+    return found

@@ -10,7 +10,8 @@ Header, 4096 bytes::
       0 magic, 8        8 version, u32         12 cluster bytes, u32 = 4096
      16 generation, u64: +1 with every new header         24 UUID of the overlay, 16
      40 state, u32: 0 in use, 1 a commit into the base has begun             44 log's first cluster, u32
-     48 log's clusters, u32    52 0, u32     56 sequence of the log's first record, u64    64 key of the log, 16
+     48 log's clusters, u32    52 records that the log has at least, u32 (version 1: 0)
+     56 sequence of the log's first record, u64                              64 key of the log, 16
      80 base: bytes, u64   88 UUID, 16   104 disk GUID, 16   120 partition GUID, 16 (each 0 when not known)
     136 base: probe bytes, u32     140 length of the base's name, u32 <= 1024    144 base: digest of the probe, 32
     176 base: name, UTF-8          0 up to          4064 BLAKE2b-256 of bytes 0 to 4063
@@ -119,6 +120,7 @@ class OverlayHeader:
     log_key: bytes
     base: BaseIdentity
     checksums: bool = False  # every record has those of its clusters
+    log_records: int = 0  # so many the log has at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ def pack_header(header: OverlayHeader) -> bytes:
             header.state.value,
             header.log_cluster,
             header.log_clusters,
-            0,
+            header.log_records,
             header.log_sequence,
             header.log_key,
             base.size_bytes,
@@ -208,7 +210,7 @@ def parse_header(data: bytes) -> OverlayHeader:
         state,
         log_cluster,
         log_clusters,
-        reserved,
+        log_records,
         log_sequence,
         log_key,
         base_size,
@@ -239,7 +241,7 @@ def parse_header(data: bytes) -> OverlayHeader:
             found=f"{name_bytes} and {probe_bytes} bytes",
             expected=f"at most {NAME_MAX_BYTES} and {base_size}",
         )
-    if reserved or any(data[_HEADER.size + name_bytes : _HEADER_DIGEST_OFFSET]):
+    if (log_records and version == _VERSION) or any(data[_HEADER.size + name_bytes : _HEADER_DIGEST_OFFSET]):
         raise _fault("reserved bytes of the header are not zero")
     try:
         name = data[_HEADER.size : _HEADER.size + name_bytes].decode()
@@ -258,6 +260,7 @@ def parse_header(data: bytes) -> OverlayHeader:
         log_key,
         base,
         checksums=version == _VERSION_CHECKSUMS,
+        log_records=log_records,
     )
 
 
@@ -354,8 +357,9 @@ def _record_at(data: memoryview, offset: int, key: bytes) -> tuple[LogRecord, in
     return LogRecord(RecordKind(kind), sequence, bytes(body[:middle]), bytes(body[middle:stop])), size
 
 
-def parse_log(data: bytes, key: bytes, first_sequence: int) -> OverlayLog:
-    """The records in the log's clusters. Raises FormatError when one in the middle is damaged or out of order."""
+def parse_log(data: bytes, key: bytes, first_sequence: int, least_records: int = 0) -> OverlayLog:
+    """The records in the log's clusters. Raises FormatError when one in the middle is damaged or out of order, or when
+    there are fewer than `least_records`."""
     view = memoryview(data)
     records: list[LogRecord] = []
     offset = 0
@@ -372,6 +376,12 @@ def parse_log(data: bytes, key: bytes, first_sequence: int) -> OverlayLog:
         offset += size
     if not records:
         raise _fault("the log does not begin with a valid checkpoint", hint="the file is damaged")
+    if len(records) < least_records:
+        raise _fault(
+            f"the record at byte {offset} of the log is damaged",
+            found=f"{len(records)} records",
+            expected=f"at least {least_records}",
+        )
     # "A record is written when everything before it is stable": what cannot be read was never finished, unless
     # something valid follows.
     later = data.find(_RECORD_MAGIC, offset)

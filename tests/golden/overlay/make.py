@@ -1,9 +1,11 @@
-"""Overlay files of version 1, without checksums, and what the disk is with them; made once, before there were others.
+"""Overlay files of the two versions, and what the disk is with them; the first by this script at commit fcac03a, which
+knew no checksums.
 
-    git checkout fcac03a && python -m tests.golden.overlay.make tests/golden/overlay
+    python -m tests.golden.overlay.make tests/golden/overlay version-1
+    python -m tests.golden.overlay.make tests/golden/overlay version-2
 
-The base is ``pattern(0, 100 * 4096 + 1536)``. `closed` was closed, `killed` is what a killed process left: its last
-writes are in no record.
+The base is ``pattern(0, SIZE)``. `closed` was closed, `killed` is what a killed process left: its last writes are in no
+record.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from tests.support.patterns import pattern
 SIZE = 100 * 4096 + 1536
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, version: str) -> None:
     path = folder / "made.overlay"
     overlay = OverlayFile.create(path, MemoryDevice(pattern(0, SIZE)))
     disk = checked(overlay)
@@ -41,10 +43,14 @@ def main(folder: Path) -> None:
     killed = path.read_bytes()
     disk.write(0, content[:8192])
     disk.close()
-    for name, data in (("closed.overlay", path.read_bytes()), ("killed.overlay", killed), ("disk.img", content)):
+    for name, data in (
+        (f"{version}-closed.overlay", path.read_bytes()),
+        (f"{version}-killed.overlay", killed),
+        ("disk.img", content),
+    ):
         (folder / f"{name}.gz").write_bytes(gzip.compress(data, mtime=0))
     path.unlink()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

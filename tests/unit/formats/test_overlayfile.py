@@ -37,7 +37,7 @@ HEADER = OverlayHeader(9, UUID(int=1), OverlayFileState.IN_USE, 2, 64, 17, KEY, 
 ENTRIES = [(0, 70, 3), (1 << 20, 1, 1 << 16), (9, 80, 1)]
 
 
-SUMMED = replace(HEADER, checksums=True)
+SUMMED = replace(HEADER, checksums=True, log_records=3)
 
 
 def log_of(*records: LogRecord) -> bytes:
@@ -56,6 +56,18 @@ def test_header_layout() -> None:
     assert data[144:176] == b"d" * 32
     assert data[176:190].startswith("disk ❄.img".encode())
     assert parse_header(data) == HEADER
+
+
+def test_a_log_that_has_fewer_records_than_the_header_says() -> None:
+    data = log_of(CHECKPOINT, COMMIT, CLOSED)
+    assert len(parse_log(data, KEY, 17, 3).records) == 3
+    with raises(FormatError, found="3 records", expected="at least 4"):
+        parse_log(data, KEY, 17, 4)
+
+
+def test_a_header_of_version_1_does_not_say_how_many_records_there_are() -> None:
+    with raises(FormatError, what="reserved bytes of the header are not zero"):
+        parse_header(pack_header(replace(HEADER, log_records=1)))
 
 
 def test_a_header_with_checksums_is_of_version_2() -> None:

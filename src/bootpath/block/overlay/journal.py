@@ -4,10 +4,11 @@
 - `restart`: a new log elsewhere that begins with a checkpoint, flush, the one header, flush, the other header, flush.
   Until the first header is stable the old log counts; the old log's clusters are free only when both are.
 
-A record that was not finished is overwritten by the next. So that one which was finished and is damaged later does not
-look like it, a file with checksums gets a mark behind each commit, once that is stable. Nobody waits for the mark, and
-the next record is written over it. A header that is damaged, or older because the power went
-between the two, is written again by `repair`.
+A record that was not finished is overwritten by the next. So that those which were finished and are damaged later do
+not look like it, a file with checksums gets a mark behind each commit, once that is stable, and when it is closed its
+header says how many records there are. Nobody waits for the mark, and the next record is written over it.
+
+A header that is damaged, or older because the power went between the two, is written again by `repair`.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def read_log(storage: OverlayStorage, header: OverlayHeader) -> OverlayLog:
             expected=f"at least {offset + length}",
         )
     try:
-        return parse_log(b"".join(storage.read(offset, length)), header.log_key, header.log_sequence)
+        data = b"".join(storage.read(offset, length))
+        return parse_log(data, header.log_key, header.log_sequence, header.log_records)
     except FormatError as error:
         raise error.at(where) from None
 
@@ -94,17 +96,27 @@ class Journal:
     def _room(self) -> int:
         return self.header.log_clusters * CLUSTER_BYTES - self._tail_bytes - _RESERVE_BYTES
 
-    def append(self, kind: RecordKind, entries: bytes, checksums: bytes = b"") -> None:
-        """Write a record, for which there is room, and make it stable. If this fails it may be there, or not."""
+    def append(self, entries: bytes, checksums: bytes) -> None:
+        """Write a commit, for which there is room, and make it stable. If this fails it may be there, or not."""
+        self._append(RecordKind.COMMIT, entries, checksums)
+        if self.header.checksums:
+            with contextlib.suppress(DeviceError):  # the next flush will say so
+                self._write(pack_record(LogRecord(RecordKind.STABLE, self._sequence, b""), self.header.log_key))
+
+    def close(self) -> None:
+        """Say in the log that this is all, and in the header how much it is."""
+        records = self._sequence - self.header.log_sequence
+        self._append(RecordKind.CLOSED, b"", b"")
+        if self.header.checksums:
+            self.rewrite(replace(self.header, generation=self.header.generation + 1, log_records=records))
+
+    def _append(self, kind: RecordKind, entries: bytes, checksums: bytes) -> None:
         data = pack_record(LogRecord(kind, self._sequence, entries, checksums), self.header.log_key)
         assert kind is RecordKind.CLOSED or len(data) <= self.room_bytes
         self._write(data)
         self._storage.flush()
         self._tail_bytes += len(data)
         self._sequence += 1
-        if kind is RecordKind.COMMIT and self.header.checksums:
-            with contextlib.suppress(DeviceError):  # the next flush will say so
-                self._write(pack_record(LogRecord(RecordKind.STABLE, self._sequence, b""), self.header.log_key))
         self.closed = kind is RecordKind.CLOSED
         self.room_bytes = self._room()
 
@@ -120,6 +132,7 @@ class Journal:
             log_clusters=clusters,
             log_sequence=self._sequence,
             log_key=self._random(KEY_BYTES),
+            log_records=0,
             **changes,  # type: ignore[arg-type]  # the caller's are fields of the header
         )
         record = LogRecord(RecordKind.CHECKPOINT, self._sequence, entries, checksums)
@@ -143,7 +156,7 @@ class Journal:
     def drop_unfinished(self) -> None:
         """Clear what lies behind the last record, and say that nothing is missing there."""
         self._write(bytes(self.header.log_clusters * CLUSTER_BYTES - self._tail_bytes))
-        self.append(RecordKind.CLOSED, b"")
+        self.close()
 
     def repair(self) -> None:
         """Write the copy of the header that is damaged or older again."""

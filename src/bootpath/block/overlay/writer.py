@@ -16,7 +16,7 @@ from bootpath.block.overlay.journal import log_clusters
 from bootpath.block.overlay.state import Batch, OverlayState, clear_space, new_log, pair
 from bootpath.block.overlay.storage import OverlayStorage
 from bootpath.core.errors import DeviceError
-from bootpath.formats.overlayfile import CLUSTER_BYTES, RecordKind, iter_entries, pack_entries
+from bootpath.formats.overlayfile import CLUSTER_BYTES, iter_entries, pack_entries
 
 # Commit unasked when so much waits for it: 256 KiB of log, 256 MiB of new data, 64 MiB that could be used again.
 _COMMIT_ENTRIES = 16384
@@ -207,7 +207,7 @@ class OverlayWriter:
                 else:
                     entries, checksums = pack_entries(batch.entries), self._state.clusters.pack(batch.entries)
                     storage.flush()
-                    journal.append(RecordKind.COMMIT, entries, checksums)
+                    journal.append(entries, checksums)
             except BaseException as error:
                 self._failed = str(error) or type(error).__name__
                 raise
@@ -250,4 +250,4 @@ class OverlayWriter:
         if self._failed is None:
             self.commit()
             if not self._state.journal.closed:
-                self._state.journal.append(RecordKind.CLOSED, b"")
+                self._state.journal.close()

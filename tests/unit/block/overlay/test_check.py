@@ -144,7 +144,8 @@ def test_an_older_copy_of_the_header_is_what_a_crash_leaves() -> None:
     storage = made()
     old = bytes(storage.current[:BLOCK])
     overlay = load(storage, writable=True)
-    overlay.journal.rewrite(replace(overlay.journal.header, generation=2))
+    header = overlay.journal.header
+    overlay.journal.rewrite(replace(header, generation=header.generation + 1))
     storage.current[BLOCK : 2 * BLOCK] = old
     assert codes(check_storage(storage)) == [("header-older", False, "write-header")]
     assert not check_storage(storage).damaged

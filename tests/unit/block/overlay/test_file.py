@@ -25,7 +25,6 @@ from bootpath.core.extents import Extent, ExtentSet
 from bootpath.formats.overlayfile import (
     HEADER_BYTES,
     OverlayFileState,
-    RecordKind,
     pack_entries,
     pack_header,
     parse_header,
@@ -631,6 +630,6 @@ def test_a_header_with_a_huge_log_is_refused_before_the_log_is_read(tmp_path: Pa
 def test_a_log_that_maps_more_than_memory_can_hold_is_refused() -> None:
     storage = CrashStorage()
     journal = lay_out(storage, disk(SIZE)).journal
-    journal.append(RecordKind.COMMIT, pack_entries([(0, 1 << 10, 1 << 31)] * 2))
+    journal.append(pack_entries([(0, 1 << 10, 1 << 31)] * 2), b"")
     with raises(LimitError, what="the log of the overlay maps too many blocks", found="16 GiB"):
         load(storage, writable=False)
