@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -23,7 +24,9 @@ from bootpath.boot.redox.preload import PreloadChoice, PreloadKind
 from bootpath.boot.timeline import Timeline
 from bootpath.cli.main import main
 from bootpath.core.device import checked, read_bytes
+from bootpath.core.errors import DeviceError
 from bootpath.fs.redox.redoxfs import RedoxFS
+from tests.support.errors import raises
 from tests.support.images import FAR_FILE, MIB, copy, digest, make_image
 from tests.support.tools import tool
 
@@ -101,6 +104,28 @@ def test_a_persistent_overlay_lasts(image: Path, tmp_path: Path) -> None:
         run(tool("qemu-io"), "-f", "raw", "-c", "write -P 0xcd 1M 64k", "-c", "flush", uri)
     with serving("main", *arguments) as uri:
         assert "verification failed" not in run(tool("qemu-io"), "-f", "raw", "-c", "read -P 0xcd 1M 64k", uri)
+
+
+def test_a_damaged_block_of_a_persistent_overlay_is_eio_until_it_is_written(image: Path, tmp_path: Path) -> None:
+    overlay = tmp_path / "o"
+    arguments = ("serve", image, "--overlay", overlay, "--socket", tmp_path / "s")
+    block = b"\xcd" * 4096
+    with serving("main", *arguments) as uri, closing(open_device(uri)) as disk:
+        disk.write(MIB, block * 16)
+        disk.flush()
+    with overlay.open("r+b") as file:
+        file.seek(overlay.read_bytes().index(block * 16) + 2 * 4096)
+        file.write(b"\xcc")
+    with serving("main", *arguments) as uri, closing(open_device(uri)) as disk:
+        for _ in range(2):
+            with raises(DeviceError, errno=errno.EIO):
+                disk.read(MIB, 65536)
+        assert read_bytes(disk, MIB, 8192) == block * 2
+        assert read_bytes(disk, MIB + 3 * 4096, 13 * 4096) == block * 13
+        with raises(DeviceError, errno=errno.EIO):
+            disk.write(MIB + 8192, bytes(512))
+        disk.write(MIB + 8192, block)
+        assert read_bytes(disk, MIB, 65536) == block * 16
 
 
 def test_what_was_flushed_survives_kill_9(image: Path, tmp_path: Path) -> None:
