@@ -13,7 +13,7 @@ from bootpath.boot.machine.firmware import ServedImage
 from bootpath.cli.main import main
 from tests.support.ddi import Disk, Signer
 from tests.support.images import make_image
-from tests.support.linuximage import RootTree, find_in, flip, make_linux_disk, make_volume
+from tests.support.linuximage import FAR, RootTree, find_in, flip, make_linux_disk, make_volume
 from tests.support.tree import schema
 
 SCHEMA = schema("linuxboot")
@@ -62,6 +62,17 @@ def test_exit_codes_say_the_verdict(
     assert dry_run(tmp_path / "missing.img") == 1
     assert dry_run(disk.path, "--certificate", __file__) == 1
     assert "test_linux_boot_cli.py: the file holds no certificate" in capsys.readouterr().err
+
+
+def test_another_root_hash_and_a_root_that_was_changed(tmp_path: Path) -> None:
+    """What is not read for the boot is verified when it is read; with --full before."""
+    volume = make_volume(tmp_path / "v", RootTree.demo(), None)
+    disk = make_linux_disk(tmp_path / "os.img", [("demo_1", volume)])
+    assert dry_run(disk.path, "--root-hash", "ab" * 32) == 3
+    assert dry_run(disk.path, "--full") == 4
+    flip(disk.path, find_in(disk.path, FAR) + len(FAR) // 2)
+    assert dry_run(disk.path) == 4
+    assert dry_run(disk.path, "--full") == 3
 
 
 def test_json_has_all_of_it(system: tuple[Disk, Signer], capsys: pytest.CaptureFixture[str]) -> None:

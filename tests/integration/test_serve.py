@@ -16,17 +16,13 @@ from uuid import UUID
 
 import pytest
 
-from bootpath.block.leaves.file import FileDevice
 from bootpath.block.leaves.open import open_device
-from bootpath.boot.redox.loader import load
-from bootpath.boot.redox.planning import plan_boot
-from bootpath.boot.redox.preload import PreloadChoice, PreloadKind
-from bootpath.boot.timeline import Timeline
 from bootpath.cli.main import main
 from bootpath.core.device import checked, read_bytes
 from bootpath.core.errors import DeviceError
 from bootpath.fs.redox.redoxfs import RedoxFS
 from tests.support.errors import raises
+from tests.support.handover import handed_over
 from tests.support.images import FAR_FILE, MIB, copy, digest, make_image
 from tests.support.tools import tool
 
@@ -207,20 +203,6 @@ def test_the_service_manager_is_told(image: Path, tmp_path: Path, monkeypatch: p
 
 
 # lived
-
-
-def handed_over(image: Path, directory: Path) -> tuple[Path, Path]:
-    """The environment block and the preload, as a boot loader leaves them."""
-    with closing(FileDevice.open(image)) as disk:
-        plan = PreloadChoice(PreloadKind.PLAN, plan=plan_boot(disk).plan)
-        handover = load(disk, plan, Timeline(lambda: 0.0))
-    environment, memory = directory / "environment", directory / "memory"
-    environment.write_bytes(handover.environment)
-    address = int(
-        next(line for line in handover.environment.decode().splitlines() if "LIVE_ADDR" in line).split("=")[1], 16
-    )
-    memory.write_bytes(handover.memory.at(address, handover.preload_bytes, what="preload"))
-    return environment, memory
 
 
 @contextmanager

@@ -18,7 +18,6 @@ import pytest
 
 from bootpath.cli import lived
 from bootpath.cli.main import main
-from tests.integration.test_serve import handed_over
 from tests.support.daemons import Daemon, serving
 from tests.support.patterns import pattern
 from tests.support.pki import STRANGERS, Pki, make_pki
@@ -33,24 +32,6 @@ KEY, OTHER_KEY = "00112233445566778899aabbccddeeff", "ff112233445566778899aabbcc
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     return make_pki(tmp_path_factory.mktemp("pki"))
-
-
-@pytest.fixture(scope="module")
-def words(tmp_path_factory: pytest.TempPathFactory, image: Path) -> dict[str, list[str]]:
-    """What each command serves."""
-    directory = tmp_path_factory.mktemp("served")
-    disk, hashes, root, table = (directory / name for name in ("disk", "hashes", "root", "table"))
-    disk.write_bytes(pattern(0, SIZE))
-    table.write_text(f"0 {SIZE // 512} linear {disk} 0\n")
-    assert main(["verity", "format", str(disk), str(hashes), "--root-hash-file", str(root)]) == 0
-    environment, memory = handed_over(image, directory)
-    found = {
-        "serve": ("serve", disk),
-        "verity open": ("verity", "open", disk, hashes, "--root-hash-file", root),
-        "dm serve": ("dm", "serve", "--table", table, "--writable"),
-        "lived": ("--env", environment, "--preload-memory", memory, "--disk", image),
-    }
-    return {name: list(map(str, line)) for name, line in found.items()}
 
 
 def program(command: str) -> str:
@@ -125,9 +106,9 @@ CLIENTS = (libnbd, qemu, nbdkit, ours)
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_only_the_right_certificate_gets_in(
-    command: str, words: dict[str, list[str]], pki: Pki, tmp_path: Path
+    command: str, served_words: dict[str, list[str]], pki: Pki, tmp_path: Path
 ) -> None:
-    with gate(words[command], command, tmp_path, "--tls-dir", pki.server) as opened:
+    with gate(served_words[command], command, tmp_path, "--tls-dir", pki.server) as opened:
         for client in CLIENTS:
             for name in STRANGERS:
                 refused = client(opened, pki.clients[name])
@@ -143,14 +124,14 @@ def test_only_the_right_certificate_gets_in(
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_without_client_authentication_anybody_gets_in(
-    command: str, words: dict[str, list[str]], pki: Pki, tmp_path: Path
+    command: str, served_words: dict[str, list[str]], pki: Pki, tmp_path: Path
 ) -> None:
     """But with TLS, and the authority need not be there."""
     alone = tmp_path / "tls"
     alone.mkdir()
     for name in ("server-cert.pem", "server-key.pem"):
         shutil.copy(pki.server / name, alone / name)
-    with gate(words[command], command, tmp_path, "--tls-dir", alone, "--tls-no-client-auth") as opened:
+    with gate(served_words[command], command, tmp_path, "--tls-dir", alone, "--tls-no-client-auth") as opened:
         for client in CLIENTS:
             assert client(opened, pki.clients["none"]).returncode == 0
         before = opened.requests()
@@ -158,9 +139,9 @@ def test_without_client_authentication_anybody_gets_in(
         assert opened.requests() == before
 
 
-def test_what_is_revoked_does_not_get_in(words: dict[str, list[str]], pki: Pki, tmp_path: Path) -> None:
+def test_what_is_revoked_does_not_get_in(served_words: dict[str, list[str]], pki: Pki, tmp_path: Path) -> None:
     shutil.copytree(pki.server, tmp_path / "tls")
-    enter = partial(gate, words["serve"], "serve", tmp_path, "--tls-dir", tmp_path / "tls")
+    enter = partial(gate, served_words["serve"], "serve", tmp_path, "--tls-dir", tmp_path / "tls")
     with enter() as opened:
         assert ours(opened, pki.clients["revoked"]).returncode == 0
     (tmp_path / "tls" / "ca-crl.pem").write_bytes(pki.crl)
@@ -187,11 +168,11 @@ def refusal(
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_nothing_is_served_without_the_authority(
-    command: str, words: dict[str, list[str]], pki: Pki, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str, served_words: dict[str, list[str]], pki: Pki, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(pki.server, tmp_path / "tls")
     (tmp_path / "tls" / "ca-cert.pem").unlink()
-    code, errors = refusal(command, words[command], "--tls-dir", tmp_path / "tls", capsys=capsys)
+    code, errors = refusal(command, served_words[command], "--tls-dir", tmp_path / "tls", capsys=capsys)
     assert code == 1
     assert errors == (
         f"bootpath: {tmp_path / 'tls'}: ca-cert.pem is missing; expected server-cert.pem, server-key.pem, ca-cert.pem; "
@@ -202,23 +183,23 @@ def test_nothing_is_served_without_the_authority(
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("options", [(), ("--tls-psk", "keys.psk")])
 def test_client_authentication_is_left_out_only_of_certificates(
-    command: str, options: tuple[str, ...], words: dict[str, list[str]], capsys: pytest.CaptureFixture[str]
+    command: str, options: tuple[str, ...], served_words: dict[str, list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, errors = refusal(command, words[command], *options, "--tls-no-client-auth", capsys=capsys)
+    code, errors = refusal(command, served_words[command], *options, "--tls-no-client-auth", capsys=capsys)
     assert (code, "--tls-no-client-auth goes with --tls-dir only" in errors) == (2, True)
 
 
 # Our client
 
 
-def test_our_client_verifies_the_server(words: dict[str, list[str]], pki: Pki, tmp_path: Path) -> None:
+def test_our_client_verifies_the_server(served_words: dict[str, list[str]], pki: Pki, tmp_path: Path) -> None:
     """By the authority that it is given, or the system's, and by name."""
     stranger = pki.clients["another authority"]
     shutil.copytree(pki.clients["right"], tmp_path / "client")
     shutil.copy(stranger / "client-cert.pem", tmp_path / "client" / "ca-cert.pem")
     read = (sys.executable, "-m", "bootpath", "dm", "hash", "--table", tmp_path / "table", "--device")
     (tmp_path / "table").write_text("0 8 linear DISK 0\n")
-    with gate(words["serve"], "serve", tmp_path, "--tls-dir", pki.server) as opened:
+    with gate(served_words["serve"], "serve", tmp_path, "--tls-dir", pki.server) as opened:
         for query in (
             f"&tls-certificates={tmp_path / 'client'}",
             f"&tls-certificates={pki.clients['right']}&tls-hostname=elsewhere",
@@ -253,11 +234,14 @@ def test_our_client_with_nbdkit(tls: str, pki: Pki, tmp_path: Path) -> None:
 
 
 def test_keys_need_a_python_that_has_them(
-    words: dict[str, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    served_words: dict[str, list[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delattr("ssl.SSLContext.set_psk_server_callback", raising=False)
     (tmp_path / "keys.psk").write_text(f"alice:{KEY}\n")
-    code, errors = refusal("serve", words["serve"], "--tls-psk", tmp_path / "keys.psk", capsys=capsys)
+    code, errors = refusal("serve", served_words["serve"], "--tls-psk", tmp_path / "keys.psk", capsys=capsys)
     expected = (
         f"bootpath: {tmp_path / 'keys.psk'}: TLS with pre-shared keys needs Python 3.13 or newer; use certificates\n"
     )
@@ -293,7 +277,7 @@ PSK_CLIENTS = (psk_libnbd, psk_qemu, psk_nbdkit)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_only_the_right_key_gets_in(command: str, words: dict[str, list[str]], pki: Pki, tmp_path: Path) -> None:
+def test_only_the_right_key_gets_in(command: str, served_words: dict[str, list[str]], pki: Pki, tmp_path: Path) -> None:
     """OpenSSL's own, where this Python has not the callback (`tests.support.pskcontext`)."""
     for name, key in (("right", KEY), ("wrong", OTHER_KEY)):
         (tmp_path / name).mkdir()
@@ -301,7 +285,7 @@ def test_only_the_right_key_gets_in(command: str, words: dict[str, list[str]], p
     keys = tmp_path / "keys.psk"
     keys.touch(0o600)
     keys.write_text(f"alice:{KEY}\n")
-    with gate(words[command], command, tmp_path, "--tls-psk", keys, before=WITH_KEYS) as opened:
+    with gate(served_words[command], command, tmp_path, "--tls-psk", keys, before=WITH_KEYS) as opened:
         for client in PSK_CLIENTS:
             for user, given in (("alice", "wrong"), ("bob", "right")):
                 refused = client(opened, user, tmp_path / given)
@@ -314,7 +298,7 @@ def test_only_the_right_key_gets_in(command: str, words: dict[str, list[str]], p
             assert accepted.returncode == 0, (client.__name__, accepted.stderr)
 
 
-def test_our_client_with_a_key(pki: Pki, tmp_path: Path, words: dict[str, list[str]]) -> None:
+def test_our_client_with_a_key(pki: Pki, tmp_path: Path, served_words: dict[str, list[str]]) -> None:
     """And with nothing else: a server that shows a certificate instead is refused, signed by whomever."""
     keys, wrong = tmp_path / "keys.psk", tmp_path / "wrong.psk"
     keys.touch(0o600)
@@ -328,13 +312,13 @@ def test_our_client_with_a_key(pki: Pki, tmp_path: Path, words: dict[str, list[s
         disk = f"DISK=nbds+unix://{user}@/?socket={socket}&tls-psk-file={file}"
         return done(sys.executable, "-c", script, "dm", "hash", "--table", table, "--device", disk)
 
-    with gate(words["serve"], "serve", tmp_path, "--tls-psk", keys, before=WITH_KEYS) as opened:
+    with gate(served_words["serve"], "serve", tmp_path, "--tls-psk", keys, before=WITH_KEYS) as opened:
         assert read(opened.socket, "alice", keys).returncode == 0
         before = opened.requests()
         assert read(opened.socket, "alice", wrong).returncode == 1
         nobody = read(opened.socket, "bob", keys)
         assert "the URI's user has no key; found 'bob'" in nobody.stderr
         assert opened.requests() == before
-    with gate(words["serve"], "serve", tmp_path, "--tls-dir", pki.server, "--tls-no-client-auth") as opened:
+    with gate(served_words["serve"], "serve", tmp_path, "--tls-dir", pki.server, "--tls-no-client-auth") as opened:
         assert read(opened.socket, "alice", keys).returncode == 1
         assert opened.requests() == 0
