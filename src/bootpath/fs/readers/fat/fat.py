@@ -19,6 +19,7 @@ from __future__ import annotations
 import calendar
 import stat
 import struct
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -151,16 +152,17 @@ class FatTree:
                 found=f"{chain.known_clusters} clusters",
                 expected=f"at least {needed} clusters",
             )
-        position = 0
-        for run in list(chain.runs):
+        index = bisect_right(chain.starts, offset // self.geometry.cluster_bytes) - 1
+        position = chain.starts[index] * self.geometry.cluster_bytes
+        while position < offset + length:
+            run = chain.runs[index]
             extent = self.geometry.cluster_extent(run.offset, run.length)
             skip = max(offset - position, 0)
             take = min(extent.length, offset + length - position) - skip
             if take > 0:
                 yield Extent(extent.offset + skip, take)
             position += extent.length
-            if position >= offset + length:
-                return
+            index += 1
 
     def _chain(self, cluster: int) -> Chain:
         return self._chains.get(cluster, lambda first: Chain(self.source, self.geometry, first))

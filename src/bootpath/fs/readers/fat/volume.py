@@ -21,7 +21,7 @@ import struct
 from dataclasses import dataclass
 
 from bootpath.core.errors import FormatError
-from bootpath.core.extents import Extent, ExtentSet
+from bootpath.core.extents import Extent
 from bootpath.fs.readers.source import Source
 
 BOOT_SECTOR_BYTES = 512
@@ -109,9 +109,11 @@ class Chain:
         self._source = source
         self._geometry = geometry
         self._next = first
-        self._seen = ExtentSet()
+        self._seen = bytearray()  # a bit for each cluster: a chain may be as long as the volume, in any order
         self.runs: list[Extent] = []
         """(first cluster, number of clusters) of what is known."""
+        self.starts: list[int] = []
+        """How many clusters of the chain stand before each run."""
         self.known_clusters = 0
 
     @property
@@ -123,13 +125,13 @@ class Chain:
         """Know at least `clusters` clusters; False when the chain is shorter. Raises FormatError for a loop."""
         while self.known_clusters < clusters and self._next:
             run = self._read_run(clusters - self.known_clusters)
-            if self._seen.intersect(run):
-                raise self._source.fault(f"corrupt: the chain through cluster {run.offset} is a loop")
-            self._seen.add(run)
+            start = self.known_clusters
             self.known_clusters += run.length
             if self.runs and self.runs[-1].end == run.offset:
+                start = self.starts.pop()
                 run = Extent(self.runs[-1].offset, self.runs.pop().length + run.length)
             self.runs.append(run)
+            self.starts.append(start)
         return self.known_clusters >= clusters
 
     def _read_run(self, most: int) -> Extent:
@@ -141,12 +143,21 @@ class Chain:
                 expected="a cluster of the volume",
             )
         while True:
+            self._see(cluster)
             following = self._entry(cluster)
             if following == cluster + 1 < self._geometry.clusters + 2 and cluster + 1 - first < most:
                 cluster = following
                 continue
             self._next = following
             return Extent(first, cluster + 1 - first)
+
+    def _see(self, cluster: int) -> None:
+        place, bit = cluster >> 3, 1 << (cluster & 7)
+        if place >= len(self._seen):
+            self._seen.extend(bytes(place + 1 - len(self._seen)))
+        if self._seen[place] & bit:
+            raise self._source.fault(f"corrupt: the chain through cluster {cluster} is a loop")
+        self._seen[place] |= bit
 
     def _entry(self, cluster: int) -> int:
         """The cluster after this one, 0 at the end. Raises FormatError for a free or a bad one."""
