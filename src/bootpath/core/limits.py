@@ -62,6 +62,7 @@ class Budgets:
     entry_text_bytes: int = _limit(4 * _MIB, "of boot entries, menus and sections of images that are parsed for them")
     entry_files: int = _limit(10_000, "files that the boot entries of a disk name, as often as they name them")
     version_characters: int = _limit(256, "of a boot entry's version")
+    boot_attempts: int = _limit(16, "candidates for the root of a Linux that are tried one after the other")
     kernel_bytes: int = _limit(512 * _MIB, "of a kernel, or of a unified kernel image that is verified")
     initrd_bytes: int = _limit(512 * _MIB, "of all initrds and extra resources of a boot entry together")
     devicetree_bytes: int = _limit(16 * _MIB, "of a device tree")

@@ -18,6 +18,8 @@ from bootpath.boot.linux.choice import LinuxRequest, NextCandidate, RefusalReaso
 from bootpath.boot.linux.result import Attempt, LinuxBoot
 from bootpath.boot.timeline import LOADER, Timeline
 from bootpath.core.device import Device
+from bootpath.core.errors import LimitError
+from bootpath.core.limits import check_limit, spending
 from bootpath.formats.cmdline.parameters import Parameter
 from bootpath.image.contents.nodes import Contents
 from bootpath.image.contents.read import read_contents
@@ -48,17 +50,23 @@ def load_linux(
     spent: list[Attempt] = []
     candidates = () if order.refusal is not None else order.candidates
     machine = tuple(machine_parameters)
-    for candidate in candidates:
-        attempt = CandidateLoader(disk, contents, request, machine, timeline, progress).attempt(candidate)
-        if len(candidates) > 1 and _is_spent(attempt, request):
-            spent.append(attempt)
-            attempt = replace(attempt, loaded=None, failure=RefusalReason.NO_TRIES_LEFT())
-        attempts.append(attempt)
-        if attempt.failure is None or request.next_candidate is NextCandidate.NEVER:
-            break
-    else:
-        # "The boot loader should allow booting "bad" entries, e.g. in case no other entries are left".
-        attempts += spent[:1]
+    with spending():
+        for number, candidate in enumerate(candidates, start=1):
+            try:
+                check_limit("boot_attempts", number, "too many candidates were tried")
+            except LimitError as fault:
+                attempts.append(Attempt(candidate, failure=RefusalReason.NOT_LOADED(fault)))
+                break
+            attempt = CandidateLoader(disk, contents, request, machine, timeline, progress).attempt(candidate)
+            if len(candidates) > 1 and _is_spent(attempt, request):
+                spent.append(attempt)
+                attempt = replace(attempt, loaded=None, failure=RefusalReason.NO_TRIES_LEFT())
+            attempts.append(attempt)
+            if attempt.failure is None or request.next_candidate is NextCandidate.NEVER:
+                break
+        else:
+            # "The boot loader should allow booting "bad" entries, e.g. in case no other entries are left".
+            attempts += spent[:1]
     return LinuxBoot(disk.identity.name, contents, request, order, tuple(attempts))
 
 

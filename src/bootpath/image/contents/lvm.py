@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bootpath.core.device import Device
 from bootpath.core.errors import FormatError, TableError
@@ -34,6 +34,10 @@ class FoundGroup:
     missing: tuple[str, ...]
     duplicated: tuple[str, ...]
     fault: TableError | None = None
+    _absent: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_absent", frozenset(self.missing))
 
     @property
     def volumes(self) -> tuple[LogicalVolume, ...]:
@@ -52,14 +56,14 @@ class FoundGroup:
                 found=", ".join(doubled),
                 hint="take the copies away, or give them new UUIDs with vgimportclone",
             )
-        return self.group.refusal(volume, self.missing)
+        return self.group.refusal(volume, self._absent)
 
     def table(self, volume: LogicalVolume, *, names: Mapping[str, str] | None = None) -> Table:
         """The volume's table; devices are named by UUID, or as `names` says. Raises TableError as `refusal` says."""
         refusal = self.refusal(volume)
         if refusal is not None:
             raise refusal
-        return self.group.table(volume, self.missing, names=names)
+        return self.group.table(volume, self._absent, names=names)
 
 
 @dataclass(frozen=True, slots=True)

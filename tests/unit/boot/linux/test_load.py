@@ -26,6 +26,7 @@ from bootpath.boot.linux.cmdline import ParameterSource
 from bootpath.boot.linux.load import load_linux
 from bootpath.boot.linux.result import LinuxBoot
 from bootpath.boot.timeline import Timeline
+from bootpath.core.limits import limits_raised
 from bootpath.formats.partitions.imagepolicy import parse_image_policy
 from bootpath.image.entries.find import find_entries
 from tests.support.ddi import Disk, Signer, Volume
@@ -194,6 +195,15 @@ def test_the_next_candidate_is_tried_when_that_is_allowed(system: System, name: 
     assert boot.attempts[0].failure is not None
     assert boot.loaded is not None
     assert boot.loaded.kernel == fake_kernel(1)
+
+
+def test_candidates_are_tried_up_to_a_limit(system: System) -> None:
+    flip(system.disk.path, next(iter(WHERE.values()))[0](system.disk.path, system))
+    with limits_raised(boot_attempts=1):
+        boot = load_signed(system, next_candidate=POLICY)
+    assert boot.verdict is LinuxVerdict.REFUSED
+    assert [attempt.loaded for attempt in boot.attempts] == [None, None]
+    assert "too many candidates were tried" in str(boot.refusal)
 
 
 @pytest.mark.parametrize("offset", [512 + 60, 1024 + 128 * 3 + 40], ids=["header", "entry"])
