@@ -150,6 +150,11 @@ class BlockMap:
                     if run[1] != CLEAN:
                         yield run
 
+    def memory_bytes(self) -> int:
+        """About what the map takes: four bytes a block of a region, or a place for one that reads as zeros."""
+        zeroed = sum(region is _ZEROED for region in self._regions.values())
+        return (len(self._regions) - zeroed) * 4 * _REGION + zeroed * _REGION // 8
+
     def pack(self) -> bytes:
         """Everything that is held, as a checkpoint's entries."""
         return pack_entries(self.held())

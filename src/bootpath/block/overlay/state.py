@@ -17,7 +17,7 @@ from bootpath.block.overlay.journal import Journal, log_clusters, new_file, read
 from bootpath.block.overlay.storage import OverlayStorage
 from bootpath.core.device import Buffer, Device
 from bootpath.core.errors import DeviceError, FormatError
-from bootpath.core.limits import check_limit
+from bootpath.core.limits import check_limit, limits
 from bootpath.formats.overlayfile import (
     CLUSTER_BYTES,
     FIRST_CLUSTER,
@@ -152,9 +152,13 @@ def replay(
     blocks = BlockMap(block_count(header.base.size_bytes))
     clusters = Clusters(storage, checksums=header.checksums)
     try:
-        named = sum(_map_bytes(record.entries) for record in log.records)
-        check_limit("overlay_map_bytes", named, "the log of the overlay maps too many blocks", where="overlay")
+        map_bytes = 0
         for record in log.records:
+            more = _map_bytes(record.entries)
+            if map_bytes + more > limits().overlay_map_bytes:
+                map_bytes = blocks.memory_bytes()  # it may have named the same blocks again and again
+            map_bytes += more
+            check_limit("overlay_map_bytes", map_bytes, "the log of the overlay maps too many blocks", where="overlay")
             blocks.replay(iter_entries(record.entries))
             clusters.replay(record)
         used = [value << 32 | count for _, value, count in blocks.held() if value != ZERO]

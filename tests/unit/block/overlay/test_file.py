@@ -17,11 +17,13 @@ from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.overlay import journal as overlayjournal
 from bootpath.block.overlay.commit import commit_overlay, discard_overlay, overlay_info
 from bootpath.block.overlay.file import OverlayFile, load_for
+from bootpath.block.overlay.journal import read_header, read_log
 from bootpath.block.overlay.state import lay_out, load
 from bootpath.block.overlay.storage import GrowingFile
 from bootpath.core.device import Buffer, Identity, Segment, checked, read_bytes
 from bootpath.core.errors import DeviceError, FormatError, LimitError
 from bootpath.core.extents import Extent, ExtentSet
+from bootpath.core.limits import limits_raised
 from bootpath.formats.overlayfile import (
     HEADER_BYTES,
     OverlayFileState,
@@ -625,6 +627,18 @@ def test_a_header_with_a_huge_log_is_refused_before_the_log_is_read(tmp_path: Pa
         file.truncate(1 << 40)
     with raises(LimitError, what="the log of the overlay is too long", found="64 GiB", expected="at most 256 MiB"):
         OverlayFile.open(path, disk(SIZE))
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+def test_blocks_that_were_written_again_and_again_count_once(checksums: bool) -> None:
+    storage, base = CrashStorage(), disk(SIZE)
+    overlay = OverlayFile(storage, lay_out(storage, base, checksums=checksums), base)
+    for tag in range(1, 200):
+        overlay.write(0, pattern(0, SIZE, tag=tag), fua=True)
+    overlay.close()
+    assert len(read_log(storage, read_header(storage)[0]).records) > 190
+    with limits_raised(overlay_map_bytes=8192):
+        assert_pattern(whole(OverlayFile(storage, load_for(storage, base, writable=True), base)), 0, tag=199)
 
 
 def test_a_log_that_maps_more_than_memory_can_hold_is_refused() -> None:
