@@ -45,7 +45,7 @@ COVERED = {
     "os_release": "parse_os_release",
     "overlay_header": "parse_header",
     "overlay_log": "parse_log",
-    "pkcs7": "parse_pkcs7",
+    "pkcs7": "parse_pkcs7 parse_der",
     "plan": "parse_plan parse_json",
     "psk_file": "parse_psk_file",
     "repart": "parse_repart parse_unit_file",
@@ -79,10 +79,10 @@ def test_every_parser_is_fuzzed() -> None:
     assert set(COVERED) <= set(TARGETS)
 
 
-@pytest.mark.parametrize("head", [b"", b"\x30\x84\x00\x0f\xff\xf0\x06\x84\x00\x0f\xff\xe0"])
+@pytest.mark.parametrize("head", [b"", b"\x30\x83\x0f\xff\xfb\x06\x83\x0f\xff\xf6"])
 def test_tags_and_identifiers_without_end(head: bytes) -> None:
-    """They are refused at once; asn1crypto would be busy for half an hour."""
-    with pytest.raises(FormatError, match="tag or an object identifier"):
+    """They are refused at once: some readers take time with the square of their length."""
+    with pytest.raises(FormatError, match=r"the number of a tag is too large|not in the form of DER"):
         parse_pkcs7(head.ljust(PKCS7_MAX_BYTES, b"\xff"))
 
 

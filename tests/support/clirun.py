@@ -48,7 +48,7 @@ _PR_SET_SECUREBITS, _SECBIT_NOROOT = 28, 1
 _CAPABILITY_VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3 of linux/capability.h
 _LEAVING_SECONDS = 5.0  # for what the command ended, but did not wait for
 _OTHERS = (
-    *("PIL.Image", "asn1crypto.cms", "asn1crypto.x509", "cryptography.x509", "elftools.elf.elffile", "json", "obstore"),
+    *("PIL.Image", "cryptography.x509", "elftools.elf.elffile", "json", "obstore"),
     *("qemu.qmp", "rich.console", "rich.progress", "rich.table", "shtab", "zstandard", "http.client", "difflib"),
     *("cryptography.hazmat.primitives.serialization", "cryptography.hazmat.primitives.asymmetric.ec"),
     *("cryptography.hazmat.primitives.asymmetric.padding", "cryptography.hazmat.primitives.ciphers"),

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from hashlib import new as new_hash
 
 from bootpath.core.errors import FormatError
-from bootpath.formats.pkcs7 import SignerInfo, parse_enclosed
+from bootpath.formats.der import OCTETS, OID, SEQUENCE, Fields, element_bytes
+from bootpath.formats.pkcs7 import SignerInfo, digest_name, parse_enclosed
 
 SPC_INDIRECT_DATA = "1.3.6.1.4.1.311.2.1.4"
 AUTHENTICODE_SPEC = "Authenticode PE 1.0"
@@ -57,7 +58,7 @@ class SignedPe:
 
 
 def parse_signed_pe(data: bytes) -> SignedPe:
-    """The signatures of a whole PE file; none when it has no certificate table. Raises FormatError, Error."""
+    """The signatures of a whole PE file; none when it has no certificate table. Raises FormatError."""
     start = _number(data, 60, 4)
     if data[:2] != b"MZ" or data[start : start + 4] != b"PE\0\0":
         raise _fault("the file is not a PE file", f"{data[:2]!r} and {data[start : start + 4]!r}", "MZ and PE")
@@ -121,74 +122,32 @@ def _certificates(table: bytes) -> list[bytes]:
 
 
 def _signature(certificate: bytes) -> PeSignature:
-    encoded, signers = parse_enclosed(_trimmed(certificate), SPC_INDIRECT_DATA)
-    header, body = _tlv(encoded)
-    if header != _SEQUENCE:
-        raise _fault("the signed content does not begin with a SEQUENCE", f"{header:#x}", "a SEQUENCE")
-    _, data_length = _element(body)
-    kind, info = _tlv(body[data_length:])
-    _, algorithm_length = _element(info)
-    _, algorithm = _tlv(info[:algorithm_length])
-    octets, file_digest = _tlv(info[algorithm_length:])
-    if (kind, octets) != (_SEQUENCE, _OCTETS):
-        raise _fault("the digest of the file has the wrong form", f"in {kind:#x} and {octets:#x}", "in a DigestInfo")
-    digest = _DIGEST_OIDS.get(_element_bytes(algorithm))
-    if digest is None or len(file_digest) != new_hash(digest).digest_size:
+    content, signers = parse_enclosed(_trimmed(certificate), SPC_INDIRECT_DATA)
+    fields = Fields(content, "SpcIndirectDataContent")
+    data, info = Fields(fields.take(SEQUENCE), "SpcAttributeTypeAndOptionalValue"), Fields(fields.take(), "DigestInfo")
+    fields.end()
+    data.take(OID)
+    data.optional()
+    data.end()
+    digest, file_digest = digest_name(info.take(SEQUENCE)), info.take(OCTETS).contents
+    info.end()
+    if digest not in DIGESTS or len(file_digest) != new_hash(digest).digest_size:
         raise _fault(
             "the algorithm or the length of the file's digest is unknown",
             file_digest.hex()[:64],
             "one of " + " ".join(DIGESTS),
         )
-    return PeSignature(digest, file_digest, body, signers)
-
-
-_SEQUENCE, _OCTETS = 0x30, 0x04
-_DIGEST_OIDS = {
-    bytes.fromhex("0609608648016503040201"): "sha256",
-    bytes.fromhex("0609608648016503040202"): "sha384",
-    bytes.fromhex("0609608648016503040203"): "sha512",
-}
+    return PeSignature(digest, file_digest, content.contents, signers)
 
 
 def _trimmed(der: bytes) -> bytes:
     """The element without the padding behind it: entries are padded to multiples of 8 bytes."""
-    _, length = _element(der)
+    length = element_bytes(der)
     if der[length:].strip(b"\0") or len(der) - length >= _ALIGN_BYTES:
         raise _fault(
             "the bytes behind the signature are not padding", f"{len(der) - length} bytes", "zeros, less than 8 bytes"
         )
     return der[:length]
-
-
-def _element(der: bytes) -> tuple[int, int]:
-    """The tag of the first element and how many bytes it has in all (X.690 §8.1.3, definite lengths)."""
-    if len(der) < 2:
-        raise _fault("an ASN.1 element is cut short", f"{len(der)} bytes", "2 bytes or more")
-    first = der[1]
-    if first < 0x80:
-        length, start = first, 2
-    else:
-        start = 2 + (first & 0x7F)
-        if not 1 <= first & 0x7F <= 4 or len(der) < start:
-            raise _fault(
-                "the length of an ASN.1 element is not valid", f"{first:#x}", "a definite one, of at most 4 bytes"
-            )
-        length = int.from_bytes(der[2:start], "big")
-    if start + length > len(der):
-        raise _fault("an ASN.1 element is longer than the data", f"{length} bytes", f"at most {len(der) - start}")
-    return der[0], start + length
-
-
-def _tlv(der: bytes) -> tuple[int, bytes]:
-    """The tag and the content of the first element."""
-    tag, end = _element(der)
-    start = 2 if der[1] < 0x80 else 2 + (der[1] & 0x7F)
-    return tag, der[start:end]
-
-
-def _element_bytes(der: bytes) -> bytes:
-    """The whole first element."""
-    return der[: _element(der)[1]]
 
 
 def _number(data: bytes, offset: int, length: int) -> int:

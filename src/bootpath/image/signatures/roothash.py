@@ -28,7 +28,7 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from bootpath.core.errors import Error, FormatError, SignatureError
-from bootpath.formats.pkcs7 import SignerInfo, parse_pkcs7
+from bootpath.formats.pkcs7 import DATA, SignerInfo, parse_pkcs7
 from bootpath.formats.verity.signature import parse_verity_signature
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def verify_signers(
     content: bytes,
     certificates: Iterable[bytes],
     *,
-    content_type: str = "data",
+    content_type: str = DATA,
     what: str = "root hash",
     now: datetime | None = None,
 ) -> Signer:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from bootpath.core.errors import SignatureError
+from bootpath.formats.der import Element, element_bytes
 from bootpath.formats.entries.authenticode import hash_pe, parse_signed_pe
 from bootpath.image.signatures.pe import verify_pe
-from tests.support.ddi import Signer
+from tests.support.ddi import Signer, run
+from tests.support.der import replaced, tlv
 from tests.support.pefiles import osslsigncode, sbsign, signable_pe
+from tests.support.tools import tool
 
 PLAIN = signable_pe([(".linux", b"kernel " * 100), (".cmdline", b"quiet")])
 
@@ -110,3 +114,58 @@ def test_what_is_hashed(signed: bytes) -> None:
     assert [length for _, length in pe.skipped[:2]] == [4, 8]
     assert hash_pe(signed, pe, "sha256") == pe.signatures[0].file_digest
     assert parse_signed_pe(PLAIN).signatures == ()
+
+
+def with_signature(content: bytes, der: bytes) -> bytes:
+    """The file with this PKCS#7 in place of its own, and nothing else changed."""
+    table, _ = parse_signed_pe(content).skipped[-1]
+    entry = struct.pack("<IHH", 8 + len(der), 0x0200, 0x0002) + der
+    entry += bytes(-len(entry) % 8)
+    head = bytearray(content[:table])
+    struct.pack_into("<II", head, 64 + 24 + 112 + 4 * 8, table, len(entry))
+    return bytes(head) + entry
+
+
+def pkcs7_of(content: bytes) -> bytes:
+    table, _ = parse_signed_pe(content).skipped[-1]
+    return content[table + 8 :][: element_bytes(content[table + 8 :])]
+
+
+SIGNED_DATA = (1, 0)
+MALFORMED: dict[str, tuple[tuple[int, ...], Callable[[Element], bytes]]] = {
+    "a length that is too long": (
+        (*SIGNED_DATA, 3),
+        lambda each: bytes((each.tag, 0x84)) + len(each.contents).to_bytes(4, "big") + each.contents,
+    ),
+    "an indefinite length": ((*SIGNED_DATA, 3), lambda each: bytes((each.tag, 0x80)) + each.contents + b"\0\0"),
+    "a digest algorithm twice": (
+        (*SIGNED_DATA, 1),
+        lambda each: tlv(each.tag, *(part.encoded for part in each.parts * 2)),
+    ),
+    "an element behind the signers": (
+        SIGNED_DATA,
+        lambda each: tlv(each.tag, *(part.encoded for part in each.parts), b"\5\0"),
+    ),
+    "an element behind the content": (
+        (*SIGNED_DATA, 2),
+        lambda each: tlv(each.tag, *(part.encoded for part in each.parts), b"\5\0"),
+    ),
+    "a version with zeros before it": ((*SIGNED_DATA, 0), lambda each: tlv(2, b"\0\1")),
+}
+
+
+@pytest.mark.parametrize("form", MALFORMED)
+def test_a_malformed_signature(form: str, signed: bytes, signers: tuple[Signer, Signer]) -> None:
+    assert with_signature(signed, pkcs7_of(signed)) == signed
+    path, make = MALFORMED[form]
+    content = with_signature(signed, replaced(pkcs7_of(signed), path, make))
+    with pytest.raises(SignatureError, match=r"image signature: (pkcs7|der|authenticode): "):
+        verify_pe(content, trusted(signers[0]))
+
+
+def test_what_is_accepted_others_accept(signed: bytes, signers: tuple[Signer, Signer], tmp_path: Path) -> None:
+    for content in (signed, osslsigncode(tmp_path, PLAIN, signers[0])):
+        verify_pe(content, trusted(signers[0]))
+        (tmp_path / "it.efi").write_bytes(content)
+        run(tool("sbverify"), "--cert", signers[0].certificate, tmp_path / "it.efi")
+        run(tool("osslsigncode"), "verify", "-CAfile", signers[0].certificate, "-in", tmp_path / "it.efi")
