@@ -13,7 +13,9 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 from urllib.parse import unquote
 
@@ -63,6 +65,24 @@ def open_device(
             hint="write ./ before a path",
         )
     return opener(spec, Opening(writable, timeout_seconds, chunk_bytes))
+
+
+def open_later(spec: str, *, timeout_seconds: float | None = None) -> Callable[[], Device]:
+    """What opens it, read-only, when it is called. What that takes is imported now: a server that has run out of
+    descriptors can import nothing."""
+    match = _SCHEME.match(spec)
+    opener = None if match is None else SCHEMES.get(match[1].lower())
+    if opener is _open_nbd:
+        import encodings.idna  # for the name of a host  # noqa: F401
+
+        import bootpath.block.leaves.nbdclient
+    elif opener is _open_remote:
+        import bootpath.block.leaves.remote  # noqa: F401
+
+        with suppress(ImportError):  # which opening says
+            import obstore.exceptions
+            import obstore.store  # noqa: F401
+    return partial(open_device, spec, timeout_seconds=timeout_seconds)
 
 
 def _open_file(spec: str, how: Opening) -> Device:

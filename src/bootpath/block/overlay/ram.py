@@ -312,6 +312,8 @@ class Overlay:
         return total
 
     def close(self) -> None:
-        """See `Device.close`: the memory goes with the last view of it; an owned base is closed."""
+        """See `Device.close`: the memory goes with the last view of it, though whoever was served by the overlay may
+        keep that for a while; an owned base is closed."""
+        self._layer = Layer(self.size_bytes)
         if self._owns:
             self.base.close()

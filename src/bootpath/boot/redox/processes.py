@@ -102,7 +102,6 @@ class LivePath:
             self.stop_driver()
             self._drivers += 1
             socket = self._run / "driver"
-            socket.unlink(missing_ok=True)
             command = [*self._programs.driver, str(self._disk), "--read-only", "--socket", str(socket), *_QUICK]
             if self._rules:
                 command += ["--table", str(self._faulty_table())]

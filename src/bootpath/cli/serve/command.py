@@ -144,7 +144,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _open_service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
     """The live disk that the options describe; what it opens is closed by `stack`."""
-    from bootpath.block.leaves.open import open_device
+    from bootpath.block.leaves.open import open_device, open_later
     from bootpath.serve.live.opening import hydrated_service, late_copy, overlay_in_file
     from bootpath.serve.live.service import Shape
 
@@ -152,7 +152,7 @@ def _open_service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
     served = _served_disk(options, disk)
     late = None
     if options.physical is not None:
-        open_late = partial(open_device, options.physical, timeout_seconds=options.deadline or None)
+        open_late = open_later(options.physical, timeout_seconds=options.deadline or None)
         late = late_copy(disk, open_late, name=options.physical, deadline_seconds=options.deadline)
         stack.callback(late.close)
     shape = Shape(

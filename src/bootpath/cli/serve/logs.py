@@ -11,6 +11,7 @@ from types import TracebackType
 from bootpath.cli.failures import TRACEBACK, unforeseen
 from bootpath.core.printable import Printable, printable, printable_lines
 
+_FORMAT = "bootpath: %(levelname)s: %(name)s: %(message)s"
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
@@ -39,6 +40,7 @@ class PrintableFormatter(logging.Formatter):
 
 def log_to_stderr(verbosity: int = 0) -> None:
     """Log warnings, with 1 what a server does too, with 2 everything."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PrintableFormatter("bootpath: %(levelname)s: %(name)s: %(message)s"))
+    from bootpath.serve.running.logs import BriefHandler
+
+    handler = BriefHandler(sys.stderr, PrintableFormatter(_FORMAT))
     logging.basicConfig(level=_LEVELS[min(verbosity, len(_LEVELS) - 1)], handlers=[handler])

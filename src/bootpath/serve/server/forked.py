@@ -17,6 +17,7 @@ The channel's end is the parent's end, and so this one's.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import time
@@ -30,6 +31,8 @@ from bootpath.serve.server.loop import Loop, Wake
 from bootpath.serve.server.server import Server
 from bootpath.serve.server.tls import TlsSettings
 from bootpath.serve.statistics import Statistics
+
+_log = logging.getLogger(__name__)
 
 CLIENT, STOP = b"c", b"s"
 MESSAGE_BYTES = 16 << 10
@@ -52,7 +55,7 @@ class Report:
     def unpack(cls, data: bytes) -> Report:
         """The opposite of `pack`."""
         fields = json.loads(data)
-        return cls(fields["pid"], fields["closed"], Statistics(**fields["statistics"]), fields["note"])
+        return cls(**{**fields, "statistics": Statistics(**fields["statistics"])})
 
 
 class ForkedServer(Server):
@@ -112,7 +115,9 @@ class ForkedServer(Server):
             message, fds = b"", []
         if message == CLIENT:
             self._taken += 1
-            for fd in fds:  # none when there are no descriptors left
+            if not fds:
+                _log.error("a client is lost: there was no descriptor left for it")
+            for fd in fds:
                 self._take(loop, socket.socket(fileno=fd))
             self._report(loop)
         elif message[:1] == STOP:

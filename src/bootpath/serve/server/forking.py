@@ -151,12 +151,22 @@ class ForkingServer(Server):
             loop.add(process.channel.fileno(), partial(self._heard, loop, process))
         return False
 
+    def _has_room(self, loop: Loop) -> bool:
+        return self._is_full() or self._has_descriptors(bool(self._able()) or not self._processes)
+
+    def _able(self) -> list[_Process]:
+        """The processes that have descriptors for another client: each has as many as this one."""
+        return [process for process in self._processes if process.clients < self._room]
+
+    def _is_full(self) -> bool:
+        return sum(process.clients for process in self._processes) >= self.limits.connections
+
     def _take(self, loop: Loop, connected: socket.socket) -> None:
         """Hand the client to the process with the fewest, unless there are too many of them altogether."""
         with connected:
-            in_turn = sorted(self._processes, key=lambda process: (process.clients, process.turn))
-            full = sum(process.clients for process in in_turn) >= self.limits.connections
-            process = None if full else next((one for one in in_turn if one.hand(connected)), None)
+            able = [] if self._is_full() else self._able()
+            able.sort(key=lambda process: (process.clients, process.turn))
+            process = next((one for one in able if one.hand(connected)), None)
             if process is None:
                 self._counters.connections_refused += 1
                 return
@@ -173,6 +183,7 @@ class ForkingServer(Server):
             message = b""
         if message:
             process.report = Report.unpack(message)
+            loop.resume()
         else:
             self._ended(loop, process)
 

@@ -77,6 +77,7 @@ class Loop:
         self._workers = workers
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
+        self._resting: set[int] = set()
         self._replies: deque[tuple[ClientConnection, Reply]] = deque()
         self._lanes: dict[Export, Lane] = {}
         self._on_closed: dict[ClientConnection, Callable[[], None]] = {}
@@ -103,7 +104,18 @@ class Loop:
     def remove(self, fd: int) -> None:
         """The opposite of `add`; harmless when it was not added."""
         if self._handlers.pop(fd, None) is not None:
+            self._resting.discard(fd)
             self._epoll.unregister(fd)
+
+    def rest(self, fd: int) -> None:
+        """Do not look at it, since nothing can be done about it now, until `resume` or the next sweep."""
+        self._resting.add(fd)
+        self._epoll.modify(fd, 0)
+
+    def resume(self) -> None:
+        """Look again at all that rest."""
+        while self._resting:
+            self._epoll.modify(self._resting.pop(), select.EPOLLIN)
 
     def serve(self, connection: ClientConnection, on_closed: Callable[[], None]) -> None:
         """Take a connection; `on_closed` is called when it is closed and nothing runs for it any more."""
@@ -150,6 +162,7 @@ class Loop:
                 for connection in tuple(self.connections.values()):
                     connection.expired(now)
                 self.restless = self.on_sweep()
+                self.resume()
 
     def close(self) -> None:
         """Drop all connections and let go of the descriptors."""
@@ -162,7 +175,7 @@ class Loop:
             return _PRESSED_SECONDS
         if self.deadline is not None:
             return min(_SWEEP_SECONDS, max(0.0, self.deadline - self._clock()))
-        return _SWEEP_SECONDS if self.connections or self.restless else None
+        return _SWEEP_SECONDS if self.connections or self.restless or self._resting else None
 
     def _fail(self, fd: int) -> None:
         connection = self.connections.get(fd)

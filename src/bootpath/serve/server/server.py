@@ -10,27 +10,28 @@ several processes.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 from bootpath.core.errors import DeviceError
 from bootpath.serve.export import Export, Exports, ExportSource
 from bootpath.serve.limits import Limits
 from bootpath.serve.server.connection import ClientConnection
+from bootpath.serve.server.descriptors import EXHAUSTED, clients_with_descriptors
 from bootpath.serve.server.loop import Loop, Wake
+from bootpath.serve.server.socketfile import SocketFile, not_listening
 from bootpath.serve.server.tls import TlsSettings
 from bootpath.serve.server.workers import Lane, Workers
 from bootpath.serve.statistics import Counters, Statistics
 
 _log = logging.getLogger(__name__)
 
-_BACKLOG = 128
+_BACKLOG = 4096  # clients that connect at once; the kernel allows net.core.somaxconn of them
+_DEVICE_DESCRIPTORS = 2  # of a device made for one connection: an overlay in RAM has them once it is written to
 _LISTEN_FDS_START = 3  # sd_listen_fds(3)
 
 
@@ -54,7 +55,7 @@ class Server:
         self._tls = tls
         self._clock = clock
         self._counters = Counters()
-        self._listeners: list[tuple[socket.socket, Path | None]] = []
+        self._listeners: list[tuple[socket.socket, SocketFile | None]] = []
         limits = self.limits
         self._workers = Workers(
             workers=limits.workers, waiting=limits.waiting_workers, per_lane=limits.export_workers, clock=clock
@@ -62,19 +63,25 @@ class Server:
         self._wake: Wake | None = None
         self._loop: Loop | None = None
         self._grace_seconds: float | None = None
+        self._room = 0  # for so many clients there are descriptors
+        self._had_descriptors = True
 
     # Listeners
 
     def listen_unix(self, path: str | os.PathLike[str], mode: int = 0o600) -> socket.socket:
-        """Listen on a new socket at `path`. Raises DeviceError (EADDRINUSE when something is there already)."""
+        """Listen on a socket at `path`, in place of one on which nobody listens any more.
+
+        Raises DeviceError (EADDRINUSE when somebody does, or something else is there).
+        """
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.setblocking(False)
         try:
-            listener.bind(os.fspath(path))
-            os.chmod(path, mode)  # nobody can connect before `listen`
-        except OSError as error:
+            file = SocketFile.listen(listener, os.fspath(path), mode=mode, backlog=_BACKLOG)
+        except BaseException:
             listener.close()
-            raise _not_listening(str(path), error) from error
-        return self._add(listener, Path(path))
+            raise
+        self._listeners.append((listener, file))
+        return listener
 
     def listen_tcp(self, host: str, port: int) -> socket.socket:
         """Listen on an address; port 0 takes any, see `getsockname`. Raises DeviceError."""
@@ -89,12 +96,12 @@ class Server:
         except OSError as error:
             if listener is not None:
                 listener.close()
-            raise _not_listening(f"{host}:{port}", error) from error
-        return self._add(listener, None)
+            raise not_listening(f"{host}:{port}", error) from error
+        return self._add(listener)
 
     def adopt(self, listener: socket.socket) -> socket.socket:
         """Serve a listening socket that somebody else made; it is closed when the server ends."""
-        return self._add(listener, None)
+        return self._add(listener)
 
     def adopt_inherited(self, environ: Mapping[str, str]) -> int:
         """Serve the sockets that LISTEN_FDS passes on (sd_listen_fds(3)); returns how many. Raises DeviceError."""
@@ -107,17 +114,17 @@ class Server:
             try:
                 self.adopt(socket.socket(fileno=fd))
             except OSError as error:
-                raise _not_listening(f"fd {fd}", error) from error
+                raise not_listening(f"fd {fd}", error) from error
         return int(text)
 
-    def _add(self, listener: socket.socket, path: Path | None) -> socket.socket:
+    def _add(self, listener: socket.socket) -> socket.socket:
         listener.setblocking(False)
         try:
             listener.listen(_BACKLOG)
         except OSError as error:
             listener.close()
-            raise _not_listening(str(path or listener), error) from error
-        self._listeners.append((listener, path))
+            raise not_listening(str(listener), error) from error
+        self._listeners.append((listener, None))
         return listener
 
     # Life
@@ -144,7 +151,10 @@ class Server:
             self._loop = None
 
     def stop(self, grace_seconds: float = 10.0) -> None:
-        """Make `run` return, at the latest when the grace is over. For any thread or signal handler."""
+        """Make `run` return, at the latest when the grace is over. For any thread or signal handler.
+
+        Clients have half of it to take their replies; the disks have the rest to be flushed.
+        """
         self._grace_seconds = grace_seconds
         wake = self._wake
         if wake is not None:
@@ -164,19 +174,37 @@ class Server:
         return ()
 
     def _begin(self, loop: Loop) -> None:
+        self._room = clients_with_descriptors(1 + (_DEVICE_DESCRIPTORS if callable(self._exports) else 0))
         for listener, _ in self._listeners:
             loop.add(listener.fileno(), partial(self._accept, loop, listener))
 
     def _accept(self, loop: Loop, listener: socket.socket, events: int) -> None:
+        """Take a client, or leave it in the backlog while there is nothing to serve it with."""
+        if not self._has_room(loop):
+            loop.rest(listener.fileno())
+            return
         try:
             connected, _ = listener.accept()
         except BlockingIOError:
             return
         except OSError as error:
-            # The client was faster (ECONNABORTED), or there are no descriptors left: it stays in the backlog.
+            # The client was faster (ECONNABORTED), or others have taken what was left.
+            if error.errno in EXHAUSTED:
+                loop.rest(listener.fileno())
             _log.warning("cannot accept a connection: %s", error)
             return
         self._take(loop, connected)
+
+    def _has_room(self, loop: Loop) -> bool:
+        """True when another client can be served, or is refused because there are too many."""
+        return self._has_descriptors(len(loop.connections) < self._room)
+
+    def _has_descriptors(self, there_are: bool) -> bool:
+        """Say so when there are none any more."""
+        if self._had_descriptors and not there_are:
+            _log.warning("new clients wait until others leave: the descriptors are in use (ulimit -n)")
+        self._had_descriptors = there_are
+        return there_are
 
     def _take(self, loop: Loop, connected: socket.socket) -> None:
         """Serve a client, unless there are too many."""
@@ -197,7 +225,11 @@ class Server:
     def _exports_for(self, made: list[Export]) -> Exports:
         if not callable(self._exports):
             return self._exports
-        exports = self._exports()
+        try:
+            exports = self._exports()
+        except OSError as error:
+            _log.warning("a client is lost: no disk can be made for it: %s", error)
+            raise
         made += exports.values()
         return exports
 
@@ -205,31 +237,46 @@ class Server:
         for export in made:
             loop.forget_export(export)
             export.device.close()
+        loop.resume()
 
     def _stop_listening(self, loop: Loop) -> None:
-        for listener, path in self._listeners:
+        for listener, file in self._listeners:
             loop.remove(listener.fileno())
+            if file is not None:
+                file.remove()
             listener.close()
-            if path is not None:
-                path.unlink(missing_ok=True)
         self._listeners.clear()
 
     def _drain(self, loop: Loop, wake: Wake) -> None:
-        """Answer what was asked, then flush, but not beyond the grace."""
+        """Answer what was asked, within half of the grace; then flush, within what is left of it."""
         self._stop_listening(loop)
-        loop.deadline = deadline = self._clock() + (self._grace_seconds or 0)
+        grace_seconds, begun = self._grace_seconds or 0.0, self._clock()
         for connection in tuple(loop.connections.values()):
             connection.finish()
-        loop.run(lambda: not loop.connections or self._clock() >= deadline)
+        self._wait(loop, lambda: not loop.connections, begun + grace_seconds / 2)
+        left = tuple(loop.connections.values())
+        unread = sum(connection.idle for connection in left)
+        if unread:
+            _log.warning("clients that did not take their replies within %g s: %d, given up", grace_seconds / 2, unread)
+        if len(left) > unread:
+            running = len(left) - unread
+            _log.warning("clients whose requests did not end within %g s: %d, given up", grace_seconds / 2, running)
+        for connection in left:
+            connection.close("the server is stopping")
         if callable(self._exports):
             return
         flushes = [_Flush(export, wake) for export in self._exports.values() if not export.refuses_writes]
         for flush in flushes:
             self._workers.submit(Lane(), [flush.run])
-        loop.run(lambda: all(flush.done for flush in flushes) or self._clock() >= deadline)
+        allowed_seconds = begun + grace_seconds - self._clock()
+        self._wait(loop, lambda: all(flush.done for flush in flushes), begun + grace_seconds)
         for flush in flushes:
             if not flush.done:
-                _log.error("export %r was not flushed within %g s", flush.export.name, self._grace_seconds or 0)
+                _log.error("export %r was not flushed within %.1f s", flush.export.name, allowed_seconds)
+
+    def _wait(self, loop: Loop, until: Callable[[], bool], deadline: float) -> None:
+        loop.deadline = deadline
+        loop.run(lambda: until() or self._clock() >= deadline)
 
 
 class _Flush:
@@ -248,9 +295,3 @@ class _Flush:
             _log.error("export %r cannot be flushed: %s", self.export.name, error)
         self.done = True
         self._wake.set()
-
-
-def _not_listening(where: str, error: OSError) -> DeviceError:
-    return DeviceError(
-        f"the server cannot listen: {error.strerror or error}", errno=error.errno or errno.EIO, where=where
-    )

@@ -10,12 +10,15 @@ below the whole, and every lane may always run one job, so that one stalled disk
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from bootpath.serve.nbd.session import Job
+
+_log = logging.getLogger(__name__)
 
 _WAITING_SECONDS = 0.0005
 _IDLE_SECONDS = 5.0
@@ -113,8 +116,12 @@ class Workers:
                 continue
             if self._threads >= self._most and all(lane.running for lane in self._ready):
                 return
+            try:
+                threading.Thread(target=self._work, name="nbd-worker", daemon=True).start()
+            except RuntimeError as error:  # the kernel gives us none now (ulimit -u): `tick` tries again
+                _log.warning("cannot start a worker: %s", error)
+                return
             self._threads += 1
-            threading.Thread(target=self._work, name="nbd-worker", daemon=True).start()
 
     def _next(self) -> tuple[Lane, Job] | None:
         """The next job of the next lane that may run one, with the lock held."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -512,3 +513,13 @@ def test_over_a_file(tmp_path: Path) -> None:
     assert_pattern(whole(overlay), 0)
     overlay.close()
     assert_pattern(path.read_bytes(), 0)
+
+
+def test_a_closed_overlay_lets_go_of_its_memory() -> None:
+    """Whoever still has the overlay, a server its client that has left: memory and descriptors are for the next."""
+    before = len(os.listdir("/proc/self/fd"))
+    overlay = Overlay(ZeroDevice(MIB))
+    overlay.write(0, b"x" * BLOCK)
+    assert len(os.listdir("/proc/self/fd")) > before
+    overlay.close()
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -29,6 +29,7 @@ from bootpath.formats.nbd.transmission import Command, CommandFlag, Request, Tra
 from bootpath.serve.export import Export
 from bootpath.serve.limits import Limits
 from bootpath.serve.nbd.requests import PIECE_BYTES
+from bootpath.serve.server.loop import Loop
 from bootpath.serve.server.server import Server
 from tests.support.nbd import RawClient, Running, serving
 from tests.support.patterns import pattern
@@ -165,7 +166,7 @@ def test_a_socket_has_its_mode_and_goes_with_the_server(tmp_path: Path) -> None:
     server = Server({"": Export("", patterned())})
     server.listen_unix(path, 0o640)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    with pytest.raises(DeviceError, match="cannot listen"):
+    with pytest.raises(DeviceError, match="cannot listen: Address already in use; does another server run"):
         Server({}).listen_unix(path)
     server.stop(0)
     server.run()
@@ -298,7 +299,58 @@ def test_stop_flushes() -> None:
     assert [hit.operation for hit in fault.hits] == ["flush"]
 
 
+def test_who_does_not_read_leaves_time_to_flush(caplog: pytest.LogCaptureFixture) -> None:
+    fault = Fault(patterned(), [FaultRule(FaultKind.CORRUPT, frozenset({"flush"}))])
+    with serving(fault) as running, running.connect() as greedy:
+        greedy.go()
+        fill(greedy.socket, pack_request(Request(Command.READ, b"greedy--", 0, 1 << 20)) * 2000)
+        poll = select.poll()
+        poll.register(greedy.socket, select.POLLIN)
+        assert poll.poll(60_000)  # the answers have begun, and are more than a socket takes
+        running.stop(2)
+    assert [hit.operation for hit in fault.hits] == ["flush"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "clients that did not take their replies within 1 s: 1, given up"
+    ]
+
+
+def test_what_was_not_done_at_the_end_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    disk = Fault(patterned(), [FaultRule(FaultKind.STALL, frozenset({"read", "flush"}))])
+    with serving(disk) as running, running.connect() as client:
+        client.go()
+        client.ask(Command.READ, 4096, 4096)
+        assert disk.wait_stalled()
+        running.stop(0.2)
+        disk.close()
+    said = [record.getMessage() for record in caplog.records]
+    assert said[0] == "clients whose requests did not end within 0.1 s: 1, given up"
+    assert said[1].startswith("export '' was not flushed within 0.")
+    assert len(said) == 2
+
+
 # Clients that mean no good
+
+
+def test_who_must_wait_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no descriptor for it, the next client stays in the backlog, and is not looked at again and again."""
+    monkeypatch.setattr("bootpath.serve.server.server.clients_with_descriptors", lambda each: 1)
+    asked = []
+
+    class Counting(Server):
+        def _has_room(self, loop: Loop) -> bool:
+            asked.append(True)
+            return super()._has_room(loop)
+
+    monkeypatch.setattr("tests.support.nbd.Server", Counting)
+    with serving(patterned()) as running, running.connect() as client:
+        client.go()
+        with running.connect() as other:
+            for _ in range(4000):
+                client.read(0, 512)
+            client.socket.close()
+            other.go()
+            assert other.read(0, 512) == pattern(0, 512)
+    assert len(asked) < 1000
 
 
 def test_silent_clients_are_dropped() -> None:
