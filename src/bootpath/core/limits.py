@@ -72,7 +72,7 @@ class Budgets:
     snapshot_exceptions: int = _limit(
         1_000_000, "of a snapshot's store, chunks that were copied, all of which are kept"
     )
-    overlay_log_bytes: int = _limit(256 * _MIB, "of the log of an overlay's file, which is read when it is opened")
+    overlay_log_bytes: int = _limit(128 * _MIB, "of the log of an overlay's file, which is read when it is opened")
     overlay_map_bytes: int = _limit(256 * _MIB, "of the map of an overlay's blocks, as its log describes it")
 
 

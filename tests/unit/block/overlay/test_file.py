@@ -625,7 +625,7 @@ def test_a_header_with_a_huge_log_is_refused_before_the_log_is_read(tmp_path: Pa
         file.seek(0)
         file.write(pack_header(header) * 2)
         file.truncate(1 << 40)
-    with raises(LimitError, what="the log of the overlay is too long", found="64 GiB", expected="at most 256 MiB"):
+    with raises(LimitError, what="the log of the overlay is too long", found="64 GiB", expected="at most 128 MiB"):
         OverlayFile.open(path, disk(SIZE))
 
 
