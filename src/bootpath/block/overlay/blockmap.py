@@ -155,6 +155,11 @@ class BlockMap:
         zeroed = sum(region is _ZEROED for region in self._regions.values())
         return (len(self._regions) - zeroed) * 4 * _REGION + zeroed * _REGION // 8
 
+    def exceeds(self, limit_bytes: int) -> bool:
+        """True when one more region could take the map past so much memory; quick, so that every write may ask."""
+        quickly = (len(self._regions) + 1) * 4 * _REGION > limit_bytes
+        return quickly and self.memory_bytes() + 4 * _REGION > limit_bytes
+
     def pack(self) -> bytes:
         """Everything that is held, as a checkpoint's entries."""
         return pack_entries(self.held())

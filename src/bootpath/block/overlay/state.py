@@ -17,7 +17,7 @@ from bootpath.block.overlay.journal import Journal, log_clusters, new_file, read
 from bootpath.block.overlay.storage import OverlayStorage
 from bootpath.core.device import Buffer, Device
 from bootpath.core.errors import DeviceError, FormatError
-from bootpath.core.limits import check_limit, limits
+from bootpath.core.limits import check_limit, limit_hint, limits
 from bootpath.formats.overlayfile import (
     CLUSTER_BYTES,
     FIRST_CLUSTER,
@@ -176,7 +176,15 @@ def _map_bytes(entries: bytes) -> int:
 
 
 def new_log(storage: OverlayStorage, space: Space, clusters: int) -> int:
-    """The first of so many adjacent clusters that read as zeros and have their space. ENOSPC, with nothing changed."""
+    """The first of so many adjacent clusters that read as zeros and have their space. ENOSPC, with nothing changed,
+    also for a log that would be too long to be read again."""
+    if clusters * CLUSTER_BYTES > limits().overlay_log_bytes:
+        raise DeviceError(
+            "the overlay is full: its log would be longer than what is read again",
+            errno=errno.ENOSPC,
+            where=storage.identity.name,
+            hint=limit_hint("overlay_log_bytes"),
+        )
     first = space.take_run(clusters)
     offset, length = first * CLUSTER_BYTES, clusters * CLUSTER_BYTES
     try:

@@ -16,6 +16,7 @@ from bootpath.block.overlay.journal import log_clusters
 from bootpath.block.overlay.state import Batch, OverlayState, clear_space, new_log, pair
 from bootpath.block.overlay.storage import OverlayStorage
 from bootpath.core.errors import DeviceError
+from bootpath.core.limits import limit_hint, limits
 from bootpath.formats.overlayfile import CLUSTER_BYTES, iter_entries, pack_entries
 
 # Commit unasked when so much waits for it: 256 KiB of log, 256 MiB of new data, 64 MiB that could be used again.
@@ -165,6 +166,15 @@ class OverlayWriter:
             self._write_blocks(cluster, content, block - first, count)
 
     def _need_space(self, added: int) -> None:
+        """Raises ENOSPC when more would be held than may be, or than is read again."""
+        # A sixteenth is left: who reads the log counts a record before it knows which of its blocks are new.
+        if added and self._state.blocks.exceeds(limits().overlay_map_bytes * 15 // 16):
+            raise _CapError(
+                "the overlay is full: the map of its blocks would be larger than what is read again",
+                errno=errno.ENOSPC,
+                where=self._name,
+                hint=limit_hint("overlay_map_bytes"),
+            )
         if self._max_clusters is not None and added and self.held + added > self._max_clusters:
             raise _CapError(
                 f"the overlay is full: {self.held} blocks of 4096 bytes are held, {added} more are needed",

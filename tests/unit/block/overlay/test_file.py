@@ -17,7 +17,7 @@ from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.overlay import journal as overlayjournal
 from bootpath.block.overlay.commit import commit_overlay, discard_overlay, overlay_info
 from bootpath.block.overlay.file import OverlayFile, load_for
-from bootpath.block.overlay.journal import read_header, read_log
+from bootpath.block.overlay.journal import log_clusters, read_header, read_log
 from bootpath.block.overlay.state import lay_out, load
 from bootpath.block.overlay.storage import GrowingFile
 from bootpath.core.device import Buffer, Identity, Segment, checked, read_bytes
@@ -639,6 +639,29 @@ def test_blocks_that_were_written_again_and_again_count_once(checksums: bool) ->
     assert len(read_log(storage, read_header(storage)[0]).records) > 190
     with limits_raised(overlay_map_bytes=8192):
         assert_pattern(whole(OverlayFile(storage, load_for(storage, base, writable=True), base)), 0, tag=199)
+
+
+@pytest.mark.parametrize("name", ["overlay_log_bytes", "overlay_map_bytes"])
+def test_what_would_not_be_read_again_is_not_written(name: str) -> None:
+    size = 64 << 20
+    storage, base = CrashStorage(), MemoryDevice(size)
+    overlay = OverlayFile(storage, lay_out(storage, base), base)
+    limit = {"overlay_log_bytes": (log_clusters() + 16) * 4096, "overlay_map_bytes": 64 << 10}[name]
+    offsets = [offset for start in range(0, 256 << 10, 8192) for offset in range(start, size, 256 << 10)]
+    written = set()
+
+    def fill() -> None:
+        for offset in offsets:  # blocks apart from each other, which need an entry each
+            overlay.write(offset, pattern(offset, 4096, tag=1), fua=True)
+            written.add(offset)
+
+    with limits_raised(**{name: limit}):
+        with pytest.raises(DeviceError, match=f"the overlay is full: .*BOOTPATH_LIMITS={name}=N") as refused:
+            fill()
+        assert refused.value.errno_name == "ENOSPC"
+        overlay.close()
+        again = OverlayFile(storage, load_for(storage, base, writable=True), base)
+        assert again.held_bytes == len(written) * 4096
 
 
 def test_a_log_that_maps_more_than_memory_can_hold_is_refused() -> None:
