@@ -39,7 +39,11 @@ def set_psk_client_callback(context: Any, callback: Callable[[str | None], tuple
         ctypes.memmove(room, key, len(key))
         return len(key)
 
-    _install(context, "SSL_CTX_set_psk_client_callback", _CLIENT(called))
+    pointer = _install(context, "SSL_CTX_set_psk_client_callback", _CLIENT(called))
+    # Before 3.13 clients too have a session context, which in TLS 1.3 a key then lacks.
+    function = _LIBSSL.SSL_CTX_set_session_id_context
+    function.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint)
+    function(pointer, b"", 0)
 
 
 def install() -> None:
@@ -49,10 +53,11 @@ def install() -> None:
             setattr(ssl.SSLContext, function.__name__, function)
 
 
-def _install(context: ssl.SSLContext, name: str, callback: Any) -> None:
+def _install(context: ssl.SSLContext, name: str, callback: Any) -> int | None:
     context.__dict__["psk callback"] = callback  # OpenSSL holds only its address
     # PySSLContext: the head of every object, then SSL_CTX *ctx.
     pointer = ctypes.c_void_p.from_address(id(context) + object.__basicsize__).value
     function = _LIBSSL[name]
     function.argtypes, function.restype = (ctypes.c_void_p, type(callback)), None
     function(pointer, callback)
+    return pointer
