@@ -50,7 +50,13 @@ PROMISES: dict[str, dict[str, str]] = {
     "--writable": {"bootpath dm serve": f"{THIS}::test_writes_are_refused"},
     "--overlay-size": {EVERYWHERE: f"{THIS}::test_an_overlay_has_its_size"},
     "--overlay-per-client": {"bootpath serve": "test_serve::test_an_overlay_for_each_client"},
-    "--apply": {EVERYWHERE: f"{THIS}::test_nothing_is_done_without_the_word"},
+    "--no-overlay-checksums": {
+        "bootpath serve": "test_serve::test_a_damaged_block_of_a_persistent_overlay_is_eio_until_it_is_written"
+    },
+    "--apply": {
+        EVERYWHERE: f"{THIS}::test_nothing_is_done_without_the_word",
+        "bootpath overlay check": "test_overlay_cli::test_a_repair_is_a_plan_first",
+    },
     "--showkeys": {"bootpath dm table": "test_dm_cli::test_table"},
     # What is believed
     "--root-hash": {
@@ -111,9 +117,9 @@ _OTHERS = """
     --ignore-zero-blocks --image-id --image-version --init --initfs --initrd --json --json-partition --kernel
     --kernel-modules --kernel-release --label --length --list --look-in --memory --mount --next-candidate --no-disk
     --no-efi --no-superblock --normalise --offset --output --overlay --partitions-of --picture --plan --preload
-    --preload-memory --print-table --processes --python --python-modules --record --recorded --root --root-size --run
-    --salt --screenshot --seed --select --serial --show-env --size --slot --slots --split --sysroot --table --timeout
-    --to --touch --uki --until --uuid --verbose --verity --version --with --workers --xbootldr
+    --preload-memory --print-table --processes --python --python-modules --record --recorded --repair --root --root-size
+    --run --salt --screenshot --seed --select --serial --show-env --size --slot --slots --split --sysroot --table
+    --timeout --to --touch --uki --until --uuid --verbose --verity --version --with --workers --xbootldr
 """
 OTHERS = frozenset(_OTHERS.split())
 """Options that promise nothing of the kind."""

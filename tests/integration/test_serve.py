@@ -185,6 +185,13 @@ def test_usage(image: Path, capsys: pytest.CaptureFixture[str], arguments: Seque
     assert pattern in capsys.readouterr().err
 
 
+def test_what_is_no_address(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["serve", str(image), "--tcp", "nonsense"])
+    assert end.value.code == 2
+    assert "not HOST:PORT" in capsys.readouterr().err
+
+
 def test_tcp_on_loopback(image: Path) -> None:
     with serving("main", "serve", image, "--tcp", "127.0.0.1:0") as uri:
         assert uri.startswith("nbd://127.0.0.1:")
