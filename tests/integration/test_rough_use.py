@@ -335,6 +335,49 @@ def test_a_format_that_is_killed_leaves_no_volume(place: Path) -> None:
     assert bootpath(*verify, cwd=place).returncode == 0
 
 
+# Names that are no UTF-8
+
+ODD = os.fsdecode(b"odd-\xff")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "serve disk.img --socket {} --run true",
+        "serve disk.img --socket {} --workers 2 --run true",
+        "build image tree -o {}",
+        "build image tree -o {} --json",
+        "build live tree -o {}",
+        "build live tree -o {} --json",
+        "inspect disk.img --picture {}.png",
+        "inspect disk.img --picture {}.svg --json",
+        "verity format disk.img {} --root-hash-file {}.root --json",
+        "dm read --table t.table -o {}",
+    ],
+)
+def test_an_output_whose_name_is_no_utf8(words: str, place: Path) -> None:
+    if "build image" in words:
+        tool("mkfs.erofs")
+    before = set(os.listdir(place))
+    done = bootpath(*(word.format(ODD) for word in words.split()), cwd=place)
+    assert done.returncode == 0, done.stderr
+    if "--json" in words:
+        json.loads(done.stdout)
+    made = set(os.listdir(place)) - before
+    assert all(name.startswith(ODD) for name in made)
+    assert bool(made) is not words.startswith("serve")
+
+
+def test_a_live_disk_and_a_server_whose_names_are_no_utf8(place: Path) -> None:
+    assert bootpath("build", "live", "tree", "-o", ODD, cwd=place).returncode == 0
+    done = bootpath("inspect", ODD, "--picture", f"{ODD}.png", "--json", cwd=place)
+    assert json.loads(done.stdout)["disk"] == ODD
+    python = f"{sys.executable} -m bootpath inspect"
+    done = bootpath("serve", ODD, "--socket", f"{ODD}.sock", "--run", f"{python} $uri --json", cwd=place)
+    assert "odd-%FF.sock" in done.stderr
+    assert json.loads(done.stdout)["disk"].endswith("odd-%FF.sock")
+
+
 # Options
 
 

@@ -22,6 +22,8 @@ from bootpath.formats.nbd.transmission import MAX_STRING_BYTES
 NBD_PORT = 10809  # "it MUST default to the NBD port number assigned by IANA"
 
 _PARAMETERS = frozenset({"tls-type", "tls-hostname", "tls-verify-peer", "tls-certificates", "tls-psk-file"})
+_FILES = frozenset({"socket", "tls-certificates", "tls-psk-file"})
+_ANY_BYTES = "surrogateescape"  # the name of a file may be no UTF-8
 _SCHEMES = {"nbd": (False, False), "nbds": (True, False), "nbd+unix": (False, True), "nbds+unix": (True, True)}
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _URI = re.compile(r"[!-~]+")
@@ -95,14 +97,16 @@ def pack_nbd_uri(uri: NbdUri) -> str:
             netloc += f":{uri.port}"
     if uri.username is not None:
         netloc = f"{quote(uri.username, safe='')}@{netloc}"
-    tail = f"?{urlencode(query, safe='/', quote_via=quote)}" if query else ""
+    tail = f"?{urlencode(query, safe='/', quote_via=quote, errors=_ANY_BYTES)}" if query else ""
     return f"{scheme}://{netloc}/{quote(uri.export)}{tail}"
 
 
 def _query(text: str) -> dict[str, str]:
     query: dict[str, str] = {}
     try:
-        pairs = parse_qsl(text.replace("+", "%2B"), keep_blank_values=True, strict_parsing=bool(text), errors="strict")
+        pairs = parse_qsl(
+            text.replace("+", "%2B"), keep_blank_values=True, strict_parsing=bool(text), errors=_ANY_BYTES
+        )
     except ValueError as error:
         raise FormatError(str(error), where="nbd uri") from error
     for name, value in pairs:
@@ -112,15 +116,20 @@ def _query(text: str) -> dict[str, str]:
             raise _fault("the URI has an unknown parameter", name, "socket " + " ".join(sorted(_PARAMETERS)))
         if name == "tls-verify-peer" and value not in ("0", "1"):
             raise _fault("tls-verify-peer has the wrong value", value, "0 or 1")
-        query[name] = value
+        query[name] = value if name in _FILES else _utf8(value)
     return query
 
 
 def _decode(text: str) -> str:
+    return _utf8(unquote(text, errors=_ANY_BYTES))
+
+
+def _utf8(text: str) -> str:
     try:
-        return unquote(text, errors="strict")
-    except UnicodeDecodeError as error:
+        text.encode()
+    except UnicodeEncodeError as error:
         raise FormatError("a percent-encoded part is not UTF-8", where="nbd uri") from error
+    return text
 
 
 def _fault(what: str, found: str, expected: str) -> FormatError:

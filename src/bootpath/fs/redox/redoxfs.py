@@ -22,9 +22,11 @@ from typing import TypeAlias
 from uuid import UUID
 
 from bootpath import _native
-from bootpath.core.device import Buffer, Device
+from bootpath.block.targets.linear import Linear
+from bootpath.core.device import Buffer, Device, Identity, checked
 from bootpath.core.errors import FileSystemError, FormatError
 from bootpath.core.extents import ExtentSet
+from bootpath.core.printable import printable
 from bootpath.fs.redox.faults import NATIVE_FAULTS, translate, translate_open
 from bootpath.fs.redox.lookup import Lookup
 from bootpath.fs.redox.native import (
@@ -84,7 +86,7 @@ class RedoxFS:
         Raises FormatError (no header, truncated or damaged image), FileSystemError (ENOKEY, EKEYREJECTED), DeviceError.
         """
         try:
-            native = _native.FileSystem.open(device, password, block, cleanup, durable)
+            native = _native.FileSystem.open(_named(device), password, block, cleanup, durable)
         except NATIVE_FAULTS as fault:
             raise translate_open(fault, device.identity.name, block, password) from fault
         return cls(native, device, clock)
@@ -113,7 +115,7 @@ class RedoxFS:
         ctime = split_time(clock() if created_ns is None else created_ns)
         chosen = None if uuid is None else uuid.bytes
         try:
-            native = _native.FileSystem.create(device, password, reserved, ctime, chosen, pristine, durable)
+            native = _native.FileSystem.create(_named(device), password, reserved, ctime, chosen, pristine, durable)
         except NATIVE_FAULTS as fault:
             raise translate(fault, device.identity.name) from fault
         return cls(native, device, clock)
@@ -378,3 +380,11 @@ class RedoxFS:
         Blocks; `mounting.Mount` does it in a thread. Raises FileSystemError, and what `ready` raises after unmounting.
         """
         self._lookup.call(os.fspath(mountpoint), self._native.mount, mountpoint, ready)
+
+
+def _named(device: Device) -> Device:
+    """The device by a name that is text: that of a file may be no UTF-8."""
+    name = printable(device.identity.name)
+    if name == device.identity.name:
+        return device
+    return checked(Linear(device, 0, device.size_bytes, identity=Identity(name)))

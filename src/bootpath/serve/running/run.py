@@ -55,6 +55,7 @@ def serve_until_stopped(
         stack.callback(service.close)
         _allow_descriptors()
         server = _make_server(service, settings, tls)
+        stack.callback(server.close)
         service.start()  # a thread: not before the fork
         uri = replace(listen(server, settings, environ, stack), export=service.shape.name)
         _stop_on_signals(server, settings.grace_seconds, stack)

@@ -160,6 +160,14 @@ class Server:
         if wake is not None:
             wake.set()
 
+    def close(self) -> None:
+        """Close the listeners, and remove their files: for who does not come to `run`, which does the same."""
+        for listener, file in self._listeners:
+            if file is not None:
+                file.remove()
+            listener.close()
+        self._listeners.clear()
+
     def statistics(self) -> Statistics:
         """What was done so far."""
         loop = self._loop
@@ -240,12 +248,9 @@ class Server:
         loop.resume()
 
     def _stop_listening(self, loop: Loop) -> None:
-        for listener, file in self._listeners:
+        for listener, _ in self._listeners:
             loop.remove(listener.fileno())
-            if file is not None:
-                file.remove()
-            listener.close()
-        self._listeners.clear()
+        self.close()
 
     def _drain(self, loop: Loop, wake: Wake) -> None:
         """Answer what was asked, within half of the grace; then flush, within what is left of it."""

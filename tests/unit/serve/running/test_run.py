@@ -56,6 +56,20 @@ def test_what_was_opened_is_closed_when_it_cannot_listen(tmp_path: Path) -> None
     assert closed == [True]
 
 
+def test_a_socket_never_stays_behind(tmp_path: Path) -> None:
+    """Whatever fails between listening and serving."""
+
+    def announce(line: str) -> None:
+        assert (tmp_path / "s").is_socket()
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        serve_until_stopped(
+            open_service, ServeSettings(listen=tmp_path / "s", command="true"), environ={}, announce=announce
+        )
+    assert not (tmp_path / "s").exists()
+
+
 def test_the_service_manager_is_notified(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
