@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -48,3 +49,11 @@ def test_only_the_console_and_the_failures_print() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     }
     assert found == {"console.py", "failures.py"}
+
+
+def test_a_file_is_read_whole_by_one_function_that_has_a_limit() -> None:
+    """But in a guest, whose files are the kernel's, and for what is part of this package."""
+    unlimited = re.compile(r"(?<!files\(__name__\)\.joinpath\(name\))\.read_(bytes|text)\(\)")
+    floors = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] in ("cli", "image", "boot", "serve", "vm")]
+    found = [str(path.relative_to(PACKAGE)) for path in floors if unlimited.search(path.read_text())]
+    assert [name for name in found if not name.startswith("boot/guest/")] == []

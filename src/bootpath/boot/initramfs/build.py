@@ -249,7 +249,7 @@ def _check_compression(spec: InitramfsSpec, release: str) -> None:
     option = {Compression.NONE: None, Compression.GZIP: "RD_GZIP", Compression.XZ: "RD_XZ", Compression.ZSTD: "RD_ZSTD"}
     config = resolve_below(spec.root, f"/boot/config-{release}")
     name = option[spec.compression]
-    if name is not None and config.is_file() and f"CONFIG_{name}=y" not in config.read_text().split("\n"):
+    if name is not None and config.is_file() and f"CONFIG_{name}=y" not in _read(config).decode().split("\n"):
         raise Error(
             f"the kernel cannot unpack {spec.compression.value}",
             where=str(config),

@@ -274,7 +274,7 @@ def _configured_directories(root: Path, path: str, seen: set[Path]) -> Iterator[
     if file in seen or not file.is_file():
         return
     seen.add(file)
-    for line in file.read_text(errors="surrogateescape").splitlines():
+    for line in _read(file).decode(errors="surrogateescape").splitlines():
         text = line.partition("#")[0].strip()
         if text.startswith("include") and text[7:8].isspace():
             pattern = PurePosixPath(path).parent / text[7:].strip()

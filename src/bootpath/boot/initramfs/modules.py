@@ -68,7 +68,7 @@ class KernelModules:
 
     def _lines(self, name: str) -> list[str]:
         try:
-            return (self.directory / name).read_text().split("\n")
+            return read_whole(self.directory / name, "program_bytes").decode().split("\n")
         except FileNotFoundError:
             return []
 
