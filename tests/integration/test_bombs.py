@@ -136,6 +136,21 @@ def test_entries_whose_text_is_long(runner: Runner, tmp_path: Path) -> None:
     assert "the boot entries are too long together" in said(ended)
 
 
+def test_paths_that_are_deep_and_many(runner: Runner, tmp_path: Path) -> None:
+    deep = "/".join("d" * 500)
+
+    def fill(tree: Path) -> None:
+        (tree / deep).mkdir(parents=True)
+        (tree / deep / "k").write_bytes(b"k")
+        for number in range(200):
+            text = ENTRY + f"initrd /{deep}/k\n" * 15
+            (tree / f"loader/entries/e{number}.conf").write_text(text)
+
+    root_disk(tmp_path, fill)
+    ended = run(runner, "entries disk.img --look-in root", cwd=tmp_path)
+    assert "the paths of boot entries are too long together" in said(ended)
+
+
 def test_links_and_menus_that_lead_to_themselves(runner: Runner, tmp_path: Path) -> None:
     def fill(tree: Path) -> None:
         (tree / "loop").symlink_to("loop/loop/loop")

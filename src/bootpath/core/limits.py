@@ -61,6 +61,9 @@ class Budgets:
     boot_entries: int = _limit(1000, "boot entries of a disk, excluded ones too, and names in one of their directories")
     entry_text_bytes: int = _limit(4 * _MIB, "of boot entries, menus and sections of images that are parsed for them")
     entry_files: int = _limit(10_000, "files that the boot entries of a disk name, as often as they name them")
+    path_steps: int = _limit(
+        200_000, "names that are looked up, one in the other, on the way to the files of boot entries"
+    )
     version_characters: int = _limit(256, "of a boot entry's version")
     boot_attempts: int = _limit(16, "candidates for the root of a Linux that are tried one after the other")
     kernel_bytes: int = _limit(512 * _MIB, "of a kernel, or of a unified kernel image that is verified")

@@ -20,6 +20,7 @@ class EntryCosts:
     entries: int = 0
     listed: int = 0
     files: int = 0
+    path_steps: int = 0
     text_bytes: int = 0
 
     def volume(self) -> None:
@@ -41,6 +42,11 @@ class EntryCosts:
         """One more file that an entry names, or that is read for one."""
         self.files += 1
         check_limit("entry_files", self.files, "the boot entries name too many files")
+
+    def steps(self, count: int) -> None:
+        """So many more names are looked up on the way to a file."""
+        self.path_steps += count
+        check_limit("path_steps", self.path_steps, "the paths of boot entries are too long together")
 
     def text(self, size_bytes: int) -> None:
         """So much more of what is parsed for entries."""

@@ -42,7 +42,7 @@ class FilePart:
         return f"{self.path} {self.section}".rstrip()
 
 
-def real_path(files: Files, path: str, *, follow: bool) -> str:
+def real_path(files: Files, path: str, *, follow: bool, costs: EntryCosts | None = None) -> str:
     """The path with its links resolved; `follow` allows those that are relative and stay in the file system.
 
     Raises FileSystemError (ENOENT, ENOTDIR, ELOOP), FormatError when it leaves its place, DeviceError.
@@ -51,6 +51,8 @@ def real_path(files: Files, path: str, *, follow: bool) -> str:
     names: list[str] = []
     links = 0
     while pending:
+        if costs is not None:
+            costs.steps(len(names) + 1)  # each name is looked up from the root again
         name = pending.pop()
         if name == "..":
             if not names:
@@ -73,10 +75,10 @@ def real_path(files: Files, path: str, *, follow: bool) -> str:
     return "/" + "/".join(names)
 
 
-def whole_file(files: Files, path: str, *, follow: bool) -> FilePart:
+def whole_file(files: Files, path: str, *, follow: bool, costs: EntryCosts | None = None) -> FilePart:
     """The whole file at `path`; one that is not there, or cannot be reached, with its fault."""
     try:
-        real = real_path(files, path, follow=follow)
+        real = real_path(files, path, follow=follow, costs=costs)
         node = files.lookup(real)
     except FileSystemError as error:
         return FilePart(path, fault=FileReason.MISSING() if error.errno in _MISSING else FileReason.UNREADABLE(error))
@@ -123,7 +125,7 @@ def list_files(
     As many as a disk may have boot entries, then LimitError. Raises also what reading the directory does.
     """
     try:
-        real = real_path(files, directory, follow=follow)
+        real = real_path(files, directory, follow=follow, costs=costs)
         if files.lookup(real).kind is not FileKind.DIRECTORY:
             return
     except FileSystemError as error:

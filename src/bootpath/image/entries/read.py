@@ -269,7 +269,7 @@ class _VolumeReader:
     def _piece(self, path: str) -> FilePart:
         """The file at a path. Raises LimitError."""
         self.costs.file()
-        return whole_file(self.files, path, follow=self.follow)
+        return whole_file(self.files, path, follow=self.follow, costs=self.costs)
 
     def _pieces(self, paths: tuple[str, ...]) -> tuple[FilePart, ...]:
         return tuple(map(self._piece, paths))
