@@ -108,9 +108,12 @@ def report_usage(fault: UsageError, *, as_json: bool) -> int:
 
 
 def unforeseen(fault: BaseException) -> Error:
-    """What is said of a fault that no command raises on purpose."""
+    """What is said of a fault that is no `Error`: ours, if no command raises it on purpose."""
     from bootpath.core.errors import Error
+    from bootpath.core.extras import NotInstalledError
 
+    if isinstance(fault, NotInstalledError):
+        return Error(fault.msg, hint=fault.hint)
     if isinstance(fault, MemoryError):
         return Error("there is not enough memory for this")
     text = " ".join(str(fault).split())

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bootpath.core.errors import MachineError
+from bootpath.core.extras import apt_install
 from bootpath.vm.config import Uefi
 
 QEMU_PROGRAM = "qemu-system-x86_64"
@@ -27,7 +28,7 @@ def find_qemu(program: str = QEMU_PROGRAM, *, path: str | None = None) -> str:
     """The path of QEMU, looked for in `path` or else PATH. Raises MachineError."""
     found = shutil.which(program, path=path)
     if found is None:
-        raise MachineError(f"{program} is not installed", hint="apt install qemu-system-x86")
+        raise MachineError(f"{program} is not installed", hint=apt_install(program))
     return found
 
 
@@ -38,4 +39,4 @@ def private_uefi(directory: Path, *, pairs: Sequence[tuple[str, str]] = OVMF_PAI
             copy = directory / "uefi-variables.fd"
             shutil.copyfile(variables, copy)
             return Uefi(Path(code), copy)
-    raise MachineError("UEFI firmware for QEMU is not installed", hint="apt install ovmf")
+    raise MachineError("UEFI firmware for QEMU is not installed", hint=apt_install("OVMF"))

@@ -25,6 +25,7 @@ import threading
 from collections.abc import Sequence
 
 from bootpath.core.errors import MachineError
+from bootpath.core.extras import apt_install
 
 _GUARD = 'test "$PPID" = "$0" && exec "$@"'
 _SHOWN_BYTES = 4096
@@ -54,7 +55,7 @@ class TiedProcess:
             self._output.close()
             raise MachineError(
                 f"{self.command[0]} cannot be started: {self._failure}",
-                hint="setpriv is in the package util-linux",
+                hint=apt_install("setpriv"),
                 command=self.command,
             ) from self._failure
 

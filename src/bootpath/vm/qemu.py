@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from bootpath.core.errors import MachineError
+from bootpath.core.extras import pip_install
 from bootpath.vm.blocks import BlockStatistics, parse_block_statistics
 from bootpath.vm.commandline import command_line, disk_buses, root_port
 from bootpath.vm.config import Accelerator, MachineConfig
@@ -341,5 +342,7 @@ def _monitor_class() -> type[Monitor]:
     try:
         from bootpath.vm.qmp import Monitor
     except ImportError as error:
-        raise MachineError(f"{error}", where="qemu", hint="pip install 'bootpath[vm]'") from error
+        raise MachineError(
+            "machines need qemu.qmp, which is not installed", where="qemu", hint=pip_install("vm")
+        ) from error
     return Monitor

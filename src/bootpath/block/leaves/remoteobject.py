@@ -20,6 +20,7 @@ from urllib.parse import unquote
 
 from bootpath.block.leaves.urls import split_url
 from bootpath.core.errors import DeviceError
+from bootpath.core.extras import pip_install
 
 if TYPE_CHECKING:
     from obstore import GetOptions
@@ -208,7 +209,10 @@ def open_object(
         from obstore.store import HTTPStore, S3Store
     except ImportError:
         raise DeviceError(
-            "remote disks need obstore", errno=errno.ENOPKG, where=name, hint="pip install bootpath[remote]"
+            "remote disks need obstore, which is not installed",
+            errno=errno.ENOPKG,
+            where=name,
+            hint=pip_install("remote"),
         ) from None
     client: ClientConfig = {
         "allow_http": True,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from bootpath.core.device import Buffer
 from bootpath.core.errors import DeviceError
+from bootpath.core.extras import pip_install
 from bootpath.formats.dm.crypt import OPENABLE_CIPHERS
 
 if TYPE_CHECKING:
@@ -63,10 +64,10 @@ def open_cipher(name: str, key: bytes, *, where: str) -> SectorCipher:
         return AesXts(key)
     except ImportError:
         raise DeviceError(
-            "the crypt target needs the cryptography package",
+            "the crypt target needs cryptography, which is not installed",
             errno=errno.ENOPKG,
             where=where,
-            hint="pip install bootpath[crypt]",
+            hint=pip_install("crypt"),
         ) from None
 
 

@@ -11,6 +11,7 @@ import lzma
 from enum import Enum
 
 from bootpath.core.errors import Error
+from bootpath.core.extras import pip_install
 
 GZIP_LEVEL = 6
 # On an archive of 23 MB, zstd 10 takes 0.8 s and leaves 8.1 MB; 19 takes 12 s for 7.0 MB.
@@ -45,6 +46,6 @@ def compress(data: bytes, compression: Compression) -> bytes:
             except ImportError as fault:
                 raise Error(
                     "zstd needs zstandard, which is not installed",
-                    hint="pip install 'bootpath[initramfs]', or choose another with --compression",
+                    hint=f"{pip_install('initramfs')}, or choose another with --compression",
                 ) from fault
             return zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compress(data)

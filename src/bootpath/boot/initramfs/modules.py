@@ -26,6 +26,7 @@ from elftools.elf.elffile import ELFFile
 from bootpath.block.leaves.wholefile import read_whole
 from bootpath.boot.initramfs.elfclosure import BROKEN_ELF
 from bootpath.core.errors import Error, FormatError
+from bootpath.core.extras import pip_install
 
 SUFFIXES = ("", ".gz", ".xz", ".zst")
 MAX_MODULE_BYTES = 256 << 20
@@ -179,7 +180,7 @@ def _unzstd(data: bytes) -> bytes:
     except ImportError as fault:
         raise Error(
             "this module is compressed with zstd, and zstandard is not installed",
-            hint="pip install 'bootpath[initramfs]'",
+            hint=pip_install("initramfs"),
         ) from fault
     decompressor = zstandard.ZstdDecompressor().decompressobj()
     plain = bytearray()

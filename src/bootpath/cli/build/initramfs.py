@@ -119,14 +119,13 @@ def run(options: argparse.Namespace) -> int:
     """Build, or only list."""
     from bootpath.cli.console import show_result
     from bootpath.core.errors import Error
+    from bootpath.core.extras import pip_install
     from bootpath.report.initramfs import initramfs_json, render_initramfs
 
     try:
         from bootpath.boot.initramfs.build import build_initramfs, plan_initramfs
     except ModuleNotFoundError as fault:
-        raise Error(
-            f"the Python package {fault.name} is not installed", hint="pip install 'bootpath[initramfs]'"
-        ) from fault
+        raise Error(f"the Python package {fault.name} is not installed", hint=pip_install("initramfs")) from fault
 
     if options.recipe == ("none",) and options.init is None:
         raise UsageError("--with none needs --init", where=COMMAND)

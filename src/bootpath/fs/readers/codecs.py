@@ -9,12 +9,12 @@ Invariant: never more output than asked for, whatever the input claims, and no m
 
 from __future__ import annotations
 
-import errno
 import lzma
 import zlib
 from enum import Enum
 
-from bootpath.core.errors import FileSystemError, FormatError
+from bootpath.core.errors import FormatError
+from bootpath.core.extras import NotInstalledError
 from bootpath.fs.readers.lz4block import decompress_lz4_block
 
 _MAX_MEMORY_BYTES = 64 << 20
@@ -37,7 +37,7 @@ class Codec(Enum):
 def decompress(codec: Codec, data: bytes, length: int) -> bytes:
     """The first `length` bytes of what `data` holds; less when it holds less.
 
-    Raises FormatError for damaged data, FileSystemError (EOPNOTSUPP) when a library is missing.
+    Raises FormatError for damaged data, NotInstalledError when a library is missing.
     """
     try:
         match codec:
@@ -74,11 +74,7 @@ def _zstd(data: bytes, length: int) -> bytes:
     try:
         import zstandard
     except ImportError as fault:
-        raise FileSystemError(
-            "the data is compressed with zstd, and zstandard is not installed",
-            errno=errno.EOPNOTSUPP,
-            hint="pip install zstandard",
-        ) from fault
+        raise NotInstalledError("zstandard", "zstd", "a file system that is compressed with zstd") from fault
     try:
         decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
         with decompressor.stream_reader(data) as reader:

@@ -14,17 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bootpath.core.errors import Error
-
-PACKAGES: Mapping[str, str] = {
-    "mkfs.erofs": "erofs-utils",
-    "mksquashfs": "squashfs-tools",
-    "mke2fs": "e2fsprogs",
-    "debugfs": "e2fsprogs",
-    "dumpe2fs": "e2fsprogs",
-    "resize2fs": "e2fsprogs",
-    "mkswap": "util-linux",
-}
-"""The package of Debian and Ubuntu, and of most others, that brings a program."""
+from bootpath.core.extras import apt_install
 
 _SEARCH = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")
 
@@ -83,9 +73,4 @@ class HostPrograms:
         try:
             return self.run(command, variables)
         except FileNotFoundError:
-            package = PACKAGES.get(command[0])
-            raise Error(
-                "the program is not installed",
-                where=command[0],
-                hint=None if package is None else f"install the package {package}",
-            ) from None
+            raise Error("the program is not installed", where=command[0], hint=apt_install(command[0])) from None

@@ -28,6 +28,7 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from bootpath.core.errors import Error, FormatError, SignatureError
+from bootpath.core.extras import NotInstalledError
 from bootpath.formats.pkcs7 import DATA, SignerInfo, parse_pkcs7
 from bootpath.formats.verity.signature import parse_verity_signature
 
@@ -55,7 +56,7 @@ def sign_root_hash(
     """A detached PKCS#7 in DER over the root hash, without attributes and certificates.
 
     `key` and `certificate` are PEM or DER; `password` opens an encrypted key. Raises SignatureError when they cannot be
-    read or do not belong together, Error when the `cryptography` library is missing.
+    read or do not belong together, NotInstalledError without `cryptography`.
     """
     _require_cryptography()
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -93,7 +94,7 @@ def verify_root_hash(
 
     `signature` is a detached PKCS#7 in DER; each of the `certificates` is DER, or PEM with one or more; `now` is the
     moment at which they have to be valid, by default this one. Raises SignatureError when anything about it does not
-    hold, be it malformed; Error when a library is missing.
+    hold, be it malformed; NotInstalledError without `cryptography`.
     """
     try:
         infos = parse_pkcs7(signature)
@@ -322,6 +323,4 @@ def _require_cryptography() -> None:
     try:
         import cryptography  # noqa: F401
     except ImportError as error:
-        raise Error(
-            "signatures need cryptography, which is not installed", hint="pip install 'bootpath[signatures]'"
-        ) from error
+        raise NotInstalledError("cryptography", "signatures", "a signature") from error

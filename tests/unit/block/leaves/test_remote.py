@@ -325,7 +325,7 @@ def test_without_obstore_one_line_says_what_to_install(monkeypatch: pytest.Monke
     for name in [name for name in sys.modules if name.split(".")[0] == "obstore"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "obstore", None)
-    with pytest.raises(DeviceError, match=r"remote disks need obstore; pip install bootpath\[remote\]"):
+    with pytest.raises(DeviceError, match=r"obstore, which is not installed; pip install 'bootpath\[remote\]'"):
         open_object("http://127.0.0.1/disk.img")
 
 

@@ -115,7 +115,7 @@ def test_other_ciphers_and_keys_are_refused(cipher: str, key: bytes, code: int, 
 
 def test_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers", None)
-    with pytest.raises(DeviceError, match=r"pip install bootpath\[crypt\]") as caught:
+    with pytest.raises(DeviceError, match=r"pip install 'bootpath\[crypt\]'") as caught:
         open_cipher("aes-xts-plain64", KEY, where="sda")
     assert caught.value.errno == errno.ENOPKG
 
