@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from bootpath.block.overlay.storage import OverlayStorage
 from bootpath.core.errors import DeviceError, FormatError
-from bootpath.core.limits import check_limit
+from bootpath.core.limits import check_limit, limits
 from bootpath.formats.overlayfile import (
     CHECKSUM_BYTES,
     CLUSTER_BYTES,
@@ -168,9 +168,20 @@ class Journal:
 
 
 def log_clusters(entries: bytes = b"", checksums: bytes = b"", *, spare_bytes: int = 0) -> int:
-    """How large a log to make that begins with a checkpoint of these: room for as much again, and more."""
+    """How large a log to make that begins with a checkpoint of these: room for as much again, and more.
+
+    Less near the limit of a log that can be opened again: up to three quarters of it while more blocks come to be held
+    (`too_long` ends that), so that there is room to change those for as long as anybody wants.
+    """
     first = record_bytes(len(entries) // ENTRY.size, len(checksums) // CHECKSUM_BYTES)
-    return -(-(first + max(LOG_MIN_BYTES, first, spare_bytes) + _RESERVE_BYTES) // CLUSTER_BYTES)
+    limit = limits().overlay_log_bytes
+    spare = max(LOG_MIN_BYTES, min(first, max(limit * 3 // 4 - first, limit // 8)), spare_bytes)
+    return -(-(first + spare + _RESERVE_BYTES) // CLUSTER_BYTES)
+
+
+def too_long(entries: bytes, checksums: bytes) -> bool:
+    """True when no more blocks should be held than a checkpoint of these has."""
+    return len(entries) + len(checksums) > limits().overlay_log_bytes * 5 // 8
 
 
 def new_file(

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 
 from bootpath.block.overlay.blockmap import CLEAN, ZERO, BlockMap, merged
-from bootpath.block.overlay.journal import log_clusters
+from bootpath.block.overlay.journal import log_clusters, too_long
 from bootpath.block.overlay.state import Batch, OverlayState, clear_space, new_log, pair
 from bootpath.block.overlay.storage import OverlayStorage
 from bootpath.core.errors import DeviceError
@@ -53,6 +53,7 @@ class OverlayWriter:
         self._batch = self._new_batch()
         self._committing_bytes = 0  # of the record that is being written
         self._failed: str | None = None
+        self._full = False  # the log is too long for more blocks
 
     @property
     def blocks(self) -> BlockMap:
@@ -175,6 +176,13 @@ class OverlayWriter:
                 where=self._name,
                 hint=limit_hint("overlay_map_bytes"),
             )
+        if added and self._full:
+            raise _CapError(
+                "the overlay is full: with more blocks its log would be longer than what is read again",
+                errno=errno.ENOSPC,
+                where=self._name,
+                hint=limit_hint("overlay_log_bytes"),
+            )
         if self._max_clusters is not None and added and self.held + added > self._max_clusters:
             raise _CapError(
                 f"the overlay is full: {self.held} blocks of 4096 bytes are held, {added} more are needed",
@@ -205,6 +213,7 @@ class OverlayWriter:
                 if restart:
                     entries = self._state.blocks.pack()
                     checksums = self._state.clusters.pack(iter_entries(entries))
+                    self._full = too_long(entries, checksums)
                     # What waits during the restart is admitted by the old log's room.
                     clusters = log_clusters(entries, checksums, spare_bytes=log_bytes + journal.room_bytes)
                     cluster = new_log(storage, space, clusters)

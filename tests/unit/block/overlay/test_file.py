@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -15,6 +16,7 @@ import pytest
 from bootpath.block.leaves.constant import ZeroDevice
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.overlay import journal as overlayjournal
+from bootpath.block.overlay import writer as overlaywriter
 from bootpath.block.overlay.commit import commit_overlay, discard_overlay, overlay_info
 from bootpath.block.overlay.file import OverlayFile, load_for
 from bootpath.block.overlay.journal import log_clusters, read_header, read_log
@@ -627,6 +629,34 @@ def test_a_header_with_a_huge_log_is_refused_before_the_log_is_read(tmp_path: Pa
         file.truncate(1 << 40)
     with raises(LimitError, what="the log of the overlay is too long", found="64 GiB", expected="at most 128 MiB"):
         OverlayFile.open(path, disk(SIZE))
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+def test_what_is_held_can_be_changed_when_the_log_is_too_long_for_more(
+    monkeypatch: pytest.MonkeyPatch, checksums: bool
+) -> None:
+    monkeypatch.setattr(overlayjournal, "LOG_MIN_BYTES", 2048)
+    monkeypatch.setattr(overlaywriter, "_COMMIT_ENTRIES", 20)
+    storage, base = CrashStorage(), ZeroDevice(64 * MIB)
+    overlay = OverlayFile(storage, lay_out(storage, base, checksums=checksums), base)
+    with limits_raised(overlay_log_bytes=64 * KIB):
+        written: list[int] = []
+        with raises(DeviceError, errno=errno.ENOSPC) as error:
+            for index in range(4000):
+                offset = index * 3 * BLOCK  # far apart: an entry each
+                overlay.write(offset, pattern(offset, BLOCK, tag=1))
+                written.append(offset)
+        assert error.value.what.startswith("the overlay is full")
+        assert len(written) > 1000
+        for offset in written * 2:
+            overlay.write(offset, pattern(offset, BLOCK, tag=2))
+        overlay.close()
+        again = OverlayFile(storage, load_for(storage, base, writable=True), base)
+        for offset in written:
+            assert_pattern(read_bytes(again, offset, BLOCK), offset, tag=2)
+        again.reset()
+        again.write(2 * BLOCK, pattern(2 * BLOCK, BLOCK, tag=1))
+        again.close()
 
 
 @pytest.mark.parametrize("checksums", [True, False])
