@@ -91,6 +91,47 @@ def test_stdout_is_full_or_closed(words: str, place: Path) -> None:
     assert "stdout is closed" in one_line(done)
 
 
+@pytest.mark.parametrize("words", ["--help", "--version", "dm table --help", "completion bash"])
+def test_help_that_goes_nowhere(words: str, place: Path) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        assert "stdout cannot be written" in one_line(bootpath(*words.split(), cwd=place, stdout=full))
+    finally:
+        os.close(full)
+
+
+@pytest.mark.parametrize(("words", "code"), [("inspect none", 1), ("inspect", 2), ("--version", 0)])
+def test_stderr_is_full(words: str, code: int, place: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "bootpath", *words.split()]
+        done = subprocess.run(command, cwd=place, stdout=subprocess.DEVNULL, stderr=full, check=False)
+    assert done.returncode == code
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "build image tree -o out --uki loop",
+        "build image tree -o out --efi-loader loop",
+        "build image --root tree -o out --esp loop",
+        "build live tree -o out --efi-loader loop",
+        "build live loop -o out",
+        "build initramfs -o out --with none --init loop",
+        "dm table loop",
+    ],
+)
+def test_a_link_to_itself(words: str, place: Path) -> None:
+    (place / "loop").symlink_to("loop")
+    one_line(bootpath(*words.split(), cwd=place))
+    assert not (place / "out").exists()
+
+
+def test_a_mount_that_fails_is_the_only_object(place: Path, image: Path) -> None:
+    done = bootpath("simulate", "--json", image, "--mount", "nowhere", cwd=place)
+    value = json.loads(done.stdout)
+    assert (done.returncode, value["exit_code"], value["error"]["type"]) == (1, 1, "FileSystemError")
+
+
 def test_dm_read_without_stdout(place: Path) -> None:
     command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "bootpath", "dm", "read", "--table", "t.table"]
     done = subprocess.run(command, cwd=place, stderr=subprocess.PIPE, text=True, check=False)

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TextIO
 
 from bootpath.core.errors import Error
 
@@ -82,10 +83,10 @@ def stdout_faults() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as fault:
-        abandon_stdout()
+        abandon(sys.stdout)
         raise Error(f"stdout cannot be written: {fault.strerror}") from fault
 
 
-def abandon_stdout() -> None:
+def abandon(stream: TextIO) -> None:
     """Drop what could not go out, so that the end of the process does not fail for it once more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from bootpath.cli.endings import flush_stdout, stdout_faults
+from bootpath.cli.endings import abandon, flush_stdout, stdout_faults
 from bootpath.core.printable import Printable, printable, printable_lines
 
 if TYPE_CHECKING:
@@ -70,8 +70,11 @@ class Reported(Exception):  # noqa: N818 - what failed is its `fault`
 
 def say(text: Printable) -> None:
     """A line on stderr, as far as stderr takes it: that it does not is no second failure."""
-    with suppress(OSError, ValueError):
+    try:
         print(text, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            abandon(sys.stderr)
 
 
 def report(fault: BaseException, *, as_json: bool) -> int:

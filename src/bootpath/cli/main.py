@@ -15,7 +15,7 @@ from importlib import import_module
 
 from bootpath import __version__
 from bootpath.cli.arguments import limits_of
-from bootpath.cli.endings import Terminated, abandon_stdout, flush_stdout, prepare_streams, terminated_tidily
+from bootpath.cli.endings import Terminated, abandon, flush_stdout, prepare_streams, terminated_tidily
 from bootpath.cli.failures import (
     FAILED,
     Parser,
@@ -101,7 +101,7 @@ def run_command(
         flush_stdout()
         return code
     except BrokenPipeError:
-        abandon_stdout()
+        abandon(sys.stdout)
         return FAILED
     except KeyboardInterrupt as end:
         show_traceback(end)
