@@ -14,8 +14,10 @@ import pytest
 
 from bootpath.cli.failures import BAD_VERDICT, FAILED
 from bootpath.formats.partitions.dps import data_uuid
+from bootpath.formats.partitions.gptheader import Partition
+from bootpath.formats.partitions.gptwrite import new_gpt, pack_gpt
 from bootpath.formats.verity.tree import BlockHasher, VerityParameters, VeritySuperblock, pack_verity_superblock
-from tests.support.bombs import ROOT_X86, ROOT_X86_SIGNATURE, ROOT_X86_VERITY, ext4_with, many_partitions
+from tests.support.bombs import LINUX, ROOT_X86, ROOT_X86_SIGNATURE, ROOT_X86_VERITY, ext4_with, many_partitions
 from tests.support.clirun import DOCUMENTED, MIB, Ended, Limits, Runner, faults_of
 from tests.support.linuximage import fake_kernel, squash
 
@@ -185,6 +187,21 @@ def test_a_thousand_roots(command: str, trees: bool, runner: Runner, tmp_path: P
         rows.append((ROOT_X86, data_uuid(BlockHasher(superblock.parameters).digest(block)), root))
         rows.append((ROOT_X86_VERITY, uuid4(), area))
     many_partitions(tmp_path / "disk.img", rows, sectors=64)
+    run(runner, command, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("command", ["inspect disk.img", "boot disk.img --dry-run"])
+def test_tables_in_partitions_of_tables(command: str, runner: Runner, tmp_path: Path) -> None:
+    many = [Partition(number, LINUX, UUID(int=number), 4200 + number, 4200 + number) for number in range(1, 16_001)]
+    writes = pack_gpt(new_gpt(12 * MIB, UUID(int=7), many, entry_count=16_384))
+    inner = tmp_path / "inner.img"
+    sparse(inner, 12 * MIB)
+    with inner.open("r+b") as file:
+        for offset, data in writes:
+            file.seek(offset)
+            file.write(data)
+    rows = [(LINUX, uuid4(), inner.read_bytes())] * 25
+    many_partitions(tmp_path / "disk.img", [(kind, uuid4(), table) for kind, _, table in rows], sectors=12 * MIB // 512)
     run(runner, command, cwd=tmp_path)
 
 

@@ -12,6 +12,7 @@ from bootpath.formats.partitions.gptwrite import new_gpt, pack_gpt
 from tests.support.tools import tool
 
 MIB = 1 << 20
+LINUX = UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
 ROOT_X86 = UUID("4f68bce3-e8cd-4db1-96e7-fbcaf984b709")
 ROOT_X86_VERITY = UUID("2c7357ed-ebd2-46d9-aec1-23d437ec2bf5")
 ROOT_X86_SIGNATURE = UUID("41092b05-9fc8-4523-994f-2def0408b176")

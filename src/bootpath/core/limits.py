@@ -52,6 +52,7 @@ class Budgets:
     )
     metadata_text_bytes: int = _limit(8 * _MIB, "of JSON and LVM2's text on a disk: signatures, LUKS, volume groups")
     ubi_eraseblocks: int = _limit(1 << 18, "of the UBI images on a disk, whose headers are read")
+    partition_entries: int = _limit(200_000, "of the partition tables on a disk, in each of their two copies")
     places: int = _limit(1024, "partitions and volumes of a disk, those inside each other too")
     directory_names: int = _limit(
         250_000,

@@ -27,6 +27,7 @@ from uuid import UUID
 from zlib import crc32
 
 from bootpath.core.errors import FormatError
+from bootpath.core.limits import spend
 
 GPT_SIGNATURE = b"EFI PART"
 GPT_SPEC = "UEFI 2.10 §5.3"
@@ -213,11 +214,12 @@ def parse_array(array: bytes, header: GptHeader, array_crc: int, *, block_bytes:
     computed = crc32(array)
     if computed != array_crc:
         raise _fault(where, "the CRC of the entry array does not match", f"{computed:#010x}", f"{array_crc:#010x}")
+    size, unused = header.entry_bytes, _NIL.bytes
+    used = [index for index in range(header.entry_count) if array[index * size : index * size + 16] != unused]
+    spend("partition_entries", len(used), "there are too many partitions", where=where)
     partitions: list[Partition] = []
-    for index in range(header.entry_count):
-        start = index * header.entry_bytes
-        if array[start : start + 16] == _NIL.bytes:
-            continue
+    for index in used:
+        start = index * size
         type_guid, guid, first_lba, last_lba, flags, name = _ENTRY.unpack_from(array, start)
         if first_lba > last_lba:
             raise _fault(

@@ -49,6 +49,7 @@ def read_contents(disk: Device, *, max_depth: int = MAX_DEPTH, in_parts: bool = 
     with spending():
         root = explorer.explore(Node("", NodeKind.DISK, disk.identity.name, disk.size_bytes, Location("")), 0)
     root = explorer.with_lone_hashes(_with_duplicates(root))
+    _forget_frames(root)
     if explorer.unread is not None:
         return Contents(
             disk.identity.name,
@@ -281,6 +282,15 @@ def _read_tree(device: Device) -> FoundHashTree:
         return FoundHashTree(superblock, None)
     block = region.read(levels[-1].start * parameters.hash_block_size, parameters.hash_block_size, "root block")
     return FoundHashTree(superblock, BlockHasher(parameters).digest(block))
+
+
+def _forget_frames(root: Node) -> None:
+    """Faults are values here: a traceback would keep alive what the parsers had read, a thousand times over."""
+    for node in root.walk():
+        copies = () if node.gpt is None else (node.gpt.primary_fault, node.gpt.backup_fault)
+        for fault in (*node.faults, node.gpt_fault, node.refusal, *copies):
+            if fault is not None:
+                fault.__traceback__ = fault.__context__ = fault.__cause__ = None
 
 
 def _with_duplicates(root: Node) -> Node:
