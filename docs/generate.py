@@ -43,7 +43,7 @@ def page() -> str:
 def limits_page() -> str:
     """The page of limits with a row for each."""
     before, _, rest = LIMITS_PAGE.read_text().partition(BEGIN)
-    rows = ["| limit | default | what it is of |", "|---|---|---|"]
+    rows = ["| limit | default | what it limits |", "|---|---|---|"]
     for name, value in asdict(Budgets()).items():
         rows.append(f"| `{name}` | {format_limit(name, value)} | {limit_meanings()[name]} |")
     return "".join((before, BEGIN, "\n", "\n".join(rows), "\n\n", END, rest.partition(END)[2]))

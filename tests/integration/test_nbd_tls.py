@@ -166,10 +166,10 @@ def test_files_that_are_not_there(pki: Pki, tmp_path: Path) -> None:
         ("server-key.pem", b"junk", "server-cert.pem and server-key.pem cannot be used"),
         ("ca-cert.pem", b"junk", "ca-cert.pem cannot be used"),
         ("ca-cert.pem", b"", "ca-cert.pem cannot be used"),
-        ("ca-cert.pem", "crl", "ca-cert.pem has something else than certificates"),
+        ("ca-cert.pem", "crl", "ca-cert.pem has something other than certificates"),
         ("ca-crl.pem", b"junk", "ca-crl.pem cannot be used"),
-        ("ca-crl.pem", "certificate", "ca-crl.pem has something else than lists of revoked certificates"),
-        ("ca-crl.pem", "both", "ca-crl.pem has something else than lists of revoked certificates"),
+        ("ca-crl.pem", "certificate", "ca-crl.pem has something other than lists of revoked certificates"),
+        ("ca-crl.pem", "both", "ca-crl.pem has something other than lists of revoked certificates"),
     ],
 )
 def test_files_that_cannot_be_used(pki: Pki, tmp_path: Path, name: str, content: bytes | str, what: str) -> None:

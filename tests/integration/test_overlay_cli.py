@@ -87,7 +87,7 @@ def test_a_sound_overlay(overlay: Path, capsys: pytest.CaptureFixture[str]) -> N
 def test_without_checksums_it_says_so(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = made(base, checksums=False)
     damage(path, first_cluster(path) * BLOCK + 100)
-    expected = f"{path}: sound (there are no checksums: changed data is not noticed)"
+    expected = f"{path}: sound (it has no checksums: changed data is not noticed)"
     assert run(capsys, "check", path) == (0, [expected])
 
 
@@ -95,12 +95,14 @@ def test_lost_data(overlay: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cluster = first_cluster(overlay)
     damage(overlay, (cluster + 1) * BLOCK)
     damage(overlay, (cluster + 2) * BLOCK)
-    place = f"bytes 12288 to 20479 of the disk, clusters {cluster + 1} to {cluster + 2}"
+    place = f"bytes 12288 to 20479 of the disk, clusters {cluster + 1} to {cluster + 2} of the file"
     found = [
         f"damaged: {place}: the data does not match its checksum",
-        f"{overlay}: damaged, 8 KiB of the disk are lost: they read EIO until they are written again",
+        f"{overlay}: damaged, 8 KiB of the disk are lost: reads of them fail with EIO until they are written again",
     ]
-    for words in ((), ("--repair",), ("--repair", "--apply")):
+    assert run(capsys, "check", overlay) == (3, found)
+    found.insert(1, "nothing of this can be repaired")
+    for words in (("--repair",), ("--repair", "--apply")):
         assert run(capsys, "check", overlay, *words) == (3, found)
     code, value = as_json(capsys, "check", overlay)
     assert code == 3
@@ -145,7 +147,7 @@ def test_nothing_can_be_done(overlay: Path, capsys: pytest.CaptureFixture[str]) 
     damage(overlay, 100)
     damage(overlay, BLOCK + 100)
     code, lines = run(capsys, "check", overlay, "--repair")
-    assert (code, lines[-1]) == (3, f"{overlay}: damaged, nothing can be read or repaired")
+    assert (code, lines[-1]) == (3, f"{overlay}: damaged: nothing can be read or repaired")
     code, value = as_json(capsys, "check", overlay, "--repair", "--apply")
     assert (code, value["uuid"], value["findings"][0]["fault"]["reason"]) == (3, None, "unusable")
 

@@ -176,7 +176,7 @@ def test_nothing_is_served_without_the_authority(
     assert code == 1
     assert errors == (
         f"bootpath: {tmp_path / 'tls'}: ca-cert.pem is missing; expected server-cert.pem, server-key.pem, ca-cert.pem; "
-        "put the certificate of who signs clients there\n"
+        "put the certificate of the CA of your clients there, or use --tls-no-client-auth\n"
     )
 
 

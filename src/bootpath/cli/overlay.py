@@ -34,6 +34,14 @@ CHECK = """\
 Read all of an overlay, and say what is damaged: the cluster of the file and the bytes of the disk. Data without
 checksums cannot be checked, only read. An overlay that is in use is refused.
 """
+CHECK_EPILOG = """\
+examples:
+  bootpath overlay check changes.overlay
+  bootpath overlay check changes.overlay --repair
+  bootpath overlay check changes.overlay --repair --apply
+
+exit codes: 0 sound, 1 failed, 2 usage, 3 the overlay is damaged
+"""
 
 
 def configure(commands: Any, name: str) -> None:
@@ -45,7 +53,13 @@ def configure(commands: Any, name: str) -> None:
     info = actions.add_parser(
         "info", help="show what it holds, and its base", description="Show what an overlay holds."
     )
-    check = actions.add_parser("check", help="read all of it and say what is damaged", description=CHECK)
+    check = actions.add_parser(
+        "check",
+        help="read all of it and say what is damaged",
+        description=CHECK,
+        epilog=CHECK_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commit = actions.add_parser(
         "commit",
         help="write it into its base, then empty it",
@@ -57,7 +71,7 @@ def configure(commands: Any, name: str) -> None:
     for action in (info, check, commit, discard):
         action.add_argument("overlay", metavar="OVERLAY", type=named, help="overlay file")
     commit.add_argument("base", metavar="BASE", type=named, help="the disk that it was made over")
-    check.add_argument("--repair", action="store_true", help="repair what can be; data that is lost stays lost")
+    check.add_argument("--repair", action="store_true", help="repair what can be repaired; lost data stays lost")
     for action in (check, commit, discard):
         action.add_argument("--apply", action="store_true", help="do it (default: only print what would be done)")
     for action in (info, check):
@@ -132,7 +146,7 @@ def _check(options: argparse.Namespace) -> int:
     if options.json:
         emit_json(_check_json(result, repaired))
     else:
-        lines = [f"repaired: {repair}" for repair in repaired]
+        lines = [f"done: {repair}" for repair in repaired]
         emit(printable_lines([*lines, *_check_lines(options, result)]))
     return BAD_VERDICT if result.damaged else 0
 
@@ -147,19 +161,23 @@ def _check_lines(options: argparse.Namespace, result: OverlayCheck) -> Iterator[
             disk, cluster = finding.lost.disk, finding.lost.cluster
             lost += disk.length
             last = cluster + finding.lost.clusters - 1
-            place = f"bytes {disk.offset} to {disk.end - 1} of the disk, clusters {cluster} to {last}: "
+            clusters = f"cluster {cluster}" if last == cluster else f"clusters {cluster} to {last}"
+            place = f"bytes {disk.offset} to {disk.end - 1} of the disk, {clusters} of the file: "
         yield f"{'damaged' if finding.damage else 'not finished'}: {place}{finding.fault}"
     if options.repair and not options.apply:
         yield from (f"would {repair}; {_USE_APPLY}" for repair in result.repairs)
+    if options.repair and result.damaged and not result.repairs:
+        yield "nothing of this can be repaired"
     if result.held_bytes is None:
-        verdict = "damaged, nothing can be read or repaired"
+        verdict = "damaged: nothing can be read or repaired"
     elif lost:
-        verdict = f"damaged, {format_bytes(lost)} of the disk are lost: they read EIO until they are written again"
+        size = format_bytes(lost)
+        verdict = f"damaged, {size} of the disk are lost: reads of them fail with EIO until they are written again"
     elif result.damaged:
         verdict = "damaged, nothing is lost" if result.repairs else "damaged, and cannot be repaired"
     else:
         verdict = "sound"
-    seen = "" if result.checksums is not False else " (there are no checksums: changed data is not noticed)"
+    seen = "" if result.checksums is not False else " (it has no checksums: changed data is not noticed)"
     yield f"{options.overlay}: {verdict}{seen}"
 
 

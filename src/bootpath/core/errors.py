@@ -74,8 +74,14 @@ class Error(Exception):
         return text if self.hint is None else f"{text}; {self.hint}"
 
     def at(self, prefix: str) -> Error:
-        """Put an outer name (a path, a table's line) before ``where``; returns self, for ``raise error.at(path)``."""
-        self.where = prefix if self.where is None else f"{prefix}: {self.where}"
+        """Put an outer name (a path, a table's line) before ``where``; returns self, for ``raise error.at(path)``.
+
+        A name that is there already is not said twice.
+        """
+        if self.where is None:
+            self.where = prefix
+        elif not f"{self.where}: ".startswith(f"{prefix}: "):
+            self.where = f"{prefix}: {self.where}"
         return self
 
 
@@ -186,3 +192,20 @@ class MachineError(Error):
 
 class UpdateError(Error):
     """An update that must not be, or could not be, applied."""
+
+
+def os_reason(error: OSError) -> str:
+    """Why it failed: of errors of TLS without the names that OpenSSL has for them and the lines of its source."""
+    import re  # not for whoever has no errors of TLS: this module is in every guest
+
+    text = re.sub(r"^\[[^\]]*\] (.*?)(?: \(_ssl\.c:\d+\))?$", r"\1", error.strerror or str(error))
+    return _TLS_REASONS.get(text, text) or type(error).__name__
+
+
+_TLS_REASONS = {
+    "PEM lib": "this is not PEM, or the key has a password",
+    "no certificate or crl found": "there is no PEM in it",
+    "key values mismatch": "the key does not belong to the certificate",
+    "tlsv1 alert unknown ca": "the server does not trust the CA of the client's certificate",
+    "tlsv13 alert certificate required": "the server wants a certificate of the client",
+}

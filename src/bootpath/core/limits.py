@@ -36,48 +36,58 @@ class Budgets:
 
     file_bytes: int = _limit(
         4 * _MIB,
-        "of a file that an option names and that is small: a key, a certificate, a password, a root hash, a signature, "
+        "size of a small file that an option names: a key, a certificate, a password, a root hash, a signature, "
         "a definition, an environment",
     )
-    file_wait_seconds: int = _limit(30, "that a pipe, named by an option, may stay empty or stand still")
-    plan_bytes: int = _limit(16 * _MIB, "of a preload plan")
-    trace_bytes: int = _limit(32 * _MIB, "of a recorded trace")
-    table_bytes: int = _limit(4 * _MIB, "of a text with device-mapper tables")
-    table_depth: int = _limit(32, "devices of a listing that stand on each other")
-    table_lines: int = _limit(10_000, "lines of text in which tables are shown, each device below all that stand on it")
-    picture_pixels: int = _limit(50_000_000, "of a picture as PNG; SVG has no pixels")
-    program_bytes: int = _limit(256 * _MIB, "of a program or kernel module that goes into an initramfs")
-    metadata_bytes: int = _limit(
-        256 * _MIB, "kept of what is read to find out what is on a disk: tables, superblocks, trees of digests"
+    file_wait_seconds: int = _limit(30, "time for which a pipe that an option names may give nothing")
+    plan_bytes: int = _limit(16 * _MIB, "size of a preload plan")
+    trace_bytes: int = _limit(32 * _MIB, "size of a recorded trace")
+    table_bytes: int = _limit(4 * _MIB, "size of a text with device-mapper tables")
+    table_depth: int = _limit(32, "number of devices of a listing that are stacked on each other")
+    table_lines: int = _limit(
+        10_000, "number of lines in which tables are shown, each device once for every device on top of it"
     )
-    metadata_text_bytes: int = _limit(8 * _MIB, "of JSON and LVM2's text on a disk: signatures, LUKS, volume groups")
-    ubi_eraseblocks: int = _limit(1 << 18, "of the UBI images on a disk, whose headers are read")
-    partition_entries: int = _limit(200_000, "of the partition tables on a disk, in each of their two copies")
-    places: int = _limit(1024, "partitions and volumes of a disk, those inside each other too")
+    picture_pixels: int = _limit(50_000_000, "size of a PNG picture; SVG has no pixels")
+    program_bytes: int = _limit(256 * _MIB, "size of a program or kernel module that goes into an initramfs")
+    metadata_bytes: int = _limit(
+        256 * _MIB, "memory for what is read to find out what is on a disk: tables, superblocks, hash trees"
+    )
+    metadata_text_bytes: int = _limit(
+        8 * _MIB, "size of all JSON and LVM2 text on a disk: signatures, LUKS headers, volume groups"
+    )
+    ubi_eraseblocks: int = _limit(1 << 18, "number of eraseblocks in the UBI images of a disk")
+    partition_entries: int = _limit(
+        200_000, "number of entries in all partition tables of a disk, counting each of the two copies separately"
+    )
+    places: int = _limit(1024, "number of partitions and volumes of a disk, nested ones included")
     directory_names: int = _limit(
         250_000,
-        "names in all directories in which something is looked up, of a file system, or for the entries of a disk",
+        "number of names in all directories that are searched in a file system, or for the boot entries of a disk",
     )
-    boot_volumes: int = _limit(16, "file systems in which boot entries are looked for")
-    boot_entries: int = _limit(1000, "boot entries of a disk, excluded ones too, and names in one of their directories")
-    entry_text_bytes: int = _limit(4 * _MIB, "of boot entries, menus and sections of images that are parsed for them")
-    entry_files: int = _limit(10_000, "files that the boot entries of a disk name, as often as they name them")
+    boot_volumes: int = _limit(16, "number of file systems that are searched for boot entries")
+    boot_entries: int = _limit(
+        1000, "number of boot entries of a disk, excluded ones included, and of names in one of their directories"
+    )
+    entry_text_bytes: int = _limit(
+        4 * _MIB, "size of all boot entries, menus and image sections that are parsed for them"
+    )
+    entry_files: int = _limit(10_000, "number of files that the boot entries of a disk name, repetitions included")
     path_steps: int = _limit(
-        200_000, "names that are looked up, one in the other, on the way to the files of boot entries"
+        200_000, "number of path components that are looked up on the way to the files of boot entries"
     )
-    version_characters: int = _limit(256, "of a boot entry's version")
-    boot_attempts: int = _limit(16, "candidates for the root of a Linux that are tried one after the other")
-    kernel_bytes: int = _limit(512 * _MIB, "of a kernel, or of a unified kernel image that is verified")
-    initrd_bytes: int = _limit(512 * _MIB, "of all initrds and extra resources of a boot entry together")
-    devicetree_bytes: int = _limit(16 * _MIB, "of a device tree")
+    version_characters: int = _limit(256, "length of a boot entry's version")
+    boot_attempts: int = _limit(16, "number of candidates for the root of a Linux that are tried one after the other")
+    kernel_bytes: int = _limit(512 * _MIB, "size of a kernel, or of a unified kernel image that is verified")
+    initrd_bytes: int = _limit(512 * _MIB, "size of all initrds and extra resources of a boot entry together")
+    devicetree_bytes: int = _limit(16 * _MIB, "size of a device tree")
     boot_partition_bytes: int = _limit(
-        1024 * _MIB, "kept of what is read of boot partitions, so that what was verified is what runs"
+        1024 * _MIB, "memory for what is read of boot partitions, so that what was verified is what runs"
     )
-    snapshot_exceptions: int = _limit(
-        1_000_000, "of a snapshot's store, chunks that were copied, all of which are kept"
+    snapshot_exceptions: int = _limit(1_000_000, "number of exceptions (copied chunks) in a snapshot's store")
+    overlay_log_bytes: int = _limit(
+        128 * _MIB, "size of the log of an overlay file, which is read when the file is opened"
     )
-    overlay_log_bytes: int = _limit(128 * _MIB, "of the log of an overlay's file, which is read when it is opened")
-    overlay_map_bytes: int = _limit(256 * _MIB, "of the map of an overlay's blocks, as its log describes it")
+    overlay_map_bytes: int = _limit(256 * _MIB, "memory for the map of an overlay's blocks")
 
 
 _current = Budgets()
@@ -145,5 +155,5 @@ def format_limit(name: str, value: int) -> str:
 
 
 def limit_meanings() -> dict[str, str]:
-    """What each limit is of, by its name."""
+    """What each limit is for, by its name."""
     return {each.name: each.metadata["meaning"] for each in fields(Budgets)}

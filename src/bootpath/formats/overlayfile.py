@@ -70,7 +70,7 @@ _NIL = UUID(int=0)
 class OverlayFileState(Enum):
     """What an overlay's file is for at the moment."""
 
-    IN_USE = 0
+    READY = 0
     COMMITTING = 1  # its blocks are being written into its base
 
 

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import ast
 import errno
+import os
 import re
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bootpath.core import errors
-from bootpath.core.errors import DeviceError, Error, FileSystemError, FormatError, IntegrityError
+from bootpath.core.errors import DeviceError, Error, FileSystemError, FormatError, IntegrityError, os_reason
 
 SOURCE = Path(errors.__file__).parents[1]
 RAISES = re.compile(r"Error|_?fault|_?error|_?fail|_?refus(e|al)")
@@ -69,6 +71,21 @@ def test_at_puts_outer_places_in_front_and_keeps_the_error() -> None:
     assert error.at("gpt") is error
     assert error.at("disk.img").where == "disk.img: gpt"
     assert str(error) == "disk.img: gpt: it broke"
+    assert error.at("disk.img").where == "disk.img: gpt", "no name is said twice"
+    assert error.at("disk").where == "disk: disk.img: gpt"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOENT, os.strerror(errno.ENOENT)), "No such file or directory"),
+        (ssl.SSLError(1, "[SSL: SOMETHING] something failed: why [not] (_ssl.c:1006)"), "something failed: why [not]"),
+        (ssl.SSLError(1, "[X509: KEY_VALUES_MISMATCH] key values mismatch (_ssl.c:1)"), "the key does not belong to "),
+        (ConnectionResetError(), "ConnectionResetError"),
+    ],
+)
+def test_reasons_are_without_names_of_openssl(error: OSError, reason: str) -> None:
+    assert os_reason(error).startswith(reason)
 
 
 def test_device_error_has_an_errno() -> None:

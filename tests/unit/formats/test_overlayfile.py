@@ -33,7 +33,7 @@ from tests.support.errors import raises
 
 KEY = bytes(range(16))
 BASE = BaseIdentity("disk ❄.img", 1 << 30, 1 << 20, b"d" * 32, uuid=UUID(int=5), partition_guid=UUID(int=7))
-HEADER = OverlayHeader(9, UUID(int=1), OverlayFileState.IN_USE, 2, 64, 17, KEY, BASE)
+HEADER = OverlayHeader(9, UUID(int=1), OverlayFileState.READY, 2, 64, 17, KEY, BASE)
 ENTRIES = [(0, 70, 3), (1 << 20, 1, 1 << 16), (9, 80, 1)]
 
 

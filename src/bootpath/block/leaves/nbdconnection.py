@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from bootpath.block.leaves.nbdhandshake import RemoteExport, Steps, negotiate
 from bootpath.core.device import Buffer
-from bootpath.core.errors import DeviceError, Error, RemoteProtocolError
+from bootpath.core.errors import DeviceError, Error, RemoteProtocolError, os_reason
 from bootpath.core.extents import Extent, ExtentSet
 from bootpath.formats.nbd.transmission import (
     FLAG_DONE,
@@ -310,4 +310,4 @@ class NbdConnection:
 
 
 def _reason(error: BaseException) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return os_reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__

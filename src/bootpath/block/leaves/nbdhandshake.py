@@ -135,7 +135,7 @@ def _ask(option: Option, data: bytes = b"") -> _Replies:
 def _refused(reply: OptionReply, name: str) -> RemoteProtocolError:
     reason = {
         Rep.ERR_UNKNOWN: f"there is no export {name!r}",
-        Rep.ERR_TLS_REQD: "the server wants TLS (nbds instead of nbd)",
+        Rep.ERR_TLS_REQD: "the server requires TLS: write nbds instead of nbd",
         Rep.ERR_POLICY: "the server's policy refuses",
         Rep.ERR_SHUTDOWN: "the server is shutting down",
         Rep.ERR_UNSUP: f"the server does not know NBD_OPT_{Option(reply.option).name}",

@@ -24,9 +24,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
-from bootpath.block.leaves.wholefile import read_whole
+from bootpath.block.leaves.wholefile import read_parsed, read_whole
 from bootpath.core.device import Buffer
-from bootpath.core.errors import DeviceError, FormatError
+from bootpath.core.errors import DeviceError, FormatError, os_reason
 from bootpath.formats.nbd.pskfile import PSK_CIPHERS, parse_psk_file
 from bootpath.formats.nbd.uri import NbdUri
 
@@ -49,7 +49,7 @@ def client_tls(uri: NbdUri) -> Callable[[socket.socket], TlsSocket]:
         raise
     except OSError as error:
         where = str(error.filename or given.get("tls-certificates", "tls"))
-        what = f"the keys cannot be used: {error.strerror or error}"
+        what = f"the TLS certificates or keys cannot be used: {os_reason(error)}"
         raise DeviceError(what, errno=error.errno or errno.EINVAL, where=where) from error
     name = given.get("tls-hostname") or uri.host or "localhost"
     return lambda connected: TlsSocket(connected, context, name)
@@ -95,7 +95,7 @@ def _share_key(context: ssl.SSLContext, file: Path, user: str) -> None:
     install = getattr(context, "set_psk_client_callback", None)
     if install is None:
         raise DeviceError("TLS with pre-shared keys needs Python 3.13 or newer", errno=errno.ENOTSUP, where=str(file))
-    key = parse_psk_file(read_whole(file)).get(user)
+    key = read_parsed(file, parse_psk_file).get(user)
     if key is None:
         raise FormatError("the URI's user has no key", where=str(file), found=repr(user))
     # And no authority is trusted: a server that shows a certificate instead is refused.

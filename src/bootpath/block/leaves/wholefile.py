@@ -12,12 +12,14 @@ import os
 import select
 import stat
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from bootpath.core.errors import Error, LimitError
 from bootpath.core.limits import check_limit, format_limit, limit_hint, limits
 
 _PIECE_BYTES = 1 << 20
+
+T = TypeVar("T")
 
 
 def read_whole(path: str | os.PathLike[str], limit: str = "file_bytes") -> bytes:
@@ -42,6 +44,15 @@ def read_whole(path: str | os.PathLike[str], limit: str = "file_bytes") -> bytes
         raise
     finally:
         os.close(descriptor)
+
+
+def read_parsed(path: str | os.PathLike[str], parse: Callable[[bytes], T], limit: str = "file_bytes") -> T:
+    """What `parse` makes of all of a file; its errors name the file. Raises as `read_whole` and `parse`."""
+    data = read_whole(path, limit)
+    try:
+        return parse(data)
+    except Error as fault:
+        raise fault.at(os.fspath(path)) from None
 
 
 def read_stream(stream: BinaryIO, name: str, limit: str = "file_bytes") -> bytes:

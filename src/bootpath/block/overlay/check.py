@@ -39,14 +39,14 @@ class OverlayFault(Reason):
 
     HEADER_DAMAGED = "copy {} of the header is damaged: {}"
     HEADER_OLDER = "copy {} of the header is older than the other: writing it was interrupted"
-    UNUSABLE = "it is not known which block is where: {}"
+    UNUSABLE = "the map of the blocks cannot be read: {}"
     RECORD_UNFINISHED = "the record at byte {} of the log was not finished"
     COMMIT_UNFINISHED = "a commit into its base has begun and did not end"
     FILE_SHORT = "the file ends at byte {} and should have {}"
     FILE_LONG = "{} bytes at the end of the file belong to nothing"
     DATA_DAMAGED = "the data does not match its checksum"
     DATA_UNREADABLE = "the data cannot be read"
-    DATA_MISSING = "the data is behind the end of the file"
+    DATA_MISSING = "the data would be beyond the end of the file"
 
 
 class OverlayRepair(Reason):
@@ -55,7 +55,7 @@ class OverlayRepair(Reason):
     WRITE_HEADER = "write copy {} of the header again, from the other"
     DROP_RECORD = "drop the record that was not finished"
     CUT = "cut {} bytes at the end of the file"
-    EXTEND = "make the file {} bytes longer; what was there reads EIO"
+    EXTEND = "make the file {} bytes longer; reads of what was there fail with EIO"
 
 
 _DAMAGE = {

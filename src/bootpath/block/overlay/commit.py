@@ -144,7 +144,7 @@ def commit_into(
         )
     copy_held(overlay, base, base.size_bytes)
     now = replace(header.base, digest=identify(base).digest)
-    empty(storage, overlay, state=OverlayFileState.IN_USE, base=now)
+    empty(storage, overlay, state=OverlayFileState.READY, base=now)
     clear_space(storage, overlay)
     return total
 

@@ -106,7 +106,7 @@ def lay_out(
     journal = new_file(
         storage,
         lambda first, count, key: OverlayHeader(
-            1, uuid, OverlayFileState.IN_USE, first, count, 1, key, known, checksums
+            1, uuid, OverlayFileState.READY, first, count, 1, key, known, checksums
         ),
         random=random,
     )
@@ -180,7 +180,7 @@ def new_log(storage: OverlayStorage, space: Space, clusters: int) -> int:
     also for a log that would be too long to be read again."""
     if clusters * CLUSTER_BYTES > limits().overlay_log_bytes:
         raise DeviceError(
-            "the overlay is full: its log would be longer than what is read again",
+            "the overlay is full: its log would be longer than may be read again",
             errno=errno.ENOSPC,
             where=storage.identity.name,
             hint=limit_hint("overlay_log_bytes"),

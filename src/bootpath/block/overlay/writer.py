@@ -171,7 +171,7 @@ class OverlayWriter:
         # A sixteenth is left: who reads the log counts a record before it knows which of its blocks are new.
         if added and self._state.blocks.exceeds(limits().overlay_map_bytes * 15 // 16):
             raise _CapError(
-                "the overlay is full: the map of its blocks would be larger than what is read again",
+                "the overlay is full: the map of its blocks would be larger than may be read again",
                 errno=errno.ENOSPC,
                 where=self._name,
                 hint=limit_hint("overlay_map_bytes"),

@@ -22,7 +22,7 @@ def check_preload(options: argparse.Namespace, *, command: str) -> None:
 
 def chosen_preload(options: argparse.Namespace, disk: Device, password: bytes | None) -> PreloadChoice:
     """What --preload, --plan and --classic ask for."""
-    from bootpath.block.leaves.wholefile import read_whole
+    from bootpath.block.leaves.wholefile import read_parsed
     from bootpath.boot.redox.planning import choose_preload
     from bootpath.boot.redox.preload import PreloadKind
     from bootpath.formats.plan import parse_plan
@@ -31,7 +31,7 @@ def chosen_preload(options: argparse.Namespace, disk: Device, password: bytes | 
     return choose_preload(
         disk,
         PreloadKind(wanted) if isinstance(wanted, str) else wanted,
-        plan=None if options.plan is None else parse_plan(read_whole(options.plan, "plan_bytes")),
+        plan=None if options.plan is None else read_parsed(options.plan, parse_plan, "plan_bytes"),
         classic=options.classic,
         password=password,
     )

@@ -179,12 +179,12 @@ def _open_service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
 
 
 def _served_disk(options: argparse.Namespace, disk: Device) -> ServedDisk:
-    from bootpath.block.leaves.wholefile import read_whole
+    from bootpath.block.leaves.wholefile import read_parsed
     from bootpath.boot.redox.preload import PreloadKind
     from bootpath.boot.redox.served import choose_served_preload
     from bootpath.formats.plan import parse_plan
 
-    plan = None if options.plan is None else parse_plan(read_whole(options.plan, "plan_bytes"))
+    plan = None if options.plan is None else read_parsed(options.plan, parse_plan, "plan_bytes")
     preload = "plan" if plan is not None else options.preload
     return choose_served_preload(
         disk,

@@ -30,25 +30,30 @@ def add_listening(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("who may connect")
     where = group.add_mutually_exclusive_group()
     where.add_argument("--socket", metavar="P", type=path, help="listen on this Unix socket")
-    where.add_argument("--tcp", metavar="HOST:PORT", type=address, help="listen on this address; port 0 takes any")
+    where.add_argument(
+        "--tcp",
+        metavar="HOST:PORT",
+        type=address,
+        help="listen on this address, without HOST on every one; port 0 takes any",
+    )
     keys = group.add_mutually_exclusive_group()
     keys.add_argument(
         "--tls-dir",
         metavar="D",
         type=path,
-        help="require TLS and a certificate of each client: server-cert.pem and server-key.pem are the server's, "
-        "ca-cert.pem signs clients, ca-crl.pem, if it is there, says whose certificates are revoked",
+        help="require TLS and a certificate of each client: a directory with server-cert.pem, server-key.pem, "
+        "ca-cert.pem (the CA of the clients' certificates) and, where some are revoked, ca-crl.pem",
     )
     keys.add_argument(
         "--tls-psk",
         metavar="F",
         type=path,
-        help="require TLS and a key of each client: lines of USER:KEY, KEY in hexadecimal (Python 3.13 or newer)",
+        help="require TLS with pre-shared keys, from a file with lines of USER:KEY, KEY in hexadecimal (Python 3.13+)",
     )
     group.add_argument(
         "--tls-no-client-auth",
         action="store_true",
-        help="with --tls-dir: ask no client for a certificate: what is sent is encrypted, and anybody may connect",
+        help="with --tls-dir: do not verify clients; connections are encrypted, and anybody may connect",
     )
     group.add_argument(
         "--allow-plaintext",
@@ -56,7 +61,11 @@ def add_listening(parser: argparse.ArgumentParser) -> None:
         help="allow TCP beyond this machine without TLS: anybody may read and write",
     )
     group.add_argument(
-        "--max-clients", type=whole(1, 1 << 20), default=512, metavar="N", help="refuse more connections (default: 512)"
+        "--max-clients",
+        type=whole(1, 1 << 20),
+        default=512,
+        metavar="N",
+        help="how many clients may be connected at once; more are refused (default: 512)",
     )
     group.add_argument(
         "--status",
@@ -68,8 +77,8 @@ def add_listening(parser: argparse.ArgumentParser) -> None:
         "--status-token-file",
         metavar="F",
         type=path,
-        help="file with a token that who looks at the status has to give, as a bearer or as the password of any user; "
-        "a must beyond this machine",
+        help="file with the token that is needed to see the status, as a bearer token or as the password of "
+        "any user; required when other machines can reach the page",
     )
     group = parser.add_argument_group("running")
     group.add_argument(
@@ -133,14 +142,10 @@ def _status_token(options: argparse.Namespace, command: str) -> bytes | None:
         return None
     if options.status is None:
         raise UsageError("--status-token-file goes with --status only", where=command)
-    from bootpath.block.leaves.wholefile import read_whole
-    from bootpath.core.errors import FormatError
+    from bootpath.block.leaves.wholefile import read_parsed
     from bootpath.serve.monitor.token import parse_token
 
-    try:
-        return parse_token(read_whole(options.status_token_file))
-    except FormatError as fault:
-        raise fault.at(str(options.status_token_file)) from None
+    return read_parsed(options.status_token_file, parse_token)
 
 
 def serve(

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from bootpath.image.verity.volume import FecOptions, VerityVolume
 
 
-@judged_by
-def root_hash_text(text: str) -> str:
-    """A root hash in hexadecimal, of any algorithm."""
+def root_hash(text: str) -> str:
+    """A root hash in hexadecimal, of any algorithm. Raises FormatError."""
     from bootpath.formats.verity.tree import parse_root_hash
 
     parse_root_hash(text)
     return text
+
+
+root_hash_text = judged_by(root_hash)
 
 
 @judged_by
@@ -91,7 +93,7 @@ def parameters_of(options: argparse.Namespace, blocks: int, *, default_salt: byt
 
 def root_hash_of(options: argparse.Namespace) -> str:
     """What was given, one way or the other, in hexadecimal."""
-    from bootpath.block.leaves.wholefile import read_whole
+    from bootpath.block.leaves.wholefile import read_parsed
 
     if options.root_hash is None and options.root_hash_file is None:
         options.parser.error("give the root hash, or --root-hash-file")
@@ -99,4 +101,4 @@ def root_hash_of(options: argparse.Namespace) -> str:
         options.parser.error("give the root hash or --root-hash-file, not both")
     if options.root_hash is not None:
         return str(options.root_hash)
-    return read_whole(options.root_hash_file).decode("ascii", "replace").strip()
+    return read_parsed(options.root_hash_file, lambda content: root_hash(content.decode("ascii", "replace").strip()))

@@ -229,7 +229,7 @@ def _read_area(region: Region, area: Extent) -> str | None:
             found=f"{length} bytes at {offset}",
             expected=f"in the ring of {size} bytes",
         )
-    spend("metadata_text_bytes", length, "the text makes too much to parse", where=where)
+    spend("metadata_text_bytes", length, "the text is too long to parse", where=where)
     # "The ring wraps": what does not fit before the end stands behind the header.
     first = min(length, size - offset)
     raw = region.peek(start + offset, first)

@@ -63,7 +63,7 @@ def parse_verity_signature(data: bytes) -> VeritySignature:
     text, _, padding = data.partition(b"\0")
     if padding.count(0) != len(padding):
         raise _fault("more text follows the first NUL", "more text", "nothing but NULs")
-    spend("metadata_text_bytes", len(text), "the partition makes too much to parse", where=_WHERE)
+    spend("metadata_text_bytes", len(text), "the content of the partition is too long to parse", where=_WHERE)
     members = Members(parse_json(text, where=_WHERE, max_bytes=VERITY_SIGNATURE_MAX_BYTES), where=_WHERE)
     fingerprint = None
     root_hash = _hex("rootHash", members.text("rootHash"))

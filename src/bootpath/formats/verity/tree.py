@@ -234,7 +234,7 @@ def parse_root_hash(text: str, parameters: VerityParameters | None = None) -> by
             raise _fault(
                 "the root hash has the wrong length",
                 f"{len(root_hash)} bytes",
-                "as many as an algorithm gives, 20 to 64",
+                "20 to 64",
             )
     elif len(root_hash) != parameters.digest_bytes:
         raise _fault(

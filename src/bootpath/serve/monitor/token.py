@@ -24,7 +24,7 @@ def parse_token(content: bytes) -> bytes:
     if _TOKEN.fullmatch(token) is None:
         raise FormatError(
             "the token cannot be used",
-            expected=f"one line of {MINIMUM_CHARACTERS} letters and digits or more (RFC 6750 §2.1)",
+            expected=f"one line of {MINIMUM_CHARACTERS} or more letters, digits and ._~+/- (RFC 6750 §2.1)",
             hint="make one with openssl rand -hex 16",
         )
     return token

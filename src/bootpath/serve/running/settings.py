@@ -37,7 +37,7 @@ def parse_tcp_address(text: str) -> TcpAddress:
     """``HOST:PORT``, ``[ADDRESS]:PORT`` or ``:PORT``. Raises FormatError."""
     host, colon, port = text.rpartition(":")
     if not colon or _PORT.fullmatch(port) is None or int(port) > _MAX_PORT:
-        raise FormatError("the address is not HOST:PORT", found=repr(text))
+        raise FormatError("the address is not HOST:PORT or :PORT", found=repr(text))
     return TcpAddress(host.removeprefix("[").removesuffix("]"), int(port))
 
 

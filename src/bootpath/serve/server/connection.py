@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
+from bootpath.core.errors import os_reason
 from bootpath.serve.export import Export, Exports
 from bootpath.serve.limits import Limits
 from bootpath.serve.nbd.handshake import Close, Enter, Send, StartTls, Style
@@ -126,7 +127,9 @@ class ClientConnection:
         except BlockingIOError:
             self._settle()
         except OSError as error:
-            self.close(str(error))
+            if self.phase is Phase.TLS:
+                _log.info("connection %d: the TLS handshake failed: %s", self.fd, os_reason(error))
+            self.close(os_reason(error))
 
     def replied(self) -> None:
         """Replies were added to the session's by the workers."""

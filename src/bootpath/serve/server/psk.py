@@ -11,8 +11,8 @@ import errno
 import secrets
 from pathlib import Path
 
-from bootpath.block.leaves.wholefile import read_whole
-from bootpath.core.errors import DeviceError, FormatError
+from bootpath.block.leaves.wholefile import read_parsed
+from bootpath.core.errors import DeviceError
 from bootpath.formats.nbd.pskfile import PSK_CIPHERS, parse_psk_file
 from bootpath.serve.server.tls import TlsSettings, server_context, warn_of_readers
 
@@ -31,10 +31,7 @@ def load_psk(file: Path, *, required: bool = True) -> TlsSettings:
             hint="use certificates",
         )
     warn_of_readers(file)
-    try:
-        keys = parse_psk_file(read_whole(file))
-    except FormatError as fault:
-        raise fault.at(str(file)) from None
+    keys = read_parsed(file, parse_psk_file)
     context.set_ciphers(PSK_CIPHERS)
     # A user that is unknown fails as one with a wrong key does, so that users cannot be guessed (RFC 4279 §2).
     install(lambda user: keys.get(user or "") or secrets.token_bytes(_DECOY_BYTES))

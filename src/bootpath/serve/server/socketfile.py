@@ -72,11 +72,11 @@ def _bind(listener: socket.socket, path: str, *, may_replace: bool) -> None:
         if error.errno != errno.EADDRINUSE:
             raise
         if not _is_socket(path):
-            raise not_listening(path, error, "there is a file that is no socket") from error
+            raise not_listening(path, error, "there is a file that is not a socket") from error
         if not _is_dead(path):
             raise not_listening(path, error, "does another server run?") from error
         if not may_replace:
-            raise not_listening(path, error, "remove the file: nobody listens there") from error
+            raise not_listening(path, error, "remove the file: no server listens on it") from error
         os.unlink(path)
         listener.bind(path)
 

@@ -3,7 +3,7 @@
 ===================  ==============================================================
 server-cert.pem      the server's certificate (and its chain)
 server-key.pem       its key
-ca-cert.pem          who signs clients; not read when clients are not verified
+ca-cert.pem          the CA that signs the certificates of clients; not read when clients are not verified
 ca-crl.pem           which certificates of clients are revoked, if there is one
 ===================  ==============================================================
 
@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootpath.block.leaves.wholefile import read_whole
-from bootpath.core.errors import DeviceError
+from bootpath.core.errors import DeviceError, os_reason
 from bootpath.serve.nbd.handshake import Tls
 
 if TYPE_CHECKING:
     import ssl  # imported when certificates are loaded: a guest has no OpenSSL
 
 _OTHERS_READ = 0o004
+_NO_AUTHORITY = "put the certificate of the CA of your clients there, or use --tls-no-client-auth"
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def load_tls(directory: Path, *, verify_clients: bool = True, required: bool = T
                 errno=errno.ENOENT,
                 where=str(directory),
                 expected=", ".join(names),
-                hint="put the certificate of who signs clients there" if [path] == authority else None,
+                hint=_NO_AUTHORITY if [path] == authority else None,
             ) from error
     warn_of_readers(key)
     try:
@@ -109,9 +110,9 @@ def _load(context: ssl.SSLContext, path: Path, kind: str) -> None:
     if added != {kind}:
         content = {"x509": "certificates", "crl": "lists of revoked certificates"}
         raise DeviceError(
-            f"{path.name} has something else than {content[kind]}", errno=errno.EINVAL, where=str(path.parent)
+            f"{path.name} has something other than {content[kind]}", errno=errno.EINVAL, where=str(path.parent)
         )
 
 
 def _unusable(names: str, directory: Path, error: OSError) -> DeviceError:
-    return DeviceError(f"{names} cannot be used: {error.strerror or error}", errno=errno.EINVAL, where=str(directory))
+    return DeviceError(f"{names} cannot be used: {os_reason(error)}", errno=errno.EINVAL, where=str(directory))

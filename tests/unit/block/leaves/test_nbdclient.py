@@ -190,7 +190,7 @@ def test_block_sizes(server: Server, opened: ExitStack) -> None:
         ("greeting", pack_greeting(0), "does not speak fixed newstyle"),
         ("greeting", b"220 smtp.example.org ESMTP", "newstyle"),
         ("go", [(Rep.ERR_UNKNOWN, b"no such disk")], "there is no export 'disk': 'no such disk'"),
-        ("go", [(Rep.ERR_TLS_REQD, b"")], "the server wants TLS .nbds instead of nbd"),
+        ("go", [(Rep.ERR_TLS_REQD, b"")], "the server requires TLS: write nbds instead of nbd"),
         ("go", [(Rep.ERR_UNSUP, b"")], "the server does not know NBD_OPT_GO"),
         ("go", [((1 << 31) + 99, b"")], "the server refuses"),
         ("go", [(Rep.ACK, b"")], "without NBD_INFO_EXPORT"),
@@ -374,7 +374,7 @@ def test_an_answer_that_does_not_come(server: Server, opened: ExitStack) -> None
         (
             "nbds://localhost/disk?tls-certificates=/nonexistent",
             "ENOENT",
-            "/nonexistent/ca-cert.pem: the keys cannot",
+            "/nonexistent/ca-cert.pem: the TLS certificates or keys cannot",
         ),
         ("nbds://localhost/disk?tls-type=anon", "EINVAL", "tls-type does not say what is given"),
         ("nbds://localhost/disk?tls-type=psk", "EINVAL", "tls-type does not say what is given"),

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.block.leaves.wholefile import open_plain, read_stream, read_whole
-from bootpath.core.errors import Error, LimitError
+from bootpath.block.leaves.wholefile import open_plain, read_parsed, read_stream, read_whole
+from bootpath.core.errors import Error, FormatError, LimitError
 from bootpath.core.limits import limits_raised
+from bootpath.formats.trace import parse_trace
 from tests.support.errors import raises
 
 
@@ -26,6 +27,17 @@ def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
     os.truncate(path, 1 << 40)
     with raises(LimitError, what="the file is too large", where=str(path), found="1 TiB", expected="at most 4 MiB"):
         read_whole(path)
+
+
+def test_what_cannot_be_parsed_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "recorded"
+    path.write_bytes(b"{")
+    with raises(
+        FormatError, what="the last line has no line feed", where=f"{path}: trace", hint="the file was cut short"
+    ):
+        read_parsed(path, parse_trace)
+    path.write_bytes(b"key")
+    assert read_parsed(path, bytes.decode) == "key"
 
 
 def test_a_device_that_never_ends() -> None:

@@ -466,7 +466,7 @@ def test_info(tmp_path: Path) -> None:
     overlay.discard(16 * KIB, 4096)
     overlay.close()
     info = overlay_info(path)
-    assert (info.dirty_bytes, info.zero_bytes, info.state) == (8192, 4096, OverlayFileState.IN_USE)
+    assert (info.dirty_bytes, info.zero_bytes, info.state) == (8192, 4096, OverlayFileState.READY)
     assert (info.base.name, info.base.size_bytes) == ("a disk", SIZE)
     assert info.file_bytes == path.stat().st_size
     assert not info.in_use

@@ -66,7 +66,7 @@ def a_link_to_a_dead_one(path: Path) -> None:
 def test_what_is_no_socket_stays(make: Callable[[Path], None], tmp_path: Path) -> None:
     make(tmp_path / "s")
     before = os.lstat(tmp_path / "s")
-    with pytest.raises(DeviceError, match="Address already in use; there is a file that is no socket"):
+    with pytest.raises(DeviceError, match="Address already in use; there is a file that is not a socket"):
         listen(tmp_path / "s")
     assert os.path.samestat(os.lstat(tmp_path / "s"), before)
 
@@ -130,7 +130,7 @@ def test_without_a_lock_nothing_is_replaced(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr("fcntl.flock", refuse)
     dead(tmp_path / "s")
-    with pytest.raises(DeviceError, match="remove the file: nobody listens there"):
+    with pytest.raises(DeviceError, match="remove the file: no server listens on it"):
         listen(tmp_path / "s")
     listener, file = listen(tmp_path / "new")
     with listener:
