@@ -14,7 +14,6 @@ from tests.support.ddi import Part, Volume, make_disk, make_file_system, protect
 from tests.support.linuximage import KERNEL_PATH, RootTree, fake_kernel, make_volume
 from tests.support.linuxroot import make_root
 from tests.support.nbdserver import nbd_server
-from tests.support.pki import make_pki
 from tests.support.tools import demo_image, tool
 from tests.support.tree import ROOT
 
@@ -50,9 +49,6 @@ def live_image(scene: Scene) -> None:
 
 def serve_disk(scene: Scene) -> None:
     live_image(scene)
-    pki = make_pki(scene.folder.with_name(f"{scene.folder.name}.pki"))
-    scene.link(pki.server, "server")
-    scene.link(pki.clients["right"], "client")
     scene.link(ROOT / "docs", "docs")
     scene.covered = ("/etc/systemd/system", "/etc/default")
     # No service manager runs in a test: what it would load is verified.

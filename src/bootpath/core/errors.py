@@ -206,6 +206,6 @@ _TLS_REASONS = {
     "PEM lib": "this is not PEM, or the key has a password",
     "no certificate or crl found": "there is no PEM in it",
     "key values mismatch": "the key does not belong to the certificate",
-    "tlsv1 alert unknown ca": "the server does not trust the CA of the client's certificate",
-    "tlsv13 alert certificate required": "the server wants a certificate of the client",
+    "tlsv1 alert unknown ca": "the other end does not trust the CA of this end's certificate",
+    "tlsv13 alert certificate required": "the server requires a client certificate (tls-certificates=DIR in the URI)",
 }

@@ -110,7 +110,9 @@ class NbdConnection:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", whole, part))
         except (OSError, Error) as error:
             sock.close()
-            raise DeviceError(f"the handshake failed: {_reason(error)}", where=name) from error
+            untrusted = getattr(error, "verify_code", 0)  # of an ssl.SSLCertVerificationError
+            hint = "tls-certificates=DIR in the URI has the server verified by DIR/ca-cert.pem" if untrusted else None
+            raise DeviceError(f"the handshake failed: {_reason(error)}", where=name, hint=hint) from error
         except BaseException:
             sock.close()
             raise
