@@ -66,7 +66,7 @@ def faults(lab: Lab, command: Command, case: Case) -> list[str]:
     )
     codes = command.codes | (SHELL if runs(case) else frozenset[int]())
     found = faults_of(ended, codes=codes, binary=command.words == ("dm", "read"))
-    if b"has a fault" in ended.err:
+    if b"has an internal error" in ended.err:
         found.append(ended.err.decode(errors="replace"))
     if runs(case):  # its words, not ours
         found = [each for each in found if not each.endswith("in stderr")]

@@ -222,6 +222,14 @@ def test_a_table_line_with_fec(data: Path, tmp_path: Path, capsys: pytest.Captur
     assert read_bytes(device, 0, device.size_bytes) == content
 
 
+def test_a_key_in_place_of_a_root_hash_is_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = tmp_path / "key"
+    key.write_text("-----BEGIN PRIVATE KEY-----\nMIIE")
+    assert main(["verity", "verify", "data", "hash", "--root-hash-file", str(key)]) == 1
+    message = "the root hash is not hexadecimal; expected hexadecimal digits, found '-----BEGIN PRIVA'"
+    assert capsys.readouterr().err == f"bootpath: {key}: verity: {message}\n"
+
+
 def test_nothing_is_opened_with_a_signature_that_does_not_verify(
     signed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -121,7 +121,7 @@ def unforeseen(fault: BaseException) -> Error:
         return Error("there is not enough memory for this")
     text = " ".join(str(fault).split())
     return Error(
-        f"bootpath has a fault: {type(fault).__name__}{text and f': {text}'}",
+        f"bootpath has an internal error: {type(fault).__name__}{text and f': {text}'}",
         hint=f"report it, with what {TRACEBACK}=1 shows",
     )
 

@@ -28,14 +28,20 @@ class Odd(Exception):  # noqa: N818 - any name will do
 
 
 FAULTS: list[tuple[BaseException, str]] = [
-    (KeyError("workers"), "bootpath has a fault: KeyError: 'workers'"),
-    (ValueError("embedded\nnull byte"), "bootpath has a fault: ValueError: embedded null byte"),
-    (RecursionError("maximum recursion depth exceeded"), "bootpath has a fault: RecursionError: maximum recursion"),
-    (OverflowError(), "bootpath has a fault: OverflowError"),
-    (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "bootpath has a fault: UnicodeDecodeError: "),
-    (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates"), "bootpath has a fault: UnicodeEncodeError: "),
-    (AssertionError(), "bootpath has a fault: AssertionError"),
-    (Odd("a"), "bootpath has a fault: Odd: a"),
+    (KeyError("workers"), "bootpath has an internal error: KeyError: 'workers'"),
+    (ValueError("embedded\nnull byte"), "bootpath has an internal error: ValueError: embedded null byte"),
+    (
+        RecursionError("maximum recursion depth exceeded"),
+        "bootpath has an internal error: RecursionError: maximum",
+    ),
+    (OverflowError(), "bootpath has an internal error: OverflowError"),
+    (
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        "bootpath has an internal error: UnicodeDecodeError",
+    ),
+    (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates"), "bootpath has an internal error: UnicodeEncodeError: "),
+    (AssertionError(), "bootpath has an internal error: AssertionError"),
+    (Odd("a"), "bootpath has an internal error: Odd: a"),
     (MemoryError(), "there is not enough memory for this"),
 ]
 REPORT = "; report it, with what BOOTPATH_TRACEBACK=1 shows\n"
@@ -94,7 +100,7 @@ def test_the_traceback_is_shown_when_asked_for(
 
 
 def test_a_fault_without_a_readable_text() -> None:
-    assert str(unforeseen(KeyError())) == "bootpath has a fault: KeyError" + REPORT.rstrip()
+    assert str(unforeseen(KeyError())) == "bootpath has an internal error: KeyError" + REPORT.rstrip()
 
 
 def test_a_thread(capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,7 +112,7 @@ def test_a_thread(capsys: pytest.CaptureFixture[str]) -> None:
         thread = threading.Thread(target=run)
         thread.start()
         thread.join()
-    assert capsys.readouterr().err == f"bootpath: bootpath has a fault: KeyError: 'workers'{REPORT}"
+    assert capsys.readouterr().err == f"bootpath: bootpath has an internal error: KeyError: 'workers'{REPORT}"
     assert (threading.excepthook, sys.unraisablehook) == hooks
 
 
@@ -114,7 +120,7 @@ def test_what_cannot_be_raised(capsys: pytest.CaptureFixture[str]) -> None:
     with loose_ends_caught():
         sys.unraisablehook(SimpleNamespace(exc_value=OSError("x")))
         sys.unraisablehook(SimpleNamespace(exc_value=None))
-    assert capsys.readouterr().err == f"bootpath: bootpath has a fault: OSError: x{REPORT}"
+    assert capsys.readouterr().err == f"bootpath: bootpath has an internal error: OSError: x{REPORT}"
 
 
 def test_a_failure_in_the_log_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,7 +136,7 @@ def test_a_failure_in_the_log_is_one_line(monkeypatch: pytest.MonkeyPatch, capsy
 
     failing()
     start = "bootpath: ERROR: bootpath.test: a request failed"
-    assert capsys.readouterr().err == f"{start}: bootpath has a fault: KeyError: 'workers'{REPORT}"
+    assert capsys.readouterr().err == f"{start}: bootpath has an internal error: KeyError: 'workers'{REPORT}"
     monkeypatch.setenv("BOOTPATH_TRACEBACK", "1")
     failing()
     assert capsys.readouterr().err.startswith(f"{start}\nTraceback (most recent call last):\n")

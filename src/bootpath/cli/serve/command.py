@@ -207,6 +207,6 @@ def _table(options: argparse.Namespace, stack: ExitStack) -> Mapping[str, Export
     try:
         table = parse_table(read_table(options.table))
     except FormatError as fault:
-        raise FormatError(str(fault), where=table_name(options.table)) from fault
+        raise fault.at(table_name(options.table)) from None
     device = stack.enter_context(closing(open_table(table, open_device)))
     return {"dm": Export("dm", device, table_name(options.table), read_only=options.read_only)}

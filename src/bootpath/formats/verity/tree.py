@@ -52,6 +52,7 @@ ALGORITHMS: Mapping[str, int] = {
 _MAGIC = b"verity\0\0"
 _VERSION = 1
 _PAGE_BYTES = 4096
+_SHOWN_CHARS = 16  # of what is no root hash: it may be a key that was named by mistake
 _SUPERBLOCK = struct.Struct("<8sII16s32sIIQH6x256s168x")
 _MAX_BYTES = 1 << 63  # offsets are signed in the kernel (loff_t)
 
@@ -228,7 +229,7 @@ def parse_root_hash(text: str, parameters: VerityParameters | None = None) -> by
     try:
         root_hash = bytes.fromhex(text.strip())
     except ValueError as error:
-        raise _fault("the root hash is not hexadecimal", repr(text[:80]), "hexadecimal digits") from error
+        raise _fault("the root hash is not hexadecimal", repr(text[:_SHOWN_CHARS]), "hexadecimal digits") from error
     if parameters is None:
         if len(root_hash) not in ALGORITHMS.values():
             raise _fault(
