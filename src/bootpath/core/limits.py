@@ -57,7 +57,7 @@ class Budgets:
     )
     ubi_eraseblocks: int = _limit(1 << 18, "number of eraseblocks in the UBI images of a disk")
     partition_entries: int = _limit(
-        200_000, "number of entries in all partition tables of a disk, counting each of the two copies separately"
+        200_000, "number of used entries in all partition tables of a disk; both copies of a GPT count"
     )
     places: int = _limit(1024, "number of partitions and volumes of a disk, nested ones included")
     directory_names: int = _limit(
