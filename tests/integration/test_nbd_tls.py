@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import socket
 import ssl
@@ -97,7 +98,8 @@ def test_injected_plain_text_ends_the_connection(pki: Pki) -> None:
                 pass
 
 
-def test_a_client_without_a_certificate(pki: Pki) -> None:
+def test_a_client_without_a_certificate(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "bootpath.serve.server.connection")
     with serving(patterned(), tls=load_tls(pki.server)) as running:
         with connect(running) as client:
             client.greet()
@@ -110,6 +112,8 @@ def test_a_client_without_a_certificate(pki: Pki) -> None:
             assert client.outcome(Option.STARTTLS) == Rep.ACK
             client.start_tls(pki.clients["right"])
             assert client.outcome(Option.LIST) == Rep.ACK
+    assert caplog.messages[0].endswith("the TLS handshake failed: peer did not return a certificate")
+    assert len(caplog.messages) == 1
 
 
 def test_a_silent_handshake_is_dropped(pki: Pki) -> None:

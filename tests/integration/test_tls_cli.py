@@ -208,6 +208,8 @@ def test_our_client_verifies_the_server(served_words: dict[str, list[str]], pki:
             refused = done(*read, f"DISK=nbds+unix:///?socket={opened.socket}{query}")
             assert refused.returncode == 1
             assert "certificate verify failed" in refused.stderr
+            assert ("tls-certificates=DIR in the URI" in refused.stderr) == ("elsewhere" not in query)
+            assert "_ssl.c" not in refused.stderr
         assert opened.requests() == 0
         query = f"&tls-certificates={tmp_path / 'client'}&tls-verify-peer=0"
         assert done(*read, f"DISK=nbds+unix:///?socket={opened.socket}{query}").returncode == 0

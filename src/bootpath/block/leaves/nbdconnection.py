@@ -110,7 +110,7 @@ class NbdConnection:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", whole, part))
         except (OSError, Error) as error:
             sock.close()
-            untrusted = getattr(error, "verify_code", 0)  # of an ssl.SSLCertVerificationError
+            untrusted = getattr(error, "verify_code", 0) in _UNKNOWN_AUTHORITY  # of an ssl.SSLCertVerificationError
             hint = "tls-certificates=DIR in the URI has the server verified by DIR/ca-cert.pem" if untrusted else None
             raise DeviceError(f"the handshake failed: {_reason(error)}", where=name, hint=hint) from error
         except BaseException:
@@ -309,6 +309,9 @@ class NbdConnection:
         if threading.current_thread() is not self._reader:
             self._reader.join()
         self._sock.close()
+
+
+_UNKNOWN_AUTHORITY = (18, 19, 20, 21)  # X509_V_ERR_*: self-signed, or nobody who is known signed it
 
 
 def _reason(error: BaseException) -> str:
