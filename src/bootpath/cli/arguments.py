@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from bootpath.cli.failures import UsageError
@@ -223,6 +223,13 @@ def add_table(parser: argparse._ActionsContainer, *, required: bool = False) -> 
     parser.add_argument(
         "--table", metavar="F", type=named, required=required, help="file with a device-mapper table, - for stdin"
     )
+
+
+def refer_to_family(parser: argparse.ArgumentParser, actions: argparse._SubParsersAction[Any]) -> None:
+    """Let the help of each action say where the examples of all of them are."""
+    for action in actions.choices.values():
+        if action.epilog is None:
+            action.epilog = f"Examples and exit codes: {parser.prog} --help"
 
 
 def table_name(path: str) -> str:

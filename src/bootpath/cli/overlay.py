@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from bootpath.cli.arguments import add_json, named
+from bootpath.cli.arguments import add_json, named, refer_to_family
 from bootpath.cli.failures import BAD_VERDICT, UsageError
 from bootpath.core.printable import printable, printable_lines
 
@@ -76,6 +76,7 @@ def configure(commands: Any, name: str) -> None:
         action.add_argument("--apply", action="store_true", help="do it (default: only print what would be done)")
     for action in (info, check):
         add_json(action)
+    refer_to_family(parser, actions)
     parser.set_defaults(run=run)
 
 

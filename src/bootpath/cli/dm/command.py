@@ -14,6 +14,7 @@ from bootpath.cli.arguments import (
     add_output,
     add_read_only,
     named,
+    refer_to_family,
     table_name,
     whole,
     words,
@@ -51,6 +52,8 @@ examples:
   bootpath dm hash --table root.table --partitions-of disk.img
   bootpath dm serve --table root.table --socket /run/root.sock
   bootpath dm export root.table --to dm-mod.create --dm-name root --read-only --device disk.img=/dev/vda
+
+exit codes: 0 good, 1 failed, 2 usage, 3 data does not match its hash; dm serve --run: that of the command
 """
 
 _MAX_MINOR = (1 << 20) - 1  # MINORBITS of linux/kdev_t.h
@@ -99,6 +102,7 @@ def configure(commands: Any, name: str) -> None:
         "--dm-minor", type=whole(0, _MAX_MINOR), metavar="N", help="its minor number (dm-mod.create; default: any)"
     )
     add_read_only(export)
+    refer_to_family(parser, actions)
     parser.set_defaults(run=run)
 
 

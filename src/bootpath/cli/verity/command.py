@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from bootpath.cli.arguments import MAX_BYTES, add_json, named, path, size, uuid, whole
+from bootpath.cli.arguments import MAX_BYTES, add_json, named, path, refer_to_family, size, uuid, whole
 from bootpath.cli.disks import Disks, add_verbose
 from bootpath.cli.failures import Reported
 from bootpath.cli.verity.open import add_opening, open_action
@@ -93,6 +93,7 @@ def configure(commands: Any, name: str) -> None:
     add_opening(opening)
     for action in (make, verify, dump, signing, opening):
         action.set_defaults(parser=action)
+    refer_to_family(parser, actions)
     parser.set_defaults(run=run)
 
 
