@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import ssl
 import threading
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+ENDLESS_BYTES = 256 << 20
 _RANGE = re.compile(r"bytes=(\d+)-(\d+)?")
 
 
@@ -27,13 +29,15 @@ class Object:
 
 class RangeServer:
     """Serves `objects` by path. Manners: "truncate" half of the body, "ignore-range", "stall" until `release`, "drop"
-    the connection, "wrong-range" in the answer; "redirect:<path>" sends elsewhere."""
+    the connection, "wrong-range" in the answer, "endless": far more than was asked for, counted in `sent_bytes`;
+    "redirect:<path>" sends elsewhere."""
 
     def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
         self.objects: dict[str, Object] = {}
         self.requests: list[tuple[str, str, str | None]] = []
         self.release = threading.Event()
         self.stalled = threading.Semaphore(0)
+        self.sent_bytes = 0
         self.on_get: Callable[[int], None] | None = None
         self._lock = threading.Lock()
         outer = self
@@ -112,7 +116,22 @@ class RangeServer:
             return send(handler, 416, b"", {"Content-Range": f"bytes */{len(found.content)}"})
         shown = low + 512 if manner == "wrong-range" else low
         headers["Content-Range"] = f"bytes {shown}-{shown + high - low - 1}/{len(found.content)}"
+        if manner == "endless":
+            return self._send_endlessly(handler, headers)
         return send(handler, 206, found.content[low:high], headers, head=method == "HEAD", cut=manner == "truncate")
+
+    def _send_endlessly(self, handler: BaseHTTPRequestHandler, headers: dict[str, str]) -> None:
+        handler.close_connection = True
+        handler.send_response(206)
+        for name, value in {**headers, "Content-Length": str(ENDLESS_BYTES)}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        part = bytes(1 << 20)
+        with contextlib.suppress(OSError):
+            for _ in range(ENDLESS_BYTES // len(part)):
+                handler.wfile.write(part)
+                with self._lock:
+                    self.sent_bytes += len(part)
 
 
 def send(

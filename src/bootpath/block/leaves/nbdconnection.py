@@ -14,7 +14,7 @@ import errno
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from bootpath.block.leaves.nbdhandshake import RemoteExport, Steps, negotiate
@@ -42,7 +42,8 @@ from bootpath.formats.nbd.transmission import (
 if TYPE_CHECKING:
     from bootpath.block.leaves.nbdtls import TlsSocket  # a guest has no OpenSSL
 
-_MAX_CHUNK_BYTES = 64 << 20  # of anything but data: 2^20 descriptors are 8 MiB
+_MAX_DESCRIPTORS = 1 << 20  # in all chunks of an answer: of 1 KiB each when a GiB was asked for
+_MAX_CHUNK_BYTES = 8 * _MAX_DESCRIPTORS + 4  # of anything but data
 
 # "The allowed values for the error field"; what the Device contract has no name for is a failed lower device.
 _ERRNOS = {1: errno.EPERM, 22: errno.EINVAL, 28: errno.ENOSPC}
@@ -103,7 +104,8 @@ class NbdConnection:
         self._lost: str | None = None
         try:
             sock.settimeout(timeout_seconds)
-            self.export: RemoteExport = self._negotiate(negotiate(export, sources=sources, tls=tls is not None))
+            with self._hurried(sock):
+                self.export: RemoteExport = self._negotiate(negotiate(export, sources=sources, tls=tls is not None))
             sock.settimeout(None)
             if timeout_seconds is not None:  # a server that does not read must not hold its clients for ever
                 whole, part = divmod(int(timeout_seconds * 1_000_000), 1_000_000)
@@ -112,12 +114,27 @@ class NbdConnection:
             sock.close()
             untrusted = getattr(error, "verify_code", 0) in _UNKNOWN_AUTHORITY  # of an ssl.SSLCertVerificationError
             hint = "tls-certificates=DIR in the URI has the server verified by DIR/ca-cert.pem" if untrusted else None
-            raise DeviceError(f"the handshake failed: {_reason(error)}", where=name, hint=hint) from error
+            reason = self._lost or _reason(error)
+            raise DeviceError(f"the handshake failed: {reason}", where=name, hint=hint) from error
         except BaseException:
             sock.close()
             raise
         self._reader = threading.Thread(target=self._read_replies, name=f"nbd {name}", daemon=True)
         self._reader.start()
+
+    @contextlib.contextmanager
+    def _hurried(self, sock: socket.socket) -> Iterator[None]:
+        """End the connection when the block takes too long: a server may send a byte now and then, and never finish."""
+        if self._timeout is None:
+            yield
+            return
+        timer = threading.Timer(self._timeout, self._end, [f"it took more than {self._timeout:g} s"])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _negotiate(self, steps: Steps) -> RemoteExport:
         answer = b""
@@ -266,6 +283,8 @@ class NbdConnection:
                 call.descriptors += status.descriptors
             elif status.context == self.export.source:
                 call.sources += status.descriptors
+            if max(len(call.descriptors), len(call.sources)) > _MAX_DESCRIPTORS:
+                raise RemoteProtocolError("the block status is too long", expected=f"at most {_MAX_DESCRIPTORS} rows")
         elif chunk.type != ChunkType.NONE or data:
             raise RemoteProtocolError(
                 "there is no such type of chunk", found=chunk.type, expected="one of the protocol"

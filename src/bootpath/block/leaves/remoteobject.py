@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import unquote
 
 from bootpath.block.leaves.urls import split_url
+from bootpath.core.device import Buffer
 from bootpath.core.errors import DeviceError
 from bootpath.core.extras import pip_install
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 SCHEMES = frozenset({"http", "https", "s3"})
+
+_PART_BYTES = 1 << 20
 
 _Result = TypeVar("_Result")
 
@@ -106,7 +109,11 @@ class StoredObject:
 
         def fetch() -> tuple[Mapping[str, Any], tuple[int, int], memoryview]:
             result = obstore.get(self._store, self._path, options=options)
-            return result.meta, result.range, memoryview(result.bytes())
+            return (
+                result.meta,
+                result.range,
+                memoryview(_at_most(end - start, result.stream(min_chunk_size=_PART_BYTES))),
+            )
 
         meta, found, data = self._try(fetch)
         difference = version.difference(_version(meta))
@@ -178,6 +185,16 @@ class StoredObject:
         causes = _CAUSE.findall(details)
         reason = causes[-1] if causes else _PREAMBLE.sub("", _URL.sub(self.name, " ".join(text.split())))
         return TransientError(f"the request failed: {reason}", where=self.name)
+
+
+def _at_most(length: int, parts: Iterable[Buffer]) -> bytearray:
+    """What comes in parts, as far as it is looked at: a server can send more than it says, without end."""
+    data = bytearray()
+    for part in parts:
+        data += memoryview(part)
+        if len(data) > length:
+            break
+    return data
 
 
 def _version(meta: Mapping[str, Any]) -> ObjectVersion:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from threading import Thread
@@ -66,6 +67,7 @@ class Server:
             (Rep.INFO, b"\x12\x34unknown"),
             (Rep.ACK, b""),
         ]
+        self.pause_seconds = 0.0
         self.requests: list[Request] = []
         self.answer: Callable[[Request], bytes | None] = lambda request: None
         self._thread = Thread(target=self._run)
@@ -90,6 +92,12 @@ class Server:
             data += part
         return data
 
+    def _send(self, data: bytes) -> None:
+        step = 1 if self.pause_seconds else len(data)
+        for place in range(0, len(data), step):
+            time.sleep(self.pause_seconds)
+            self.theirs.sendall(data[place : place + step])
+
     def _run(self) -> None:
         try:
             self.theirs.sendall(self.greeting)
@@ -104,7 +112,7 @@ class Server:
                     Option.GO: self.go,
                 }[Option(option)]
                 for kind, data in replies:
-                    self.theirs.sendall(pack_option_reply(OptionReply(option, kind, data)))
+                    self._send(pack_option_reply(OptionReply(option, kind, data)))
             while True:
                 request = parse_request(self._receive(COMPACT_REQUEST.size))
                 if request.command == Command.WRITE:
@@ -236,6 +244,13 @@ def test_a_handshake_that_fails(server: Server, field: str, value: object, what:
         open_nbd("nbd://localhost/disk", connect=server.start, timeout_seconds=20)
 
 
+def test_a_handshake_that_goes_on_byte_by_byte(server: Server) -> None:
+    server.go = [(Rep.INFO, b"\x99\x99" + bytes(8190)), *server.go]
+    server.pause_seconds = 0.01
+    with pytest.raises(DeviceError, match="the handshake failed: it took more than 1 s"):
+        open_nbd("nbd://localhost/disk", connect=server.start, timeout_seconds=1)
+
+
 # Answers
 
 
@@ -266,6 +281,13 @@ def test_block_status(server: Server, opened: ExitStack) -> None:
         Segment(4096, 12288, "nbd", allocated=False, zero=True),
         Segment(16384, 8192, "nbd", allocated=True, zero=True),
     ]
+
+
+def test_a_block_status_without_end(server: Server, opened: ExitStack) -> None:
+    half = pack_block_status(BlockStatus(7, ((512, 0),) * ((1 << 19) + 1)))
+    server.answer = lambda request: chunk(request, ChunkType.BLOCK_STATUS, half, done=False) * 2
+    with pytest.raises(DeviceError, match="the block status is too long; expected at most 1048576 rows"):
+        list(connect(server, opened).extents(0, SIZE))
 
 
 @pytest.mark.parametrize(
@@ -338,8 +360,8 @@ def test_simple_replies_to_what_is_no_read_are_fine(server: Server, opened: Exit
         (lambda request: chunk(request, 99), "no such type of chunk; .* found 99"),
         (lambda request: chunk(request, ChunkType.NONE, b"x"), "no such type of chunk; .* found 0"),
         (
-            lambda request: pack_reply(Chunk(ChunkType.NONE, request.cookie, 1 << 31)),
-            "a chunk is too large; .* found 2147483648 bytes",
+            lambda request: pack_reply(Chunk(ChunkType.BLOCK_STATUS, request.cookie, 16 << 20)),
+            "a chunk is too large; .* found 16777216 bytes",
         ),
     ],
 )

@@ -14,7 +14,7 @@ from bootpath.block.leaves.remoteobject import ObjectVersion, TransientError, op
 from bootpath.core.device import Identity, Segment, checked, read_bytes
 from bootpath.core.errors import DeviceError
 from tests.support.patterns import assert_pattern, pattern
-from tests.support.rangeserver import Object, RangeServer
+from tests.support.rangeserver import ENDLESS_BYTES, Object, RangeServer
 from tests.unit.block.support import KIB
 
 SIZE = 1024 * KIB
@@ -239,6 +239,13 @@ def test_a_server_that_stalls_is_left(server: RangeServer) -> None:
     assert_pattern(read_bytes(disk, 0, 512), 0)
     assert server.stalled.acquire(blocking=False)
     assert len(server.gets()) == 2
+
+
+def test_an_answer_that_does_not_end_is_not_taken_in(server: RangeServer) -> None:
+    disk = remote_disk(server)
+    server.objects["/disk.img"].script = ["endless"]
+    assert_pattern(read_bytes(disk, 0, 512), 0)  # at the second try
+    assert server.sent_bytes < ENDLESS_BYTES // 4
 
 
 def test_a_redirect_is_followed(server: RangeServer) -> None:
