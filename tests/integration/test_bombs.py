@@ -17,7 +17,16 @@ from bootpath.formats.partitions.dps import data_uuid
 from bootpath.formats.partitions.gptheader import Partition
 from bootpath.formats.partitions.gptwrite import new_gpt, pack_gpt
 from bootpath.formats.verity.tree import BlockHasher, VerityParameters, VeritySuperblock, pack_verity_superblock
-from tests.support.bombs import LINUX, ROOT_X86, ROOT_X86_SIGNATURE, ROOT_X86_VERITY, ext4_with, many_partitions
+from tests.support.bombs import (
+    LINUX,
+    ROOT_X86,
+    ROOT_X86_SIGNATURE,
+    ROOT_X86_VERITY,
+    erofs_in_one_extent,
+    ext4_with,
+    fat_of_removed_names,
+    many_partitions,
+)
 from tests.support.clirun import DOCUMENTED, MIB, Ended, Limits, Runner, faults_of
 from tests.support.linuximage import fake_kernel, squash
 
@@ -151,6 +160,19 @@ def test_paths_that_are_deep_and_many(runner: Runner, tmp_path: Path) -> None:
     root_disk(tmp_path, fill)
     ended = run(runner, "entries disk.img --look-in root", cwd=tmp_path)
     assert "the paths of boot entries are too long together" in said(ended)
+
+
+def test_directories_of_removed_names(runner: Runner, tmp_path: Path) -> None:
+    fat_of_removed_names(tmp_path / "disk.img", 300)
+    ended = run(runner, "entries disk.img", cwd=tmp_path)
+    assert "the initrd /d0/x is missing" in said(ended)
+
+
+def test_a_directory_in_one_extent(runner: Runner, tmp_path: Path) -> None:
+    erofs_in_one_extent(tmp_path / "disk.img")
+    ended = run(runner, "entries disk.img --look-in root", cwd=tmp_path)
+    assert "0 boot entries" in said(ended)
+    assert "Excluded" not in said(ended), "it could be read"
 
 
 def test_links_and_menus_that_lead_to_themselves(runner: Runner, tmp_path: Path) -> None:

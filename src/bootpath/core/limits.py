@@ -64,6 +64,12 @@ class Budgets:
         250_000,
         "number of names in all directories that are searched in a file system, or for the boot entries of a disk",
     )
+    directory_bytes: int = _limit(
+        64 * _MIB, "size of all directories that are read for the boot entries of a disk, unused entries included"
+    )
+    unpacked_bytes: int = _limit(
+        1024 * _MIB, "size of what is decompressed to find boot entries, or to load one, repetitions included"
+    )
     boot_volumes: int = _limit(16, "number of file systems that are searched for boot entries")
     boot_entries: int = _limit(
         1000, "number of boot entries of a disk, excluded ones included, and of names in one of their directories"

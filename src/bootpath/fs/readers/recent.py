@@ -14,11 +14,10 @@ V = TypeVar("V")
 
 
 class Recent(Generic[K, V]):
-    """The values of the last `limit` keys; of those that `keep` says are worth it, where it is given."""
+    """The values of the last `limit` keys."""
 
-    def __init__(self, limit: int, *, keep: Callable[[V], bool] | None = None) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._keep = keep
         self._values: OrderedDict[K, V] = OrderedDict()
 
     def get(self, key: K, make: Callable[[K], V]) -> V:
@@ -27,8 +26,7 @@ class Recent(Generic[K, V]):
             self._values.move_to_end(key)
             return self._values[key]
         value = make(key)
-        if self._keep is None or self._keep(value):
-            self._values[key] = value
-            if len(self._values) > self._limit:
-                self._values.popitem(last=False)
+        self._values[key] = value
+        if len(self._values) > self._limit:
+            self._values.popitem(last=False)
         return value

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bootpath.core.device import Device, read_bytes
 from bootpath.core.errors import FormatError
+from bootpath.core.limits import spend
 from bootpath.fs.readers.recent import Recent
 
 PAGE_BYTES = 4096
@@ -29,6 +30,14 @@ class Source:
         """A FormatError at this device, to be raised."""
         where = f"{self.device.identity.name}: {self.format}"
         return FormatError(what, where=where, found=found, expected=expected)
+
+    def spend_directory(self, length: int) -> None:
+        """So much more of directories is gone through: names cost, and so do places without any. Raises LimitError."""
+        spend("directory_bytes", length, "the directories are too large", where=self.device.identity.name)
+
+    def spend_unpacked(self, length: int) -> None:
+        """So much more is decompressed, which may be much more than is read. Raises LimitError."""
+        spend("unpacked_bytes", length, "too much has to be decompressed", where=self.device.identity.name)
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes of metadata from byte `offset`. Raises FormatError past the end, DeviceError."""

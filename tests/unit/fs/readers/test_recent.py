@@ -17,18 +17,6 @@ def test_the_last_ones_asked_for_are_kept() -> None:
     assert made == [1, 2, 3, 2]
 
 
-def test_what_is_not_worth_it_is_made_again() -> None:
-    made: list[int] = []
-
-    def make(key: int) -> int:
-        made.append(key)
-        return key
-
-    recent: Recent[int, int] = Recent(8, keep=lambda value: value < 2)
-    assert [recent.get(key, make) for key in (1, 2, 1, 2)] == [1, 2, 1, 2]
-    assert made == [1, 2, 2]
-
-
 def test_a_failure_is_not_kept() -> None:
     recent: Recent[int, int] = Recent(8)
     with pytest.raises(ZeroDivisionError):

@@ -10,8 +10,9 @@ import pytest
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.targets.fault import Fault, FaultKind, FaultRule
 from bootpath.core.device import checked
-from bootpath.core.errors import DeviceError, FormatError
+from bootpath.core.errors import DeviceError, FormatError, LimitError
 from bootpath.core.extents import Extent
+from bootpath.core.limits import limits_raised, spending
 from bootpath.fs.readers.source import CACHED_PAGES, PAGE_BYTES, Source
 
 DATA = Random(1).randbytes(3 * PAGE_BYTES)
@@ -68,3 +69,15 @@ def test_errors_of_the_device_pass_and_are_not_kept() -> None:
             read(PAGE_BYTES - 10, 100)
         assert caught.value.errno == errno.EIO
     assert source.read(PAGE_BYTES - 10, 100) == DATA[PAGE_BYTES - 10 : PAGE_BYTES + 90]
+
+
+def test_what_is_gone_through_and_unpacked_counts_together() -> None:
+    sources = [Source(MemoryDevice(512), "model") for _ in range(2)]
+    with limits_raised(directory_bytes=1000, unpacked_bytes=1000), spending():
+        for source in sources:
+            source.spend_directory(500)
+            source.spend_unpacked(500)
+        with pytest.raises(LimitError, match="memory: the directories are too large; expected at most 1000 bytes"):
+            sources[0].spend_directory(1)
+        with pytest.raises(LimitError, match="memory: too much has to be decompressed"):
+            sources[1].spend_unpacked(1)

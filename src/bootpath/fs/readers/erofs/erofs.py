@@ -87,9 +87,8 @@ class ErofsTree:
         (self._packed,) = struct.unpack_from("<Q", data, 96)
         self._inodes: Recent[int, _Inode] = Recent(_CACHED_INODES)
         self._indexes: Recent[int, CompressedIndex] = Recent(_CACHED_INODES)
-        self._extents: Recent[tuple[int, int], bytes] = Recent(
-            _CACHED_EXTENTS, keep=lambda data: len(data) <= _CACHED_EXTENT_BYTES
-        )
+        self._extents: Recent[tuple[int, int], bytes] = Recent(_CACHED_EXTENTS)
+        self._large_extents: Recent[tuple[int, int], bytes] = Recent(1)
 
     def fold(self, name: str) -> str:
         """See `Tree.fold`: case matters."""
@@ -104,6 +103,7 @@ class ErofsTree:
         node = self.node(ref)
         check_directory(self.source, node, str(ref))
         for offset in range(0, node.size_bytes, self.block_bytes):
+            self.source.spend_directory(self.block_bytes)
             yield from self._entries(self.read(ref, offset, min(self.block_bytes, node.size_bytes - offset)))
 
     def read(self, ref: int, offset: int, length: int) -> bytes:
@@ -240,9 +240,11 @@ class ErofsTree:
         return self.read(self._packed, offset, length)
 
     def _decoded(self, extent: CompressedExtent) -> bytes:
-        return self._extents.get((extent.place, extent.length), lambda _: self._decode(extent))
+        kept = self._extents if extent.length <= _CACHED_EXTENT_BYTES else self._large_extents
+        return kept.get((extent.place, extent.length), lambda _: self._decode(extent))
 
     def _decode(self, extent: CompressedExtent) -> bytes:
+        self.source.spend_unpacked(extent.length)
         raw = self.source.read_data(extent.place, extent.size)
         if extent.algorithm is None:
             # Interlaced: each byte stands in its block where it would stand in the file, so it can be in two parts.

@@ -219,9 +219,17 @@ class CompressedIndex:
             _CompactEntries(source, start, header, blocks) if compact else _FullEntries(source, start, header.advise)
         )
         self._tail: tuple[int, int, int] | None = None
+        self._last: CompressedExtent | None = None
 
     def extent_at(self, offset: int) -> CompressedExtent:
         """The extent with the file's byte `offset`, which is inside its size. Raises FormatError, DeviceError."""
+        # It may take thousands of entries to find, and who reads a block of it reads the next one, too.
+        last = self._last
+        if last is None or not last.start <= offset < last.start + last.length:
+            last = self._last = self._find_extent(offset)
+        return last
+
+    def _find_extent(self, offset: int) -> CompressedExtent:
         header = self.header
         if header.whole_file is not None:
             return CompressedExtent(0, self._size, ExtentStorage.FRAGMENT, header.whole_file, self._size, None, False)

@@ -91,6 +91,7 @@ class Ext4Tree:
         check_directory(self.source, inode.node, str(ref))
         self._refuse(inode, _ENCRYPTED | _CASEFOLD)
         for block in self._directory_blocks(inode):
+            self.source.spend_directory(len(block))
             yield from self._entries(block)
 
     def read(self, ref: int, offset: int, length: int) -> bytes:

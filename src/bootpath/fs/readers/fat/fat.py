@@ -108,6 +108,7 @@ class FatTree:
     def _entries(self, ref: FatEntry) -> Iterator[tuple[int, bytes]]:
         """Every 32 bytes of a directory up to the first unused entry, and where they are."""
         for extent in self._directory_extents(ref):
+            self.source.spend_directory(extent.length)
             data = self.source.read(extent.offset, extent.length)
             for position in range(0, len(data) - 31, 32):
                 if data[position] == 0:

@@ -75,6 +75,7 @@ class Metadata:
 
     def unpack(self, data: bytes, most: int, place: int) -> bytes:
         """Decompress at most `most` bytes of what was read at a byte. Raises FormatError when there is more."""
+        self.source.spend_unpacked(most)
         try:
             unpacked = decompress(self.codec, data, most + 1)
         except FormatError as error:
