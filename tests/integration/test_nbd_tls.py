@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ from bootpath.serve.limits import Limits
 from bootpath.serve.server.tls import load_tls
 from tests.support.nbd import RawClient, Running, serving
 from tests.support.patterns import pattern
-from tests.support.pki import Pki, make_pki
+from tests.support.pki import Authority, Pki, make_pki
 from tests.support.tools import tool
 
 SIZE = 4 << 20
@@ -71,6 +72,31 @@ def test_python(pki: Pki) -> None:
         assert client.read(512, 1 << 20) == pattern(0, 1 << 20, tag=1)
         assert client.write(0, pattern(0, 512, tag=2)) == 0
         assert client.read(0, 512) == pattern(0, 512, tag=2)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_who_is_signed_by_a_revoked_authority_does_not_get_in(trusted: bool, tmp_path: Path) -> None:
+    ours = Authority("ours")
+    between = Authority("between", under=ours)
+    server, client = tmp_path / "server", tmp_path / "client"
+    for directory, issued, name in (
+        (server, ours.issue("server", server=True), "server"),
+        (client, between.issue("client"), "client"),
+    ):
+        directory.mkdir()
+        issued.write(directory, name)
+        ours.write(directory)
+    with (client / "client-cert.pem").open("ab") as file:
+        file.write(between.written())
+    revoked = () if trusted else (between,)
+    (server / "ca-crl.pem").write_bytes(ours.revoke(*revoked) + between.revoke())
+    with serving(patterned(), tls=load_tls(server)) as running, connect(running) as raw:
+        raw.greet()
+        assert raw.outcome(Option.STARTTLS) == Rep.ACK
+        refused: AbstractContextManager[object] = nullcontext() if trusted else pytest.raises((OSError, EOFError))
+        with refused:
+            raw.start_tls(client)
+            assert raw.outcome(Option.STRUCTURED_REPLY) == Rep.ACK
 
 
 def test_what_was_negotiated_in_plain_text_is_forgotten(pki: Pki) -> None:

@@ -33,15 +33,16 @@ class Issued:
 
 
 class Authority:
-    """Who signs certificates, and says which are revoked."""
+    """Who signs certificates, and says which are revoked; by itself, or `under` another one."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, under: Authority | None = None) -> None:
         self.now = datetime.now(UTC)
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self.key = ec.generate_private_key(ec.SECP256R1())
-        builder = self._builder(self.name, self.key, self.now - DAY, self.now + DAY)
+        signer = under or self
+        builder = signer._builder(self.name, self.key, self.now - DAY, self.now + DAY)
         constraints = x509.BasicConstraints(ca=True, path_length=None)
-        self.certificate = builder.add_extension(constraints, critical=True).sign(self.key, SHA256())
+        self.certificate = builder.add_extension(constraints, critical=True).sign(signer.key, SHA256())
 
     def _builder(
         self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, start: datetime, end: datetime
@@ -65,11 +66,15 @@ class Authority:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         return Issued(key, builder.sign(self.key, SHA256()))
 
+    def written(self) -> bytes:
+        """Its certificate, as PEM."""
+        return self.certificate.public_bytes(Encoding.PEM)
+
     def write(self, directory: Path) -> None:
         """ca-cert.pem."""
-        (directory / "ca-cert.pem").write_bytes(self.certificate.public_bytes(Encoding.PEM))
+        (directory / "ca-cert.pem").write_bytes(self.written())
 
-    def revoke(self, *revoked: Issued, end: timedelta = DAY) -> bytes:
+    def revoke(self, *revoked: Issued | Authority, end: timedelta = DAY) -> bytes:
         """The list of what is revoked."""
         builder = x509.CertificateRevocationListBuilder().issuer_name(self.name)
         builder = builder.last_update(self.now - 2 * DAY).next_update(self.now + end)

@@ -80,7 +80,7 @@ def _certify(context: ssl.SSLContext, given: Mapping[str, str]) -> None:
         context.load_verify_locations(directory / "ca-cert.pem")
         if (directory / "ca-crl.pem").exists():
             context.load_verify_locations(_existing(directory / "ca-crl.pem"))
-            context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
     certificate, key = directory / "client-cert.pem", directory / "client-key.pem"
     if certificate.exists() or key.exists():
         context.load_cert_chain(_existing(certificate), _existing(key), password="")  # or it would ask on the terminal

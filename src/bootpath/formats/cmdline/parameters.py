@@ -30,7 +30,7 @@ COMMAND_LINE_BYTES = 2048
 """Linux's COMMAND_LINE_SIZE on x86 and arm64, with the NUL; other architectures have 1024, 4096, or less."""
 WHERE = "kernel command line"
 _BLANKS = " \t\n\v\f\r"
-_PARAMETER = re.compile(rf'(?:[^{_BLANKS}"]|"[^"]*")+')
+_PARAMETER = re.compile(rf'(?:[^{_BLANKS}"]+|"[^"]*")++')
 _GAP = re.compile(rf"[{_BLANKS}]*")
 _QUOTED = re.compile(r'"[^"]*"')
 _BLANK_BYTE = 0xA0

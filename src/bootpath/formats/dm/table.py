@@ -31,7 +31,7 @@ MAX_SECTORS = 2**64 // SECTOR_BYTES
 MAX_TARGET_NAME = 15  # DM_MAX_TYPE_NAME with its NUL, include/uapi/linux/dm-ioctl.h
 
 _BLANKS = " \t\r\v\f"
-_WORD = re.compile(r"(?:\\.|[^\\ \t\r\v\f])+")
+_WORD = re.compile(r"(?:[^\\ \t\r\v\f]+|\\.)++")  # that gives nothing back, and so keeps nothing
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,19}")
 _TARGET = re.compile(r"[A-Za-z0-9_.+-]{1,15}")
 _NEEDS_QUOTE = re.compile(r"[\\ \t\r\v\f]")

@@ -15,7 +15,7 @@ from bootpath.core.errors import FormatError
 
 OS_RELEASE_MAX_BYTES = 64 << 10
 
-_PART = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)"|\\(.)|([^'"\\]+)""")
+_PART = re.compile(r"""'([^']*)'|"((?:[^"\\]+|\\.)*+)"|\\(.)|([^'"\\]+)""")
 _ESCAPED = re.compile(r"""\\([$"\\`])""")
 _ASSIGNMENT = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)=(.*)")
 

@@ -20,7 +20,7 @@ _FACTORS: Mapping[str, int] = {letter: 1 << 10 * power for power, letter in enum
 _MAX_BYTES = 1 << 60
 _NUMBER = re.compile(r"0x[0-9a-fA-F]{1,16}|0b[01]{1,64}|\d{1,20}", re.ASCII)
 _SPECIFIER = re.compile(r"%(.?)", re.DOTALL)
-_WORD = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|\'([^\']*)\'|([^\s"\'\\]+))(?=\s|$)', re.DOTALL)
+_WORD = re.compile(r'\s*(?:"((?:[^"\\]+|\\.)*+)"|\'([^\']*)\'|([^\s"\'\\]+))(?=\s|$)', re.DOTALL)
 _PLAIN = "repart.d(5)"
 
 

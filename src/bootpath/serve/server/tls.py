@@ -8,8 +8,9 @@ ca-crl.pem           which certificates of clients are revoked, if there is one
 ===================  ==============================================================
 
 A client is let in by a certificate that an authority of ca-cert.pem signed, for clients where it says for what, that is
-valid now and not revoked. A list of revoked certificates that has itself expired lets nobody in. No session is taken up
-again, so every connection shows its certificate.
+valid now and not revoked, nor is an authority between them. A list of revoked certificates that has itself expired, or
+is missing for one of those authorities, lets nobody in. No session is taken up again, so every connection shows its
+certificate.
 
 "NBD implementations supporting TLS MUST support TLS version 1.2 … Older versions SHOULD NOT be used".
 """
@@ -77,7 +78,7 @@ def load_tls(directory: Path, *, verify_clients: bool = True, required: bool = T
         revoked = directory / "ca-crl.pem"
         if revoked.exists():
             _load(context, revoked, "crl")
-            context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
     return TlsSettings(context, required)
 
 

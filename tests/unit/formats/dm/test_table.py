@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from bootpath.core.errors import FormatError
@@ -18,6 +20,16 @@ def fault(text: str) -> str:
     with pytest.raises(FormatError) as caught:
         parse_table(text)
     return str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["z" * (1 << 20), "\\z" * (1 << 19)])
+def test_a_long_word_costs_little_more_than_itself(word: str) -> None:
+    tracemalloc.start()
+    try:
+        assert "wrong" in fault(f"0 8 {word}")
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_lines() -> None:
