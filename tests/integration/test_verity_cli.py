@@ -84,6 +84,21 @@ def test_a_flipped_bit_is_found(data: Path, tmp_path: Path, capsys: pytest.Captu
     assert json.loads(capsys.readouterr().out)["mismatches"] == [{"what": "data", "level": 0, "block": 200}]
 
 
+def test_what_is_behind_the_tree_is_not_called_verified(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hashes, root_hash = tmp_path / "hashes", tmp_path / "root.hash"
+    assert main(["verity", "format", str(data), str(hashes), "--root-hash-file", str(root_hash)]) == 0
+    words = ["verity", "verify", str(data), str(hashes), "--root-hash-file", str(root_hash)]
+    capsys.readouterr()
+    assert main(words) == 0
+    assert "not verified" not in capsys.readouterr().err
+    with data.open("ab") as file:
+        file.write(bytes(8192))
+    assert main(words) == 0
+    assert "the last 8192 bytes are behind what the root hash is of, and were not verified" in capsys.readouterr().err
+
+
 def test_the_area_may_not_lie_in_the_data(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = data.read_bytes()
     assert main(["verity", "format", str(data), str(data)]) == 1

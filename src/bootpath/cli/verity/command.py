@@ -179,6 +179,7 @@ def _format(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from bootpath.cli.console import emit, emit_json, note, progress_bar
     from bootpath.image.verity.verify import verify_volume
+    from bootpath.image.verity.volume import same_file
     from bootpath.report.verity import area_json, verification_json
 
     with Disks(verbose=options.verbose) as disks, progress_bar("checking") as progress:
@@ -189,6 +190,9 @@ def _verify(options: argparse.Namespace) -> int:
     if found.repaired_blocks is not None:
         first = found.mismatches[0]
         note(f"{options.data}: {first} does not match; FEC can repair all such blocks: {found.repaired_blocks}")
+    behind = volume.data.size_bytes - total
+    if behind > 0 and not any(same_file(options.data, each) for each in (options.hashes, options.fec_device) if each):
+        note(f"{options.data}: the last {behind} bytes are behind what the root hash is of, and were not verified")
     if options.json:
         emit_json({**area_json(volume.area, root_hash=volume.root_hash), **verification_json(found)})
     elif found.verified:
