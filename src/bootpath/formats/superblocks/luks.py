@@ -164,7 +164,7 @@ def _read_luks2(region: Region, place: int) -> Luks2Header:
     name = text_field(algorithm)
     if name not in _SUMS:
         raise fault(_KIND, f"{where} has an unknown checksum algorithm", repr(name), "one of " + " ".join(_SUMS))
-    spend("metadata_text_bytes", header_bytes, f"{where} is too much to parse", where=_KIND)
+    spend("metadata_text_bytes", header_bytes, f"{where} is too long to parse", where=_KIND)
     json = _read(region, place + _BINARY_BYTES, header_bytes - _BINARY_BYTES)
     cleared = data[:_CHECKSUM_OFFSET] + bytes(64) + data[_CHECKSUM_OFFSET + 64 :]
     computed = hashlib.new(name, cleared + json).digest()
