@@ -70,7 +70,9 @@ def as_json(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int
 def test_info_says_whether_there_are_checksums(base: Path, capsys: pytest.CaptureFixture[str], checksums: bool) -> None:
     path = made(base, checksums=checksums)
     assert as_json(capsys, "info", path)[1]["checksums"] is checksums
-    assert f"checksums        {checksums}" in run(capsys, "info", path)[1]
+    shown = run(capsys, "info", path)[1]
+    assert f"checksums        {'yes' if checksums else 'no'}" in shown
+    assert "dirty            12 KiB" in shown
 
 
 def test_a_sound_overlay(overlay: Path, capsys: pytest.CaptureFixture[str]) -> None:

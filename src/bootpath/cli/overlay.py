@@ -96,8 +96,20 @@ def _info(options: argparse.Namespace) -> int:
     if options.json:
         emit_json(fields)
     else:
-        emit(printable_lines(f"{name.replace('_', ' '):16} {value}" for name, value in fields.items()))
+        emit(printable_lines(f"{_label(name):16} {_shown(name, value)}" for name, value in fields.items()))
     return 0
+
+
+def _label(name: str) -> str:
+    return name.removesuffix("_bytes").replace("_", " ")
+
+
+def _shown(name: str, value: object) -> object:
+    from bootpath.report.units import format_bytes
+
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return format_bytes(value) if isinstance(value, int) and name.endswith("_bytes") else value
 
 
 def _plain(value: object) -> object:
