@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bootpath.core.errors import BootError
 from bootpath.core.printable import Printable, printable_lines
+from bootpath.formats.entries.entry import BootEntry, EntryKind
 from bootpath.report.inspection.contentsjson import reason_json
 from bootpath.report.text import columns
 from bootpath.report.units import format_bytes
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from bootpath.formats.cmdline.address import RootStyle
-    from bootpath.formats.entries.entry import BootEntry
     from bootpath.image.entries.files import FilePart
     from bootpath.image.entries.menu import BootMenu, EntryFiles, EntrySource, Excluded, FoundEntry
 
@@ -140,6 +140,8 @@ def _brief(layer: str) -> str:
 
 def _where(excluded: Excluded) -> str:
     path = f": {excluded.source.path}" if excluded.source.path else ""
+    if excluded.entry is not None and excluded.entry.kind is EntryKind.EXTLINUX:
+        path += f": label {excluded.entry.id}"
     return f"{excluded.source.role.value} {excluded.source.location.path or 'disk'}{path}"
 
 

@@ -25,7 +25,7 @@ from bootpath.core.errors import FormatError
 from bootpath.core.limits import check_limit
 from bootpath.formats.entries.bls import BlsEntry
 from bootpath.formats.entries.extlinux import ExtlinuxMenu
-from bootpath.formats.entries.paths import entry_path, menu_path
+from bootpath.formats.entries.paths import entry_path, menu_directory, menu_path
 from bootpath.formats.entries.tries import BOOT_SPEC, BootCounter, EntryName, parse_entry_name
 from bootpath.formats.entries.uki import Uki
 from bootpath.formats.entries.vercmp import compare_versions
@@ -150,11 +150,11 @@ def extlinux_entry(menu: ExtlinuxMenu, place: int, directory: str) -> BootEntry:
     """The entry of the label at a place in an extlinux.conf in `directory`. Raises FormatError when it is none."""
     label = menu.labels[place]
     if label.local and not label.kernel:
-        raise FormatError("the label boots from the next disk", where=label.name)
+        raise FormatError("the label boots from the next disk")
     if not label.kernel:
-        raise FormatError("the label has no kernel", where=label.name)
+        raise FormatError("the label has no kernel")
     if label.configuration:
-        raise FormatError(f"the kernel of the label is #{label.configuration} of a FIT image", where=label.name)
+        raise FormatError(f"the kernel of the label is #{label.configuration} of a FIT image")
     return BootEntry(
         EntryKind.EXTLINUX,
         label.name,
@@ -163,7 +163,9 @@ def extlinux_entry(menu: ExtlinuxMenu, place: int, directory: str) -> BootEntry:
         initrds=tuple(menu_path(path, directory) for path in menu.initrds(label)),
         options=menu.command_line(label),
         devicetree=menu_path(label.devicetree, directory) if label.devicetree else "",
-        devicetree_directory=menu_path(label.devicetree_directory, directory) if label.devicetree_directory else "",
+        devicetree_directory=menu_directory(label.devicetree_directory, directory)
+        if label.devicetree_directory
+        else "",
         devicetree_overlays=tuple(menu_path(path, directory) for path in label.devicetree_overlays),
         rank=0 if label.name == menu.default else place + 1,
     )

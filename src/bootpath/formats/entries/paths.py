@@ -33,6 +33,11 @@ def menu_path(text: str, directory: str) -> str:
     return _absolute(text, [] if text.startswith("/") else [name for name in directory.split("/") if name])
 
 
+def menu_directory(text: str, directory: str) -> str:
+    """The same for a directory, which may be the root itself. Raises FormatError."""
+    return menu_path(f"{text}/.directory", directory).rpartition("/")[0] or "/"
+
+
 def _absolute(text: str, names: list[str]) -> str:
     if "\\" in text:
         # FAT has no such names, and to EFI a backslash is a separator: two programs would read two paths.

@@ -38,20 +38,16 @@ _MAGICS = (0x10B, 0x20B)
 
 @dataclass(frozen=True, slots=True)
 class PeSection:
-    """A section: `size_bytes` of the file from byte `offset` are its content; in memory it has `declared_bytes`.
+    """A section: `size_bytes` of the file from byte `offset` are its content.
 
-    The content is what the file has of it: padding behind the virtual size is left out.
+    The content is what the file has of it: padding behind the virtual size is left out. So are the zeros of a section
+    that is larger in memory ("If this value is greater than SizeOfRawData, the section is zero-padded"), as ukify makes
+    `.linux` since version 257, with the size that the kernel will have.
     """
 
     name: str
     offset: int
     size_bytes: int
-    declared_bytes: int
-
-    @property
-    def whole(self) -> bool:
-        """True when all of it is in the file; the rest would be zeros in memory."""
-        return self.declared_bytes <= self.size_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +92,7 @@ def _section(row: tuple[bytes, int, int, int, int, int, int, int, int, int], siz
     if raw and pointer + raw > size_bytes:
         raise _fault(f"section {name!r} ends beyond the file", f"byte {pointer + raw}", f"at most byte {size_bytes}")
     # A virtual size of 0 is what some linkers write for "as large as the raw data".
-    declared = virtual or raw
-    return PeSection(name, pointer if raw else 0, min(declared, raw), declared)
+    return PeSection(name, pointer if raw else 0, min(virtual or raw, raw))
 
 
 def _exactly(read: ReadAt, offset: int, length: int, size_bytes: int) -> bytes:

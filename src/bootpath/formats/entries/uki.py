@@ -133,11 +133,12 @@ class Uki:
 
 @dataclass(frozen=True, slots=True)
 class UkiAddon:
-    """What an add-on adds."""
+    """What an add-on adds. `uname` is the one kernel that it is for, "" when it is for any."""
 
     architecture: EfiArchitecture | None
     sections: Sections
     command_line: str = ""
+    uname: str = ""
 
 
 def read_uki(read: ReadAt, size_bytes: int) -> Uki:
@@ -165,7 +166,7 @@ def read_uki_addon(read: ReadAt, size_bytes: int) -> UkiAddon:
             "the add-on adds nothing", where="uki add-on", expected=" ".join(ADDON_SECTIONS), spec=UKI_SPEC
         )
     command_line = _command_line(read, sections) or ""
-    return UkiAddon(EfiArchitecture.of_machine(image.machine), sections, command_line)
+    return UkiAddon(EfiArchitecture.of_machine(image.machine), sections, command_line, _uname(read, sections))
 
 
 def _check_subsystem(image: PeImage) -> None:
@@ -190,10 +191,6 @@ def _by_name(sections: Sequence[PeSection]) -> dict[str, tuple[PeSection, ...]]:
         # "all of the sections defined above are singletons ... except for the .dtbauto and .efifw sections"
         if section.name in found and section.name not in REPEATABLE:
             raise FormatError(f"section {section.name} comes twice", where="uki", spec=UKI_SPEC)
-        if not section.whole:
-            raise _fault(
-                f"section {section.name} is cut short", f"{section.size_bytes} bytes", f"{section.declared_bytes} bytes"
-            )
         found[section.name] = (*found.get(section.name, ()), section)
     return found
 
@@ -211,8 +208,12 @@ def _profile(read: ReadAt, number: int, sections: Sections) -> UkiProfile:
         said.get("TITLE", ""),
         None if release is None else parse_os_release(release, "uki: .osrel"),
         _command_line(read, sections),
-        _text(_content(read, sections, ".uname", OS_RELEASE_MAX_BYTES) or b"", ".uname"),
+        _uname(read, sections),
     )
+
+
+def _uname(read: ReadAt, sections: Sections) -> str:
+    return _text(_content(read, sections, ".uname", OS_RELEASE_MAX_BYTES) or b"", ".uname")
 
 
 def _command_line(read: ReadAt, sections: Sections) -> str | None:

@@ -9,13 +9,14 @@ directory or a menu.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 from bootpath.core.errors import Error, FormatError, LimitError
 from bootpath.core.reasons import Explanation
 from bootpath.formats.entries.bls import BLS_MAX_BYTES, parse_bls
-from bootpath.formats.entries.entry import BootEntry, bls_entry, extlinux_entry, uki_entries
+from bootpath.formats.entries.entry import BootEntry, EntryKind, bls_entry, extlinux_entry, uki_entries
 from bootpath.formats.entries.extlinux import EXTLINUX_MAX_BYTES, parse_extlinux
 from bootpath.formats.entries.paths import menu_path
 from bootpath.formats.entries.tries import parse_entry_name
@@ -34,6 +35,7 @@ _MENU = "extlinux/extlinux.conf"
 _MARKER, _MARKER_TEXT = "/loader/entries.srel", b"type1"
 _ADDON_SUFFIX = ".addon.efi"
 _GLOBAL_ADDONS = "/loader/addons"
+_VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{\w+\})")
 
 
 def read_volume(volume: BootVolume, costs: EntryCosts | None = None) -> Iterator[FoundEntry | Excluded]:
@@ -133,9 +135,9 @@ class _VolumeReader:
             try:
                 entry = extlinux_entry(menu, place, directory)
             except Error as error:
-                yield self.unreadable(path, error)
+                yield self.unreadable(path, error.at(f"label {label.name}"))
                 continue
-            yield self._found(path, entry, None)
+            yield self._found(path, entry, None, tuple(_unexpanded(entry)))
 
     def _paths(self, directory: str, suffix: str) -> Iterator[str | Excluded]:
         """The files in a directory that end in `suffix`; what is no file is left out."""
@@ -173,6 +175,7 @@ class _VolumeReader:
         warnings = (
             *(f"{key} comes more than once; the last one counts" for key in bls.repeated),
             *(f"extra {path} has none of {', '.join(EXTRA_SUFFIXES)}" for path in entry.extras if not is_extra(path)),
+            *_unexpanded(entry),
         )
         uki = None
         if entry.uki:
@@ -191,8 +194,9 @@ class _VolumeReader:
     def _found(
         self, path: str, entry: BootEntry, uki: Uki | None, warnings: tuple[str, ...] = ()
     ) -> FoundEntry | Excluded:
+        said = list(warnings)
         try:
-            parts = self._plain_parts(entry) if uki is None else self._uki_parts(entry, uki)
+            parts = self._plain_parts(entry, said) if uki is None else self._uki_parts(entry, uki, said)
         except Error as error:
             return self.unreadable(path, error, entry)
         for piece in parts.pieces():
@@ -203,22 +207,27 @@ class _VolumeReader:
                 )
         if parts.kernel.size_bytes == 0:
             return Excluded(self.source(path), EntryReason.KERNEL_EMPTY(parts.kernel.path), entry, parts)
-        return FoundEntry(entry, self.source(path), parts, self.volume.address, self.files, warnings)
+        return FoundEntry(entry, self.source(path), parts, self.volume.address, self.files, tuple(said))
 
-    def _plain_parts(self, entry: BootEntry) -> EntryFiles:
+    def _plain_parts(self, entry: BootEntry, warnings: list[str]) -> EntryFiles:
+        overlays = self._pieces(entry.devicetree_overlays)
+        if entry.kind is EntryKind.EXTLINUX:  # U-Boot boots without an overlay that it cannot load
+            missing = [piece for piece in overlays if piece.size_bytes is None]
+            warnings += [f"the device tree overlay {piece.path} {piece.fault}, and is left out" for piece in missing]
+            overlays = tuple(piece for piece in overlays if piece.size_bytes is not None)
         return EntryFiles(
             self._piece(entry.linux or entry.efi),
             self._pieces(entry.initrds),
             self._piece(entry.devicetree) if entry.devicetree else None,
-            self._pieces(entry.devicetree_overlays),
+            overlays,
             self._pieces(entry.extras),
             command_line=entry.options or "",
         )
 
-    def _uki_parts(self, entry: BootEntry, uki: Uki) -> EntryFiles:
+    def _uki_parts(self, entry: BootEntry, uki: Uki, warnings: list[str]) -> EntryFiles:
         """The sections of an image in their places, with those of its add-ons. Raises Error."""
         profile = uki.profile(entry.profile)
-        addons = list(self._addons(entry.uki, uki))
+        addons = list(self._addons(entry.uki, uki, profile.uname, warnings))
 
         def own(name: str) -> tuple[FilePart, ...]:
             return tuple(section_part(entry.uki, section) for section in profile.sections.get(name, ()))
@@ -242,8 +251,11 @@ class _VolumeReader:
             " ".join(part for part in (options, *(addon.command_line for _, addon in addons)) if part),
         )
 
-    def _addons(self, image: str, uki: Uki) -> Iterator[tuple[str, UkiAddon]]:
-        """The add-ons of an image, "sorted by their filename, and applied in this order"; those of all images first."""
+    def _addons(self, image: str, uki: Uki, uname: str, warnings: list[str]) -> Iterator[tuple[str, UkiAddon]]:
+        """The add-ons of an image, "sorted by their filename, and applied in this order"; those of all images first.
+
+        One that is damaged, or for something else, is left out with a warning, as systemd-stub does.
+        """
         directory, _, name = image.rpartition("/")
         places = [_GLOBAL_ADDONS, f"{directory}/{name}.extra.d"]
         try:
@@ -255,16 +267,26 @@ class _VolumeReader:
         for place in places:
             for entry in list_files(self.files, place, _ADDON_SUFFIX, follow=self.follow, costs=self.costs):
                 piece = self._piece(f"{place}/{entry.name}")
-                if piece.size_bytes is None:
-                    raise FormatError(f"the add-on {piece.path} {piece.fault}")
                 try:
-                    read = self.costs.counted(reader_of(self.files, piece.path))
-                    addon = read_uki_addon(read, piece.size_bytes)
+                    addon = self._addon(piece)
+                except LimitError:
+                    raise
                 except FormatError as error:
-                    raise error.at(piece.path) from None
+                    warnings.append(f"the add-on {piece.path} is left out: {error}")
+                    continue
                 # "candidates should be skipped when their header field reports a non-native CPU architecture"
-                if addon.architecture is uki.architecture:
+                if addon.architecture is not uki.architecture:
+                    warnings.append(f"the add-on {piece.path} is left out: it is for another architecture")
+                # systemd-stub(7): both have a .uname, and "they do not exactly match"
+                elif addon.uname and uname and addon.uname != uname:
+                    warnings.append(f"the add-on {piece.path} is left out: it is for {addon.uname}, not for {uname}")
+                else:
                     yield piece.path, addon
+
+    def _addon(self, piece: FilePart) -> UkiAddon:
+        if piece.size_bytes is None:
+            raise FormatError(f"the file {piece.fault}")
+        return read_uki_addon(self.costs.counted(reader_of(self.files, piece.path)), piece.size_bytes)
 
     def _piece(self, path: str) -> FilePart:
         """The file at a path. Raises LimitError."""
@@ -273,3 +295,9 @@ class _VolumeReader:
 
     def _pieces(self, paths: tuple[str, ...]) -> tuple[FilePart, ...]:
         return tuple(map(self._piece, paths))
+
+
+def _unexpanded(entry: BootEntry) -> Iterator[str]:
+    """Warnings of variables in the options: GRUB and U-Boot put their values there, the specification knows none."""
+    for variable in dict.fromkeys(_VARIABLE.findall(entry.options or "")):
+        yield f"the options have {variable}, which the kernel gets as it is: only GRUB or U-Boot would replace it"

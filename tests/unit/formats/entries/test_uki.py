@@ -31,7 +31,7 @@ def test_sections_are_found() -> None:
     data = pe_image([(".text", b"x" * 513), (".linux", b"kernel"), (".empty", b"")], machine=AA64)
     image = read_pe(read_at(data), len(data))
     assert image == PeImage(
-        AA64, 10, (PeSection(".text", 512, 513, 513), PeSection(".linux", 1536, 6, 6), PeSection(".empty", 0, 0, 0))
+        AA64, 10, (PeSection(".text", 512, 513), PeSection(".linux", 1536, 6), PeSection(".empty", 0, 0))
     )
     assert data[1536:1542] == b"kernel"
 
@@ -95,12 +95,22 @@ def test_headers_that_lie() -> None:
         (64 + 20, b"\x10\0", "optional header"),
         (64 + 24, b"\x07\x01", "optional header"),
         (section, b"\xff", "ASCII"),
-        (section + 8, b"\xff\xff\xff\xff", "section .linux is cut short"),
         (section + 16, b"\xff\xff\xff\xff", "section '.linux' ends beyond the file"),
         (section + 20, b"\xff\xff\xff\xff", "section '.linux' ends beyond the file"),
     ]:
         with pytest.raises(FormatError, match=what):
             uki_of(whole[:offset] + change + whole[offset + len(change) :])
+
+
+def test_a_section_that_is_larger_in_memory_is_padded_with_zeros_there() -> None:
+    """ukify since 257 makes .linux so; the content is what the file has (PE Format, VirtualSize)."""
+    image = pe_image([(".linux", b"k" * 600), (".cmdline", b"quiet")])
+    section = image.index(b".linux")
+    found = uki_of(image[: section + 8] + (200_000).to_bytes(4, "little") + image[section + 12 :])
+    kernel = found.profiles[0].section(".linux")
+    assert kernel is not None
+    assert image[kernel.offset : kernel.offset + kernel.size_bytes] == b"k" * 600 + bytes(1024 - 600)
+    assert found.profiles[0].command_line == "quiet"
 
 
 @pytest.mark.parametrize("length", [0, 1, 63, 64, 87, 150, 200, 512, 1023])

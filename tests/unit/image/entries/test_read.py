@@ -187,12 +187,81 @@ def test_addons_in_their_order() -> None:
     found, reasons = read(content)
     assert not reasons
     entry = found["a"]
+    assert entry.warnings == (
+        "the add-on /EFI/Linux/a.efi.extra.d/3.addon.efi is left out: it is for another architecture",
+    )
     assert entry.command_line() == "quiet all one two"
     assert entry.read_initrds() == (b"u2", b"u1", b"u", b"i", b"i1", b"i2")
     assert [piece.path for piece in entry.parts.devicetree_overlays] == ["/EFI/Linux/a.efi.extra.d/2.addon.efi"]
     assert entry.parts.addons[0] == "/loader/addons/z.addon.efi"
-    _, reasons = read({**content, "/EFI/Linux/a.efi.extra.d/0.addon.efi": image})
-    assert "the add-on has a kernel" in reasons["/EFI/Linux/a+3-0.efi"]
+
+
+@pytest.mark.parametrize(
+    ("addon", "why"),
+    [
+        (pe_image([(".linux", b"kernel"), (".cmdline", b"bad")]), "the add-on has a kernel"),
+        (b"MZ---", "the headers end beyond the file"),
+        (b"", "the headers end beyond the file"),
+        (pe_image([(".cmdline", b"bad"), (".uname", b"6.2.0")]), "it is for 6.2.0, not for 6.1.0"),
+        (pe_image([(".cmdline", b"bad"), (".uname", b"6.1.0-1")]), "it is for 6.1.0-1, not for 6.1.0"),
+        ("../nowhere", "is a symbolic link, which is not allowed on a boot partition"),
+    ],
+)
+@pytest.mark.parametrize("place", ["/loader/addons/", "/EFI/Linux/a.efi.extra.d/"])
+def test_an_addon_that_does_not_go_with_an_image_is_left_out_of_it(addon: bytes | str, why: str, place: str) -> None:
+    """And the image boots: systemd-stub(7), "rejected if they do not exactly match"; systemd pull request 27358."""
+    content = {
+        "/EFI/Linux/a.efi": pe_image([(".linux", b"kernel"), (".cmdline", b"quiet"), (".uname", b"6.1.0")]),
+        f"{place}1.addon.efi": addon,
+        f"{place}2.addon.efi": pe_image([(".cmdline", b"good"), (".uname", b"6.1.0")]),
+        f"{place}3.addon.efi": pe_image([(".cmdline", b"any")]),
+    }
+    found, reasons = read(content)
+    assert not reasons
+    (warning,) = found["a"].warnings
+    assert warning.startswith(f"the add-on {place}1.addon.efi is left out: ")
+    assert why in warning
+    assert found["a"].command_line() == "quiet good any"
+    assert [path.rpartition("/")[2] for path in found["a"].parts.addons] == ["2.addon.efi", "3.addon.efi"]
+
+
+def test_a_kernel_that_does_not_say_its_name_takes_any_addon() -> None:
+    content = {
+        "/EFI/Linux/a.efi": pe_image([(".linux", b"kernel")]),
+        "/loader/addons/1.addon.efi": pe_image([(".cmdline", b"one"), (".uname", b"6.2.0")]),
+    }
+    found, _ = read(content)
+    assert (found["a"].command_line(), found["a"].warnings) == ("one", ())
+
+
+def test_labels_of_an_extlinux_conf_each_for_itself() -> None:
+    menu = (
+        "label slash\n kernel /k\n fdtdir /\nlabel dots\n kernel /k\n fdtdir ../dtbs/..\n"
+        "label overlay\n kernel /k\n fdtoverlays /gone.dtbo /here.dtbo\n append root=${rootdev} $x a$ ${x\n"
+        "label out\n kernel /../k\nlabel gone\n kernel /nothing\n"
+    )
+    content: dict[str, bytes | str] = {"/extlinux/extlinux.conf": menu.encode(), "/k": b"kernel", "/here.dtbo": b"d"}
+    each = list(read_volume(place(content)))
+    found = {one.entry.id: one for one in each if isinstance(one, FoundEntry)}
+    assert set(found) == {"slash", "dots", "overlay"}
+    assert found["slash"].entry.devicetree_directory == "/"
+    assert found["dots"].entry.devicetree_directory == "/"
+    assert [piece.path for piece in found["overlay"].parts.devicetree_overlays] == ["/here.dtbo"]
+    assert found["overlay"].warnings == (
+        "the options have ${rootdev}, which the kernel gets as it is: only GRUB or U-Boot would replace it",
+        "the options have $x, which the kernel gets as it is: only GRUB or U-Boot would replace it",
+        "the device tree overlay /gone.dtbo is missing, and is left out",
+    )
+    out, gone = (one for one in each if isinstance(one, Excluded))
+    assert str(out.why).startswith("label out: ")
+    assert gone.entry is not None
+    assert gone.entry.id == "gone"
+
+
+def test_variables_that_a_loader_would_replace() -> None:
+    found, _ = read(conf("linux /k\noptions $kernelopts a=$ quiet\n"))
+    assert found["a"].command_line() == "$kernelopts a=$ quiet"
+    assert "$kernelopts" in found["a"].warnings[0]
 
 
 def test_profiles_of_a_uki_and_of_an_entry_that_names_one() -> None:
