@@ -5,11 +5,10 @@ Only the signature with its checksum is looked at; `formats.lvm2`, `formats.ubi`
 
 from __future__ import annotations
 
-from bootpath.core.errors import FormatError
 from bootpath.formats.lvm2.label import SECTOR_BYTES, read_label
 from bootpath.formats.region import Region
 from bootpath.formats.superblocks.value import Checksum, Superblock
-from bootpath.formats.ubi.headers import EC_BYTES, UBI_EC_MAGIC, parse_ec_header
+from bootpath.formats.ubi.geometry import find_ec_header, seems_ubi
 from bootpath.formats.verity.tree import SUPERBLOCK_BYTES, area_end, parse_verity_superblock, probe_verity
 
 
@@ -31,14 +30,11 @@ def probe_lvm_member(region: Region) -> Superblock | None:
 
 
 def probe_ubi_image(region: Region) -> Superblock | None:
-    """An image of UBI, by its first eraseblock; `uuid`: the image sequence number. Raises FormatError, DeviceError."""
-    data = region.peek(0, EC_BYTES)
-    if not data.startswith(UBI_EC_MAGIC):
+    """An image of UBI, by its first sound eraseblock; `uuid`: the image sequence number. Raises FormatError,
+    DeviceError."""
+    if not seems_ubi(region):
         return None
-    try:
-        header = parse_ec_header(data)
-    except FormatError as error:
-        raise error.at("ubi") from None
+    header = find_ec_header(region, None)
     return Superblock(
         kind="ubi",
         offset=0,

@@ -31,7 +31,6 @@ from bootpath.formats.ubi.headers import (
     EC_BYTES,
     LAYOUT_COPIES,
     LAYOUT_VOLUME,
-    UBI_EC_MAGIC,
     VID_BYTES,
     EcHeader,
     VidHeader,
@@ -122,11 +121,6 @@ class Ubi:
     def place(self, leb: Leb) -> int:
         """The byte of the image where the data of a LEB begin."""
         return leb.peb * self.peb_bytes + self.data_offset
-
-
-def probe_ubi(device: Device) -> bool:
-    """True when an eraseblock of UBI seems to begin here. Raises DeviceError."""
-    return Region(device).peek(0, len(UBI_EC_MAGIC)) == UBI_EC_MAGIC
 
 
 def read_ubi(device: Device, peb_bytes: int | None = None) -> Ubi:

@@ -8,34 +8,41 @@ Source: Linux drivers/mtd/ubi/io.c; ubinize(8).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bootpath.core.errors import FormatError
 from bootpath.formats.region import Region
-from bootpath.formats.ubi.headers import EC_BYTES, EcHeader, parse_ec_header
+from bootpath.formats.ubi.headers import EC_BYTES, UBI_EC_MAGIC, EcHeader, is_intact, parse_ec_header
 
 MIN_PEB_BYTES = 1 << 10
 MAX_PEB_BYTES = 16 << 20
 MAX_PEBS = 1 << 20
 
 _WHERE = "ubi"
+ERASED = 0xFF
 _SAMPLES = 8
+_PLACES = sorted(times << bits for times in (1, 3) for bits in range(10, 25))
+"""Where a PEB begins, whose size is unknown: the first ones of each size that it can have."""
 _MAX_HEADERS = 256 << 10
 
 
 def find_ec_header(region: Region, peb_bytes: int | None) -> EcHeader:
-    """The EC header that says where things are: the first PEB's, or another's when that one is damaged."""
+    """The EC header that says where things are: the first PEB's, or another's when that one is erased or damaged.
+
+    Linux reads the headers of all PEBs, and needs none of them in particular; but it attaches nothing whose headers
+    are intact and say what it does not know.
+    """
+    head = region.peek(0, EC_BYTES)
     try:
-        header = parse_ec_header(region.peek(0, EC_BYTES))
+        header = parse_ec_header(head)
     except FormatError as error:
-        if peb_bytes is None or peb_bytes < MIN_PEB_BYTES:
+        if is_intact(head) or (peb_bytes is not None and peb_bytes < MIN_PEB_BYTES):
             raise error.at(f"{_WHERE}: eraseblock 0") from None
-        for place in range(peb_bytes, region.size_bytes - EC_BYTES, peb_bytes)[:MAX_PEBS]:
-            try:
-                header = parse_ec_header(region.peek(place, EC_BYTES))
-                break
-            except FormatError:
-                continue
-        else:
+        places = _PLACES if peb_bytes is None else range(peb_bytes, region.size_bytes, peb_bytes)[:MAX_PEBS]
+        found = _first_sound(region, places)
+        if found is None:
             raise error.at(f"{_WHERE}: no eraseblock is sound, eraseblock 0") from None
+        header = found
     if header.data_offset > _MAX_HEADERS:
         raise FormatError(
             "the headers are too long",
@@ -65,6 +72,28 @@ def find_peb_bytes(region: Region, first: EcHeader) -> int:
     raise FormatError(
         "the eraseblock size cannot be told", where=_WHERE, hint="give it: it is the flash chip's, often 128 KiB"
     )
+
+
+def seems_ubi(region: Region) -> bool:
+    """True when an image of UBI seems to begin here: a sound or damaged PEB, or an erased one before others."""
+    head = region.peek(0, EC_BYTES)
+    if head.startswith(UBI_EC_MAGIC) or head.count(ERASED) < EC_BYTES:
+        return head.startswith(UBI_EC_MAGIC)
+    try:
+        find_peb_bytes(region, find_ec_header(region, None))
+    except FormatError:
+        return False
+    return True
+
+
+def _first_sound(region: Region, places: Iterable[int]) -> EcHeader | None:
+    for place in places:
+        if place + EC_BYTES <= region.size_bytes:
+            try:
+                return parse_ec_header(region.peek(place, EC_BYTES))
+            except FormatError:
+                continue
+    return None
 
 
 def _same_image(data: bytes, first: EcHeader) -> bool:

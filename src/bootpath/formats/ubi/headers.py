@@ -101,6 +101,13 @@ def ubi_crc(data: bytes) -> int:
     return crc32(data) ^ _MASK
 
 
+def is_intact(data: bytes) -> bool:
+    """True when the bytes are an EC header as somebody wrote it, whatever it says."""
+    return data.startswith(UBI_EC_MAGIC) and ubi_crc(data[: EC_BYTES - 4]) == int.from_bytes(
+        data[EC_BYTES - 4 : EC_BYTES], "big"
+    )
+
+
 def parse_ec_header(data: bytes) -> EcHeader:
     """The header in the first 64 bytes of an eraseblock. Raises FormatError."""
     where = "EC header"

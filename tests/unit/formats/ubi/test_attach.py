@@ -7,7 +7,7 @@ from bootpath.block.targets.fault import Fault, parse_rules
 from bootpath.core.errors import DeviceError, FormatError, TableError
 from bootpath.formats.region import Region
 from bootpath.formats.superblocks.registry import probe_superblocks
-from bootpath.formats.ubi.attach import Ubi, UbiVolume, check_ubi_volume, probe_ubi, read_leb, read_ubi
+from bootpath.formats.ubi.attach import Ubi, UbiVolume, check_ubi_volume, read_leb, read_ubi
 from bootpath.formats.ubi.table import ubi_table
 from tests.support.errors import raises
 from tests.support.ubiimage import (
@@ -61,10 +61,10 @@ def test_a_dynamic_volume() -> None:
 
 def test_probing() -> None:
     device = flash().device()
-    assert probe_ubi(device)
     (found,) = probe_superblocks(device)
     assert (found.kind, found.uuid) == ("ubi", "77")
-    assert not probe_ubi(MemoryDevice(4096))
+    assert not probe_superblocks(MemoryDevice(4096))
+    assert not probe_superblocks(MemoryDevice(b"\xff" * (1 << 20)))
 
 
 def test_the_newer_of_two() -> None:
@@ -377,9 +377,10 @@ def test_an_eraseblock_size_that_is_no_power_of_two() -> None:
 def test_a_damaged_first_eraseblock() -> None:
     image = flash()
     image.pebs[0] = b"\0" * PEB
-    with raises(FormatError, where="ubi: eraseblock 0: EC header", found="00000000"):
-        read_ubi(image.device())
     assert read_ubi(image.device(), PEB).table_fault is not None
+    assert read_ubi(image.device()).volumes == read_ubi(image.device(), PEB).volumes
+    with raises(FormatError, where="ubi: no eraseblock is sound, eraseblock 0: EC header", found="00000000"):
+        read_ubi(MemoryDevice(bytes(PEB * 4)))
     with pytest.raises(FormatError, match="no eraseblock is sound"):
         read_ubi(MemoryDevice(bytes(PEB * 4)), PEB)
 
@@ -408,8 +409,21 @@ def test_a_flipped_bit_in_the_first_header(place: int) -> None:
     peb = bytearray(image.pebs[0])
     peb[place] ^= 1
     image.pebs[0] = bytes(peb)
-    with pytest.raises(FormatError):
-        read_ubi(image.device())
+    assert read_ubi(image.device()).volumes == read_ubi(flash().device()).volumes
+
+
+@pytest.mark.parametrize("erased", range(1, 5))
+def test_erased_first_eraseblocks(erased: int) -> None:
+    """As a flash has them, and as a dump of one begins (openwrt issue 12895): an image of UBI all the same."""
+    image = flash()
+    for _ in range(8):
+        image.peb(ec=ec_header())  # free ones
+    image.pebs[:0] = [b"\xff" * PEB] * erased
+    (found,) = probe_superblocks(image.device())
+    assert (found.kind, found.uuid) == ("ubi", "77")
+    ubi = read_ubi(image.device())
+    assert [volume.name for volume in ubi.volumes] == [volume.name for volume in read_ubi(flash().device()).volumes]
+    assert ubi.counts.erased == erased
 
 
 def test_an_image_full_of_claims_is_read_once() -> None:
