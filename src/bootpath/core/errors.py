@@ -31,7 +31,7 @@ outermost name (a path), and `Error.at` adds one before it.
 from __future__ import annotations
 
 import errno as _errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,12 @@ class Error(Exception):
             text += f" ({self.spec})"
         return text if self.hint is None else f"{text}; {self.hint}"
 
-    def at(self, prefix: str) -> Error:
+    def as_value(self) -> Self:
+        """The same error, to be kept and not raised: without the frames that it passed, and all that they hold."""
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+        return self
+
+    def at(self, prefix: str) -> Self:
         """Put an outer name (a path, a table's line) before ``where``; returns self, for ``raise error.at(path)``.
 
         A name that is there already is not said twice.

@@ -108,7 +108,7 @@ def read_lvm2(device: Device) -> LvmMember:
             if text is not None:
                 groups.append(parse_volume_group(text))
         except FormatError as error:
-            faults.append(error)
+            faults.append(error.as_value())
     groups.sort(key=lambda group: -group.seqno)
     return LvmMember(label, tuple(groups), tuple(faults))
 

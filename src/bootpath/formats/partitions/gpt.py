@@ -255,7 +255,7 @@ def _read_copy(
         array = _read(device, header.entries_lba * block_bytes, header.array_bytes)
         return header, GptCopy(header, array, parse_array(array, header, array_crc, block_bytes=block_bytes))
     except FormatError as fault:
-        return header, fault.with_traceback(None)  # it is a value, and would keep all that was read
+        return header, fault.as_value()
 
 
 def _warnings(copies: GptCopies, best: GptCopy) -> Iterator[str]:

@@ -131,7 +131,7 @@ def _choose(region: Region, second_offsets: tuple[int, ...]) -> Luks2Header:
         copies.append(first)
         second_offsets = (first.header_bytes,)
     except FormatError as error:
-        faults.append(error)
+        faults.append(error.as_value())
     for place in second_offsets:
         if faults and region.peek(place, 6) != LUKS_SECOND_MAGIC:
             continue  # the first copy is damaged: its size cannot be believed
@@ -139,7 +139,7 @@ def _choose(region: Region, second_offsets: tuple[int, ...]) -> Luks2Header:
             copies.append(_read_luks2(region, place))
             break
         except FormatError as error:
-            faults.append(error)
+            faults.append(error.as_value())
     if not copies:
         raise faults[0]
     best = max(copies, key=lambda copy: copy.sequence)

@@ -75,7 +75,7 @@ def scan_superblocks(
         try:
             superblock = probe(region)
         except FormatError as error:
-            faults.append(error)
+            faults.append(error.as_value())
         else:
             if superblock is not None:
                 found.append(superblock)

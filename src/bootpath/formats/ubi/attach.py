@@ -292,8 +292,7 @@ class _Scan:
                 data = self.region.peek(self._data(copies[copy][1]), self.leb_bytes)
                 table = parse_volume_table(data, self.leb_bytes)
             except FormatError as error:
-                error.at(f"{where}: copy {copy}")
-                faults.append(error)
+                faults.append(error.at(f"{where}: copy {copy}").as_value())
                 continue
             if copy == 0 and 1 not in copies:
                 faults.append(FormatError("copy 1 of the table is missing", where=where))

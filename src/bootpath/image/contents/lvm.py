@@ -86,7 +86,7 @@ def find_volume_groups(devices: Iterable[Device]) -> LvmFindings:
             member = read_lvm2(device)
         except FormatError as error:
             error.at(device.identity.name)
-            faults.append(error)
+            faults.append(error.as_value())
             continue
         for fault in member.faults:
             fault.at(device.identity.name)

@@ -290,7 +290,7 @@ def _forget_frames(root: Node) -> None:
         copies = () if node.gpt is None else (node.gpt.primary_fault, node.gpt.backup_fault)
         for fault in (*node.faults, node.gpt_fault, node.refusal, *copies):
             if fault is not None:
-                fault.__traceback__ = fault.__context__ = fault.__cause__ = None
+                fault.as_value()
 
 
 def _with_duplicates(root: Node) -> Node:

@@ -108,7 +108,7 @@ def find_redoxfs(disk: Device) -> Discovery:
         try:
             gpt = read_gpt(disk)
         except FormatError as fault:
-            gpt_fault = fault
+            gpt_fault = fault.as_value()
     return Discovery(gpt, gpt_fault, search_redoxfs(disk, gpt))
 
 

@@ -146,3 +146,13 @@ def test_verity_hashes_are_found() -> None:
     (found,) = probe_superblocks(disk)
     assert (found.kind, found.uuid, found.read_only) == ("DM_verity_hash", str(superblock.uuid), True)
     assert found.size_bytes == (1 + 8 + 1) * 4096
+
+
+def test_a_fault_that_is_kept_keeps_nothing_that_was_read() -> None:
+    """Its frames would: and as they hold the list of faults too, until the garbage is collected."""
+    image = head("ext4")
+    image[0x400 + 0x3FC] ^= 1  # the checksum of the superblock
+    device = MemoryDevice(bytes(image).ljust(1 << 20, b"\0"))
+    (fault,) = scan_superblocks(device).faults
+    assert (fault.__traceback__, fault.__context__, fault.__cause__) == (None, None, None)
+    assert "CRC" in str(fault) or "checksum" in str(fault)
