@@ -333,7 +333,7 @@ UBI: Mapping[str, Break] = {
     "policy": Break(lambda image, made: None, 3, "requires root to be signed", ("--policy", "root=signed")),
     "one volume table": Break(lambda i, m: i.flip(peb_of(i, LAYOUT, 0) + UBI_DATA_OFFSET), 0, "volume table"),
     "both volume tables": Break(lambda i, m: flip_volume_tables(i), 3, "layout volume"),
-    "first erase counter": Break(lambda i, m: i.flip(8), 3, "EC header"),
+    "first erase counter": Break(lambda i, m: i.flip(8), 0, "would be the root: unprotected"),
     "a block's header": Break(lambda i, m: i.flip(peb_of(i, 1, 0) + 512 + 8), 3, "ubi/rootfs"),
     "the file system": Break(lambda i, m: i.flip(peb_of(i, 1, 0) + UBI_DATA_OFFSET + SUPERBLOCK + 8), 3, "checksum"),
     "a data block": Break(
