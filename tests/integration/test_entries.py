@@ -29,9 +29,10 @@ from tests.support.nbdserver import nbd_server
 from tests.support.rangeserver import Object, RangeServer
 from tests.support.tools import tool
 
-UKI = pe_image([(".linux", b"kernel"), (".osrel", b"ID=os\nPRETTY_NAME=OS\nVERSION_ID=3\n"), (".cmdline", b"quiet")])
+KERNEL = bytes(0x202) + b"HdrS" + bytes(506)
+UKI = pe_image([(".linux", KERNEL), (".osrel", b"ID=os\nPRETTY_NAME=OS\nVERSION_ID=3\n"), (".cmdline", b"quiet")])
 ESP = {
-    "k": b"kernel",
+    "k": KERNEL,
     "i": b"initrd",
     "loader/entries/os-1.conf": b"title One\nsort-key os\nversion 1\nlinux /k\ninitrd /i\noptions one\n",
     "loader/entries/Both.conf": b"title On the ESP\nlinux /k\n",
@@ -42,14 +43,17 @@ ESP = {
     "EFI/Linux/os_3+2-1.efi": UKI,
 }
 XBOOTLDR = {
-    "k": b"kernel",
+    "k": KERNEL,
     "loader/entries/both.conf": b"title On XBOOTLDR\nsort-key os\nversion 2\nlinux /k\ninitrd /missing\n",
     "loader/entries/two.conf": b"title Two\nsort-key os\nversion 2\nlinux k\n",
 }
 ROOT = {
-    "boot/vmlinuz": b"kernel of the root",
-    "loader/entries/root.conf": b"title Root\nlinux /boot/vmlinuz\noptions quiet\nlinux-appendroot yes\n",
-    "boot/extlinux/extlinux.conf": b"default b\nlabel a\nkernel ../vmlinuz\nlabel b\nkernel /boot/vmlinuz\nappend x\n",
+    "boot/vmlinuz": KERNEL,
+    "boot/initrd": b"070701",
+    "loader/entries/root.conf": b"title Root\nlinux /boot/vmlinuz\ninitrd /boot/initrd\noptions quiet\n"
+    b"linux-appendroot yes\n",
+    "boot/extlinux/extlinux.conf": b"default b\nlabel a\nkernel ../vmlinuz\nlabel b\nkernel /boot/vmlinuz\n"
+    b"initrd /boot/initrd\nappend x root=/dev/sda\n",
 }
 
 
@@ -137,7 +141,7 @@ def test_text(entries: Entries, boot_disk: Path) -> None:
     assert (code, "6 boot entries" in output) == (0, True)
     assert "(type 1, bad: 0 left, 3 done)" in output
     assert "the initrd /missing is missing" in output
-    assert output.endswith("Verdict: OS would be booted\n")
+    assert "Verdict: OS would be booted; unverified, but allowed by the policy: kernel: " in output
 
 
 def test_over_nbd(entries: Entries, boot_disk: Path, tmp_path: Path) -> None:
@@ -170,19 +174,20 @@ def test_duplicates_of_the_esp_are_left_out(entries: Entries, tmp_path: Path) ->
 
 def test_a_root_behind_verity(entries: Entries, tmp_path: Path, protected: Volume) -> None:
     disk = make_disk(tmp_path / "disk.img", protected.parts("os_1")).path
-    assert entries.json(disk, code=3)["entries"] == []
-    menu = entries.json("--look-in", "esp,xbootldr,root", disk)
+    assert entries.json("--look-in", "esp,xbootldr", disk, code=3)["entries"] == []
+    menu = entries.json("--assembly", "initramfs", disk)
     assert [entry["id"] for entry in menu["entries"]] == ["root", "b", "a"]
     root = menu["entries"][0]
     assert root["source"]["layers"] == [f"verity {protected.root_hash.hex()}"]
     data, hashes = data_uuid(protected.root_hash), hash_uuid(protected.root_hash)
     assert root["command_line"] == (
         f"quiet roothash={protected.root_hash.hex()} "
-        f"systemd.verity_root_data=PARTUUID={data} systemd.verity_root_hash=PARTUUID={hashes}"
+        f"systemd.verity_root_data=PARTUUID={data} systemd.verity_root_hash=PARTUUID={hashes} "
+        f"bootpath.slot={DISK_GUID}:1:2048 bootpath.hash_slot={DISK_GUID}:2:4096"
     )
-    assert menu["entries"][1]["command_line"] == "x"
-    (fixed, *_) = entries.json("--look-in", "root", "--disk-name", "/dev/vda", disk)["entries"]
-    assert fixed["command_line"].endswith("systemd.verity_root_data=/dev/vda1 systemd.verity_root_hash=/dev/vda2")
+    assert menu["entries"][1]["command_line"] == "x root=/dev/sda"
+    (fixed, *_) = entries.json("--disk-name", "/dev/vda", disk)["entries"]
+    assert "systemd.verity_root_data=/dev/vda1 systemd.verity_root_hash=/dev/vda2" in fixed["command_line"]
     (ours, *_) = entries.json("--look-in", "root", "--assembly", "bootpath", disk)["entries"]
     assert f"bootpath.slot={DISK_GUID}:1:2048 bootpath.hash_slot={DISK_GUID}:2:" in ours["command_line"]
     (kernel, *_) = entries.json("--look-in", "root", "--assembly", "kernel", disk)["entries"]
@@ -217,15 +222,24 @@ def test_a_root_that_was_changed_is_not_believed(entries: Entries, tmp_path: Pat
 
 def test_the_same_root_twice_is_two_places(entries: Entries, tmp_path: Path, protected: Volume) -> None:
     disk = make_disk(tmp_path / "disk.img", [*protected.parts("os_1"), *protected.parts("os_1", serial=2)]).path
-    menu = entries.json("--look-in", "root", disk)
-    found = {entry["source"]["place"] for entry in menu["entries"]}
-    left = {each["source"]["place"] for each in menu["excluded"]}
-    assert found | left == {"1", "3"}
+    menu = entries.json(disk, code=3)
+    assert {entry["source"]["place"] for entry in menu["entries"]} == {"1", "3"}
+    assert menu["decision"]["refusal"]["reason"] == "ambiguous"
+    for options, place in ((("--slot", "3"), "3"), (("--identical-slots", "first"), "1")):
+        (chosen,) = [entry for entry in entries.json(*options, disk)["entries"] if entry["chosen"]]
+        assert chosen["source"]["place"] == place
+        assert f"bootpath.slot={DISK_GUID}:{place}:" in chosen["command_line"]
+
+
+def test_another_root_hash(entries: Entries, tmp_path: Path, protected: Volume) -> None:
+    disk = make_disk(tmp_path / "disk.img", protected.parts("os_1")).path
+    assert entries.json("--root-hash", protected.root_hash.hex(), disk)["decision"]["verdict"] == "verified"
+    assert entries.json("--root-hash", "ab" * 32, disk, code=3)["decision"]["verdict"] == "refused"
 
 
 def test_a_root_in_a_logical_volume(entries: Entries, tmp_path: Path) -> None:
     disk = make_lvm_disk(tmp_path / "lvm.img", ext4(tmp_path, ROOT, DATA_BYTES)).path
-    (root, *_) = entries.json("--look-in", "root", disk)["entries"]
+    (root, *_) = entries.json("--assembly", "initramfs", disk)["entries"]
     assert (root["id"], root["source"]["place"], root["source"]["layers"]) == ("root", "vg0/root", ["lvm vg0/root"])
     assert root["command_line"] == "quiet rd.lvm.lv=vg0/root root=/dev/mapper/vg0-root"
     (ours, *_) = entries.json("--look-in", "root", "--assembly", "bootpath", disk)["entries"]
@@ -241,17 +255,16 @@ def test_a_root_in_ubi(entries: Entries, tmp_path: Path) -> None:
     content = ext4(tmp_path, ROOT, DATA_BYTES)
     padded = content.ljust(-(-len(content) // leb_bytes) * leb_bytes, b"\0")
     image = make_ubi_image(tmp_path / "ubi.img", {"other": bytes(leb_bytes), "rootfs": padded})
-    (root, *_) = entries.json("--look-in", "root", "--disk-name", "nand", image)["entries"]
+    (root, *_) = entries.json("--disk-name", "nand", "--assembly", "initramfs", image)["entries"]
     assert root["source"]["layers"] == ["ubi rootfs"]
     assert root["command_line"] == "quiet root=/dev/ubiblock0_1 ubi.mtd=nand ubi.block=0,rootfs"
 
 
-def test_a_bare_root_has_no_name_but_a_fixed_one(entries: Entries, tmp_path: Path) -> None:
+def test_a_bare_root_is_named_by_its_disk(entries: Entries, tmp_path: Path) -> None:
     image = tmp_path / "root.img"
     image.write_bytes(ext4(tmp_path, ROOT))
-    (root, *_) = entries.json("--look-in", "root", image)["entries"]
-    assert root["command_line"] is None
-    assert "no kernel parameter can name the root" in root["warnings"][0]
+    (root, *_) = entries.json(image)["entries"]
+    assert root["command_line"] == "quiet root=/dev/vda"
     (root, *_) = entries.json("--look-in", "root", "--disk-name", "/dev/vdb", image)["entries"]
     assert root["command_line"] == "quiet root=/dev/vdb"
 
@@ -273,7 +286,7 @@ def test_a_damaged_esp_is_said(entries: Entries, tmp_path: Path) -> None:
     assert "no file system" in menu["excluded"][0]["text"]
     code, output = entries.text(tmp_path / "disk.img")
     assert code == 3
-    assert output.endswith("Verdict: nothing to boot\n")
+    assert "Verdict: does not boot: boot partitions: " in output
 
 
 @pytest.mark.parametrize("words", [["--look-in", "usr"], ["--look-in", ""], ["--architecture", "vax"]])

@@ -58,7 +58,7 @@ def test_exit_codes_say_the_verdict(
     assert dry_run(disk.path, "--policy", "root=signed") == 3
     other = Signer.make(tmp_path, "other")
     assert dry_run(disk.path, "--certificate", str(other.certificate)) == 3
-    assert "Verdict: refused" in capsys.readouterr().out
+    assert "Verdict: does not boot" in capsys.readouterr().out
     assert dry_run(tmp_path / "missing.img") == 1
     assert dry_run(disk.path, "--certificate", __file__) == 1
     assert "test_linux_boot_cli.py: the file holds no certificate" in capsys.readouterr().err
@@ -200,5 +200,6 @@ def test_a_disk_that_is_served(system: tuple[Disk, Signer], tmp_path: Path, caps
 
 def test_a_disk_that_is_neither(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "disk.img").write_bytes(bytes(1 << 20))
-    assert main(["boot", str(tmp_path / "disk.img")]) == 1
-    assert "the disk has no RedoxFS" in capsys.readouterr().err
+    for command in ("boot", "simulate", "inspect", "entries"):
+        assert main([command, str(tmp_path / "disk.img")]) == 3
+        assert "does not boot: " in "".join(capsys.readouterr())

@@ -62,6 +62,7 @@ PROMISES: dict[str, dict[str, str]] = {
     "--root-hash": {
         "bootpath inspect": "test_inspect::test_demands_on_a_live_disk",
         "bootpath boot": "test_linux_boot_cli::test_another_root_hash_and_a_root_that_was_changed",
+        "bootpath entries": "test_entries::test_another_root_hash",
     },
     "--root-hash-file": {
         "bootpath verity verify": f"{THIS}::test_another_root_hash",
@@ -115,7 +116,8 @@ _OTHERS = """
     --efi-loader --entry --env --esp --esp-size --export --fault --fec-device --fec-offset --fec-roots --file-system
     --fill --firmware --fixed --format --from-disk --grace --hash --hash-block-size --hash-offset --help
     --ignore-zero-blocks --image-id --image-version --init --initfs --initrd --json --json-partition --kernel
-    --kernel-modules --kernel-release --label --length --list --look-in --memory --mount --next-candidate --no-disk
+    --identical-slots --kernel-modules --kernel-release --label --length --list --look-in --memory --mount
+    --next-candidate --no-disk
     --no-efi --no-superblock --normalise --offset --output --overlay --partitions-of --picture --plan --preload
     --preload-memory --print-table --processes --python --python-modules --record --recorded --repair --root --root-size
     --run --salt --screenshot --seed --select --serial --show-env --size --slot --slots --split --sysroot --table

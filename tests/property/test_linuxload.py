@@ -35,9 +35,9 @@ class Signed:
             self.places.append((offset, 16384))
             if number in (1, 4):
                 self.places.append((offset + len(volumes[0].data) - 16384, 16384))
-        self.lines = {self.load(self.content).loaded.command_line}  # type: ignore[union-attr]
+        self.lines = {self.load(self.content).plan.command_line}  # type: ignore[union-attr]
         slot = LinuxRequest(certificates=self.request.certificates, slot="1")
-        self.lines.add(self.load(self.content, slot).loaded.command_line)  # type: ignore[union-attr]
+        self.lines.add(self.load(self.content, slot).plan.command_line)  # type: ignore[union-attr]
 
     def load(self, content: bytes | bytearray, request: LinuxRequest | None = None) -> LinuxBoot:
         return load_linux(MemoryDevice(bytes(content)), request or self.request, Timeline(time.monotonic))
@@ -64,7 +64,8 @@ def test_flipped_bits_are_refused_or_do_not_matter(signed: Signed, data: st.Data
         return
     assert boot.verdict is LinuxVerdict.VERIFIED
     assert (boot.loaded.kernel, boot.loaded.initrd) in [(fake_kernel(seed), fake_initrd(seed)) for seed in (1, 2)]
-    assert boot.loaded.command_line in signed.lines
+    assert boot.plan is not None
+    assert boot.plan.command_line in signed.lines
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

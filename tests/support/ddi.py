@@ -112,12 +112,20 @@ def run(*command: object) -> str:
     return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True).stdout
 
 
+BOOT_FILES = {
+    "boot/vmlinuz": bytes(0x202) + b"HdrS" + bytes(506),
+    "boot/initrd": b"070701",
+    "loader/entries/os.conf": b"title OS\nlinux /boot/vmlinuz\ninitrd /boot/initrd\nlinux-appendroot yes\n",
+}
+"""A kernel, as far as its first bytes say, and an entry that boots it."""
+
+
 def make_file_system(directory: Path, *, text: str = "hello\n", uuid: str = "clear", label: str = "") -> bytes:
-    """An ext4 of `DATA_BYTES` with a file in it."""
+    """An ext4 of `DATA_BYTES` with a file in it, and a boot entry."""
     tree = directory / "tree"
-    tree.mkdir(exist_ok=True)
-    (tree / "etc").mkdir(exist_ok=True)
-    (tree / "etc/os-release").write_text(text)
+    for name, content in {"etc/os-release": text.encode(), **BOOT_FILES}.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_bytes(content)
     target = directory / "data.ext4"
     target.unlink(missing_ok=True)
     options = ["-t", "ext4", "-O", "^has_journal", "-b", 4096, "-d", tree, "-L", label, "-U", uuid]

@@ -91,7 +91,8 @@ def test_a_discoverable_image(system: LinuxSystem, tmp_path: Path) -> None:
     run = booted(boot(path, system, look))
     assert run.boot is not None
     assert run.boot.loaded is not None
-    assert seen[0].strip() == run.boot.loaded.command_line
+    assert run.boot.plan is not None
+    assert seen[0].strip() == run.boot.plan.command_line
     assert seen[1].startswith("/dev/mapper/root / erofs ro")
     slot = run.boot.contents.node("2")
     assert slot is not None
@@ -112,7 +113,8 @@ def test_a_logical_volume_by_its_uuid(system: LinuxSystem, tmp_path: Path) -> No
     run = booted(boot(volumes.path, system))
     assert run.boot is not None
     assert run.boot.loaded is not None
-    assert f"systemd.verity_root_data=LV={volumes['root']}" in run.boot.loaded.command_line
+    assert run.boot.plan is not None
+    assert f"systemd.verity_root_data=LV={volumes['root']}" in run.boot.plan.command_line
 
 
 def test_a_volume_of_raw_flash(system: LinuxSystem, tmp_path: Path) -> None:
@@ -125,7 +127,8 @@ def test_a_volume_of_raw_flash(system: LinuxSystem, tmp_path: Path) -> None:
     run = booted(boot(make_flash(system, tmp_path / "flash.img"), system, look))
     assert run.boot is not None
     assert run.boot.loaded is not None
-    assert "systemd.verity_root_data=UBI=0:root" in run.boot.loaded.command_line
+    assert run.boot.plan is not None
+    assert "systemd.verity_root_data=UBI=0:root" in run.boot.plan.command_line
     assert seen[0].split()[-1] == "root"
 
 
@@ -134,7 +137,8 @@ def test_fixed_names(system: LinuxSystem, tmp_path: Path) -> None:
     run = booted(boot(disk.path, system, fixed=True))
     assert run.boot is not None
     assert run.boot.loaded is not None
-    assert "systemd.verity_root_data=/dev/vda1" in run.boot.loaded.command_line
+    assert run.boot.plan is not None
+    assert "systemd.verity_root_data=/dev/vda1" in run.boot.plan.command_line
 
 
 @pytest.mark.parametrize("next_candidate", NextCandidate)

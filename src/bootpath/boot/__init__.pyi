@@ -1,3 +1,4 @@
+from bootpath.boot.inspection.inspect import inspect_disk as inspect_disk
 from bootpath.boot.linux.choice import LinuxRequest as LinuxRequest
 from bootpath.boot.linux.load import load_linux as load_linux
 from bootpath.boot.linux.machine import LinuxMachine as LinuxMachine

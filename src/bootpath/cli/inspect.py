@@ -5,26 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from bootpath.cli.arguments import (
-    SLOT_HELP,
-    add_certificates,
-    add_disk,
-    add_json,
-    add_password,
-    add_policy,
-    architecture,
-    read_certificates,
-    read_password,
-    root_hash,
-    words,
-)
+from bootpath.cli.arguments import add_disk, add_json, add_password, read_password
+from bootpath.cli.boot.decision import add_decision, linux_request
 from bootpath.cli.disks import Disks, add_verbose
 from bootpath.cli.pictures import add_picture, write_picture
 
 if TYPE_CHECKING:
-    from bootpath.image.inspection.values import Inspection, InspectionRequest
+    from bootpath.boot.inspection.values import Inspection, InspectionRequest
 
-HELP = "show what is on a disk, what would be its root, and how sure that is"
+HELP = "show what is on a disk, what boots from it, and how sure that is"
 EPILOG = """\
 examples:
   bootpath inspect disk.img
@@ -35,7 +24,7 @@ examples:
   bootpath inspect -v https://example.org/os.raw
   bootpath inspect --password-file secret locked.img
 
-exit codes: 0 it has a root and would boot, 1 it cannot be read, 2 usage, 3 no root, a bad one, or more than one
+exit codes: 0 it would boot, 1 it cannot be read, 2 usage, 3 it does not boot
 """
 
 
@@ -45,13 +34,7 @@ def configure(commands: Any, name: str) -> None:
         name, help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_disk(parser)
-    parser.add_argument(
-        "--architecture", metavar="ARCH", type=architecture, help="the architecture that counts (default: any)"
-    )
-    add_policy(parser)
-    add_certificates(parser)
-    parser.add_argument("--root-hash", metavar="HEX", type=root_hash, help="trust this root hash")
-    parser.add_argument("--slot", metavar="SLOT", type=words, help=SLOT_HELP)
+    add_decision(parser.add_argument_group("which root and which entry are booted"))
     parser.add_argument("--full", action="store_true", help="verify all of the root")
     add_picture(parser, "draw the disk")
     add_verbose(parser)
@@ -62,9 +45,9 @@ def configure(commands: Any, name: str) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Inspect; 0 when it would boot, 3 when not."""
+    from bootpath.boot.inspection.inspect import inspect_disk
     from bootpath.cli.console import progress_bar
     from bootpath.cli.failures import Reported
-    from bootpath.image.inspection.inspect import inspect_disk
 
     request = _request(options)
     with Disks(verbose=options.verbose) as disks, progress_bar("verifying") as progress:
@@ -79,15 +62,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _request(options: argparse.Namespace) -> InspectionRequest:
     """What was asked for. Raises OSError for a certificate that cannot be read."""
-    from bootpath.image.inspection.values import InspectionRequest
+    from bootpath.boot.inspection.values import InspectionRequest
 
     return InspectionRequest(
+        linux_request(options),
         password=read_password(options.password_file),
-        policy=options.policy,
-        certificates=read_certificates(options.certificate),
-        slot=options.slot,
-        architecture=options.architecture,
-        root_hash=options.root_hash,
         full=options.full,
         # An object far away that fails or changes does so as a whole.
         in_parts=not options.disk.startswith(("http:", "https:", "s3:")),

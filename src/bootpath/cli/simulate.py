@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bootpath.cli.arguments import add_disk, add_json, read_password
+from bootpath.cli.boot.linux import explain_linux
+from bootpath.cli.boot.live import check_live
 from bootpath.cli.boot.options import (
+    LINUX,
     SIMULATE,
     add_options,
     check_conflicts,
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
 
 HELP = "simulate a live boot: loader, live disk, late physical disk, mounted root"
 EPILOG = """\
-The disk is never written to: what the system writes is kept in RAM.
+The disk is never written to: what the system writes is kept in RAM. Of an image-based Linux, of which nothing is live,
+this shows what bootpath boot --dry-run does: every decision, and what would run.
 
 examples:
   bootpath simulate disk.img                               preload a plan, the physical disk there at once
@@ -39,7 +43,8 @@ examples:
   bootpath simulate disk.img --fault read:error:after=3    the physical disk fails its fourth read and all after it
   bootpath simulate disk.img --processes                   lived and the disk's driver as processes, over sockets
 
-exit codes: 0 it boots, 1 failed (no such file, wrong password), 2 usage, 3 it does not boot
+exit codes: 0 it boots, 1 failed (no such file, wrong password), 2 usage, 3 it does not boot;
+of an image-based Linux 0 when all that runs is verified, 4 when it is not, and the policy allows that
 """
 COMMAND = "bootpath simulate"
 
@@ -74,12 +79,21 @@ def run(options: argparse.Namespace) -> int:
     import time
 
     from bootpath.block.leaves.open import open_device
+    from bootpath.boot.inspection.inspect import inspect_disk
+    from bootpath.boot.inspection.values import InspectionRequest
+    from bootpath.boot.look import look_at
     from bootpath.boot.redox.simulation import simulate
 
+    given = given_options(options)
     check(options)
     password = read_password(options.password_file)
     with ExitStack() as stack:
         disk = stack.enter_context(closing(open_device(options.disk)))
+        look = look_at(disk)
+        if not look.live:
+            check_mode(given, LINUX, f"{options.disk}: {look.judged.why}", command=COMMAND)
+            return explain_linux(options, look)
+        check_live(inspect_disk(disk, InspectionRequest(password=password), look=look), machine=False)
         setup = _setup(options, disk, password, stack)
         start_live = _processes(options, stack) if options.processes else None
         simulation = simulate(disk, setup, clock=time.monotonic, pause=time.sleep, start_live=start_live)

@@ -4,7 +4,6 @@ from bootpath.image.contents.read import read_contents as read_contents
 from bootpath.image.ddi.build import build_ddi as build_ddi
 from bootpath.image.ddi.build import plan_ddi as plan_ddi
 from bootpath.image.entries.find import find_entries as find_entries
-from bootpath.image.inspection.inspect import inspect_disk as inspect_disk
 from bootpath.image.redox.build import LiveImage as LiveImage
 from bootpath.image.redox.build import build_live as build_live
 from bootpath.image.redox.discovery import find_redoxfs as find_redoxfs

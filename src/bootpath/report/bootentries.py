@@ -5,37 +5,45 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from bootpath.core.errors import BootError
+from bootpath.boot.inspection.values import LinuxInspection, LiveInspection
 from bootpath.core.printable import Printable, printable_lines
 from bootpath.formats.entries.entry import BootEntry, EntryKind
+from bootpath.report.inspection.contents import verdict_lines
 from bootpath.report.inspection.contentsjson import reason_json
+from bootpath.report.inspection.decision import decision_json, describe_verdict
+from bootpath.report.inspection.live import live_verdict
 from bootpath.report.text import columns
 from bootpath.report.units import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from bootpath.formats.cmdline.address import RootStyle
+    from bootpath.boot.inspection.values import Inspection
+    from bootpath.boot.linux.listing import EntryListing, ListedEntry
     from bootpath.image.entries.files import FilePart
-    from bootpath.image.entries.menu import BootMenu, EntryFiles, EntrySource, Excluded, FoundEntry
+    from bootpath.image.entries.menu import EntryFiles, EntrySource, Excluded, FoundEntry
 
 _LAYER_CHARACTERS = 23  # "verity " and what other reports show of a root hash
 
 
-def entries_json(menu: BootMenu, style: RootStyle) -> dict[str, Any]:
+def entries_json(inspection: Inspection, listing: EntryListing | None) -> dict[str, Any]:
     """``bootpath entries --json`` (docs/schemas/entries.json)."""
+    boot = inspection.boot if isinstance(inspection, LinuxInspection) else None
+    entries = () if listing is None else listing.entries
     return {
-        "disk": menu.name,
-        "boots": menu.boots,
+        "disk": inspection.name,
+        "boots": inspection.boots,
+        "decision": None if boot is None else decision_json(boot),
         "entries": [
             {
-                **_entry_json(found.entry),
-                "source": _source_json(found.source),
-                **_parts_json(found.parts),
-                "command_line": _command_line(found, style)[0],
-                "warnings": list(_warnings(found, style)),
+                **_entry_json(each.found.entry),
+                "chosen": each.chosen,
+                "source": _source_json(each.found.source),
+                **_parts_json(each.found.parts),
+                "command_line": each.command_line,
+                "warnings": list(_warnings(each)),
             }
-            for found in menu.entries
+            for each in entries
         ],
         "excluded": [
             {
@@ -44,40 +52,48 @@ def entries_json(menu: BootMenu, style: RootStyle) -> dict[str, Any]:
                 "entry": None if excluded.entry is None else _entry_json(excluded.entry),
                 "files": None if excluded.parts is None else _parts_json(excluded.parts),
             }
-            for excluded in menu.excluded
+            for excluded in (() if listing is None else listing.menu.excluded)
         ],
-        "warnings": list(menu.warnings),
+        "warnings": [] if listing is None else list(listing.menu.warnings),
     }
 
 
-def render_entries(menu: BootMenu, style: RootStyle) -> Printable:
+def render_entries(inspection: Inspection, listing: EntryListing | None) -> Printable:
     """``bootpath entries``."""
-    count = len(menu.entries)
-    lines = [f"{menu.name}: {count} boot {'entry' if count == 1 else 'entries'}"]
-    titles = _titles(menu.entries)
-    for number, (found, title) in enumerate(zip(menu.entries, titles, strict=True), start=1):
-        lines.append(f"{number:2}  {title}{_marks(found.entry)}")
-        lines += columns(list(_rows(found, style)), indent="    ")
-    if menu.excluded:
+    entries = () if listing is None else listing.entries
+    lines = [f"{inspection.name}: {len(entries)} boot {'entry' if len(entries) == 1 else 'entries'}"]
+    titles = _titles([each.found for each in entries])
+    for number, (each, title) in enumerate(zip(entries, titles, strict=True), start=1):
+        lines.append(f"{number:2}  {title}{_marks(each)}")
+        lines += columns(list(_rows(each)), indent="    ")
+    if listing is not None and listing.menu.excluded:
         lines.append("Excluded")
-        lines += [f"  {_where(each)}: {each.why}" for each in menu.excluded]
-    lines += [f"Warning: {warning}" for warning in menu.warnings]
-    if menu.boots:
-        first = menu.entries[0]
-        why = ", although its tries are used up: nothing better is there" if first.entry.bad else ""
-        lines.append(f"Verdict: {titles[0]} would be booted{why}")
-    else:
-        lines.append("Verdict: nothing to boot")
+        lines += [f"  {_where(each)}: {each.why}" for each in listing.menu.excluded]
+    lines += [f"Warning: {warning}" for warning in (() if listing is None else listing.menu.warnings)]
+    lines += _verdict(inspection, entries, titles)
     return printable_lines(lines)
 
 
-def _rows(found: FoundEntry, style: RootStyle) -> Iterator[tuple[str, str]]:
-    entry, parts = found.entry, found.parts
+def _verdict(inspection: Inspection, entries: Sequence[ListedEntry], titles: Sequence[str]) -> list[str]:
+    """The decision; of a live disk, which has no entries, that of its loader."""
+    if isinstance(inspection, LiveInspection):
+        return [f"Verdict: {line}" for line in live_verdict(inspection)]
+    chosen = next((title for each, title in zip(entries, titles, strict=True) if each.chosen), None)
+    if inspection.problems or chosen is None:
+        first, *others = verdict_lines(inspection)
+        return [f"Verdict: {first}", *(f"  and: {line}" for line in others)]
+    bad = any(each.chosen and each.found.entry.bad for each in entries)
+    why = ", although its tries are used up: nothing better is there" if bad else ""
+    return [f"Verdict: {chosen} would be booted{why}; {describe_verdict(inspection.boot)}"]
+
+
+def _rows(each: ListedEntry) -> Iterator[tuple[str, str]]:
+    entry, parts = each.found.entry, each.found.parts
     facts = [("version", entry.version), ("sort key", entry.sort_key), ("machine", entry.machine_id)]
     said = ", ".join(f"{name} {value}" for name, value in (*facts, ("for", entry.architecture)) if value)
     if said:
         yield "is", said
-    yield "from", f"{_place(found.source)}: {found.source.path}"
+    yield "from", f"{_place(each.found.source)}: {each.found.source.path}"
     yield "kernel", _piece(parts.kernel)
     for piece in parts.initrds:
         yield "initrd", _piece(piece)
@@ -87,10 +103,9 @@ def _rows(found: FoundEntry, style: RootStyle) -> Iterator[tuple[str, str]]:
         yield "also", _piece(piece)
     for path in parts.addons:
         yield "add-on", path
-    line = _command_line(found, style)[0]
-    if line:
-        yield "options", line
-    for warning in _warnings(found, style):
+    if each.command_line:
+        yield "options", each.command_line
+    for warning in _warnings(each):
         yield "warning", warning
 
 
@@ -124,8 +139,10 @@ def _said(titles: Sequence[str], words: Sequence[str], title: str) -> set[str]:
     return {word for each, word in zip(titles, words, strict=True) if each == title}
 
 
-def _marks(entry: BootEntry) -> str:
-    return f"  ({', '.join(filter(None, (entry.kind.value, describe_count(entry))))})"
+def _marks(each: ListedEntry) -> str:
+    entry = each.found.entry
+    words = (entry.kind.value, describe_count(entry), "chosen" if each.chosen else "")
+    return f"  ({', '.join(filter(None, words))})"
 
 
 def _place(source: EntrySource) -> str:
@@ -150,19 +167,10 @@ def _piece(piece: FilePart) -> str:
     return f"{piece}  {size}"
 
 
-def _command_line(found: FoundEntry, style: RootStyle) -> tuple[str | None, str | None]:
-    """The command line, or why the root cannot be named in it."""
-    try:
-        return found.command_line(style), None
-    except BootError as error:
-        return None, str(error)
-
-
-def _warnings(found: FoundEntry, style: RootStyle) -> Iterator[str]:
-    yield from found.warnings
-    problem = _command_line(found, style)[1]
-    if problem is not None:
-        yield problem
+def _warnings(each: ListedEntry) -> Iterator[str]:
+    yield from each.found.warnings
+    if each.fault is not None:
+        yield str(each.fault)
 
 
 def _entry_json(entry: BootEntry) -> dict[str, Any]:

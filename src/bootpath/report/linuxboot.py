@@ -11,6 +11,7 @@ from bootpath.formats.partitions.imagepolicy import pack_image_policy
 from bootpath.report.bootentries import describe_count
 from bootpath.report.inspection.contents import describe_content, describe_protection, describe_type
 from bootpath.report.inspection.contentsjson import choice_json, reason_json
+from bootpath.report.inspection.decision import describe_verdict
 from bootpath.report.text import columns
 from bootpath.report.timeline import outcome_json, reads_json, reads_lines, timeline_lines
 from bootpath.report.units import format_bytes, format_seconds
@@ -18,7 +19,7 @@ from bootpath.report.units import format_bytes, format_seconds
 if TYPE_CHECKING:
     from bootpath.boot.linux.choice import LinuxRequest
     from bootpath.boot.linux.machine import LinuxRun
-    from bootpath.boot.linux.result import Attempt, LinuxBoot, LoadedLinux
+    from bootpath.boot.linux.result import Attempt, LinuxBoot, LinuxPlan
     from bootpath.image.entries.menu import BootMenu, FoundEntry
 
 _HASH_DIGITS = 16
@@ -34,7 +35,7 @@ class Branch:
 
 def linux_boot_json(name: str, boot: LinuxBoot) -> dict[str, Any]:
     """``bootpath boot --dry-run --json`` (docs/schemas/linuxboot.json); a boot in a machine has a `run` as well."""
-    request, loaded = boot.request, boot.loaded
+    request, plan = boot.request, boot.plan
     return {
         "disk": name,
         "size_bytes": boot.contents.size_bytes,
@@ -43,10 +44,10 @@ def linux_boot_json(name: str, boot: LinuxBoot) -> dict[str, Any]:
         "verdict": boot.verdict.value,
         "refusal": None if boot.refusal is None else reason_json(boot.refusal),
         "notes": [reason_json(note) for note in boot.order.notes],
-        "choice": choice_json(boot.order.choice),
+        "choice": choice_json(boot),
         "attempts": [_attempt_json(attempt) for attempt in boot.attempts],
         "chosen": None if boot.chosen is None else boot.chosen.data.path,
-        "runs": None if loaded is None else _loaded_json(loaded),
+        "runs": None if plan is None else _plan_json(plan),
         "run": None,
     }
 
@@ -96,18 +97,7 @@ def render_linux_run(name: str, run: LinuxRun) -> Printable:
 
 def _boot_lines(name: str, boot: LinuxBoot) -> list[str]:
     tree = Branch(f"{name}: {format_bytes(boot.contents.size_bytes)}", tuple(_decisions(boot)))
-    return [*_drawn(tree), verdict_line(boot)]
-
-
-def verdict_line(boot: LinuxBoot) -> str:
-    """The verdict with its reason."""
-    loaded = boot.loaded
-    if loaded is None:
-        return f"Verdict: refused: {boot.refusal}"
-    weak = loaded.weakest
-    if weak is None:
-        return f"Verdict: verified: {loaded.parts[0].why}"
-    return f"Verdict: unverified, but allowed by the policy: {weak.what}: {weak.why}"
+    return [*_drawn(tree), f"Verdict: {describe_verdict(boot)}"]
 
 
 def _decisions(boot: LinuxBoot) -> Iterator[Branch]:
@@ -123,7 +113,7 @@ def _decisions(boot: LinuxBoot) -> Iterator[Branch]:
     if boot.order.refusal is not None:
         yield Branch(f"nothing is tried: {boot.order.refusal}")
     for attempt in boot.attempts:
-        yield Branch(f"tried {attempt.candidate.data.location}", tuple(_attempt(attempt)))
+        yield Branch(f"tried {attempt.where}", tuple(_attempt(attempt)))
 
 
 def _policy(request: LinuxRequest) -> str:
@@ -153,17 +143,17 @@ def _found(boot: LinuxBoot) -> Iterator[Branch]:
 
 def _attempt(attempt: Attempt) -> Iterator[Branch]:
     candidate = attempt.candidate
-    if attempt.table:
+    if candidate is not None and attempt.table:
         yield Branch(f"opened through {attempt.table}: {describe_protection(candidate)}")
     if attempt.checked:
         yield Branch("all of it was read and matches the root hash")
-    entry = None if attempt.loaded is None else attempt.loaded.entry
+    entry = None if attempt.plan is None else attempt.plan.entry
     for menu in attempt.menus:
         yield from _menu(menu, entry)
-    if attempt.loaded is not None:
-        yield from _counting(attempt.loaded)
-        yield Branch("runs", tuple(_parts(attempt.loaded)))
-        yield Branch("command line", tuple(_parameters(attempt.loaded)))
+    if attempt.plan is not None:
+        yield from _counting(attempt.plan)
+        yield Branch("runs", tuple(_parts(attempt.plan)))
+        yield Branch("command line", tuple(_parameters(attempt.plan)))
     if attempt.failure is not None:
         yield Branch(f"FAILED: {attempt.failure}")
 
@@ -181,17 +171,17 @@ def _menu(menu: BootMenu, chosen: FoundEntry | None) -> Iterator[Branch]:
         yield Branch(f"excluded {where}: {excluded.why}")
 
 
-def _counting(loaded: LoadedLinux) -> Iterator[Branch]:
+def _counting(plan: LinuxPlan) -> Iterator[Branch]:
     """That a try is not counted, which a boot loader does by renaming."""
-    if loaded.counted_name is not None:
-        name = loaded.entry.source.path.rpartition("/")[2]
+    if plan.counted_name is not None:
+        name = plan.entry.source.path.rpartition("/")[2]
         yield Branch(
             "this try is not counted, since nothing is written to the image: "
-            f"a loader that counts would rename {name} to {loaded.counted_name}"
+            f"a loader that counts would rename {name} to {plan.counted_name}"
         )
 
 
-def _parts(loaded: LoadedLinux) -> Iterator[Branch]:
+def _parts(plan: LinuxPlan) -> Iterator[Branch]:
     rows = [
         (
             part.what,
@@ -200,16 +190,16 @@ def _parts(loaded: LoadedLinux) -> Iterator[Branch]:
             "" if part.sha256 is None else f"sha256 {part.sha256[:_HASH_DIGITS]}…",
             f"{part.why.reason.assurance.value}: {part.why}",
         )
-        for part in loaded.parts
+        for part in plan.parts
     ]
     for line in columns(rows, indent="", right=frozenset({2})):
         yield Branch(line)
 
 
-def _parameters(loaded: LoadedLinux) -> Iterator[Branch]:
+def _parameters(plan: LinuxPlan) -> Iterator[Branch]:
     rows = [
         (f"[{each.source.value}]", each.text + ("" if each.reason is None else f"  ({each.reason.value})"))
-        for each in loaded.parameters
+        for each in plan.parameters
     ]
     for line in columns(rows, indent=""):
         yield Branch(line)
@@ -227,7 +217,7 @@ def _drawn(branch: Branch, stem: str = "") -> list[str]:
 
 def _attempt_json(attempt: Attempt) -> dict[str, Any]:
     return {
-        "path": attempt.candidate.data.path,
+        "path": None if attempt.candidate is None else attempt.candidate.data.path,
         "table": attempt.table or None,
         "verified_whole": attempt.checked,
         "entries": [
@@ -239,7 +229,7 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
                 "bad": found.entry.bad,
                 "tries_left": None if found.entry.counter is None else found.entry.counter.tries_left,
                 "tries_done": None if found.entry.counter is None else found.entry.counter.tries_done,
-                "chosen": attempt.loaded is not None and attempt.loaded.entry is found,
+                "chosen": attempt.plan is not None and attempt.plan.entry is found,
             }
             for menu in attempt.menus
             for found in menu.entries
@@ -253,10 +243,10 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _loaded_json(loaded: LoadedLinux) -> dict[str, Any]:
+def _plan_json(plan: LinuxPlan) -> dict[str, Any]:
     return {
-        "entry": loaded.entry.entry.id,
-        "counted_name": loaded.counted_name,
+        "entry": plan.entry.entry.id,
+        "counted_name": plan.counted_name,
         "parts": [
             {
                 "what": part.what,
@@ -266,15 +256,15 @@ def _loaded_json(loaded: LoadedLinux) -> dict[str, Any]:
                 "assurance": part.why.reason.assurance.value,
                 **reason_json(part.why),
             }
-            for part in loaded.parts
+            for part in plan.parts
         ],
-        "command_line": loaded.command_line,
+        "command_line": plan.command_line,
         "parameters": [
             {
                 "parameter": each.text,
                 "source": each.source.value,
                 "reason": None if each.reason is None else each.reason.value,
             }
-            for each in loaded.parameters
+            for each in plan.parameters
         ],
     }

@@ -5,15 +5,15 @@ import argparse
 import pytest
 
 from bootpath.cli.arguments import architecture
-from bootpath.cli.entries import places
+from bootpath.cli.boot.decision import places
 from bootpath.cli.main import build_parser
 from bootpath.formats.partitions.dps import Architecture
 
 
 def test_defaults() -> None:
     options = build_parser().parse_args(["entries", "disk.img"])
-    assert (options.look_in, options.architecture) == (frozenset({"esp", "xbootldr"}), None)
-    assert (options.disk_name, options.assembly, options.all, options.no_efi) == (None, "initramfs", False, False)
+    assert (options.look_in, options.architecture) == (frozenset({"esp", "xbootldr", "root"}), None)
+    assert (options.disk_name, options.assembly, options.all, options.no_efi) == (None, "bootpath", False, False)
 
 
 def test_values() -> None:

@@ -45,6 +45,7 @@ class AssuranceReason(Reason):
     HASH_GIVEN = "its root hash was given"
     HASH_ON_COMMAND_LINE = "its root hash is on a command line that is verified: {}"
     CALLER = "the caller vouches for it"
+    DECIDED_BY_ENTRY = "what runs decides on it, and that is verified: {}"
 
     HASH_OF_DISK = "only the disk itself says its root hash"
     NO_VERITY = "it is {}"
@@ -54,6 +55,7 @@ class AssuranceReason(Reason):
     GIVEN_INITRD = "it was given, and nothing vouches for it"
     OTHER_ROOT = "the command line names another root"
     NO_ROOT_HASH = "the command line does not have its root hash"
+    NO_ROOT_HERE = "no root is on this disk, and nothing vouches for what decides on one"
     IGNORES_CORRUPTION = "the command line says ignore-corruption"
 
     @property
@@ -73,6 +75,7 @@ _VERIFIED = (
     AssuranceReason.HASH_GIVEN,
     AssuranceReason.HASH_ON_COMMAND_LINE,
     AssuranceReason.CALLER,
+    AssuranceReason.DECIDED_BY_ENTRY,
 )
 
 
@@ -87,10 +90,11 @@ def root_content(candidate: Candidate, request: LinuxRequest) -> Explanation[Ass
     return AssuranceReason.HASH_GIVEN() if given else AssuranceReason.HASH_OF_DISK()
 
 
-def entry_files(candidate: Candidate, found: FoundEntry, request: LinuxRequest) -> Explanation[AssuranceReason]:
+def entry_files(candidate: Candidate | None, found: FoundEntry, request: LinuxRequest) -> Explanation[AssuranceReason]:
     """What is known of the files of an entry, and of its options. Raises what reading an image does."""
     role = found.source.role
     if role is VolumeRole.ROOT:
+        assert candidate is not None
         return root_content(candidate, request)
     if found.entry.kind is not EntryKind.UKI:
         return AssuranceReason.BOOT_PARTITION(role.value)
@@ -120,7 +124,7 @@ def given_initrd(request: LinuxRequest) -> Explanation[AssuranceReason]:
 
 
 def mounted_root(
-    candidate: Candidate,
+    candidate: Candidate | None,
     placed: Iterable[PlacedParameter],
     options: Explanation[AssuranceReason],
     request: LinuxRequest,
@@ -130,7 +134,10 @@ def mounted_root(
     """What is known of what the system will have as its root.
 
     `options` is what is known of the entry's own parameters; `alone`: without an initramfs the kernel makes the root.
+    Without a root on the disk (`candidate` None) the entry decides.
     """
+    if candidate is None:
+        return AssuranceReason.DECIDED_BY_ENTRY(options) if options.reason.verified else AssuranceReason.NO_ROOT_HERE()
     placed = tuple(placed)
     known = root_content(candidate, request)
     if candidate.hashes is not None and options.reason.verified and _has(placed, ROOT_HASH, ParameterSource.ENTRY):

@@ -140,7 +140,8 @@ class RootNaming:
 
     def _style(self, address: DeviceAddress) -> RootStyle:
         if isinstance(address, UbiAddress):
-            return RootStyle(MTD, self.assembly)
+            is_mtd = not self.disk_name.startswith("/")
+            return RootStyle(self.disk_name if is_mtd else MTD, self.assembly)
         # A disk without a table has no other name.
         named = self.fixed or isinstance(address, DiskAddress)
         return RootStyle(self.disk_name if named else None, self.assembly)
@@ -151,9 +152,9 @@ def _slot(address: DeviceAddress) -> Slot | None:
 
 
 def decide_command_line(
-    options: str, naming: RootNaming, *, append_root: bool, machine: Iterable[Parameter] = (), append: str = ""
+    options: str, naming: RootNaming | None, *, append_root: bool, machine: Iterable[Parameter] = (), append: str = ""
 ) -> tuple[PlacedParameter, ...]:
-    """The command line for an entry with these `options`.
+    """The command line for an entry with these `options`; `naming` None where no root is known, and none is added.
 
     A parameter of the `machine` is skipped when the entry or `append` has a value of its own for it. Raises BootError
     when the root cannot be named, FormatError for options that Linux would misread.
@@ -165,7 +166,7 @@ def decide_command_line(
     ]
     named = any(_names_a_root(each.parameter) for each in (*placed, *caller))
     reason = ParameterReason.ENTRY_ASKS if append_root else None if named else ParameterReason.ENTRY_NAMES_NONE
-    for parameter, why in _added_by_loader(naming, placed, reason):
+    for parameter, why in () if naming is None else _added_by_loader(naming, placed, reason):
         if why is not ParameterReason.SLOT or not any(each.key == parameter.key for each in (*placed, *caller)):
             placed.append(PlacedParameter(parameter, ParameterSource.LOADER, why))
     for parameter in machine:

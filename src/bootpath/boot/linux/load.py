@@ -1,4 +1,6 @@
-"""Loading a Linux image: the candidates are tried one after the other, each by `candidate`.
+"""The decision on a Linux image: what boots, and why nothing else does. Every command shows this one.
+
+The candidates for the root are tried one after the other, each by `candidate`.
 
 A candidate is tried as a whole. `NextCandidate` says whether there is another try. If so, a root whose entries have
 used up their tries waits until no other can be booted. Tries are not counted here: that is a write to the disk, by
@@ -13,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from bootpath.boot.linux.candidate import CandidateLoader
+from bootpath.boot.linux.candidate import CandidateLoader, Depth
 from bootpath.boot.linux.choice import LinuxRequest, NextCandidate, RefusalReason, order_roots
 from bootpath.boot.linux.result import Attempt, LinuxBoot
 from bootpath.boot.timeline import LOADER, Timeline
@@ -23,7 +25,13 @@ from bootpath.core.limits import check_limit, spending
 from bootpath.formats.cmdline.parameters import Parameter
 from bootpath.image.contents.nodes import Contents
 from bootpath.image.contents.read import read_contents
+from bootpath.image.roots.candidates import Candidate
 from bootpath.image.verity.tree import Progress
+
+
+def decide_linux(disk: Device, request: LinuxRequest, contents: Contents) -> LinuxBoot:
+    """Decide, and read no more than that takes. See `load_linux`."""
+    return load_linux(disk, request, Timeline(lambda: 0.0), contents=contents, depth=Depth.DECIDE)
 
 
 def load_linux(
@@ -31,6 +39,7 @@ def load_linux(
     request: LinuxRequest,
     timeline: Timeline,
     *,
+    depth: Depth = Depth.LOAD,
     machine_parameters: Iterable[Parameter] = (),
     contents: Contents | None = None,
     progress: Progress | None = None,
@@ -48,7 +57,9 @@ def load_linux(
         step.detail = first if order.refusal is None else str(order.refusal)
     attempts: list[Attempt] = []
     spent: list[Attempt] = []
-    candidates = () if order.refusal is not None else order.candidates
+    candidates: tuple[Candidate | None, ...] = order.candidates if order.refusal is None else ()
+    if order.without_root:
+        candidates = (None,)
     machine = tuple(machine_parameters)
     with spending():
         for number, candidate in enumerate(candidates, start=1):
@@ -57,20 +68,26 @@ def load_linux(
             except LimitError as fault:
                 attempts.append(Attempt(candidate, failure=RefusalReason.NOT_LOADED(fault)))
                 break
-            attempt = CandidateLoader(disk, contents, request, machine, timeline, progress).attempt(candidate)
+            loader = CandidateLoader(disk, contents, request, order.architecture, depth, machine, timeline, progress)
+            attempt = loader.attempt(candidate)
             if len(candidates) > 1 and _is_spent(attempt, request):
                 spent.append(attempt)
-                attempt = replace(attempt, loaded=None, failure=RefusalReason.NO_TRIES_LEFT())
+                attempt = replace(attempt, plan=None, failure=RefusalReason.NO_TRIES_LEFT())
             attempts.append(attempt)
             if attempt.failure is None or request.next_candidate is NextCandidate.NEVER:
                 break
         else:
             # "The boot loader should allow booting "bad" entries, e.g. in case no other entries are left".
             attempts += spent[:1]
+    if order.without_root:
+        if any(menu.entries or menu.excluded for each in attempts for menu in each.menus):
+            order = replace(order, refusal=None)  # the entries, and what is wrong with them, say more
+        else:
+            attempts.clear()
     return LinuxBoot(disk.identity.name, contents, request, order, tuple(attempts))
 
 
 def _is_spent(attempt: Attempt, request: LinuxRequest) -> bool:
     """True when the entry has no try left, the caller did not name it, and another candidate may be booted."""
-    bad = attempt.loaded is not None and attempt.loaded.entry.entry.bad
+    bad = attempt.plan is not None and attempt.plan.entry.entry.bad
     return bad and request.entry is None and request.next_candidate is NextCandidate.POLICY

@@ -25,8 +25,8 @@ from typing import NoReturn
 from bootpath.block.targets.log import Log
 from bootpath.boot.linux.choice import LinuxRequest, NextCandidate
 from bootpath.boot.linux.load import load_linux
-from bootpath.boot.linux.look import Look
 from bootpath.boot.linux.result import LinuxBoot, LoadedLinux
+from bootpath.boot.look import Look
 from bootpath.boot.machine.diskreads import AreaReads, count_reads, disk_areas
 from bootpath.boot.machine.firmware import SERVER, ServedImage, served_disk
 from bootpath.boot.machine.watched import LOGIN_PATTERN, MIB, TIMEOUT_SECONDS, Remaining, WatchedMachine, WatchedRun
@@ -122,11 +122,11 @@ class LinuxMachine(WatchedMachine[LinuxSetup, LinuxRun]):
         )
         self.run.boot = boot
         self._count(image.device)
-        loaded = boot.loaded
-        if loaded is None:
+        plan = boot.plan
+        if plan is None or plan.loaded is None:
             raise BootError(f"the boot is refused: {boot.refusal}", where=str(self.disk))
         self.timeline.note(SERVER, "serves the image", "over NBD, what is written stays in RAM")
-        return linux_config(self.setup, loaded, image.uri, directory)
+        return linux_config(self.setup, plan.loaded, plan.command_line, image.uri, directory)
 
     def when_started(self, opened: ExitStack) -> None:
         """The kernel starts now."""
@@ -177,7 +177,7 @@ class LinuxMachine(WatchedMachine[LinuxSetup, LinuxRun]):
         run.reads = count_reads([*self._loader_reads, *guest], disk_areas(device, gpt))
 
 
-def linux_config(setup: LinuxSetup, loaded: LoadedLinux, uri: str, directory: Path) -> MachineConfig:
+def linux_config(setup: LinuxSetup, loaded: LoadedLinux, command_line: str, uri: str, directory: Path) -> MachineConfig:
     """The machine for what was loaded, which is written to `directory`, with the disk served at `uri`."""
     kernel = directory / "kernel"
     kernel.write_bytes(loaded.kernel)
@@ -193,7 +193,7 @@ def linux_config(setup: LinuxSetup, loaded: LoadedLinux, uri: str, directory: Pa
         memory_bytes=setup.memory_bytes,
         kernel=kernel,
         initrd=initrd if loaded.initrd_pieces else None,
-        cmdline=loaded.command_line,
+        cmdline=command_line,
         disks=(served_disk(uri, setup.interface),),
         display=setup.display,
         extra=extra,

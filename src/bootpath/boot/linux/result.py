@@ -30,17 +30,27 @@ class LoadedLinux:
     """What a machine is started with. `devicetree` is None without one; `initrd_pieces`, one after the other, are what
     the kernel gets as its initrd, which may be large: nothing joins them but who needs it."""
 
-    entry: FoundEntry
     kernel: bytes
     initrd_pieces: tuple[bytes, ...]
     devicetree: bytes | None
-    parameters: tuple[PlacedParameter, ...]
-    parts: tuple[RunPart, ...]
 
     @property
     def initrd(self) -> bytes:
         """The pieces as one: a copy."""
         return b"".join(self.initrd_pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class LinuxPlan:
+    """What would run: the entry, the kernel's parameters, and the parts with who vouches for each.
+
+    `loaded` are the bytes; None where it was only decided (`Depth.DECIDE`), and then no part has a checksum.
+    """
+
+    entry: FoundEntry
+    parameters: tuple[PlacedParameter, ...]
+    parts: tuple[RunPart, ...]
+    loaded: LoadedLinux | None = None
 
     @property
     def counted_name(self) -> str | None:
@@ -68,17 +78,23 @@ class LoadedLinux:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A candidate that was tried: `table` is the stack that was opened, `failure` why it does not boot, or None.
+    """A candidate that was tried, None for what needs no root of this disk.
 
-    `menus` are the entries that were looked at, the root's own first; `checked` is True when all data was verified.
+    `table` is the stack that was opened, `failure` why it does not boot, or None. `menus` are the entries that were
+    looked at, the root's own first; `checked` is True when all data was verified.
     """
 
-    candidate: Candidate
+    candidate: Candidate | None
     table: str = ""
     menus: tuple[BootMenu, ...] = ()
-    loaded: LoadedLinux | None = None
+    plan: LinuxPlan | None = None
     checked: bool = False
     failure: Refusal | None = None
+
+    @property
+    def where(self) -> str:
+        """The place of the root."""
+        return "boot partitions" if self.candidate is None else str(self.candidate.data.location)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,28 +108,42 @@ class LinuxBoot:
     attempts: tuple[Attempt, ...]
 
     @property
-    def loaded(self) -> LoadedLinux | None:
+    def plan(self) -> LinuxPlan | None:
         """What would run, None when the boot is refused."""
-        return self.attempts[-1].loaded if self.attempts else None
+        return self.attempts[-1].plan if self.attempts else None
+
+    @property
+    def loaded(self) -> LoadedLinux | None:
+        """The bytes of what would run, None when there is nothing, or nothing was loaded."""
+        return None if self.plan is None else self.plan.loaded
 
     @property
     def chosen(self) -> Candidate | None:
-        """The root that would be mounted."""
-        return self.attempts[-1].candidate if self.loaded is not None else None
+        """The root that would be mounted, None where none of this disk would be."""
+        return self.attempts[-1].candidate if self.plan is not None else None
+
+    @property
+    def root(self) -> Candidate | None:
+        """The root that was decided on, although there may be nothing that boots it: no entry, or no kernel for it."""
+        if self.plan is not None or self.order.refusal is not None or not self.attempts:
+            return self.chosen
+        last = self.attempts[-1]
+        unbootable = last.failure is not None and last.failure.reason is RefusalReason.UNBOOTABLE
+        return last.candidate if unbootable else None
 
     @property
     def verdict(self) -> LinuxVerdict:
         """The verdict on the boot as a whole."""
-        if self.loaded is None:
+        if self.plan is None:
             return LinuxVerdict.REFUSED
-        return LinuxVerdict(self.loaded.assurance.value)
+        return LinuxVerdict(self.plan.assurance.value)
 
     @property
     def refusal(self) -> Refusal | None:
         """Why nothing is booted, None when something is."""
-        if self.loaded is not None:
+        if self.plan is not None:
             return None
         if self.order.refusal is not None:
             return self.order.refusal
-        failures = (f"{each.candidate.data.location}: {each.failure}" for each in self.attempts)
+        failures = (f"{each.where}: {each.failure}" for each in self.attempts)
         return RefusalReason.NO_CANDIDATE("; ".join(failures))

@@ -20,30 +20,11 @@ from bootpath.core.extents import Extent
 from bootpath.formats.handoff import Handoff, pack_handoff
 from bootpath.fs.redox.redoxfs import RedoxFS
 from bootpath.fs.redox.values import BLOCK_BYTES, RedoxHeader
+from bootpath.image.redox.bootfiles import LINUX, BootFile, find_boot_files
 from bootpath.image.redox.discovery import FoundRedoxFS, choose_place, find_redoxfs, place_device
-from bootpath.image.redox.layout import INITFS_MAGIC, INITFS_PATH, KERNEL_MAGIC, KERNEL_PATH
 
 _CHUNK_BYTES = 1 << 20
 _LINUX_HINT = "bootpath boot needs a Linux kernel there, or --kernel and --initrd; bootpath simulate needs none"
-
-
-@dataclass(frozen=True, slots=True)
-class BootFile:
-    """A file of the root that only the loader reads; it holds one of `magics` at byte `magic_offset`."""
-
-    what: str
-    path: str
-    magics: tuple[bytes, ...]
-    magic_offset: int = 0
-
-
-REDOX = (BootFile("kernel", KERNEL_PATH, (KERNEL_MAGIC,)), BootFile("initfs", INITFS_PATH, (INITFS_MAGIC,)))
-LINUX = (
-    BootFile("kernel", KERNEL_PATH, (b"HdrS",), 0x202),
-    BootFile("initfs", INITFS_PATH, (b"070701", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0")),
-)
-"""A kernel with the x86 boot protocol's header, and a newc archive, plain or packed by gzip, zstd or xz.
-Source: Documentation/arch/x86/boot.rst, "The real-mode kernel header"; lib/decompress.c."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +55,6 @@ class Handover:
     def preload_bytes(self) -> int:
         """Bytes of the file system that are in RAM."""
         return sum(extent.length for extent in self.preload_extents)
-
-
-def find_boot_files(fs: RedoxFS) -> Sequence[BootFile]:
-    """LINUX when the root holds a Linux kernel, else REDOX."""
-    kernel = LINUX[0]
-    if fs.exists(kernel.path) and fs.read(kernel.path, kernel.magic_offset, len(kernel.magics[0])) in kernel.magics:
-        return LINUX
-    return REDOX
 
 
 def load_boot_file(fs: RedoxFS, file: BootFile) -> bytes:

@@ -20,7 +20,7 @@ from bootpath.block.leaves.file import FileDevice
 from bootpath.boot.machine.watched import MIB, Remaining, WatchedMachine
 from bootpath.boot.protocol.events import MARK, Event, parse_event
 from bootpath.boot.protocol.settings import Settings
-from bootpath.boot.redox.loader import LINUX, Handover, load
+from bootpath.boot.redox.loader import Handover, load
 from bootpath.boot.redox.machinerun import LOGIN, Heard, MachineRun, heard_events
 from bootpath.boot.redox.placement import ReservedMemory, make_blob, reserve_memory
 from bootpath.boot.redox.preload import PreloadChoice
@@ -28,6 +28,7 @@ from bootpath.boot.redox.rootfs import ROOTFS
 from bootpath.core.errors import BootError, MachineError
 from bootpath.formats.cmdline.parameters import Parameter, join_parameters, split_parameters
 from bootpath.formats.handoff import parse_handoff
+from bootpath.image.redox.bootfiles import LINUX
 from bootpath.vm.config import Display, MachineConfig, MemoryFile
 from bootpath.vm.disks import Disk, Interface
 

@@ -23,7 +23,7 @@ from operator import itemgetter
 from bootpath.block.overlay.ram import Overlay
 from bootpath.block.targets.linear import Linear
 from bootpath.block.targets.log import Log
-from bootpath.boot.redox.loader import find_boot_files, load_boot_file
+from bootpath.boot.redox.loader import load_boot_file
 from bootpath.boot.redox.preload import CLASSIC_BYTES, PreloadChoice, PreloadKind, check_belongs
 from bootpath.boot.redox.rootfs import ROOTFS, boot_reads, look_at_root, touch
 from bootpath.boot.timeline import LOADER
@@ -34,8 +34,8 @@ from bootpath.core.iolog import Read, Record, Write
 from bootpath.formats.plan import Plan, PlanExtent
 from bootpath.formats.trace import Trace
 from bootpath.fs.redox.redoxfs import RedoxFS
-from bootpath.image.inspection.live import describe_file_system
-from bootpath.image.inspection.values import FileSystemInfo
+from bootpath.image.redox.bootfiles import find_boot_files
+from bootpath.image.redox.describe import FileSystemInfo, describe_file_system
 from bootpath.image.redox.discovery import FoundRedoxFS, choose_place, find_redoxfs, place_device
 
 RECORDED = "recorded"

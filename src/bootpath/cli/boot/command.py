@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bootpath.cli.arguments import add_disk, add_json
 from bootpath.cli.boot.firmware import run_firmware
@@ -16,8 +16,6 @@ from bootpath.cli.boot.options import (
     LINUX,
     LIVE,
     MACHINE,
-    BootMode,
-    BootOption,
     add_options,
     check_conflicts,
     check_mode,
@@ -27,11 +25,6 @@ from bootpath.cli.boot.options import (
 )
 from bootpath.cli.failures import UsageError
 from bootpath.core.errors import Error
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bootpath.image.kind import DiskKind
 
 HELP = "boot a disk in a machine (QEMU): a live disk, an image-based Linux, or by the disk's own firmware"
 EPILOG = """\
@@ -67,7 +60,7 @@ def configure(commands: Any, name: str) -> None:
 def run(options: argparse.Namespace) -> int:
     """Boot; 3 when it does not boot."""
     from bootpath.block.leaves.open import open_device
-    from bootpath.boot.linux.look import look_at
+    from bootpath.boot.look import look_at
 
     given = given_options(options)
     for option in given:
@@ -78,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     _check_directory(options)
     with closing(open_device(options.disk)) as disk:
         look = None if hasattr(options, "firmware") else look_at(disk)
-    mode = FIRMWARE if look is None else _mode(look.judged.kind, given)
+    mode = FIRMWARE if look is None else LIVE if look.live else LINUX
     reasons = {FIRMWARE: "--firmware lets the disk's own loader decide"}
     has = "" if look is None else f"{options.disk}: {look.judged.why}"
     check_mode(given, mode, reasons.get(mode, has), command=COMMAND)
@@ -86,16 +79,7 @@ def run(options: argparse.Namespace) -> int:
     fill_defaults(options)
     if look is None:
         return run_firmware(options)
-    return run_linux(options, look) if mode is LINUX else run_live(options)
-
-
-def _mode(kind: DiskKind, given: Sequence[BootOption]) -> BootMode:
-    """How a disk of this kind is booted. One that is neither is for the loader to refuse that was asked for."""
-    from bootpath.image.kind import DiskKind
-
-    if kind is DiskKind.UNKNOWN:
-        return LINUX if any(option.modes == {LINUX} for option in given) else LIVE
-    return LINUX if kind is DiskKind.LINUX else LIVE
+    return run_linux(options, look) if mode is LINUX else run_live(options, look)
 
 
 def _check_directory(options: argparse.Namespace) -> None:

@@ -6,13 +6,13 @@ import argparse
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
-from bootpath.cli.arguments import read_certificates
+from bootpath.cli.boot.decision import linux_request
 from bootpath.cli.boot.running import boot_arguments, display, interface, machine_arguments
 from bootpath.cli.failures import BAD_VERDICT
 
 if TYPE_CHECKING:
     from bootpath.boot.linux.choice import LinuxRequest
-    from bootpath.boot.linux.look import Look
+    from bootpath.boot.look import Look
 
 UNVERIFIED = 4
 """The exit code of a boot that the policy allows although nothing vouches for all of it."""
@@ -21,7 +21,7 @@ UNVERIFIED = 4
 def run_linux(options: argparse.Namespace, look: Look) -> int:
     """Explain, or boot and say what happened; 0 verified, 4 unverified, 3 refused; raises what failed."""
     if options.dry_run:
-        return _explain(options, look)
+        return explain_linux(options, look)
     from bootpath.boot.linux.machine import LinuxMachine, LinuxSetup, boot_linux
     from bootpath.cli.console import show_result
     from bootpath.report.linuxboot import linux_run_json, render_linux_run
@@ -48,7 +48,8 @@ def run_linux(options: argparse.Namespace, look: Look) -> int:
     return _exit_code(run.boot.verdict.value)
 
 
-def _explain(options: argparse.Namespace, look: Look) -> int:
+def explain_linux(options: argparse.Namespace, look: Look) -> int:
+    """Load, and show every decision; the exit code of the verdict."""
     import time
 
     from bootpath.block.leaves.open import open_device
@@ -78,21 +79,14 @@ def _exit_code(verdict: str) -> int:
 
 def _request(options: argparse.Namespace, disk_name: str = "/dev/vda") -> LinuxRequest:
     from bootpath.block.leaves.wholefile import read_whole
-    from bootpath.boot.linux.choice import GivenInitrd, LinuxRequest, NextCandidate
+    from bootpath.boot.linux.choice import GivenInitrd
     from bootpath.formats.cmdline.address import Assembly
-    from bootpath.formats.partitions.dps import Architecture
 
     initrd = None
     if options.initrd is not None:
         initrd = GivenInitrd(str(options.initrd), read_whole(options.initrd, "initrd_bytes"), options.trust_initrd)
-    return LinuxRequest(
-        policy=options.policy,
-        certificates=read_certificates(options.certificate),
-        root_hash=options.root_hash,
-        slot=options.slot,
-        entry=options.entry,
-        architecture=options.architecture or Architecture.X86_64,
-        next_candidate=NextCandidate(options.next_candidate),
+    return linux_request(
+        options,
         disk_name=disk_name,
         fixed=options.fixed,
         assembly=Assembly(options.assembly),

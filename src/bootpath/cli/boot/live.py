@@ -5,18 +5,25 @@ from __future__ import annotations
 import argparse
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bootpath.cli.arguments import read_password
 from bootpath.cli.boot.preload import check_preload, chosen_preload
 from bootpath.cli.boot.running import boot_arguments, display, interface, machine_arguments
 from bootpath.cli.failures import UsageError
 
+if TYPE_CHECKING:
+    from bootpath.boot.inspection.values import Inspection
+    from bootpath.boot.look import Look
+
 COMMAND = "bootpath boot"
 
 
-def run_live(options: argparse.Namespace) -> int:
+def run_live(options: argparse.Namespace, look: Look) -> int:
     """Boot, and say what happened; raises what failed."""
     from bootpath.block.leaves.file import FileDevice
+    from bootpath.boot.inspection.inspect import inspect_disk
+    from bootpath.boot.inspection.values import InspectionRequest
     from bootpath.boot.protocol.settings import Settings
     from bootpath.boot.redox.machine import LiveMachine, MachineSetup
     from bootpath.cli.console import show_result
@@ -29,6 +36,8 @@ def run_live(options: argparse.Namespace) -> int:
         raise UsageError("the live disk of a machine is a file or a block device, and DISK is a URI", where=COMMAND)
     password = read_password(options.password_file)
     with closing(FileDevice.open(options.disk)) as disk:
+        if options.kernel is None:
+            check_live(inspect_disk(disk, InspectionRequest(password=password), look=look), machine=True)
         preload = chosen_preload(options, disk, password)
     setup = MachineSetup(
         preload=preload,
@@ -54,3 +63,23 @@ def run_live(options: argparse.Namespace) -> int:
         result.failure,
     )
     return 0
+
+
+def check_live(inspection: Inspection, *, machine: bool) -> None:
+    """Raise BootError when the disk does not boot, and Error when a `machine` of ours cannot boot it.
+
+    A system of Redox is started by its own boot loader.
+    """
+    from bootpath.boot.inspection.values import LiveInspection
+    from bootpath.core.errors import BootError, Error
+
+    assert isinstance(inspection, LiveInspection)
+    if inspection.problems:
+        raise BootError(f"it does not boot: {inspection.problems[0]}", where=inspection.name)
+    if machine and inspection.file_system is not None and not inspection.file_system.linux:
+        raise Error(
+            "the kernel is Redox's, which Redox's own boot loader starts",
+            where=inspection.name,
+            hint="bootpath boot --firmware uefi or bios; bootpath simulate shows the path without a machine; "
+            "--kernel and --initrd start a Linux",
+        )

@@ -31,6 +31,21 @@ from bootpath.cli.arguments import (
     size,
     words,
 )
+from bootpath.cli.boot.decision import (
+    ARCHITECTURE_HELP,
+    ASSEMBLIES,
+    ASSEMBLY_HELP,
+    ENTRY_HELP,
+    IDENTICAL,
+    IDENTICAL_HELP,
+    LOOK_IN_HELP,
+    NEXT_CANDIDATE_HELP,
+    NEXT_CANDIDATES,
+    NO_EFI_HELP,
+    PLACES,
+    ROOT_HASH_HELP,
+    places,
+)
 from bootpath.cli.failures import UsageError
 
 DEFAULT_MEMORY = "512MiB"
@@ -166,17 +181,16 @@ OPTIONS: tuple[BootOption, ...] = (
     _row("--dry-run", (LINUX,), "load and verify, explain every decision, and start no machine", **_ON),
     _row("--policy", (LINUX,), POLICY_HELP, metavar="P", type=image_policy),
     _row("--certificate", (LINUX,), TRUSTED_HELP, action="append", default=(), **_FILE),
-    _row("--root-hash", (LINUX,), "trust this root hash", metavar="HEX", type=root_hash),
+    _row("--root-hash", (LINUX,), ROOT_HASH_HELP, metavar="HEX", type=root_hash),
     _row("--slot", (LINUX,), SLOT_HELP, metavar="SLOT", type=words),
-    _row("--entry", (LINUX,), "which boot entry (default: the first of bootpath entries)", metavar="ID",
-         type=words),
-    _row("--next-candidate", (LINUX,), "when the best root cannot be used: refuse (never, the default), or try the "
-         "next one that the policy allows", choices=("never", "policy"), default="never"),
-    _row("--architecture", (LINUX,), "the architecture of the machine (default: x86-64)", metavar="ARCH",
-         type=architecture),
+    _row("--identical-slots", (LINUX,), IDENTICAL_HELP, choices=IDENTICAL, default="refuse"),
+    _row("--entry", (LINUX,), ENTRY_HELP, metavar="ID", type=words),
+    _row("--look-in", (LINUX,), LOOK_IN_HELP, metavar="PLACES", type=places, default=frozenset(PLACES)),
+    _row("--no-efi", (LINUX,), NO_EFI_HELP, **_ON),
+    _row("--next-candidate", (LINUX,), NEXT_CANDIDATE_HELP, choices=NEXT_CANDIDATES, default="never"),
+    _row("--architecture", (LINUX,), ARCHITECTURE_HELP, metavar="ARCH", type=architecture),
     _row("--fixed", (LINUX,), "name devices as the machine has them, /dev/vda2, instead of by UUIDs", **_ON),
-    _row("--assembly", (LINUX,), "who assembles the root: the initramfs of bootpath (the default), any initramfs, or "
-         "the kernel", choices=("bootpath", "initramfs", "kernel"), default="bootpath"),
+    _row("--assembly", (LINUX,), ASSEMBLY_HELP, choices=ASSEMBLIES, default=ASSEMBLIES[0]),
     _row("--kernel-signature", (LINUX,), "hand the root hash's signature to the kernel too, which has to know the key",
          **_ON),
     _row("--trust-initrd", (LINUX,), "you vouch for the initramfs of --initrd", **_ON),

@@ -28,6 +28,8 @@ FLAG_READ_ONLY = 1 << 60
 FLAG_GROWFS = 1 << 59
 FLAG_NO_BLOCK_IO = 1 << 1  # UEFI 2.10 §5.3.3: firmware is to ignore the partition
 PARTIAL_PREFIXES = ("PRT#", "PND#")
+EMPTY_LABEL = "_empty"
+"""The label of a slot that holds nothing yet, or nothing any more (sysupdate.d(5), "MatchPattern")."""
 
 _HALF_BYTES = 16
 

@@ -22,7 +22,7 @@ from uuid import UUID
 from bootpath.core.errors import DeviceError, Error, FormatError
 from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.dm.table import Table
-from bootpath.formats.partitions.dps import Designator, DiscoverableType, discoverable_type, flag_names
+from bootpath.formats.partitions.dps import EMPTY_LABEL, Designator, DiscoverableType, discoverable_type, flag_names
 from bootpath.formats.partitions.gpt import Gpt
 from bootpath.formats.partitions.gptheader import Partition
 from bootpath.formats.superblocks.value import Superblock
@@ -127,6 +127,11 @@ class Node:
     def type(self) -> DiscoverableType | None:
         """What the partition type says of it, where the specification knows it."""
         return None if self.partition is None else discoverable_type(self.partition.type_guid)
+
+    @property
+    def empty(self) -> bool:
+        """True for a slot that its label calls empty. What an earlier image left in it is not looked at."""
+        return self.partition is not None and self.name == EMPTY_LABEL
 
     @property
     def designator(self) -> Designator | None:

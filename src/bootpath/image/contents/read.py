@@ -169,7 +169,7 @@ class _Explorer:
             )
             return replace(node, refusal=cut)
         self.devices[path] = _partition_device(lower, partition, path)
-        return self._explore_part(node, depth + 1)
+        return node if node.empty else self._explore_part(node, depth + 1)
 
     def _probe(self, node: Node, device: Device, faults: list[FormatError]) -> Node:
         """What stands at the beginning of a place without a partition table."""

@@ -21,12 +21,18 @@ from pathlib import Path
 from uuid import UUID
 
 from bootpath.core.errors import Error
-from bootpath.formats.partitions.dps import FLAG_GROWFS, FLAG_NO_AUTO, FLAG_READ_ONLY, Architecture, Designator
+from bootpath.formats.partitions.dps import (
+    EMPTY_LABEL,
+    FLAG_GROWFS,
+    FLAG_NO_AUTO,
+    FLAG_READ_ONLY,
+    Architecture,
+    Designator,
+)
 from bootpath.formats.repart.definition import RepartDefinition, VerityRole, check_label
 from bootpath.image.ddi.identity import partition_uuid
 from bootpath.image.ddi.layout import MIB
 
-EMPTY_LABEL = "_empty"
 _GROWING = frozenset(
     {
         Designator.ROOT,

@@ -56,13 +56,14 @@ def find_boot_volumes(
 
     Raises no Error but for a bug.
     """
+    roots = find_candidates(contents, terms) if VolumeRole.ROOT in roles else ()
     for role in VolumeRole:
         if role not in roles:
             continue
         if role is VolumeRole.ROOT:
-            yield from _roots(disk, contents, terms)
+            yield from _roots(disk, contents, roots)
         elif contents.root.gpt is not None:
-            yield from _boot_partitions(disk, contents, role)
+            yield from _boot_partitions(disk, contents, role, {each.data.path for each in roots})
         elif role is VolumeRole.XBOOTLDR:
             yield from _mbr_partitions(disk, contents)
 
@@ -84,11 +85,16 @@ def root_volume(disk: Device, contents: Contents, candidate: Candidate, device: 
     return _volume(_root_source(candidate), name_root(disk, contents, candidate), device)
 
 
-def _boot_partitions(disk: Device, contents: Contents, role: VolumeRole) -> Iterator[BootVolume | Excluded]:
-    """The boot partitions of the disk's own table; partitions inside volumes are of another machine's disk."""
+def _boot_partitions(
+    disk: Device, contents: Contents, role: VolumeRole, roots: Collection[str]
+) -> Iterator[BootVolume | Excluded]:
+    """The boot partitions of the disk's own table; partitions inside volumes are of another machine's disk.
+
+    One that is among the `roots` is left to them.
+    """
     taken = None
     for node in contents.root.children:
-        if node.designator is None or _DESIGNATORS.get(node.designator) is not role:
+        if node.designator is None or _DESIGNATORS.get(node.designator) is not role or node.path in roots:
             continue
         source = EntrySource(role, node.location)
         aside = set_aside(node)
@@ -106,9 +112,9 @@ def _boot_partitions(disk: Device, contents: Contents, role: VolumeRole) -> Iter
             yield volume
 
 
-def _roots(disk: Device, contents: Contents, terms: Terms) -> Iterator[BootVolume | Excluded]:
+def _roots(disk: Device, contents: Contents, candidates: Iterable[Candidate]) -> Iterator[BootVolume | Excluded]:
     """Every candidate for the root, that of slot A and that of slot B; one that is excluded is not opened."""
-    for candidate in newest_first(find_candidates(contents, terms)):
+    for candidate in newest_first(candidates):
         if candidate.designator is not Designator.ROOT:
             continue
         source = _root_source(candidate)

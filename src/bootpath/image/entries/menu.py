@@ -90,10 +90,14 @@ class FoundEntry:
 
     def read_kernel(self) -> bytes:
         """The kernel. Raises BootError when it is an EFI program, LimitError, else as `read_part` does."""
+        self.check_kernel()
+        return read_part(self.files, self.parts.kernel)
+
+    def check_kernel(self) -> None:
+        """Raise BootError when the entry is an EFI program, LimitError when the kernel is too large."""
         if self.entry.efi:
             raise BootError("the entry is an EFI program, not a kernel", where=self.entry.id, found=self.entry.efi)
         check_limit("kernel_bytes", self.kernel_bytes, "the kernel is too large", where=str(self.parts.kernel))
-        return read_part(self.files, self.parts.kernel)
 
     def read_initrds(self) -> tuple[bytes, ...]:
         """The initrds, in their order. Raises LimitError, and as `read_part` does."""
@@ -107,11 +111,15 @@ class FoundEntry:
 
     def read_devicetree(self) -> bytes | None:
         """The device tree, None without one. Raises LimitError, and as `read_part` does."""
+        self.check_devicetree()
         tree = self.parts.devicetree
-        if tree is None:
-            return None
-        check_limit("devicetree_bytes", tree.size_bytes or 0, "the device tree is too large", where=str(tree))
-        return read_part(self.files, tree)
+        return None if tree is None else read_part(self.files, tree)
+
+    def check_devicetree(self) -> None:
+        """Raise LimitError when the device tree is larger than may be loaded."""
+        tree = self.parts.devicetree
+        size = 0 if tree is None else tree.size_bytes or 0
+        check_limit("devicetree_bytes", size, "the device tree is too large", where=str(tree))
 
     def command_line(self, style: RootStyle = PARTUUIDS, *, appendroot: bool | None = None) -> str:
         """What the kernel gets: the options, those of add-ons, and the root where the entry asks for it.

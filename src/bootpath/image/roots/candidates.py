@@ -6,11 +6,14 @@ is excluded with a reason, never dropped. What is left is for `image.roots.choic
 Where the table has no partition for root or /usr of any architecture, generic ones count, and the volumes of LVM2 and
 UBI, and the disk itself: those with a file system of the kind a root is on; when any are named root or rootfs, only
 these.
+
+A partition with the flag no-auto is judged like any other, with all that belongs to it, and then excluded: whoever
+names its slot or its root hash gets it, and `image.roots.choice` may keep it as the last resort.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
@@ -87,8 +90,12 @@ def find_candidates(contents: Contents, terms: Terms) -> tuple[Candidate, ...]:
         # A root hash is for one of the two: for the one that has its UUID, or, when neither has, for both.
         meant = {node.designator for node in data if terms.root_hash is not None and _has_uuid(node, terms.root_hash)}
         other = replace(terms, root_hash=None) if meant else terms
-        siblings = _siblings(nodes, terms)
-        return tuple(_typed(node, siblings, terms if node.designator in meant else other) for node in data)
+        siblings = _siblings(nodes, terms, lambda node: set_aside(node) is None)
+        hidden = _siblings(nodes, terms, is_usable)
+        return tuple(
+            _typed(node, hidden if is_hidden(node) else siblings, terms if node.designator in meant else other)
+            for node in data
+        )
     generic = [node for node in nodes if _is_generic(node)]
     named = [node for node in generic if split_version(node.name)[0].lower() in _ROOT_NAMES]
     protected = bool(terms.policy.flags(Designator.ROOT) & (PolicyFlag.VERITY | PolicyFlag.SIGNED))
@@ -104,23 +111,31 @@ def find_candidates(contents: Contents, terms: Terms) -> tuple[Candidate, ...]:
 
 def set_aside(node: Node) -> Exclusion | None:
     """Why discovery has to skip a partition, or None."""
-    if node.partition is not None and node.partition.flags & FLAG_NO_AUTO:
-        return ExclusionReason.NO_AUTO()
-    if node.partition is not None and is_partial(node.name):
-        return ExclusionReason.INCOMPLETE(node.name)
-    return None
+    if not is_usable(node):
+        return ExclusionReason.EMPTY_SLOT() if node.empty else ExclusionReason.INCOMPLETE(node.name)
+    return ExclusionReason.NO_AUTO(node.path) if is_hidden(node) else None
+
+
+def is_usable(node: Node) -> bool:
+    """False for a partition that its label calls empty, or not complete."""
+    return node.partition is None or not (node.empty or is_partial(node.name))
+
+
+def is_hidden(node: Node) -> bool:
+    """True for a partition with the flag no-auto."""
+    return node.partition is not None and bool(node.partition.flags & FLAG_NO_AUTO)
 
 
 _Key: TypeAlias = tuple[str, Designator, Architecture | None]
 """A kind of partition in one table, by the path of what holds it."""
 
 
-def _siblings(nodes: Sequence[Node], terms: Terms) -> Mapping[_Key, Siblings]:
-    """What belongs together, for each kind of data in each table: its architecture's, that no rule sets aside."""
+def _siblings(nodes: Sequence[Node], terms: Terms, counts: Callable[[Node], bool]) -> Mapping[_Key, Siblings]:
+    """What belongs together, for each kind of data in each table: its architecture's, of the nodes that count."""
     found: dict[_Key, list[Node]] = {}
     for node in nodes:
         kind = node.type
-        if node.partition is not None and kind is not None and set_aside(node) is None:
+        if node.partition is not None and kind is not None and counts(node):
             found.setdefault((node.parent_path, kind.designator, kind.architecture), []).append(node)
 
     def of(above: str, designator: Designator, architecture: Architecture | None) -> Siblings:
@@ -143,13 +158,15 @@ def _typed(data: Node, siblings: Mapping[_Key, Siblings], terms: Terms) -> Candi
         assert candidate.architecture is not None
         return candidate.exclude(ExclusionReason.OTHER_ARCHITECTURE(candidate.architecture.value))
     aside = set_aside(data)
-    if aside is not None:
+    if aside is not None and not is_usable(data):
         return candidate.exclude(aside)
     # Without verity, signed or not, nothing is paired.
-    if not terms.policy.flags(candidate.designator) & (PolicyFlag.VERITY | PolicyFlag.SIGNED):
-        return _judged(candidate, Pairing(), terms)
-    others = siblings[data.parent_path, candidate.designator, candidate.architecture]
-    return _judged(candidate, pair(data, others, root_hash=terms.root_hash), terms)
+    pairing = Pairing()
+    if terms.policy.flags(candidate.designator) & (PolicyFlag.VERITY | PolicyFlag.SIGNED):
+        others = siblings[data.parent_path, candidate.designator, candidate.architecture]
+        pairing = pair(data, others, root_hash=terms.root_hash)
+    judged = _judged(candidate, pairing, terms)
+    return judged if aside is None or judged.excluded is not None else judged.exclude(aside)
 
 
 def _has_uuid(node: Node, root_hash: bytes) -> bool:
@@ -231,8 +248,11 @@ def _is_generic(node: Node) -> bool:
         return False
     if node.kind is NodeKind.DISK and not node.superblocks and not node.faults:
         return False
-    kinds = {each.kind for each in node.superblocks}
-    return not kinds or bool(kinds & ROOT_KINDS)
+    return not node.superblocks or _holds_root(node)
+
+
+def _holds_root(node: Node) -> bool:
+    return any(each.kind in ROOT_KINDS for each in node.superblocks)
 
 
 def locations(candidates: Iterable[Candidate]) -> str:

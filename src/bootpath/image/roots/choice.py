@@ -2,13 +2,15 @@
 
 Rules, in this order:
 
-1. Slots are places. Two candidates with one partition UUID are copies of one slot in two places: nothing but a slot
-   named by the caller decides between them.
+1. Slots are places. Two candidates with one partition UUID are copies of one slot in two places: a slot that the caller
+   names decides between them, or the caller who says that the first will do (`IdenticalSlots`).
 2. "mount the partition whose label compares the highest ... when in doubt earlier partitions (by their index) should
    always win over later partitions if the label comparison is inconclusive" (UAPI.2).
 3. /usr must be for the architecture of the root. Candidates for several architectures are an ambiguity, unless the
    caller names one: this library does not ask on which machine it runs.
 4. A policy that refuses any partition refuses the image.
+
+5. A slot or a root hash that the caller names overrules the flag no-auto, which is about finding a partition unasked.
 
 Without partitions that say they are root or /usr, all that is left must be one (`image.roots.candidates`).
 """
@@ -22,9 +24,9 @@ from enum import Enum
 
 from bootpath.core.device import Device
 from bootpath.formats.entries.vercmp import compare_versions, split_version, version_key
-from bootpath.formats.partitions.dps import Architecture, Designator
+from bootpath.formats.partitions.dps import FLAG_NO_AUTO, Architecture, Designator
 from bootpath.formats.partitions.imagepolicy import ImagePolicy, Protection, parse_image_policy
-from bootpath.image.contents.nodes import Contents, NodeKind
+from bootpath.image.contents.nodes import Contents, Node, NodeKind
 from bootpath.image.contents.read import open_node
 from bootpath.image.roots.candidates import Candidate, Terms, find_candidates, locations, set_aside
 from bootpath.image.roots.reasons import AMBIGUITIES, Exclusion, ExclusionReason, Problem, ProblemReason
@@ -35,6 +37,13 @@ SIGNED_POLICY = "root=signed+absent:usr=signed+absent:=open"
 """The policy of a caller who gives certificates and no policy: nothing unsigned is the system."""
 
 _POLICY_DESIGNATORS = tuple(d for d in Designator if d not in (Designator.USER_HOME, Designator.LINUX_GENERIC))
+
+
+class IdenticalSlots(Enum):
+    """What to do with copies of one image in two slots when nothing says which one: refuse, or take the first."""
+
+    REFUSE = "refuse"
+    FIRST = "first"
 
 
 class Verdict(Enum):
@@ -104,12 +113,15 @@ def choose_root(
     architecture: Architecture | None = None,
     root_hash: bytes | None = None,
     now: datetime | None = None,
+    identical: IdenticalSlots = IdenticalSlots.REFUSE,
 ) -> RootChoice:
     """The root of what is on a disk, and /usr, with the reason for each candidate that is excluded.
 
     `policy` None is "*", or `SIGNED_POLICY` when there are `certificates` (PEM or DER, each trusted for itself); `slot`
     names a place (`Location.is_named`); `root_hash` is trusted. Raises Error when a library is missing.
     """
+    if slot is not None or root_hash is not None:
+        contents = replace(contents, root=without_no_auto(contents.root))
     trusted = tuple(certificates)
     policy = effective_policy(policy, trusted)
     candidates = find_candidates(contents, Terms(policy, trusted, architecture, root_hash, now))
@@ -118,8 +130,9 @@ def choose_root(
     problems = _refusals(contents, policy)
     if contents.incomplete is not None:
         problems.insert(0, Problem(ProblemReason.INCOMPLETE(contents.incomplete)))
-    root = _best(candidates, Designator.ROOT)
-    usr = _best(candidates, Designator.USR, architecture=root.chosen[0].architecture if root.chosen else None)
+    root = _best(candidates, Designator.ROOT).one_of(identical)
+    architecture = root.chosen[0].architecture if root.chosen else None
+    usr = _best(candidates, Designator.USR, architecture=architecture).one_of(identical)
     outdone = {**root.outdone, **usr.outdone}
     candidates = tuple(replace(each, excluded=outdone.get(each.data.path, each.excluded)) for each in candidates)
     if not root.chosen and not (usr.chosen and not root.considered):
@@ -177,6 +190,15 @@ class _Best:
     @property
     def only(self) -> Candidate | None:
         return self.chosen[0] if len(self.chosen) == 1 else None
+
+    def one_of(self, identical: IdenticalSlots) -> _Best:
+        """The first of copies of one image, if the caller says so."""
+        if identical is IdenticalSlots.REFUSE or len(self.chosen) < 2 or _is_ambiguous(self.chosen):
+            return self
+        first, *others = self.chosen
+        outdone = {each.data.path: ExclusionReason.IDENTICAL(first.data.path) for each in others}
+        warning = f"{locations(self.chosen)} are identical; the first is taken, by --identical-slots first"
+        return _Best(self.considered, (first,), {**self.outdone, **outdone}, (*self.warnings, warning))
 
 
 def _in_slot(candidates: Sequence[Candidate], slot: str) -> tuple[Candidate, ...]:
@@ -242,6 +264,20 @@ def _ambiguities(chosen: Sequence[Candidate]) -> list[Problem]:
         return [Problem(ProblemReason.AMBIGUOUS_ARCHITECTURE(kind, " and ".join(dict.fromkeys(architectures))))]
     reason = ProblemReason.AMBIGUOUS_SLOT if chosen[0].architecture is not None else ProblemReason.AMBIGUOUS_PLACE
     return [Problem(reason(kind, locations(chosen)))]
+
+
+def _is_ambiguous(chosen: Sequence[Candidate]) -> bool:
+    """True when these are not copies of one image: places that no type calls a root, or roots of two architectures."""
+    architectures = {each.architecture for each in chosen}
+    return len(architectures) > 1 or None in architectures
+
+
+def without_no_auto(node: Node) -> Node:
+    """The node, and all below, without the flag no-auto."""
+    partition = node.partition
+    if partition is not None:
+        partition = replace(partition, flags=partition.flags & ~FLAG_NO_AUTO)
+    return replace(node, partition=partition, children=tuple(without_no_auto(child) for child in node.children))
 
 
 def _notes(chosen: Sequence[Candidate]) -> list[str]:

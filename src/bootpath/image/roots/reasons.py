@@ -11,8 +11,9 @@ from bootpath.core.reasons import Explanation, Reason
 class ExclusionReason(Reason):
     """Why a candidate for the root, or for /usr, is not used."""
 
-    NO_AUTO = "it has the flag no-auto"
+    NO_AUTO = "it has the flag no-auto, so it is not found unasked; --slot {} or --root-hash reaches it"
     INCOMPLETE = "its name {} says that it is not complete"
+    EMPTY_SLOT = "it is an empty slot, by its label"
     OTHER_ARCHITECTURE = "it is for {}"
     OTHER_THAN_ROOT = "the root is for {}"
     NO_FILE_SYSTEM = "it holds no file system"
@@ -39,6 +40,7 @@ class ExclusionReason(Reason):
     OTHER_SLOT = "it is not in the slot {}"
     NO_SUCH_SLOT = "there is no root in the slot {}"
     OLDER = "{} is older than {}"
+    IDENTICAL = "it is identical to {}, which comes first"
     SAME_VERSION = "partition {} has the same version and comes first"
     FAILED_BEFORE = "{}"
 
@@ -57,7 +59,9 @@ class ProblemReason(Reason):
     ROOT_ABSENT = "the policy requires a root partition, and there is none"
     PARTITION_ABSENT = "the policy requires a partition of type {}, and there is none"
     AMBIGUOUS_ARCHITECTURE = "ambiguous: there is a {} partition for each of {}; name the architecture"
-    AMBIGUOUS_SLOT = "ambiguous: identical {} partitions: {}; name the slot"
+    AMBIGUOUS_SLOT = (
+        "ambiguous: identical {} partitions: {}; name the slot, or let --identical-slots first take the first"
+    )
     AMBIGUOUS_PLACE = "ambiguous: more than one place could be the {}: {}; name the slot"
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bootpath.boot.inspection.values import Check, LinuxInspection
 from bootpath.core.printable import Printable, printable_lines
 from bootpath.formats.partitions.imagepolicy import Protection
 from bootpath.image.contents.nodes import Node, NodeKind
-from bootpath.image.inspection.values import Check, LinuxInspection
 from bootpath.image.roots.candidates import Candidate, SignatureCheck
-from bootpath.image.roots.choice import RootChoice, Verdict
+from bootpath.report.inspection.decision import describe_decision
 from bootpath.report.text import columns, gpt_heading
 from bootpath.report.units import format_bytes, format_offset
 
@@ -35,7 +35,7 @@ def render_contents(inspection: LinuxInspection) -> Printable:
     lines += columns(list(_rows(root, "")), indent="  ", right=frozenset({2, 3}))
     if choice.candidates:
         lines.append("Candidates")
-        lines += columns([_candidate_row(candidate, choice) for candidate in choice.candidates])
+        lines += columns([_candidate_row(candidate, inspection) for candidate in choice.candidates])
     lines += [f"Warning: {warning}" for warning in inspection.warnings]
     lines += [
         f"{_CHECKS[each.against][0]}: all of {each.path}, {_CHECKS[each.against][1]}" for each in inspection.checked
@@ -47,12 +47,12 @@ def render_contents(inspection: LinuxInspection) -> Printable:
 
 
 def verdict_lines(inspection: LinuxInspection) -> list[str]:
-    """What would be the root and how sure that is, or why there is none."""
-    choice = inspection.choice
+    """What would be the root and how sure that is, and what boots it; or why nothing does."""
+    roots = [f"{_place(each)} would be {_use(each)}: {_assurance(each, inspection)}" for each in inspection.mounted]
     if inspection.problems:
         first, *others = map(str, inspection.problems)
-        return [first if choice.verdict is Verdict.AMBIGUOUS else f"no root: {first}", *others]
-    return [f"{_place(each)} would be {_use(each)}: {_assurance(each, inspection)}" for each in choice.chosen]
+        return [f"does not boot: {first}", *others, *roots]
+    return [*roots, describe_decision(inspection.boot)]
 
 
 def _assurance(candidate: Candidate, inspection: LinuxInspection) -> str:
@@ -103,6 +103,8 @@ def describe_content(node: Node) -> str:
         parts.append(f"GPT, {node.gpt.verdict.value}")
     if node.fault is not None:
         parts.append(f"BAD: {node.fault}")
+    if node.empty:
+        parts.append("empty")
     return "; ".join(parts) or "-"
 
 
@@ -120,12 +122,12 @@ def _rows(node: Node, indent: str) -> Iterator[tuple[str, ...]]:
         yield from _rows(child, f"{indent}{'   ' if last else '│  '}")
 
 
-def _candidate_row(candidate: Candidate, choice: RootChoice) -> tuple[str, ...]:
-    if candidate.excluded is not None:
+def _candidate_row(candidate: Candidate, inspection: LinuxInspection) -> tuple[str, ...]:
+    chosen = any(each.data.path == candidate.data.path for each in inspection.mounted)
+    if candidate.excluded is not None and not chosen:
         state, why = "excluded", str(candidate.excluded)
     else:
-        chosen = candidate in choice.chosen and choice.boots
-        state = "chosen" if chosen else "ambiguous" if candidate in choice.ambiguous else "possible"
+        state = "chosen" if chosen else "ambiguous" if candidate in inspection.choice.ambiguous else "possible"
         why = describe_protection(candidate)
     beside = [f"{word} {node.path}" for word, node in _beside(candidate)]
     architecture = "" if candidate.architecture is None else candidate.architecture.value

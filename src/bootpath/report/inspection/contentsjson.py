@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from bootpath.boot.linux.result import LinuxBoot
 from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.dm.table import pack_line
+from bootpath.formats.partitions.imagepolicy import Protection
 from bootpath.formats.superblocks.value import Superblock
 from bootpath.image.contents.nodes import FoundHashTree, Location, Node
 from bootpath.image.roots.candidates import Candidate
-from bootpath.image.roots.choice import RootChoice
+from bootpath.image.roots.choice import Verdict
 from bootpath.image.roots.reasons import Problem
 
 Json = dict[str, Any]
@@ -60,15 +62,24 @@ def node_json(node: Node) -> Json:
     }
 
 
-def choice_json(choice: RootChoice) -> Json:
-    """The verdict and every candidate; one that is excluded has the reason."""
+def choice_json(boot: LinuxBoot) -> Json:
+    """What would be mounted, and every candidate; one that is excluded has the reason."""
+    choice, chosen = boot.order.choice, boot.root
+    refused = Verdict.AMBIGUOUS if choice.verdict is Verdict.AMBIGUOUS else Verdict.NONE
     return {
-        "verdict": choice.verdict.value,
-        "root": None if choice.root is None or not choice.boots else choice.root.data.path,
-        "usr": None if choice.usr is None or not choice.boots else choice.usr.data.path,
+        "verdict": refused.value if chosen is None else _protection(boot).value,
+        "root": None if chosen is None else chosen.data.path,
+        "usr": None if choice.usr is None or chosen is None else choice.usr.data.path,
         "ambiguous": [candidate.data.path for candidate in choice.ambiguous],
         "candidates": [_candidate(candidate) for candidate in choice.candidates],
     }
+
+
+def _protection(boot: LinuxBoot) -> Verdict:
+    """How sure it is that what would be mounted is what was made: the weakest of root and /usr."""
+    order = list(Protection)
+    mounted = [each.protection for each in (boot.root, boot.order.choice.usr) if each is not None]
+    return Verdict[max(mounted, key=order.index).name]
 
 
 def _location(location: Location) -> Json:

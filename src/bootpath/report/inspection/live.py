@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from bootpath.boot.inspection.values import LiveInspection
 from bootpath.core.printable import Printable, printable_lines
 from bootpath.formats.partitions.gpt import Gpt
 from bootpath.fs.redox.values import RedoxHeader
-from bootpath.image.inspection.values import FileSystemInfo, LiveInspection
+from bootpath.image.redox.describe import FileSystemInfo
 from bootpath.image.redox.discovery import FoundRedoxFS
 from bootpath.report.text import columns, gpt_heading
 from bootpath.report.units import format_bytes, format_offset, plural
@@ -54,6 +55,7 @@ def live_json(inspection: LiveInspection) -> Json:
             "used_bytes": info.used_bytes,
             "free_bytes": info.free_bytes,
             "high_water_bytes": info.used.end,
+            "system": "linux" if info.linux else "redox",
             "metadata": [
                 {"what": piece.what, "offset": piece.extent.offset, "length": piece.extent.length}
                 for piece in info.metadata
@@ -134,7 +136,7 @@ def _file_system_lines(info: FileSystemInfo) -> list[str]:
         ],
         right=frozenset({0, 1}),
     )
-    lines.append("Boot files")
+    lines.append(f"Boot files, of {'a Linux' if info.linux else 'Redox'}")
     lines += columns(
         [
             (

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from bootpath.boot.inspection.values import Inspection, LinuxInspection, LiveInspection
 from bootpath.core.printable import Printable
-from bootpath.image.inspection.values import Inspection, LinuxInspection, LiveInspection
 from bootpath.report.inspection.contents import render_contents
 from bootpath.report.inspection.contentsjson import choice_json, node_json, problem_json, reason_json
+from bootpath.report.inspection.decision import decision_json
 from bootpath.report.inspection.live import gpt_json, live_json, render_live
 
 _NOT_LIVE: dict[str, Any] = {"places": [], "root": None, "locked": False, "file_system": None}
@@ -30,7 +31,8 @@ def inspection_json(inspection: Inspection) -> dict[str, Any]:
         "gpt_fault": None if root.gpt_fault is None else str(root.gpt_fault),
         **(live_json(inspection) if isinstance(inspection, LiveInspection) else _NOT_LIVE),
         "contents": node_json(root),
-        "choice": None if linux is None else choice_json(linux.choice),
+        "choice": None if linux is None else choice_json(linux.boot),
+        "decision": None if linux is None else decision_json(linux.boot),
         "checked": []
         if linux is None
         else [{"path": each.path, "against": each.against.value} for each in linux.checked],

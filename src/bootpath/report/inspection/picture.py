@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
+from bootpath.boot.inspection.values import Inspection, LinuxInspection, LiveInspection
 from bootpath.formats.partitions.dps import Designator
 from bootpath.image.contents.nodes import Node, NodeKind
-from bootpath.image.inspection.values import Inspection, LinuxInspection, LiveInspection
 from bootpath.report.canvas import Canvas
 from bootpath.report.inspection.contents import describe_content, describe_type, verdict_lines
 from bootpath.report.inspection.live import live_verdict

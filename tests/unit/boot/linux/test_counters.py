@@ -46,8 +46,9 @@ def load(path: Path, next_candidate: NextCandidate = NextCandidate.NEVER, entry:
 
 def booted(boot: LinuxBoot) -> tuple[str, str]:
     assert boot.loaded is not None, boot.refusal
+    assert boot.plan is not None
     assert boot.chosen is not None
-    return boot.chosen.label, boot.loaded.entry.source.path.rpartition("/")[2]
+    return boot.chosen.label, boot.plan.entry.source.path.rpartition("/")[2]
 
 
 def test_only_bad_entries_come_after_all_others(tmp_path: Path) -> None:
@@ -63,7 +64,8 @@ def test_a_try_is_shown_and_not_counted(tmp_path: Path) -> None:
     before = digest(path)
     boot = load(path)
     assert boot.loaded is not None
-    assert boot.loaded.counted_name == "a+02-1.conf"
+    assert boot.plan is not None
+    assert boot.plan.counted_name == "a+02-1.conf"
     said = render_linux_boot("disk.img", boot)
     assert "entry a (type 1, root /loader/entries/a+03-0.conf): chosen, on trial: 3 left, 0 done" in said
     assert "a loader that counts would rename a+03-0.conf to a+02-1.conf" in said
@@ -78,7 +80,8 @@ def test_a_bad_entry_is_booted_where_there_is_nothing_else(tmp_path: Path) -> No
     boot = load(make(tmp_path, {"a+0-3.conf": ENTRY}))
     assert booted(boot) == ("demo_1", "a+0-3.conf")
     assert boot.loaded is not None
-    assert boot.loaded.counted_name is None
+    assert boot.plan is not None
+    assert boot.plan.counted_name is None
     assert "chosen, bad: 0 left, 3 done" in render_linux_boot("disk.img", boot)
 
 
@@ -131,12 +134,11 @@ def test_extra_resources_come_behind_the_initrds(tmp_path: Path) -> None:
     tree.files.update({"/etc/me.cred": b"secret", "/etc/what.iso": b"iso"})
     boot = load(make_linux_disk(tmp_path / "disk.img", [("demo_1", make_volume(tmp_path / "v", tree, None))]).path)
     assert boot.loaded is not None
+    assert boot.plan is not None
     assert boot.loaded.initrd.startswith(fake_initrd(1))
     extras = parse_cpio(boot.loaded.initrd[-(-len(fake_initrd(1)) // 4) * 4 :])
     assert [entry.path for entry in extras if entry.data] == [".extra/credentials/me.cred"]
-    assert [(part.what, part.origin) for part in boot.loaded.parts if part.what == "extra"] == [
-        ("extra", "/etc/me.cred")
-    ]
+    assert [(part.what, part.origin) for part in boot.plan.parts if part.what == "extra"] == [("extra", "/etc/me.cred")]
     said = render_linux_boot("disk.img", boot)
     jsonschema.validate(json.loads(json.dumps(page(linux_boot_json("disk.img", boot)))), SCHEMA)
     assert "warning: extra /etc/what.iso has none of .cred, .sysext.raw, .confext.raw" in said

@@ -76,10 +76,11 @@ def test_an_entry_of_the_efi_partition_is_unverified(bare: Volume, signer: Signe
     boot = load_file(path, certificates=trusted, policy=ESP_OPEN)
     assert boot.verdict is LinuxVerdict.UNVERIFIED
     assert boot.loaded is not None
-    reasons = {part.what: part.why for part in boot.loaded.parts}
+    assert boot.plan is not None
+    reasons = {part.what: part.why for part in boot.plan.parts}
     assert reasons["kernel"] == AssuranceReason.BOOT_PARTITION("esp")
     assert reasons["root"] == AssuranceReason.ROOT_HASH_SIGNED("CN=signer")
-    assert f"roothash={bare.root_hash.hex()}" in boot.loaded.command_line
+    assert f"roothash={bare.root_hash.hex()}" in boot.plan.command_line
 
 
 def test_a_uki_brings_its_parts(bare: Volume, signer: Signer, tmp_path: Path) -> None:
@@ -95,11 +96,12 @@ def test_a_uki_brings_its_parts(bare: Volume, signer: Signer, tmp_path: Path) ->
     path = with_esp(tmp_path, bare, {"EFI/Linux/os_3.efi": uki})
     boot = load_file(path, certificates=(signer.certificate.read_bytes(),), policy=ESP_OPEN)
     assert boot.loaded is not None, boot.refusal
+    assert boot.plan is not None
     assert boot.loaded.kernel == fake_kernel()
     assert boot.loaded.initrd == fake_initrd()
     assert boot.verdict is LinuxVerdict.UNVERIFIED
-    assert boot.loaded.parts[0].why.reason is AssuranceReason.BAD_SIGNATURE
-    words = boot.loaded.command_line.split()
+    assert boot.plan.parts[0].why.reason is AssuranceReason.BAD_SIGNATURE
+    words = boot.plan.command_line.split()
     assert words[:2] == [f"roothash={bare.root_hash.hex()}", "quiet"]
     assert words[2].startswith("bootpath.slot=")
 
@@ -120,11 +122,12 @@ def test_a_signed_uki_is_verified(bare: Volume, signer: Signer, tmp_path: Path) 
     boot = load_file(path, certificates=trusted)
     assert boot.verdict is LinuxVerdict.VERIFIED, boot.refusal
     assert boot.loaded is not None
+    assert boot.plan is not None
     assert (boot.loaded.kernel, boot.loaded.initrd) == (fake_kernel(), fake_initrd())
-    reasons = {part.what: part.why for part in boot.loaded.parts}
+    reasons = {part.what: part.why for part in boot.plan.parts}
     assert reasons.pop("root") == AssuranceReason.ROOT_HASH_SIGNED("CN=signer")
     assert set(reasons.values()) == {AssuranceReason.SIGNED("CN=signer")}
-    assert f"roothash={bare.root_hash.hex()}" in boot.loaded.command_line
+    assert f"roothash={bare.root_hash.hex()}" in boot.plan.command_line
     # Without the signer there is nothing to believe it by, and a root hash alone does not vouch for it.
     refused = load_file(path, root_hash=bare.root_hash)
     assert "no certificate was given for the image" in str(refused.refusal)
@@ -142,8 +145,8 @@ def test_a_flipped_bit_of_a_signed_uki(bare: Volume, signer: Signer, tmp_path: P
     assert "the entry is not verified: it has no valid signature: " in str(boot.refusal)
     allowed = load_file(path, certificates=trusted, policy=ESP_OPEN)
     assert allowed.verdict is LinuxVerdict.UNVERIFIED
-    assert allowed.loaded is not None
-    assert allowed.loaded.parts[0].why.reason is AssuranceReason.BAD_SIGNATURE
+    assert allowed.plan is not None
+    assert allowed.plan.parts[0].why.reason is AssuranceReason.BAD_SIGNATURE
 
 
 def test_a_signed_command_line_vouches_for_the_root_hash_on_it(signer: Signer, tmp_path: Path) -> None:
@@ -154,7 +157,8 @@ def test_a_signed_command_line_vouches_for_the_root_hash_on_it(signer: Signer, t
     boot = load_file(path, certificates=(signer.certificate.read_bytes(),), policy=policy)
     assert boot.verdict is LinuxVerdict.VERIFIED, boot.refusal
     assert boot.loaded is not None
-    assert boot.loaded.parts[-1].why.reason is AssuranceReason.HASH_ON_COMMAND_LINE
+    assert boot.plan is not None
+    assert boot.plan.parts[-1].why.reason is AssuranceReason.HASH_ON_COMMAND_LINE
 
 
 def test_an_add_on_has_to_be_signed_too(bare: Volume, signer: Signer, tmp_path: Path) -> None:
@@ -171,7 +175,7 @@ def test_an_add_on_has_to_be_signed_too(bare: Volume, signer: Signer, tmp_path: 
         }
         boot = load_file(with_esp(directory, bare, files), certificates=trusted)
         assert boot.verdict is verdict, boot.refusal
-        assert boot.loaded is None or boot.loaded.command_line.startswith("quiet debug roothash=")
+        assert boot.plan is None or boot.plan.command_line.startswith("quiet debug roothash=")
 
 
 def test_an_image_that_changes_behind_the_signature(bare: Volume, signer: Signer, tmp_path: Path) -> None:
@@ -184,6 +188,7 @@ def test_an_image_that_changes_behind_the_signature(bare: Volume, signer: Signer
     boot = load(disk, certificates=(signer.certificate.read_bytes(),))
     assert boot.verdict is LinuxVerdict.VERIFIED, boot.refusal
     assert boot.loaded is not None
+    assert boot.plan is not None
     assert boot.loaded.kernel == fake_kernel()
 
 
@@ -197,7 +202,8 @@ def test_extlinux_in_the_root(signer: Signer, tmp_path: Path) -> None:
     boot = load_file(path, certificates=(signer.certificate.read_bytes(),))
     assert boot.verdict is LinuxVerdict.VERIFIED, boot.refusal
     assert boot.loaded is not None
-    assert boot.loaded.entry.entry.id == "b"
+    assert boot.plan is not None
+    assert boot.plan.entry.entry.id == "b"
     assert (boot.loaded.kernel, boot.loaded.initrd) == (fake_kernel(), fake_initrd())
 
 
@@ -207,8 +213,9 @@ def test_a_devicetree_is_loaded_with_the_rest(signer: Signer, tmp_path: Path) ->
     volume = make_volume(tmp_path / "v", tree, signer)
     boot = load_file(make_linux_disk(tmp_path / "disk.img", [("demo_1", volume)]).path)
     assert boot.loaded is not None
+    assert boot.plan is not None
     assert boot.loaded.devicetree == tree.files["/board.dtb"]
-    assert [part.what for part in boot.loaded.parts] == ["kernel", "initrd", "device tree", "root"]
+    assert [part.what for part in boot.plan.parts] == ["kernel", "initrd", "device tree", "root"]
 
 
 def test_volumes_of_ubi_are_protected_by_their_neighbours(signer: Signer, tmp_path: Path) -> None:
@@ -220,8 +227,9 @@ def test_volumes_of_ubi_are_protected_by_their_neighbours(signer: Signer, tmp_pa
     boot = load_file(image, certificates=trusted)
     assert boot.verdict is LinuxVerdict.VERIFIED, boot.refusal
     assert boot.loaded is not None
+    assert boot.plan is not None
     assert boot.loaded.kernel == fake_kernel()
-    line = boot.loaded.command_line
+    line = boot.plan.command_line
     assert line.startswith("quiet block2mtd.block2mtd=/dev/vda,16384 ubi.mtd=0,512 roothash=")
     assert "systemd.verity_root_data=UBI=0:root systemd.verity_root_hash=UBI=0:root-verity" in line
 
@@ -231,8 +239,9 @@ def test_a_disk_that_is_the_root(tmp_path: Path) -> None:
     (tmp_path / "disk.img").write_bytes(volume.data)
     boot = load_file(tmp_path / "disk.img")
     assert boot.loaded is not None, boot.refusal
-    assert boot.loaded.command_line == "quiet root=/dev/vda"
-    assert boot.loaded.parts[-1].why.reason is AssuranceReason.NO_VERITY
+    assert boot.plan is not None
+    assert boot.plan.command_line == "quiet root=/dev/vda"
+    assert boot.plan.parts[-1].why.reason is AssuranceReason.NO_VERITY
 
 
 def test_nothing_on_it(tmp_path: Path) -> None:
@@ -317,6 +326,7 @@ def test_the_kernel_is_read_once(signer: Signer, tmp_path: Path) -> None:
         boot = load(SecondAnswers(disk, MemoryDevice(evil)), certificates=(signer.certificate.read_bytes(),))
         assert boot.verdict is LinuxVerdict.VERIFIED, boot.refusal
         assert boot.loaded is not None
+        assert boot.plan is not None
         assert boot.loaded.kernel == fake_kernel(1)
         # A disk that is evil from the first answer on does not boot.
         boot = load(SecondAnswers(MemoryDevice(evil), disk), certificates=(signer.certificate.read_bytes(),))

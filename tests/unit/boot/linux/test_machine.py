@@ -36,14 +36,16 @@ def load(path: Path, request: LinuxRequest) -> LinuxBoot:
 
 def test_the_machine_gets_what_was_loaded(disk: Path, tmp_path: Path) -> None:
     setup = LinuxSetup(LinuxRequest(fixed=True), memory_bytes=64 * MIB, interface=Interface.AHCI)
-    loaded = load(disk, setup.asked()).loaded
+    plan = load(disk, setup.asked()).plan
+    assert plan is not None
+    loaded = plan.loaded
     assert loaded is not None
-    config = linux_config(setup, loaded, "nbd+unix:///?socket=/s", tmp_path)
+    config = linux_config(setup, loaded, plan.command_line, "nbd+unix:///?socket=/s", tmp_path)
     assert config.kernel is not None
     assert config.initrd is not None
     assert config.kernel.read_bytes() == fake_kernel(2)
     assert config.initrd.read_bytes() == fake_initrd(2)
-    assert config.cmdline == loaded.command_line
+    assert config.cmdline == plan.command_line
     assert "systemd.verity_root_data=/dev/sda3" in config.cmdline
     assert config.cmdline.endswith("console=ttyS0 panic=-1")
     assert config.disks[0].interface is Interface.AHCI

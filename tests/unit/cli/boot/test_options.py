@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.boot.linux import look
+from bootpath.boot import look
 from bootpath.boot.redox.preload import PreloadKind
 from bootpath.cli.boot import command
 from bootpath.cli.boot.options import (
@@ -35,6 +35,7 @@ VALUES = {
     "--policy": "root=signed",
     "--root-hash": "ab" * 32,
     "--memory": "1MiB",
+    "--look-in": "esp",
     "--fault": "read:error",
 }
 WRONG = [(option, mode) for option in OPTIONS for mode in BootMode if mode not in option.modes]
@@ -73,7 +74,9 @@ def test_an_option_of_another_mode_is_refused(
         LIVE: JudgedKind(DiskKind.LIVE_REDOXFS, KindReason.REDOXFS("partition 3")),
         LINUX: JudgedKind(DiskKind.LINUX, KindReason.ROOT_TYPE("partition 2")),
     }.get(mode, JudgedKind(DiskKind.UNKNOWN, KindReason.NOTHING()))
+    places = ("a RedoxFS",) if mode is LIVE else ()
     monkeypatch.setattr(look, "disk_kind", lambda _: judged)
+    monkeypatch.setattr(look, "search_redoxfs", lambda *_: places)
     for name in ("run_live", "run_linux", "run_firmware"):
         monkeypatch.setattr(command, name, refuse_to_start)
     arguments = ["simulate" if mode is SIMULATE else "boot", str(disk), *words(option)]

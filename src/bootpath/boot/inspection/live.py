@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 
-from bootpath.core.device import Device
-from bootpath.core.errors import FileSystemError, FormatError
-from bootpath.core.extents import Extent, ExtentSet
-from bootpath.formats.partitions.dps import Designator
-from bootpath.formats.partitions.imagepolicy import Protection
-from bootpath.fs.redox.redoxfs import RedoxFS
-from bootpath.fs.redox.values import RING_BYTES, LabelledExtent
-from bootpath.image.contents.nodes import Contents
-from bootpath.image.inspection.values import (
-    FileMagic,
-    FileSystemInfo,
+from bootpath.boot.inspection.values import (
     InspectionReason,
     InspectionRequest,
     LiveInspection,
 )
+from bootpath.core.device import Device
+from bootpath.core.errors import FormatError
+from bootpath.formats.partitions.dps import Designator
+from bootpath.formats.partitions.imagepolicy import Protection
+from bootpath.fs.redox.redoxfs import RedoxFS
+from bootpath.image.contents.nodes import Contents
 from bootpath.image.kind import JudgedKind
+from bootpath.image.redox.describe import FileSystemInfo, describe_file_system
 from bootpath.image.redox.discovery import Discovery, FoundRedoxFS, choose_place, place_device
-from bootpath.image.redox.layout import INITFS_MAGIC, INITFS_PATH, KERNEL_MAGIC, KERNEL_PATH
-from bootpath.image.roots.choice import effective_policy
 from bootpath.image.roots.reasons import ExclusionReason, Problem
 
 
@@ -60,45 +54,13 @@ def inspect_live(
     )
 
 
-def describe_file_system(fs: RedoxFS) -> FileSystemInfo:
-    """Read what an opened file system says of itself. Raises FormatError, FileSystemError, DeviceError."""
-    free = fs.free_extents()
-    used = ExtentSet(free.gaps(Extent(0, fs.header.size_bytes)))
-    boot_files = []
-    missing = []
-    for path, magic in ((KERNEL_PATH, KERNEL_MAGIC), (INITFS_PATH, INITFS_MAGIC)):
-        found = _read_magic(fs, path, magic)
-        if found is None:
-            missing.append(path)
-        else:
-            boot_files.append(found)
-    return FileSystemInfo(
-        header=fs.header,
-        used_bytes=fs.used_bytes,
-        free_bytes=fs.free_bytes,
-        used=used,
-        metadata=(LabelledExtent("ring", Extent(0, RING_BYTES)), *fs.log_extents(), *fs.node_extents("/")),
-        boot_files=tuple(boot_files),
-        missing=tuple(missing),
-    )
-
-
-def _read_magic(fs: RedoxFS, path: str, expected: bytes) -> FileMagic | None:
-    try:
-        node = fs.lookup(path)
-    except FileSystemError as fault:
-        if fault.errno in (errno.ENOENT, errno.ENOTDIR):
-            return None
-        raise
-    return FileMagic(path, node.size_bytes, fs.read(path, 0, len(expected)), expected)
-
-
 def _of_boot_files(info: FileSystemInfo | None) -> Iterator[Problem]:
     for path in () if info is None else info.missing:
         yield Problem(InspectionReason.BOOT_FILE_MISSING(), path)
     for file in () if info is None else info.boot_files:
         if not file.sound:
-            yield Problem(InspectionReason.BOOT_FILE_WRONG(file.magic.hex(), file.expected.hex()), file.path)
+            expected = " or ".join(magic.hex() for magic in file.file.magics)
+            yield Problem(InspectionReason.BOOT_FILE_WRONG(file.magic.hex(), expected), file.path)
 
 
 def _demands(contents: Contents, chosen: FoundRedoxFS | None, request: InspectionRequest) -> Iterator[Problem]:
@@ -107,11 +69,11 @@ def _demands(contents: Contents, chosen: FoundRedoxFS | None, request: Inspectio
         return
     where = chosen.found_by
     node = contents.node("" if chosen.partition is None else str(chosen.partition.number))
-    if request.slot is not None and (node is None or not node.location.is_named(request.slot)):
-        yield Problem(ExclusionReason.OTHER_SLOT(request.slot), where)
-    if request.root_hash is not None:
+    if request.linux.slot is not None and (node is None or not node.location.is_named(request.linux.slot)):
+        yield Problem(ExclusionReason.OTHER_SLOT(request.linux.slot), where)
+    if request.linux.root_hash is not None:
         yield Problem(InspectionReason.NO_ROOT_HASH(), where)
-    judgement = effective_policy(request.policy, request.certificates).judge(
+    judgement = request.linux.boot_policy.judge(
         Designator.ROOT,
         Protection.ENCRYPTED if chosen.ring.newest.encrypted else Protection.UNPROTECTED,
         gpt_flags=0 if chosen.partition is None else chosen.partition.flags,

@@ -1,19 +1,25 @@
-"""Inspecting a Linux image, and a disk of no known kind: which partition or volume would be the root, and how sure.
+"""Inspecting a Linux image, and a disk of no known kind: what would boot, from which root, and how sure that is.
 
-Rules: `image.roots.choice`. On a disk with candidates, damage elsewhere is a warning; without any, it is the problem.
+What boots is decided by `boot.linux.load`. On a disk with candidates, damage elsewhere is a warning; without any, it is
+the problem.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from bootpath.boot.inspection.values import Check, CheckedContent, InspectionReason, InspectionRequest, LinuxInspection
+from bootpath.boot.linux.choice import SUMS
+from bootpath.boot.linux.load import decide_linux
+from bootpath.boot.linux.result import LinuxBoot
 from bootpath.core.device import Device
 from bootpath.core.errors import FormatError
 from bootpath.image.contents.nodes import Contents, NodeKind, NodeReason
 from bootpath.image.contents.read import open_node
 from bootpath.image.contents.volumes import check_static_volume
-from bootpath.image.inspection.values import Check, CheckedContent, InspectionReason, InspectionRequest, LinuxInspection
 from bootpath.image.kind import DiskKind, JudgedKind
 from bootpath.image.roots.candidates import Candidate
-from bootpath.image.roots.choice import RootChoice, check_candidate, choose_root
+from bootpath.image.roots.choice import RootChoice, check_candidate
 from bootpath.image.roots.reasons import Problem, ProblemReason
 from bootpath.image.verity.tree import Progress
 
@@ -24,21 +30,14 @@ def inspect_linux(
     disk: Device, contents: Contents, kind: JudgedKind, request: InspectionRequest, progress: Progress | None = None
 ) -> LinuxInspection:
     """Judge what was read of a disk. Raises DeviceError, Error when a library for signatures is missing."""
-    choice = choose_root(
-        contents,
-        request.policy,
-        request.certificates,
-        request.slot,
-        architecture=request.architecture,
-        root_hash=request.root_hash,
+    boot = decide_linux(disk, request.linux, contents)
+    inspection = LinuxInspection(
+        contents=contents, kind=kind, problems=_problems(contents, kind, boot), warnings=contents.warnings, boot=boot
     )
-    if not choice.candidates:
-        problems = _without_candidates(contents, kind, choice)
-        return LinuxInspection(
-            contents=contents, kind=kind, problems=problems, warnings=contents.warnings, choice=choice
-        )
-    problems, checked = choice.problems, []
-    for candidate in choice.chosen if request.full and choice.boots else ():
+    if not boot.order.choice.candidates:
+        return inspection
+    problems, checked = inspection.problems, []
+    for candidate in inspection.mounted if request.full else ():
         try:
             check = _verify(disk, contents, candidate, progress)
             if check is not None:
@@ -46,15 +45,20 @@ def inspect_linux(
         except FormatError as fault:
             problem = Problem(InspectionReason.NOT_AS_PROMISED(fault), str(candidate.data.location))
             problems = (*problems, problem)
-    warnings = (*contents.warnings, *choice.warnings, *_damage(contents, problems))
-    return LinuxInspection(
-        contents=contents,
-        kind=kind,
-        problems=problems,
-        warnings=tuple(dict.fromkeys(warnings)),
-        choice=choice,
-        checked=tuple(checked),
-    )
+    warnings = (*contents.warnings, *boot.order.choice.warnings, *_damage(contents, problems))
+    return replace(inspection, problems=problems, warnings=tuple(dict.fromkeys(warnings)), checked=tuple(checked))
+
+
+def _problems(contents: Contents, kind: JudgedKind, boot: LinuxBoot) -> tuple[Problem, ...]:
+    """Why nothing boots: in parts, where the refusal sums up what is wrong with the roots."""
+    refusal, choice = boot.refusal, boot.order.choice
+    if refusal is None:
+        return ()
+    if boot.order.refusal is not None and not choice.candidates:
+        return _without_candidates(contents, kind, choice)
+    if boot.order.refusal is not None and refusal.reason in SUMS and choice.problems:
+        return choice.problems
+    return (Problem(refusal),)
 
 
 def _without_candidates(contents: Contents, kind: JudgedKind, choice: RootChoice) -> tuple[Problem, ...]:

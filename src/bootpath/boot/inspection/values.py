@@ -6,18 +6,18 @@ would boot.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
-from bootpath.core.extents import ExtentSet
+from bootpath.boot.linux.choice import LinuxRequest
+from bootpath.boot.linux.result import LinuxBoot
 from bootpath.core.reasons import Reason
-from bootpath.formats.partitions.dps import Architecture
-from bootpath.formats.partitions.imagepolicy import ImagePolicy
-from bootpath.fs.redox.values import LabelledExtent, RedoxHeader
 from bootpath.image.contents.nodes import Contents
 from bootpath.image.kind import JudgedKind
+from bootpath.image.redox.describe import FileSystemInfo
 from bootpath.image.redox.discovery import FoundRedoxFS
+from bootpath.image.roots.candidates import Candidate
 from bootpath.image.roots.choice import RootChoice
 from bootpath.image.roots.reasons import Problem
 
@@ -28,25 +28,21 @@ class InspectionReason(Reason):
     EMPTY = "the disk is smaller than one block of 512 bytes"
     REDOXFS_UNUSABLE = "{}"
     BOOT_FILE_MISSING = "the file is missing, and a loader needs it"
-    BOOT_FILE_WRONG = "the file begins with {}, and a loader expects {}"
+    BOOT_FILE_WRONG = "the file has the magic {}, and a loader expects {}"
     NO_ROOT_HASH = "a RedoxFS has no hash tree to compare with the root hash that was given"
     NOT_AS_PROMISED = "{}"
 
 
 @dataclass(frozen=True, slots=True)
 class InspectionRequest:
-    """What to look for, and what to demand. See `choose_root`; `full` reads all of a root that has
-    a hash tree, or checksums.
+    """What to look for, and what to demand: `linux` is what is asked of a boot; `full` reads all of a root that has a
+    hash tree, or checksums.
 
     `in_parts` also shows a disk of which not all can be read (`read_contents`); it has no root then.
     """
 
+    linux: LinuxRequest = field(default_factory=LinuxRequest)
     password: bytes | None = None
-    policy: ImagePolicy | None = None
-    certificates: tuple[bytes, ...] = ()
-    slot: str | None = None
-    architecture: Architecture | None = None
-    root_hash: bytes | None = None
     full: bool = False
     in_parts: bool = False
 
@@ -66,34 +62,6 @@ class CheckedContent:
 
     path: str
     against: Check
-
-
-@dataclass(frozen=True, slots=True)
-class FileMagic:
-    """A file the loader needs; `magic` is what its first bytes are, `expected` what they must be."""
-
-    path: str
-    size_bytes: int
-    magic: bytes
-    expected: bytes
-
-    @property
-    def sound(self) -> bool:
-        """True when the magic is right."""
-        return self.magic == self.expected
-
-
-@dataclass(frozen=True, slots=True)
-class FileSystemInfo:
-    """An opened RedoxFS. Pieces and extents are bytes relative to its start."""
-
-    header: RedoxHeader
-    used_bytes: int
-    free_bytes: int
-    used: ExtentSet
-    metadata: tuple[LabelledExtent, ...]
-    boot_files: tuple[FileMagic, ...]
-    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,13 +104,24 @@ class LiveInspection(InspectedDisk):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinuxInspection(InspectedDisk):
-    """A disk without a RedoxFS, judged as a Linux would.
+    """A disk without a RedoxFS, with the decision that a loader comes to (`boot.linux.load`).
 
     `checked` is what was read as a whole, which needs `InspectionRequest.full`.
     """
 
-    choice: RootChoice
+    boot: LinuxBoot
     checked: tuple[CheckedContent, ...] = ()
+
+    @property
+    def choice(self) -> RootChoice:
+        """What could be the root, and why it is not."""
+        return self.boot.order.choice
+
+    @property
+    def mounted(self) -> tuple[Candidate, ...]:
+        """What would be mounted: the root, though there may be nothing that boots it, and its /usr."""
+        root, usr = self.boot.root, self.choice.usr
+        return () if root is None else (root,) if usr is None else (root, usr)
 
     def was_read(self, path: str) -> bool:
         """True when all data of the node at `path` was read and compared."""
