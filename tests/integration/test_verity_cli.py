@@ -109,7 +109,7 @@ def test_the_area_may_not_lie_in_the_data(data: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "the offset of the hash area is not valid"),
+        (b"", "a disk of 0 bytes is no disk"),
         (bytes(4096), "magic is wrong"),
         (b"verity\0\0\2" + bytes(4096 - 9), "version is unknown"),
     ],

@@ -20,15 +20,17 @@ class Daemon:
 
 
 @contextmanager
-def serving(program: str, *arguments: str | Path, before: str = "") -> Iterator[Daemon]:
+def serving(program: str, *arguments: str | Path, before: str = "", lines_before: int = 0) -> Iterator[Daemon]:
     """Run ``main`` or ``lived`` until the end of the block; it must then end well, and say no traceback. `before` is
-    run first, in Python.
+    run first, in Python; it says `lines_before` before it serves.
     """
     script = f"import sys; from bootpath.cli.{program} import main; sys.exit(main())"
     command = [sys.executable, "-c", f"{before}\n{script}"]
     with subprocess.Popen([*command, *map(str, arguments)], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
+            for _ in range(lines_before):
+                process.stderr.readline()
             uri = _said(process, "serving")
             yield Daemon(uri, _said(process, "status") if "--status" in arguments else "", process)
         finally:

@@ -19,6 +19,26 @@ def add_verbose(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("-v", "--verbose", action="count", default=0, help=VERBOSE_HELP)
 
 
+def open_disk(name: str, *, writable: bool = False, chunk_bytes: int | None = None) -> Device:
+    """The device of that name, with a word on stderr where it is not what the name promises. Raises DeviceError."""
+    from bootpath.block.leaves.open import open_device
+
+    device = open_device(name, writable=writable, chunk_bytes=chunk_bytes)
+    tell_padding(device)
+    return device
+
+
+def tell_padding(device: Device) -> None:
+    """Say that the end of a device is not in its file."""
+    from bootpath.cli.console import note
+    from bootpath.core.device import SupportsPadding
+
+    if isinstance(device, SupportsPadding) and device.padding_bytes:
+        size, padding = device.size_bytes - device.padding_bytes, device.padding_bytes
+        said = f"its {size} bytes end within a block, which {padding} zero bytes fill up"
+        note(f"bootpath: warning: {device.identity.name}: {said}")
+
+
 @dataclass(slots=True)
 class _Reads:
     """What was asked of a disk, and the device that knows what had to be fetched for it."""
@@ -65,18 +85,12 @@ class Disks:
 
     def open(self, name: str, *, writable: bool = False) -> Device:
         """The device of that name, which is closed with the others. Raises DeviceError."""
-        from bootpath.block.leaves.open import open_device
         from bootpath.block.leaves.remote import LOOKUP_CHUNK_BYTES
         from bootpath.block.targets.log import Log
-        from bootpath.cli.console import note
-        from bootpath.core.device import SupportsRaggedEnd
 
         chunk_bytes = LOOKUP_CHUNK_BYTES if self._lookup else None
-        device = open_device(name, writable=writable, chunk_bytes=chunk_bytes)
+        device = open_disk(name, writable=writable, chunk_bytes=chunk_bytes)
         self._opened.callback(device.close)
-        if isinstance(device, SupportsRaggedEnd) and device.ragged_bytes:
-            ragged = f"the last {device.ragged_bytes} bytes are not a whole block and are ignored"
-            note(f"bootpath: warning: {device.identity.name}: {ragged}")
         if not self._verbose:
             return device
         reads = _Reads(device.identity.name, device)

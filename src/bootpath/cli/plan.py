@@ -63,10 +63,10 @@ def configure(commands: Any, name: str) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan; 3 when a given prefix would not do."""
-    from bootpath.block.leaves.file import FileDevice
     from bootpath.block.leaves.wholefile import read_parsed
     from bootpath.boot.redox.planning import plan_boot
     from bootpath.cli.console import show_result
+    from bootpath.cli.disks import open_disk
     from bootpath.formats.plan import pack_plan
     from bootpath.formats.trace import parse_trace
     from bootpath.image.output import atomic_output
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     if options.preload == "plan":
         raise UsageError("--preload plan is what is made here: give a SIZE, or full", where="bootpath plan")
     recorded = None if options.recorded is None else read_parsed(options.recorded, parse_trace, "trace_bytes")
-    with closing(FileDevice.open(options.disk)) as disk:
+    with closing(open_disk(options.disk)) as disk:
         planned = plan_boot(
             disk, password=read_password(options.password_file), touches=tuple(options.touch), recorded=recorded
         )

@@ -78,17 +78,17 @@ def run(options: argparse.Namespace) -> int:
     """Simulate; 3 when it does not boot."""
     import time
 
-    from bootpath.block.leaves.open import open_device
     from bootpath.boot.inspection.inspect import inspect_disk
     from bootpath.boot.inspection.values import InspectionRequest
     from bootpath.boot.look import look_at
     from bootpath.boot.redox.simulation import simulate
+    from bootpath.cli.disks import open_disk
 
     given = given_options(options)
     check(options)
     password = read_password(options.password_file)
     with ExitStack() as stack:
-        disk = stack.enter_context(closing(open_device(options.disk)))
+        disk = stack.enter_context(closing(open_disk(options.disk)))
         look = look_at(disk)
         if not look.live:
             check_mode(given, LINUX, f"{options.disk}: {look.judged.why}", command=COMMAND)
@@ -122,14 +122,14 @@ def _setup(options: argparse.Namespace, disk: Device, password: bytes | None, st
 
 
 def _physical_disks(options: argparse.Namespace, disk: Device, stack: ExitStack) -> list[Device]:
-    from bootpath.block.leaves.file import FileDevice
     from bootpath.block.targets.fault import Fault, parse_rules
+    from bootpath.cli.disks import open_disk
 
     if options.no_disk:
         return []
     disks: list[Device] = [disk]
     if options.physical:
-        disks = [stack.enter_context(closing(FileDevice.open(path))) for path in options.physical]
+        disks = [stack.enter_context(closing(open_disk(path))) for path in options.physical]
     if options.fault:
         rules = parse_rules(",".join(options.fault))
         disks = [Fault(lower, rules) for lower in disks]

@@ -218,12 +218,12 @@ class SupportsFetchCounts(Protocol):
 
 
 @runtime_checkable
-class SupportsRaggedEnd(Protocol):
+class SupportsPadding(Protocol):
     """A device in a file, whose last bytes may not fill a block."""
 
     @property
-    def ragged_bytes(self) -> int:
-        """Bytes at the end of the file that are no whole block, and that nobody can read."""
+    def padding_bytes(self) -> int:
+        """Bytes at the end of the device that are not in the file, and read as zeros."""
         ...
 
 

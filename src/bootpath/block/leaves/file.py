@@ -4,6 +4,9 @@ Never by mmap: when an image is truncated under a mapping, touching it is SIGBUS
 descriptor can be inherited: a daemon that has given up its namespace cannot open a path any more, so it takes the
 descriptor before, or is passed it.
 
+A file may have any size, a device has whole blocks: the last block is filled up with zeros, as QEMU does. Such a file
+is not opened for writing, since its end could not keep what is written there. A file of 0 bytes is no disk.
+
 A resident read is one that the page cache answers: preadv2 with RWF_NOWAIT, "if some data is not immediately available,
 return EAGAIN" (readv(2)).
 """
@@ -15,6 +18,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from bootpath.block.leaves import holes
 from bootpath.block.leaves.pagecache import is_cached
@@ -39,20 +43,28 @@ _KINDS = {
 }
 
 
+def empty_disk(name: str) -> DeviceError:
+    """What is said of a disk without a byte, whatever it is on."""
+    return DeviceError("a disk of 0 bytes is no disk", errno=errno.EINVAL, where=name)
+
+
 def _kind(mode: int) -> str:
     """What a file is that is not a disk."""
     return _KINDS.get(stat.S_IFMT(mode), "something else")
 
 
 class FileDevice:
-    """An open descriptor of a regular file or a block device; its size is rounded down to `block_bytes`.
+    """An open descriptor of a regular file or a block device; its size is rounded up to `block_bytes`.
 
-    `ragged_bytes` are those at the end that are no whole block and cannot be read.
+    `padding_bytes` at the end are not in the file: they read as zeros.
 
     The device owns the descriptor and closes it, unless `owns` is false. Raises DeviceError with the errno of the
-    system call, EINVAL when the descriptor is neither a file nor a block device, EPERM when it is to be writable but
-    is not open for writing.
+    system call; EINVAL when the descriptor is neither a file nor a block device, when it is empty, and when it is to
+    be writable and its end is no whole block; EPERM when it is to be writable but is not open for writing.
     """
+
+    whole_blocks: ClassVar = True
+    """False for a file that is no disk: it has any size, and grows."""
 
     def __init__(
         self,
@@ -87,8 +99,24 @@ class FileDevice:
             size = os.lseek(fd, 0, os.SEEK_END)
         except OSError as error:
             raise self._error("the file cannot be opened", error, error.errno or errno.EIO) from error
-        self.ragged_bytes = size % block_bytes
-        self.size_bytes = size - self.ragged_bytes
+        self._file_bytes = size
+        self.padding_bytes = -size % block_bytes if self.whole_blocks else 0
+        self.size_bytes = size + self.padding_bytes
+        if self.whole_blocks:
+            self._check_size(writable)
+
+    def _check_size(self, writable: bool) -> None:
+        if not self._file_bytes:
+            raise empty_disk(self.identity.name)
+        if writable and self.padding_bytes:
+            raise DeviceError(
+                "the last block is not whole, so this cannot be written as a disk",
+                errno=errno.EINVAL,
+                where=self.identity.name,
+                found=f"{self._file_bytes} bytes",
+                expected=f"a multiple of {self.block_bytes}",
+                hint=f"truncate --size=%{self.block_bytes} makes it one",
+            )
 
     @classmethod
     def open(
@@ -122,11 +150,14 @@ class FileDevice:
         return DeviceError(
             f"the file ends at {offset}: it was truncated while in use",
             where=self.identity.name,
-            expected=f"{self.size_bytes} bytes as when it was opened",
+            expected=f"{self._file_bytes} bytes as when it was opened",
         )
 
     def read(self, offset: int, length: int) -> Sequence[Buffer]:
         """See `Device.read`. EIO when the system call fails or the file has become shorter than its device."""
+        past = offset + length - self._file_bytes
+        if past > 0 and self.padding_bytes:
+            return (*self.read(offset, length - past), bytes(past))
         try:
             data = os.pread(self._fd, length, offset)
             if len(data) == length:
@@ -218,7 +249,7 @@ class FileDevice:
         try:
             # Past the end of a truncated file SEEK_DATA reports a hole; those bytes are lost, not zero.
             size = os.lseek(self._fd, 0, os.SEEK_END)
-            if size < offset + length:
+            if size < min(offset + length, self._file_bytes):
                 raise self._truncated(size)
             for start, size, data in holes.data_runs(self._fd, offset, length, self.block_bytes):
                 yield Segment(start, size, "file", allocated=data, zero=not data)
@@ -226,7 +257,9 @@ class FileDevice:
             raise self._error(f"the extents of {length} bytes at {offset} cannot be found", error) from error
 
     def direct(self) -> Direct | None:
-        """See `SupportsDirect.direct`: the descriptor."""
+        """See `SupportsDirect.direct`: the descriptor, when all of the device is behind it."""
+        if self.padding_bytes:
+            return None
         return Direct(offset=0, length=self.size_bytes, writable=not self.read_only, fd=self._fd)
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
+from bootpath.block.leaves.file import empty_disk
 from bootpath.block.leaves.nbdconnection import Call, NbdConnection
 from bootpath.core.device import Buffer, Identity, Segment
 from bootpath.core.errors import DeviceError, FormatError
@@ -26,9 +27,10 @@ _SOURCE_NAMES = {number: name for name, number in SOURCES.items()}
 
 
 class NbdDevice:
-    """The export behind `connection`, which it owns; its size is rounded down to its blocks. Made by `open_nbd`.
+    """The export behind `connection`, which it owns. Made by `open_nbd`.
 
-    Read-only unless it is to be `writable` and the server lets it. Raises DeviceError (EPERM, EINVAL).
+    Read-only unless it is to be `writable` and the server lets it. An export that ends within a block is filled up with
+    zeros, and only read. Raises DeviceError (EPERM, EINVAL).
     """
 
     def __init__(self, connection: NbdConnection, *, writable: bool = False, identity: Identity | None = None) -> None:
@@ -55,7 +57,20 @@ class NbdDevice:
                 found=export.maximum_payload,
                 expected=f"at least {self.block_bytes}",
             )
-        self.size_bytes = export.size_bytes - export.size_bytes % self.block_bytes
+        if not export.size_bytes:
+            raise empty_disk(self.identity.name)
+        self._export_bytes = export.size_bytes
+        self.padding_bytes = -export.size_bytes % self.block_bytes
+        if self.padding_bytes and (writable or export.size_bytes % export.minimum_block):
+            raise DeviceError(
+                "the last block of the export is not whole, so it cannot be "
+                + ("written as a disk" if writable else "read"),
+                errno=errno.EINVAL,
+                where=self.identity.name,
+                found=f"{export.size_bytes} bytes",
+                expected=f"a multiple of {self.block_bytes if writable else export.minimum_block}",
+            )
+        self.size_bytes = export.size_bytes + self.padding_bytes
         self.read_only = not writable
         self._max_payload = export.maximum_payload - export.maximum_payload % self.block_bytes
 
@@ -80,6 +95,9 @@ class NbdDevice:
 
     def read(self, offset: int, length: int) -> Sequence[Buffer]:
         """See `Device.read`."""
+        past = offset + length - self._export_bytes
+        if past > 0:
+            return (*self.read(offset, length - past), bytes(past))
         step = self._max_payload
         if length <= step:
             return (self._connection.wait(self._connection.ask(Command.READ, offset, length)).view,)
@@ -138,7 +156,8 @@ class NbdDevice:
         if self._connection.export.allocation is None:
             yield Segment(offset, length, "nbd")
             return
-        end = offset + length
+        past = max(offset + length - self._export_bytes, 0)
+        end = offset + length - past
         held: Segment | None = None
         while offset < end:
             asked = min(end - offset, _MAX_RANGE_BYTES)
@@ -157,7 +176,7 @@ class NbdDevice:
                     held = segment
                 offset += size
         if held is not None:
-            yield held
+            yield replace(held, length=held.length + past)
 
     def close(self) -> None:
         """See `Device.close`: the server is told."""

@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from bootpath.block.leaves.file import empty_disk
 from bootpath.block.leaves.remoteobject import RemoteObject, TransientError, open_object
 from bootpath.block.targets.readonly import ReadOnly
 from bootpath.core.device import Buffer, Identity, Segment
@@ -43,7 +44,7 @@ class _Fetch:
 
 
 class RemoteDevice(ReadOnly):
-    """`remote` as a device; its size is rounded down to `block_bytes`. Made by `open_remote`.
+    """`remote` as a device; its size is rounded up to `block_bytes`, by zeros. Made by `open_remote`.
 
     `requests` and `fetched_bytes` count what the server gave. `tries` is how often a request is made at most, `backoff`
     the first and the longest pause between them in seconds; `sleep` is there for tests. Raises DeviceError as the
@@ -85,7 +86,10 @@ class RemoteDevice(ReadOnly):
                 errno=errno.ENOTSUP,
                 where=remote.name,
             )
-        self.size_bytes = self.version.size_bytes - self.version.size_bytes % block_bytes
+        if not self.version.size_bytes:
+            raise empty_disk(remote.name)
+        self.padding_bytes = -self.version.size_bytes % block_bytes
+        self.size_bytes = self.version.size_bytes + self.padding_bytes
 
     def _retried(self, request: Callable[[], _Result]) -> _Result:
         pause, longest = self._backoff
@@ -169,6 +173,8 @@ class RemoteDevice(ReadOnly):
             for index in range(first, stop):
                 low = index * size - start
                 part = memoryview(data)[low : low + size]
+                if low + size > len(data) and end == self.version.size_bytes:
+                    part = memoryview(bytes(part) + bytes(self.padding_bytes))
                 # One buffer must not stay for one of its chunks.
                 chunks[index] = part.toreadonly() if stop - first == 1 else memoryview(bytes(part))
         except DeviceError as error:

@@ -68,6 +68,8 @@ class OverlayStorage(Protocol):
 class GrowingFile(FileDevice):
     """An open, locked file. Made by `open` and `create`."""
 
+    whole_blocks = False
+
     @classmethod
     def open_locked(cls, path: str | os.PathLike[str], *, writable: bool = True) -> GrowingFile:
         """Open an existing file: alone when `writable`, else with other readers. EBUSY when it is in use."""

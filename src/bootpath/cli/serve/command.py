@@ -144,11 +144,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _open_service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
     """The live disk that the options describe; what it opens is closed by `stack`."""
-    from bootpath.block.leaves.open import open_device, open_later
+    from bootpath.block.leaves.open import open_later
+    from bootpath.cli.disks import open_disk
     from bootpath.serve.live.opening import hydrated_service, late_copy, overlay_in_file
     from bootpath.serve.live.service import Shape
 
-    disk = stack.enter_context(closing(open_device(options.disk)))
+    disk = stack.enter_context(closing(open_disk(options.disk)))
     served = _served_disk(options, disk)
     late = None
     if options.physical is not None:
@@ -198,8 +199,8 @@ def _table(options: argparse.Namespace, stack: ExitStack) -> Mapping[str, Export
     """The export of --table."""
     if options.table is None:
         return {}
-    from bootpath.block.leaves.open import open_device
     from bootpath.block.table.stack import open_table
+    from bootpath.cli.disks import open_disk
     from bootpath.core.errors import FormatError
     from bootpath.formats.dm.table import parse_table
     from bootpath.serve.export import Export
@@ -208,5 +209,5 @@ def _table(options: argparse.Namespace, stack: ExitStack) -> Mapping[str, Export
         table = parse_table(read_table(options.table))
     except FormatError as fault:
         raise fault.at(table_name(options.table)) from None
-    device = stack.enter_context(closing(open_table(table, open_device)))
+    device = stack.enter_context(closing(open_table(table, open_disk)))
     return {"dm": Export("dm", device, table_name(options.table), read_only=options.read_only)}

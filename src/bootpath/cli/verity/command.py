@@ -146,16 +146,19 @@ def _format(options: argparse.Namespace) -> int:
     from contextlib import closing
     from uuid import uuid4
 
-    from bootpath.block.leaves.open import open_device
     from bootpath.cli.console import note, progress_bar
+    from bootpath.cli.disks import open_disk
     from bootpath.image.output import check_output, write_whole
     from bootpath.image.verity.format import format_volume
     from bootpath.image.verity.volume import data_blocks_of
 
     if options.root_hash_file is not None:
         check_output(options.root_hash_file)
-    with closing(open_device(options.data)) as device:
+    with closing(open_disk(options.data)) as device:
         blocks = data_blocks_of(device.size_bytes, options.data_block_size, limit=options.data_blocks)
+        behind = device.size_bytes - blocks * options.data_block_size
+    if behind and options.data_blocks is None:
+        note(f"bootpath: warning: {options.data}: the last {behind} bytes are no whole data block: they are not hashed")
     parameters = parameters_of(options, blocks, default_salt=os.urandom(32))
     with progress_bar("hashing") as progress:
         made = format_volume(

@@ -131,10 +131,10 @@ class _Area:
 
 def _size(path: str | os.PathLike[str]) -> int:
     """Of a file or block device; 0 for what does not exist. Raises DeviceError."""
-    if not os.path.exists(path):
+    if not os.path.exists(path) or (os.path.isfile(path) and not os.path.getsize(path)):
         return 0
     with closing(FileDevice.open(path)) as device:
-        return device.size_bytes + device.ragged_bytes
+        return device.size_bytes - device.padding_bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,13 +30,50 @@ def test_open_reads_the_file_and_takes_its_name(image: Path) -> None:
     device.close()
 
 
-@pytest.mark.parametrize(("block_bytes", "expected"), [(512, 5120), (4096, 4096)])
-def test_size_is_rounded_down_to_blocks(tmp_path: Path, block_bytes: int, expected: int) -> None:
+@pytest.mark.parametrize("size", [1, 300, 511, 513, 1000, 4097, 5555])
+@pytest.mark.parametrize("block_bytes", [512, 4096])
+def test_the_last_block_is_filled_up_with_zeros(tmp_path: Path, size: int, block_bytes: int) -> None:
     path = tmp_path / "odd"
-    path.write_bytes(bytes(5555))
-    device = FileDevice.open(path, block_bytes=block_bytes)
-    assert device.size_bytes == expected
+    path.write_bytes(b"x" * size)
+    device = checked(FileDevice.open(path, block_bytes=block_bytes))
+    whole = -(-size // block_bytes) * block_bytes
+    assert device.size_bytes == whole
+    assert read_bytes(device, 0, whole) == b"x" * size + bytes(whole - size)
+    last = whole - block_bytes
+    assert read_bytes(device, last, block_bytes) == b"x" * (size - last) + bytes(whole - size)
+    for resident in (device.read_resident(last, block_bytes), device.read_resident(0, whole)):
+        assert resident is None or b"".join(resident) == b"x" * (size - last) + bytes(whole - size)
+    assert device.direct() is None
+    assert sum(each.length for each in device.extents(0, whole)) == whole
     device.close()
+
+
+def test_a_padded_file_that_is_truncated_is_eio(tmp_path: Path) -> None:
+    path = tmp_path / "odd"
+    path.write_bytes(b"x" * 1000)
+    device = FileDevice.open(path)
+    os.truncate(path, 900)
+    with pytest.raises(DeviceError, match="truncated"):
+        device.read(512, 512)
+    with pytest.raises(DeviceError, match="truncated"):
+        list(device.extents(0, 1024))
+    device.close()
+
+
+def test_what_has_no_whole_blocks_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "odd"
+    path.write_bytes(bytes(1000))
+    with pytest.raises(DeviceError, match="last block is not whole") as caught:
+        FileDevice.open(path, writable=True)
+    assert (caught.value.errno, caught.value.found) == (errno.EINVAL, "1000 bytes")
+
+
+@pytest.mark.parametrize("writable", [False, True])
+def test_nothing_is_no_disk(tmp_path: Path, writable: bool) -> None:
+    (tmp_path / "nothing").touch()
+    with pytest.raises(DeviceError, match="nothing: a disk of 0 bytes is no disk") as caught:
+        FileDevice.open(tmp_path / "nothing", writable=writable)
+    assert caught.value.errno == errno.EINVAL
 
 
 def test_read_only_is_opened_for_reading_only(image: Path) -> None:

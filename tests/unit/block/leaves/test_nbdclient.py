@@ -174,6 +174,33 @@ def test_defaults(server: Server, opened: ExitStack) -> None:
         device.read(0, 512)
 
 
+def test_an_export_that_ends_within_a_block_is_filled_up(server: Server, opened: ExitStack) -> None:
+    server.go[0] = (Rep.INFO, pack_info(InfoExport(1000, FLAGS)))
+    server.answer = whole
+    device = connect(server, opened)
+    assert (device.size_bytes, device.padding_bytes) == (1024, 24)
+    assert read_bytes(device, 0, 1024) == pattern(0, 1000) + bytes(24)
+    assert read_bytes(device, 512, 512) == pattern(512, 488) + bytes(24)
+    assert [request.length for request in server.requests] == [1000, 488]
+
+
+@pytest.mark.parametrize(
+    ("size", "minimum", "writable", "message"),
+    [
+        (0, 1, False, "a disk of 0 bytes is no disk"),
+        (1000, 1, True, "cannot be written as a disk"),
+        (1000, 512, False, "cannot be read"),
+    ],
+)
+def test_sizes_that_are_refused(
+    size: int, minimum: int, writable: bool, message: str, server: Server, opened: ExitStack
+) -> None:
+    server.go[0] = (Rep.INFO, pack_info(InfoExport(size, FLAGS)))
+    server.go[1] = (Rep.INFO, pack_info(InfoBlockSize(minimum, 4096, 1 << 20)))
+    with pytest.raises(DeviceError, match=message):
+        connect(server, opened, writable=writable)
+
+
 def test_a_server_without_structured_replies(server: Server, opened: ExitStack) -> None:
     server.structured = [(Rep.ERR_UNSUP, b"what?")]
     server.answer = lambda request: pack_reply(SimpleReply(request.cookie)) + pattern(request.offset, request.length)

@@ -156,16 +156,22 @@ def test_a_server_without_versions_is_refused() -> None:
     assert RemoteDevice(remote, unversioned=True).size_bytes == SIZE
 
 
-def test_size_is_rounded_down_to_blocks() -> None:
+def test_the_last_block_is_filled_up_with_zeros() -> None:
     remote = Scripted(CHUNK)
     remote.content += b"tail"
     disk = checked(device(remote))
-    assert disk.size_bytes == CHUNK
+    assert disk.size_bytes == CHUNK + 512
     assert_pattern(read_bytes(disk, 0, CHUNK), 0)
+    assert read_bytes(disk, CHUNK, 512) == b"tail" + bytes(508)
     with pytest.raises(DeviceError, match="past the end"):
-        disk.read(CHUNK, 512)
+        disk.read(CHUNK + 512, 512)
     with pytest.raises(DeviceError, match="read-only"):
         disk.write(0, bytes(512))
+
+
+def test_nothing_is_no_disk() -> None:
+    with pytest.raises(DeviceError, match="a disk of 0 bytes is no disk"):
+        device(Scripted(0))
 
 
 def test_parameters() -> None:
