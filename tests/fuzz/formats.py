@@ -11,6 +11,7 @@ from hashlib import blake2b
 from bootpath.core.errors import FormatError
 from bootpath.formats.bzimage import find_pvh_entry, parse_bzimage
 from bootpath.formats.cpio import pack_cpio, parse_cpio
+from bootpath.formats.dm.concise import pack_concise, parse_concise
 from bootpath.formats.dm.create import pack_dm_create, parse_dm_create
 from bootpath.formats.dm.listing import ListedTable, pack_listing, parse_listing
 from bootpath.formats.dm.table import pack_line, pack_table, parse_line, parse_table
@@ -108,6 +109,11 @@ def _snapshot_header(data: bytes) -> None:
 def _dm_create(data: bytes) -> None:
     devices = parse_dm_create(_text(data))
     comes_back(devices, pack_dm_create, parse_dm_create)
+
+
+def _dm_concise(data: bytes) -> None:
+    devices = parse_concise(_text(data))
+    comes_back(devices, pack_concise, parse_concise)
 
 
 def _nbd_uri(data: bytes) -> None:
@@ -238,6 +244,7 @@ FORMATS = (
     Entry("listing", _listing),
     Entry("target", _target, made=target_lines),
     Entry("snapshot_header", _snapshot_header),
+    Entry("dm_concise", _dm_concise),
     Entry("dm_create", _dm_create),
     Entry("nbd_uri", _nbd_uri),
     Entry("psk_file", _psk_file),

@@ -25,6 +25,7 @@ COVERED = {
     "bls": "parse_bls parse_entry_name",
     "bzimage": "parse_bzimage",
     "cpio": "parse_cpio",
+    "dm_concise": "parse_concise",
     "dm_create": "parse_dm_create",
     "extlinux": "parse_extlinux",
     "gpt": "read_gpt read_copies find_overlaps parse_array",

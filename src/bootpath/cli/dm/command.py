@@ -94,7 +94,10 @@ def configure(commands: Any, name: str) -> None:
     add_export(serve)
     add_listening(serve)
     export.add_argument(
-        "--to", choices=("dmsetup", "dm-mod.create"), default="dmsetup", help="for whom (default: dmsetup)"
+        "--to",
+        choices=("dmsetup", "concise", "dm-mod.create"),
+        default="dmsetup",
+        help="for dmsetup create, dmsetup create --concise, or the kernel's command line (default: dmsetup)",
     )
     export.add_argument("--dm-name", metavar="NAME", type=words, help="name of the device, where the table has none")
     export.add_argument("--dm-uuid", metavar="UUID", type=words, help="its UUID (dm-mod.create)")

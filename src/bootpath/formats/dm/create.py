@@ -24,14 +24,12 @@ from dataclasses import dataclass
 from reprlib import repr as brief
 
 from bootpath.core.errors import FormatError
+from bootpath.formats.dm.concise import MAX_MINOR, MAX_NAME_CHARACTERS, MAX_UUID_CHARACTERS
 from bootpath.formats.dm.table import Table, pack_line, parse_line
 
 # drivers/md/dm-init.c, dm_allowed_targets
 DM_CREATE_TARGETS = ("crypt", "delay", "linear", "snapshot-origin", "striped", "verity")
 
-MAX_NAME_CHARACTERS = 127  # DM_NAME_LEN with its NUL, include/uapi/linux/dm-ioctl.h
-MAX_UUID_CHARACTERS = 128  # DM_UUID_LEN with its NUL
-MAX_MINOR = 2**20 - 1  # MINORBITS, include/linux/kdev_t.h
 MAX_DEVICES = 256  # DM_MAX_DEVICES, drivers/md/dm-init.c
 MAX_LINES = 256  # DM_MAX_TARGETS
 MAX_CHARACTERS = 4095  # DM_MAX_STR_SIZE with its NUL

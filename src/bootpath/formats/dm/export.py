@@ -13,16 +13,17 @@ from enum import Enum
 from bootpath.core.errors import FormatError
 from bootpath.formats.dm.create import MappedDevice, pack_dm_create
 from bootpath.formats.dm.crypt import CryptTarget
-from bootpath.formats.dm.listing import ListedTable, pack_listing
+from bootpath.formats.dm.listing import ListedTable, pack_concise_listing, pack_listing
 from bootpath.formats.dm.targets import KERNEL_TARGETS, TARGETS, device_names, parse_target
 
 _KERNEL_DEVICE = re.compile(r"/dev/\S+|[0-9]{1,4}:[0-9]{1,7}|PART(?:UUID|LABEL)=\S+")
 
 
 class ExportFormat(Enum):
-    """Who reads it: dmsetup create, or the kernel on its command line."""
+    """Who reads it: dmsetup create, the same with --concise, or the kernel on its command line."""
 
     DMSETUP = "dmsetup"
+    CONCISE = "concise"
     COMMAND_LINE = "dm-mod.create"
 
 
@@ -32,6 +33,8 @@ def export_listing(listed: tuple[ListedTable, ...], to: ExportFormat) -> str:
         _check(each)
     if to is ExportFormat.DMSETUP:
         return pack_listing(listed)
+    if to is ExportFormat.CONCISE:
+        return f"{pack_concise_listing(listed)}\n"
     devices = tuple(MappedDevice(each.name, each.uuid, each.minor, each.read_only, each.table) for each in listed)
     return f'dm-mod.create="{pack_dm_create(devices)}"\n'
 

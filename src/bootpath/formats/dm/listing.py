@@ -5,8 +5,10 @@ Source: dmsetup(8); _status in lvm2 libdm/dm-tools/dmsetup.c. Three ways to writ
 - lines alone, for one device (`dmsetup table NAME`, `dmsetup create NAME FILE`): `bootpath.formats.dm.table`;
 - lines behind ``<name>: ``, for all devices (`dmsetup table`). A name stands there as dmsetup prints it, with ``\x20``
   for what is no letter, digit or one of ``#+-.:=@_``;
-- on one line with commas (`dmsetup table --concise`), the kernel command line's: `bootpath.formats.dm.create`; also as
-  that word itself, ``dm-mod.create="…"``. Its names are given as those of the other form.
+- on one line with commas (`dmsetup table --concise`): `bootpath.formats.dm.concise`; also as the word of the kernel's
+  command line, ``dm-mod.create="…"``. Its names are given as those of the other form.
+
+What the targets mean, and whether there are such, is not asked here: a listing shows what somebody else has.
 
 A text is all of one kind. Invariants: there is at least one device, no two have the same name, all have a table.
 """
@@ -19,14 +21,14 @@ from reprlib import repr as brief
 
 from bootpath.core.errors import FormatError
 from bootpath.core.limits import check_limit
-from bootpath.formats.dm.create import parse_dm_create
+from bootpath.formats.dm.concise import ConciseDevice, pack_concise, parse_concise
 from bootpath.formats.dm.table import Table, TableLine, pack_line, parse_line, parse_table
 
 _NAMED = re.compile(r"(?P<name>[!-+\--~]{1,508}):(?:[ \t\r]+|$)")  # 127 characters, each of which may be written \xNN
-_UNPRINTED = re.compile(r"[^A-Za-z0-9#+.:=@_-]")
+_UNPRINTED = re.compile(r"[^A-Za-z0-9+.:=@_-]")  # dmsetup prints a # as it is, and takes it for a comment
 _WORD = re.compile(r'dm-mod\.create=(?P<quote>"?)(?P<value>[^"]*)(?P=quote)')
 _NOTHING = "No devices found"
-_CONCISE = re.compile(r"\s*[^\s,;]+,[^,;]*,[0-9]*,\s*r[ow]\s*,")
+_CONCISE = re.compile(r"\s*(?:[^\s\\,;]|\\.)++,(?:[^\\,;]|\\.)*+,\s*[0-9]*\s*,\s*r[ow]\s*,")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def parse_listing(text: str) -> tuple[ListedTable, ...]:
     if word is not None or _CONCISE.match(text):
         listed = tuple(
             ListedTable(_printed(each.name), each.table, each.uuid, each.minor, each.read_only)
-            for each in parse_dm_create(text.strip())
+            for each in parse_concise(text.strip())
         )
         if len({each.name for each in listed}) != len(listed):
             raise _fault(
@@ -78,6 +80,13 @@ def pack_listing(listed: tuple[ListedTable, ...]) -> str:
     return "".join(lines)
 
 
+def pack_concise_listing(listed: tuple[ListedTable, ...]) -> str:
+    """The text as `dmsetup table --concise` prints it, and `dmsetup create --concise` takes it. Raises FormatError."""
+    return pack_concise(
+        [ConciseDevice(_unprinted(each.name), each.uuid, each.minor, each.read_only, each.table) for each in listed]
+    )
+
+
 def _name(line: str) -> str | None:
     """The name that a line begins with; what begins with a number and a blank is a line."""
     match = _NAMED.match(line)
@@ -87,6 +96,10 @@ def _name(line: str) -> str | None:
 def _printed(name: str) -> str:
     """A name of the concise form, which may have blanks in it, as the other form has it."""
     return _UNPRINTED.sub(lambda match: f"\\x{ord(match.group()):02x}", name)
+
+
+def _unprinted(name: str) -> str:
+    return re.sub(r"\\x([0-9a-f]{2})", lambda match: chr(int(match[1], 16)), name)
 
 
 def _named(texts: list[str]) -> list[ListedTable]:

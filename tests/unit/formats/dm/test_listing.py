@@ -7,7 +7,7 @@ import pytest
 from bootpath.core.errors import FormatError
 from bootpath.formats.dm.create import parse_dm_create
 from bootpath.formats.dm.export import ExportFormat, export_listing
-from bootpath.formats.dm.listing import ListedTable, pack_listing, parse_listing
+from bootpath.formats.dm.listing import ListedTable, pack_concise_listing, pack_listing, parse_listing
 from bootpath.formats.dm.table import parse_table
 
 KERNEL = """\
@@ -63,12 +63,23 @@ def test_concise() -> None:
         ("a: 0 8", "a: table: line 1"),
         ("a: 0 8 zero\na: 9 8 zero", "a: table: line 2: the line does not start where the line before it ends"),
         ("a,,,rw,0 8 linear 8:1 0;a,,,rw,0 8 linear 8:1 0", "table: two devices have the same name"),
-        ("a,,,rw,0 8 snapshot a b P 8", "dm-mod.create"),
+        ("a,,,rw,0 8", "table: device 1: table: line 1"),
         (" " * (16 * 1024 * 1024 + 1), "the text is"),
     ],
 )
 def test_refusal(text: str, message: str) -> None:
     assert message in fault(text)
+
+
+def test_a_concise_listing_is_a_notation() -> None:
+    text = r"thin\,pool\;one,LVM-x,3,ro,0 8 thin-pool 254:0 254:1 128 0,8 8 no-such-target a\\ b;b,,,,0 8 zero"
+    first, second = parse_listing(text)
+    assert (first.name, first.uuid, first.minor, first.read_only) == (r"thin\x2cpool\x3bone", "LVM-x", 3, True)
+    assert [line.target for line in first.table.lines] == ["thin-pool", "no-such-target"]
+    assert first.table.lines[1].args == ("a b",)
+    assert (second.name, second.read_only) == ("b", False)
+    assert pack_concise_listing((first, second)) == text.replace("b,,,,", "b,,,rw,")
+    assert parse_listing(f'dm-mod.create="{text.rpartition(";")[2]}"') == (second,)
 
 
 def test_what_no_listing_can_hold() -> None:
