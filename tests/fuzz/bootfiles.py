@@ -9,7 +9,6 @@ from bootpath.formats.entries.extlinux import pack_extlinux, parse_extlinux
 from bootpath.formats.entries.osrelease import parse_os_release
 from bootpath.formats.entries.tries import blessed_name, counted_name, pack_entry_name, parse_entry_name
 from bootpath.formats.entries.uki import read_uki, read_uki_addon
-from bootpath.formats.partitions.mbr import parse_mbr_partitions
 from bootpath.image.contents.nodes import Location
 from bootpath.image.entries.bootvolumes import BootVolume
 from bootpath.image.entries.menu import EntrySource, Excluded, VolumeRole
@@ -74,10 +73,6 @@ def _entry_name(data: bytes) -> None:
     blessed_name(name)
 
 
-def _mbr_partitions(data: bytes) -> None:
-    assert all(each.sectors > 0 for each in parse_mbr_partitions(data))
-
-
 BETWEEN_FILES = b"\xff--\xff"
 SOUND_PLACE = (
     b"title A\nlinux /k\ninitrd /k\noptions x\n",
@@ -129,6 +124,5 @@ BOOT_FILES = (
     Entry("uki", _uki),
     Entry("os_release", _os_release),
     Entry("entry_name", _entry_name, max_bytes=300),
-    Entry("mbr_partitions", _mbr_partitions, max_bytes=1024),
 )
 BOOT_PLACE = Entry("boot_place", _boot_place, made=lambda: [BETWEEN_FILES.join(SOUND_PLACE)], refuses=False, rounds=300)

@@ -45,6 +45,7 @@ from bootpath.formats.overlayfile import (
 from bootpath.formats.partitions.gpt import probe_gpt, read_gpt
 from bootpath.formats.partitions.gptwrite import repair_gpt
 from bootpath.formats.partitions.imagepolicy import pack_image_policy, parse_image_policy
+from bootpath.formats.partitions.mbr import MAX_NUMBER, read_mbr
 from bootpath.formats.pkcs7 import parse_pkcs7
 from bootpath.formats.plan import pack_plan, parse_plan
 from bootpath.formats.trace import pack_trace, parse_trace
@@ -155,6 +156,18 @@ def check_gpt(image: bytes) -> None:
     repair_gpt(device)
 
 
+def _mbr(data: bytes) -> None:
+    """A disk of a few blocks: the table, and the links that it leads to."""
+    mbr = read_mbr(as_device(data.ljust(-(-len(data) // 512) * 512 or 512, b"\0")))
+    if mbr is None:
+        return
+    numbers = [partition.number for partition in mbr.partitions]
+    assert numbers == sorted(set(numbers))
+    assert all(1 <= number <= MAX_NUMBER for number in numbers)
+    assert all(partition.size_bytes > 0 and partition.type_name for partition in mbr.partitions)
+    assert not (mbr.protective and mbr.partitions)
+
+
 def _overlay_header(data: bytes) -> None:
     """A checksum would stop every mutant, so each is also tried with a good one, to reach the fields behind it."""
     content = data[: HEADER_BYTES - DIGEST_BYTES].ljust(HEADER_BYTES - DIGEST_BYTES, b"\0")
@@ -251,6 +264,7 @@ FORMATS = (
     Entry("plan", _plan),
     Entry("trace", _trace),
     Entry("gpt", _gpt),
+    Entry("mbr", _mbr, refuses=False),
     Entry("cpio", _cpio),
     Entry("verity", _verity),
     Entry("verity_args", _verity_args),

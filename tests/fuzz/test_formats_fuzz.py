@@ -35,7 +35,7 @@ COVERED = {
     "luks_metadata": "parse_luks_metadata",
     "lvm2": "read_lvm2 read_label",
     "lvm_group": "parse_volume_group parse_lvm_text",
-    "mbr_partitions": "parse_mbr_partitions",
+    "mbr": "read_mbr",
     "nbd_client": (
         "parse_greeting parse_option_reply parse_export_reply parse_info parse_meta_context "
         "parse_reply parse_error parse_hole parse_block_status"

@@ -104,6 +104,7 @@ def test_both_boot_partitions_make_one_menu(entries: Entries, boot_disk: Path) -
         "role": "esp",
         "place": "1",
         "disk_guid": str(DISK_GUID),
+        "disk_signature": None,
         "number": 1,
         "first_lba": 2048,
         "layers": [],

@@ -96,7 +96,7 @@ def test_a_discoverable_image(system: LinuxSystem, tmp_path: Path) -> None:
     assert seen[1].startswith("/dev/mapper/root / erofs ro")
     slot = run.boot.contents.node("2")
     assert slot is not None
-    assert f"bootpath.slot={slot.location.disk_guid}:2:{slot.location.first_lba}" in seen[0]
+    assert f"bootpath.slot={slot.location.disk_id}:2:{slot.location.first_lba}" in seen[0]
     areas = {area.name: area for area in run.reads}
     assert areas["one_1"].distinct_bytes > len(run.boot.loaded.kernel) + len(run.boot.loaded.initrd)
     assert "esp" not in areas or areas["esp"].distinct_bytes < MIB, "nothing is loaded from there"

@@ -39,7 +39,10 @@ POLICY_HELP = (
     "image policy, as systemd.image-policy(7): root=verity+signed:usr=absent:=open (default: only what a given "
     "certificate or root hash vouches for; anything when none is given)"
 )
-SLOT_HELP = "which of several roots: its partition (4), its volume (vg0/root), or DISK-GUID:NUMBER:FIRST-LBA"
+SLOT_HELP = (
+    "which of several roots: its partition (4), its volume (vg0/root), or DISK:NUMBER:FIRST-LBA, the disk by its GUID "
+    "or by the signature in its MBR"
+)
 TRUSTED_HELP = "trust signatures made with this certificate (PEM or DER); repeatable"
 _FACTORS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
 

@@ -9,7 +9,7 @@ from bootpath.boot.inspection.values import LinuxInspection, LiveInspection
 from bootpath.core.printable import Printable, printable_lines
 from bootpath.formats.entries.entry import BootEntry, EntryKind
 from bootpath.report.inspection.contents import verdict_lines
-from bootpath.report.inspection.contentsjson import reason_json
+from bootpath.report.inspection.contentsjson import location_json, reason_json
 from bootpath.report.inspection.decision import decision_json, describe_verdict
 from bootpath.report.inspection.live import live_verdict
 from bootpath.report.text import columns
@@ -196,9 +196,7 @@ def _source_json(source: EntrySource) -> dict[str, Any]:
     return {
         "role": source.role.value,
         "place": location.path,
-        "disk_guid": None if location.disk_guid is None else str(location.disk_guid),
-        "number": location.number,
-        "first_lba": location.first_lba,
+        **location_json(location),
         "layers": list(source.layers),
         "file_system": source.format or None,
         "path": source.path or None,

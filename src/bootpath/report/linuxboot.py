@@ -127,9 +127,11 @@ def _policy(request: LinuxRequest) -> str:
 
 
 def _found(boot: LinuxBoot) -> Iterator[Branch]:
-    gpt = boot.contents.root.gpt
+    gpt, mbr = boot.contents.root.gpt, boot.contents.root.mbr
     if gpt is not None:
         yield Branch(f"GPT {gpt.disk_guid}: {gpt.verdict.value}")
+    if mbr is not None:
+        yield Branch(f"MBR {mbr.signature}")
     rows = [
         (node.path, describe_type(node), node.name, format_bytes(node.size_bytes), describe_content(node))
         for node in boot.contents.nodes()

@@ -9,6 +9,7 @@ from bootpath.boot.redox.simulation import Simulation
 from bootpath.boot.timeline import LOADER
 from bootpath.core.printable import Printable, printable, printable_lines
 from bootpath.formats.partitions.gpt import Gpt
+from bootpath.formats.partitions.mbr import Mbr
 from bootpath.image.redox.build import Built
 from bootpath.report.units import format_bytes, format_offset, format_seconds, plural
 
@@ -40,6 +41,12 @@ def gpt_heading(gpt: Gpt) -> list[str]:
         missing = format_bytes(gpt.missing_bytes)
         lines.append(f"  The disk was cut short: at least {missing} are missing at its end. Get all of it first.")
     return lines
+
+
+def mbr_heading(mbr: Mbr) -> str:
+    """Which table it is."""
+    kind = ", protective" if mbr.protective else ""
+    return f"MBR  disk {mbr.signature}, blocks of {mbr.block_bytes}{kind}"
 
 
 def render_plan(name: str, planned: BootPlan, preload_bytes: int | None) -> Printable:

@@ -173,8 +173,8 @@ class LinuxMachine(WatchedMachine[LinuxSetup, LinuxRun]):
         run = self.run
         run.loader_bytes = sum(read.length for read in self._loader_reads)
         run.guest_bytes = sum(read.length for read in guest)
-        gpt = None if run.boot is None else run.boot.contents.root.gpt
-        run.reads = count_reads([*self._loader_reads, *guest], disk_areas(device, gpt))
+        table = None if run.boot is None else run.boot.contents.root.partition_table
+        run.reads = count_reads([*self._loader_reads, *guest], disk_areas(device, table))
 
 
 def linux_config(setup: LinuxSetup, loaded: LoadedLinux, command_line: str, uri: str, directory: Path) -> MachineConfig:

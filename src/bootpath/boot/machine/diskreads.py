@@ -14,6 +14,8 @@ from bootpath.core.device import Device
 from bootpath.core.extents import Extent, ExtentSet
 from bootpath.core.iolog import Read
 from bootpath.formats.partitions.gpt import Gpt
+from bootpath.formats.partitions.gptheader import Partition
+from bootpath.formats.partitions.mbr import Mbr, MbrPartition
 from bootpath.formats.trace import Trace
 from bootpath.fs.redox.values import BLOCK_BYTES
 from bootpath.image.redox.discovery import Discovery, FoundRedoxFS
@@ -41,7 +43,7 @@ class AreaReads:
     distinct_bytes: int
 
 
-def disk_areas(disk: Device, gpt: Gpt | None) -> tuple[Area, ...]:
+def disk_areas(disk: Device, table: Gpt | Mbr | None) -> tuple[Area, ...]:
     """Disjoint areas that cover the disk, by offset. Without a table everything is outside partitions."""
     whole = Extent(0, disk.size_bytes)
     areas: list[Area] = []
@@ -51,15 +53,26 @@ def disk_areas(disk: Device, gpt: Gpt | None) -> tuple[Area, ...]:
         areas.extend(Area(name, gap) for gap in taken.gaps(extent))
         taken.add(extent)
 
-    if gpt is not None:
-        for partition in gpt.partitions:
-            extent = Extent(partition.offset_bytes, min(partition.size_bytes, whole.end - partition.offset_bytes))
-            take(partition.name or f"partition {partition.number}", extent)
-        table = min(_TABLE_SECTORS * _SECTOR_BYTES, whole.length)
-        take(TABLE, Extent(0, table))
-        take(TABLE, Extent(whole.end - table, table))
+    for partition in () if table is None else table.partitions:
+        # Of an extended partition only the links are its own.
+        if isinstance(partition, Partition) or not partition.extended:
+            name = partition.name if isinstance(partition, Partition) else ""
+            take(name or f"partition {partition.number}", _clipped(partition, whole))
+    for partition in table.partitions if isinstance(table, Mbr) else ():
+        take(TABLE, _clipped(partition, whole))
+    if table is not None:
+        length = min(_TABLE_SECTORS * _SECTOR_BYTES if isinstance(table, Gpt) else disk.block_bytes, whole.length)
+        take(TABLE, Extent(0, length))
+        if isinstance(table, Gpt):
+            take(TABLE, Extent(whole.end - length, length))
     take(OUTSIDE, whole)
     return tuple(sorted(areas, key=lambda area: area.extent.offset))
+
+
+def _clipped(partition: Partition | MbrPartition, whole: Extent) -> Extent:
+    """Where the partition is, as far as there is a disk."""
+    begin = min(partition.offset_bytes, whole.end)
+    return Extent(begin, min(partition.size_bytes, whole.end - begin))
 
 
 def count_reads(reads: Iterable[Read], areas: Sequence[Area]) -> tuple[AreaReads, ...]:

@@ -182,7 +182,7 @@ check_place() {
     LV=* | UBI=* | /dev/mapper/*) fail parameters "a slot is given for $2, which is not a partition" ;;
     esac
     case $3 in
-    *-*-*-*-*:[1-9]*:[0-9]*) ;;
-    *) fail parameters "the slot is $3, expected <disk guid>:<entry number>:<first lba>" ;;
+    *-*-*-*-*:[1-9]*:[0-9]* | ????????:[1-9]*:[0-9]*) ;;
+    *) fail parameters "the slot is $3, expected <disk guid or signature>:<partition number>:<first lba>" ;;
     esac
 }

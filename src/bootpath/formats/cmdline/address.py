@@ -23,7 +23,7 @@ class DiskAddress:
 
 @dataclass(frozen=True, slots=True)
 class PartitionAddress:
-    """A partition: the UUID as Linux writes PARTUUID, its number, and its slot; an MBR has none."""
+    """A partition: the UUID as Linux writes PARTUUID, its number, and its slot."""
 
     partuuid: str
     number: int

@@ -3,7 +3,8 @@
 ::
 
     device ::= PARTUUID=… | UUID=… | LABEL=… | /dev/… | LV=<VG uuid>/<LV uuid> | UBI=<mtd>:<volume>
-    slot   ::= <disk guid>:<entry number>:<first lba>
+    slot   ::= <disk>:<partition number>:<first lba>
+    disk   ::= the GUID of a GPT, or the signature of an MBR in 8 hexadecimal digits
 
 Sources: Linux block/early-lookup.c for PARTUUID; Documentation/admin-guide/kernel-parameters.txt. ``LV=`` and ``UBI=``
 are ours: volumes are found by UUID, since a copy of a disk has volumes of the same names.
@@ -20,6 +21,7 @@ from uuid import UUID
 
 from bootpath.core.errors import FormatError
 from bootpath.formats.cmdline.parameters import WHERE
+from bootpath.formats.partitions.mbr import DiskSignature
 
 PLAIN_VALUE = re.compile(r"[!#-~]+( [!#-~]+)*")
 LVM_NAME = re.compile(r"[A-Za-z0-9+_.][A-Za-z0-9+_.-]*")
@@ -30,15 +32,15 @@ _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _PARTUUID = re.compile(rf"{_GUID.pattern}|[0-9a-f]{{8}}-[0-9a-f]{{2}}", re.IGNORECASE)
 _LVM_UUID = r"[0-9A-Za-z]{6}(?:-[0-9A-Za-z]{4}){5}-[0-9A-Za-z]{6}"
 _LOGICAL_VOLUME = re.compile(rf"({_LVM_UUID})/({_LVM_UUID})")
-_SLOT = re.compile(rf"({_GUID.pattern}):([1-9][0-9]{{0,9}}):([0-9]{{1,20}})", re.IGNORECASE)
+_SLOT = re.compile(rf"({_GUID.pattern}|[0-9a-f]{{8}}):([1-9][0-9]{{0,9}}):([0-9]{{1,20}})", re.IGNORECASE)
 _KINDS = "PARTUUID=, UUID=, LABEL=, LV=, UBI= or /dev/"
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A place for an image: the entry of a GPT, numbered from 1, with its first LBA as a check. Raises FormatError."""
+    """A place for an image: a partition of a disk by its number, with its first LBA as a check. Raises FormatError."""
 
-    disk_guid: UUID
+    disk_id: UUID | DiskSignature
     entry_number: int
     first_lba: int
 
@@ -47,7 +49,7 @@ class Slot:
             raise bad_value("a slot", self, "an entry number from 1 and an LBA of 64 bits")
 
     def __str__(self) -> str:
-        return f"{self.disk_guid}:{self.entry_number}:{self.first_lba}"
+        return f"{self.disk_id}:{self.entry_number}:{self.first_lba}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,12 @@ class UbiVolumeId:
 
 
 def parse_slot(text: str) -> Slot:
-    """A slot: ``<disk guid>:<entry number>:<first lba>``. Raises FormatError."""
+    """A slot: ``<disk>:<partition number>:<first lba>``. Raises FormatError."""
     if _SLOT.fullmatch(text) is None:
-        raise bad_value("a slot", text, "<disk guid>:<entry number>:<first lba>")
-    guid, number, lba = text.split(":")
-    return Slot(UUID(guid), int(number), int(lba))
+        raise bad_value("a slot", text, "<disk guid or signature>:<partition number>:<first lba>")
+    disk, number, lba = text.split(":")
+    disk_id = UUID(disk) if "-" in disk else DiskSignature(int(disk, 16))
+    return Slot(disk_id, int(number), int(lba))
 
 
 def parse_logical_volume(text: str) -> LogicalVolumeId:

@@ -6,7 +6,10 @@ A node is known by its `path`: the numbers and names by which one comes to it, "
     vg0/root/1   partition 1 in it        3/ubi/data   UBI volume data in partition 3
 
 Paths are places: copying the content of one partition to another changes none. So are `Location`s, which say with the
-disk's GUID and the first LBA also which disk it is.
+disk's GUID, or its MBR's signature, and the first LBA also which disk it is.
+
+A partition has an entry in a GPT (`partition`) or a record in an MBR (`record`); what both say is a property.
+Logical partitions of an MBR are beside the extended one, as for Linux, and in that nothing is looked for.
 
 Invariants: paths are unique in a tree; a child's path begins with its parent's; `table` is there exactly for logical
 and UBI volumes that can be opened, and its rows name other nodes by their paths ("." for the disk).
@@ -25,6 +28,15 @@ from bootpath.formats.dm.table import Table
 from bootpath.formats.partitions.dps import EMPTY_LABEL, Designator, DiscoverableType, discoverable_type, flag_names
 from bootpath.formats.partitions.gpt import Gpt
 from bootpath.formats.partitions.gptheader import Partition
+from bootpath.formats.partitions.mbr import (
+    ESP_TYPE,
+    LINUX_TYPE,
+    SWAP_TYPE,
+    XBOOTLDR_TYPE,
+    DiskSignature,
+    Mbr,
+    MbrPartition,
+)
 from bootpath.formats.superblocks.value import Superblock
 from bootpath.formats.verity.signature import VeritySignature
 from bootpath.formats.verity.tree import VeritySuperblock
@@ -48,29 +60,36 @@ class NodeKind(Enum):
 
 
 VOLUME_KINDS = (NodeKind.LOGICAL_VOLUME, NodeKind.UBI_VOLUME)
+MBR_DESIGNATORS = {
+    ESP_TYPE: Designator.ESP,
+    XBOOTLDR_TYPE: Designator.XBOOTLDR,
+    LINUX_TYPE: Designator.LINUX_GENERIC,
+    SWAP_TYPE: Designator.SWAP,
+}
+"""What the types of an MBR say of a partition's use (UAPI.1; UEFI 2.10 §5.2.2)."""
 SIGNATURE_SUFFIXES = ("-verity-sig", "_verity_sig")
 """How a volume is named that holds the signature of a root hash: nothing else says so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a node is, never what it holds. Only a partition has `disk_guid`, `number` and `first_lba`."""
+    """Where a node is, never what it holds. Only a partition has `disk_id`, `number` and `first_lba`."""
 
     path: str
-    disk_guid: UUID | None = None
+    disk_id: UUID | DiskSignature | None = None
     number: int | None = None
     first_lba: int | None = None
 
     def __str__(self) -> str:
         if self.number is None:
             return self.path or "the whole disk"
-        return f"{self.path} ({self.disk_guid}:{self.number}:{self.first_lba})"
+        return f"{self.path} ({self.disk_id}:{self.number}:{self.first_lba})"
 
     def is_named(self, name: str) -> bool:
-        """True when `name` is this place: its path, or "disk GUID:number", or "disk GUID:number:first LBA"."""
+        """True when `name` is this place: its path, or "disk:number", or "disk:number:first LBA"."""
         if self.number is None:
             return name == self.path
-        words = [str(self.disk_guid), str(self.number), str(self.first_lba)]
+        words = [str(self.disk_id), str(self.number), str(self.first_lba)]
         return name == self.path or name.lower().split(":") in (words[:2], words)
 
 
@@ -107,7 +126,9 @@ class Node:
     location: Location
     offset_bytes: int | None = None
     partition: Partition | None = None
+    record: MbrPartition | None = None
     gpt: Gpt | None = None
+    mbr: Mbr | None = None
     gpt_fault: FormatError | None = None
     superblocks: tuple[Superblock, ...] = ()
     tree: FoundHashTree | None = None
@@ -136,13 +157,27 @@ class Node:
     @property
     def designator(self) -> Designator | None:
         """What it is for, by its partition type."""
+        if self.record is not None:
+            return MBR_DESIGNATORS.get(self.record.type)
         return None if self.type is None else self.type.designator
+
+    @property
+    def partuuid(self) -> str | None:
+        """What Linux calls a partition."""
+        if self.record is not None:
+            return self.record.partuuid
+        return None if self.partition is None else str(self.partition.guid)
+
+    @property
+    def partition_table(self) -> Gpt | Mbr | None:
+        """The partition table in it, of either kind."""
+        return self.mbr if self.gpt is None else self.gpt
 
     @property
     def parent_path(self) -> str:
         """The path of the node whose partition or volume this is."""
         steps = self.path.split("/")
-        return "/".join(steps[: -1 if self.partition is not None else -2])
+        return "/".join(steps[: -1 if self.kind is NodeKind.PARTITION else -2])
 
     @property
     def end_bytes(self) -> int:
@@ -151,7 +186,9 @@ class Node:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The specification's names of its partition flags."""
+        """The specification's names of its partition flags; of an MBR's only "bootable"."""
+        if self.record is not None:
+            return ("bootable",) if self.record.bootable else ()
         return () if self.partition is None else flag_names(self.partition.flags)
 
     @property

@@ -5,30 +5,28 @@ needed is read, and each block once (`block.targets.readonce`): the partition ta
 verity tree's root block, signatures, and the metadata of LVM2 and UBI.
 
 What may hold what: a disk and every volume may hold a partition table, LVM2, UBI or a file system; a partition the
-same, but that only a primary partition table is looked for. Nesting ends at `MAX_DEPTH`, and all of it
-where `core.limits` says.
+same, but of partition tables only the primary copy of a GPT. Nesting ends at `MAX_DEPTH`, and all of it where
+`core.limits` says.
 """
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from bootpath.block.table.stack import open_table
 from bootpath.block.targets.linear import Linear
 from bootpath.block.targets.readonce import ReadOnce
-from bootpath.core.device import Device, Identity, checked, read_bytes
+from bootpath.core.device import Device, Identity, read_bytes
 from bootpath.core.errors import DeviceError, FormatError, LimitError, TableError
 from bootpath.core.limits import check_limit, limits, spending
 from bootpath.formats.partitions.dps import Designator
-from bootpath.formats.partitions.gpt import Gpt, probe_gpt, read_gpt
-from bootpath.formats.partitions.gptheader import GPT_BLOCK_SIZES, GPT_SIGNATURE, Partition
 from bootpath.formats.region import Region
 from bootpath.formats.superblocks.registry import scan_superblocks
 from bootpath.formats.verity.signature import VERITY_SIGNATURE_MAX_BYTES, VeritySignature, parse_verity_signature
 from bootpath.formats.verity.tree import BlockHasher, VeritySuperblock, parse_verity_superblock
 from bootpath.image.contents.nodes import Contents, FoundHashTree, Location, Node, NodeKind, is_signature_volume
+from bootpath.image.contents.partitions import partition_device, partition_nodes, with_gpt, with_mbr
 from bootpath.image.contents.probes import IMAGE_PROBERS
 from bootpath.image.contents.volumes import FoundVolume, logical_volumes, path_of, ubi_volumes
 
@@ -77,8 +75,8 @@ def open_node(disk: Device, contents: Contents, path: str) -> Device:
         raise DeviceError(str(node.refusal), where=f"{contents.name}: {path}")
     if node.kind is NodeKind.DISK:
         return disk
-    if node.partition is not None:
-        return _partition_device(open_node(disk, contents, node.parent_path), node.partition, node.path)
+    if node.kind is NodeKind.PARTITION:
+        return partition_device(open_node(disk, contents, node.parent_path), node)
     assert node.table is not None
     identity = Identity(f"{contents.name}: {path}")
     return open_table(node.table, lambda name: kept_open(open_node(disk, contents, path_of(name))), identity=identity)
@@ -87,11 +85,6 @@ def open_node(disk: Device, contents: Contents, path: str) -> Device:
 def kept_open(device: Device) -> Device:
     """The device, for a table that closes what it stands on: this one stays open."""
     return Linear(device, 0, device.size_bytes, identity=device.identity)
-
-
-def _partition_device(lower: Device, partition: Partition, path: str) -> Device:
-    identity = Identity(f"{lower.identity.name}: partition {path}", partition_guid=partition.guid)
-    return checked(Linear(lower, partition.offset_bytes, partition.size_bytes, identity=identity))
 
 
 class _Explorer:
@@ -124,55 +117,26 @@ class _Explorer:
     def explore(self, node: Node, depth: int) -> Node:
         """The node with everything that is in it. Raises DeviceError."""
         device = self.devices[node.path]
-        faults: list[FormatError] = []
-        gpt: Gpt | None = None
-        if depth < self.max_depth and self._probe_gpt(device, node.kind):
-            try:
-                gpt = read_gpt(device)
-            except FormatError as fault:
-                node = replace(node, gpt_fault=fault)
-                faults.append(fault)
-        if gpt is not None:
-            node = replace(node, gpt=gpt, warnings=(*node.warnings, *gpt.warnings))
-            parts = gpt.partitions[: self._admitted(len(gpt.partitions))]
-            return self._with_volumes(node, [self._partition(node, gpt, part, depth) for part in parts], depth)
-        node = self._probe(node, device, faults)
-        return self._with_volumes(node, [], depth)
+        if depth < self.max_depth:
+            node = with_gpt(node, device)
+        if node.gpt is None:
+            node = self._probe(node, device)
+            if depth < self.max_depth:
+                node = with_mbr(node, device)
+        parts = partition_nodes(node, device)
+        parts = parts[: self._admitted(len(parts))]
+        return self._with_volumes(node, [self._partition(part, device, depth) for part in parts], depth)
 
-    @staticmethod
-    def _probe_gpt(device: Device, kind: NodeKind) -> bool:
-        if kind is not NodeKind.PARTITION:
-            return probe_gpt(device)
-        # A backup alone at the end of a partition is more likely left over than meant.
-        region = Region(device)
-        return any(region.peek(size, len(GPT_SIGNATURE)) == GPT_SIGNATURE for size in GPT_BLOCK_SIZES)
+    def _partition(self, part: Node, lower: Device, depth: int) -> Node:
+        """What is in a partition; nothing is looked for in an extended one, whose partitions are beside it."""
+        if part.refusal is not None or (part.record is not None and part.record.extended):
+            return part
+        self.devices[part.path] = partition_device(lower, part)
+        return part if part.empty else self._explore_part(part, depth + 1)
 
-    def _partition(self, above: Node, gpt: Gpt, partition: Partition, depth: int) -> Node:
-        path = _join(above.path, str(partition.number))
-        node = Node(
-            path,
-            NodeKind.PARTITION,
-            partition.name,
-            partition.size_bytes,
-            Location(path, gpt.disk_guid, partition.number, partition.first_lba),
-            offset_bytes=partition.offset_bytes,
-            partition=partition,
-        )
-        lower = self.devices[above.path]
-        if node.end_bytes > lower.size_bytes:
-            cut = DeviceError(
-                "the partition ends beyond the device",
-                errno=errno.EINVAL,
-                found=f"byte {node.end_bytes}",
-                expected=f"at most byte {lower.size_bytes}",
-                hint="is the image truncated?",
-            )
-            return replace(node, refusal=cut)
-        self.devices[path] = _partition_device(lower, partition, path)
-        return node if node.empty else self._explore_part(node, depth + 1)
-
-    def _probe(self, node: Node, device: Device, faults: list[FormatError]) -> Node:
-        """What stands at the beginning of a place without a partition table."""
+    def _probe(self, node: Node, device: Device) -> Node:
+        """What stands at the beginning of a place."""
+        faults = list(node.faults)
         if node.designator in _SIGNATURES or is_signature_volume(node):
             return self._signature(node, device)
         result = scan_superblocks(device, probers=IMAGE_PROBERS)
@@ -208,7 +172,7 @@ class _Explorer:
     def _with_volumes(self, node: Node, children: list[Node], depth: int) -> Node:
         """The node with its children, and with the volumes that are on them or on itself."""
         # A partition's physical volume belongs to the disk's volume groups: they may span several.
-        here = children if node.gpt is not None else [] if node.kind is NodeKind.PARTITION else [node]
+        here = children if node.gpt is not None else [] if node.kind is NodeKind.PARTITION else [node, *children]
         warnings: list[str] = []
         if depth < self.max_depth:
             members = [each for each in here if any(one.kind == "LVM2_member" for one in each.superblocks)]
@@ -304,7 +268,3 @@ def _with_duplicates(root: Node) -> Node:
                 if first != node.path:
                     warnings.append(f"{first} and {node.path} hold {each.kind} with the same UUID {each.uuid}")
     return replace(root, warnings=(*root.warnings, *warnings))
-
-
-def _join(above: str, step: str) -> str:
-    return f"{above}/{step}" if above else step

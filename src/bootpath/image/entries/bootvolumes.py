@@ -15,16 +15,14 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cmp_to_key
 
-from bootpath.block.targets.linear import Linear
-from bootpath.core.device import SECTOR_BYTES, Device, checked, read_bytes
-from bootpath.core.errors import Error, FormatError
-from bootpath.formats.cmdline.address import PartitionAddress, RootAddress
+from bootpath.core.device import Device
+from bootpath.core.errors import Error
+from bootpath.formats.cmdline.address import RootAddress
 from bootpath.formats.entries.vercmp import compare_versions
 from bootpath.formats.partitions.dps import Designator
-from bootpath.formats.partitions.mbr import BOOT_PARTITION_TYPE, MbrPartition, parse_mbr_partitions
 from bootpath.fs.readers.files import Files
 from bootpath.fs.readers.open import open_files
-from bootpath.image.contents.nodes import Contents, Location, NodeKind
+from bootpath.image.contents.nodes import Contents, NodeKind
 from bootpath.image.contents.read import open_node
 from bootpath.image.entries.menu import EntrySource, Excluded, VolumeRole
 from bootpath.image.entries.reasons import VolumeReason
@@ -62,10 +60,8 @@ def find_boot_volumes(
             continue
         if role is VolumeRole.ROOT:
             yield from _roots(disk, contents, roots)
-        elif contents.root.gpt is not None:
+        else:
             yield from _boot_partitions(disk, contents, role, {each.data.path for each in roots})
-        elif role is VolumeRole.XBOOTLDR:
-            yield from _mbr_partitions(disk, contents)
 
 
 def newest_first(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
@@ -128,35 +124,6 @@ def _roots(disk: Device, contents: Contents, candidates: Iterable[Candidate]) ->
             yield Excluded(source, VolumeReason.UNREADABLE(error))
         else:
             yield volume
-
-
-def _mbr_partitions(disk: Device, contents: Contents) -> Iterator[BootVolume | Excluded]:
-    # A file system that fills the disk has the signature of an MBR in its boot sector, too.
-    if contents.root.superblocks or disk.size_bytes < disk.block_bytes:
-        return
-    try:
-        table = parse_mbr_partitions(read_bytes(disk, 0, max(disk.block_bytes, SECTOR_BYTES)))
-    except FormatError:
-        return
-    boot = [partition for partition in table if partition.type == BOOT_PARTITION_TYPE]
-    for index, partition in enumerate(boot):
-        location = Location(str(partition.number), number=partition.number, first_lba=partition.first_sector)
-        source = EntrySource(VolumeRole.XBOOTLDR, location)
-        if index:
-            yield Excluded(source, VolumeReason.SECOND_OF_ITS_ROLE(boot[0].number, VolumeRole.XBOOTLDR.value))
-        else:
-            yield _open_mbr(disk, source, partition)
-
-
-def _open_mbr(disk: Device, source: EntrySource, partition: MbrPartition) -> BootVolume | Excluded:
-    end = partition.offset_bytes + partition.size_bytes
-    if end > disk.size_bytes:
-        return Excluded(source, VolumeReason.TRUNCATED(end, disk.size_bytes))
-    address = RootAddress(PartitionAddress(partition.partuuid, partition.number))
-    try:
-        return _volume(source, address, checked(Linear(disk, partition.offset_bytes, partition.size_bytes)))
-    except Error as error:
-        return Excluded(source, VolumeReason.UNREADABLE(error))
 
 
 def _root_source(candidate: Candidate) -> EntrySource:

@@ -32,5 +32,4 @@ class VolumeReason(Reason):
     """Why nothing is looked for in a volume that may have entries."""
 
     SECOND_OF_ITS_ROLE = "partition {} is the {}, and there can be only one"
-    TRUNCATED = "it ends at byte {}, and the disk at {}"
     UNREADABLE = "{}"

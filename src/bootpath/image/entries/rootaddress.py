@@ -41,12 +41,13 @@ def name_signature(disk: Device, contents: Contents, candidate: Candidate) -> De
 
 def name_partition(node: Node) -> PartitionAddress:
     """How a kernel is told of a partition of the disk."""
-    assert node.partition is not None
     location = node.location
+    assert node.partuuid is not None
+    assert location.number is not None
     slot = None
-    if location.disk_guid is not None and location.number is not None and location.first_lba is not None:
-        slot = Slot(location.disk_guid, location.number, location.first_lba)
-    return PartitionAddress(str(node.partition.guid), node.partition.number, slot)
+    if location.disk_id is not None and location.first_lba is not None:
+        slot = Slot(location.disk_id, location.number, location.first_lba)
+    return PartitionAddress(node.partuuid, location.number, slot)
 
 
 def _spot(disk: Device, contents: Contents, node: Node) -> DeviceAddress | None:

@@ -244,7 +244,10 @@ def _is_generic(node: Node) -> bool:
     """A place that may be the root of an image which does not say."""
     if node.kind is NodeKind.PARTITION and node.designator is not Designator.LINUX_GENERIC:
         return False
-    if node.gpt is not None or node.children or set_aside(node) is not None or is_signature_volume(node):
+    if node.gpt is not None or set_aside(node) is not None or is_signature_volume(node):
+        return False
+    # A file system may stand beside an MBR: which of them is left over, nothing says.
+    if node.children and (node.mbr is None or not node.superblocks):
         return False
     if node.kind is NodeKind.DISK and not node.superblocks and not node.faults:
         return False

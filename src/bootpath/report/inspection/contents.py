@@ -10,7 +10,7 @@ from bootpath.formats.partitions.imagepolicy import Protection
 from bootpath.image.contents.nodes import Node, NodeKind
 from bootpath.image.roots.candidates import Candidate, SignatureCheck
 from bootpath.report.inspection.decision import describe_decision
-from bootpath.report.text import columns, gpt_heading
+from bootpath.report.text import columns, gpt_heading, mbr_heading
 from bootpath.report.units import format_bytes, format_offset
 
 _HASH_DIGITS = 16
@@ -30,6 +30,9 @@ def render_contents(inspection: LinuxInspection) -> Printable:
     root = inspection.contents.root
     if root.gpt is not None:
         lines += gpt_heading(root.gpt)
+    elif root.mbr is not None:
+        lines.append(mbr_heading(root.mbr))
+        lines += [f"  {describe_content(root)}"] * bool(root.superblocks or root.faults)
     elif root.superblocks or root.faults:
         lines.append(f"  {describe_content(root)}")
     lines += columns(list(_rows(root, "")), indent="  ", right=frozenset({2, 3}))
@@ -79,6 +82,8 @@ def describe_protection(candidate: Candidate) -> str:
 
 def describe_type(node: Node) -> str:
     """What the table says of a partition; what a volume is."""
+    if node.record is not None:
+        return " ".join((node.record.type_name, *node.flags))
     if node.partition is None:
         return node.kind.value
     name = node.partition.type_name if node.type is None else node.type.name
@@ -101,6 +106,8 @@ def describe_content(node: Node) -> str:
         parts.append(f"signature of root hash {node.signature.root_hash.hex()[:_HASH_DIGITS]}…")
     if node.gpt is not None and node.kind is not NodeKind.DISK:
         parts.append(f"GPT, {node.gpt.verdict.value}")
+    if node.mbr is not None and node.kind is not NodeKind.DISK:
+        parts.append(mbr_heading(node.mbr))
     if node.fault is not None:
         parts.append(f"BAD: {node.fault}")
     if node.empty:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from bootpath.boot.linux.result import LinuxBoot
 from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.dm.table import pack_line
 from bootpath.formats.partitions.imagepolicy import Protection
+from bootpath.formats.partitions.mbr import DiskSignature, Mbr, MbrPartition
 from bootpath.formats.superblocks.value import Superblock
 from bootpath.image.contents.nodes import FoundHashTree, Location, Node
 from bootpath.image.roots.candidates import Candidate
@@ -35,7 +37,7 @@ def node_json(node: Node) -> Json:
         "name": node.name,
         "size_bytes": node.size_bytes,
         "offset_bytes": node.offset_bytes,
-        "location": _location(node.location),
+        "location": location_json(node.location),
         "type": None
         if node.type is None
         else {
@@ -44,6 +46,8 @@ def node_json(node: Node) -> Json:
             "architecture": None if node.type.architecture is None else node.type.architecture.value,
         },
         "partition_guid": None if node.partition is None else str(node.partition.guid),
+        "partuuid": node.partuuid,
+        "mbr_type": None if node.record is None else _mbr_type(node.record),
         "flags": list(node.flags),
         "superblocks": [_superblock(each) for each in node.superblocks],
         "verity": None if node.tree is None else _tree(node.tree),
@@ -82,12 +86,44 @@ def _protection(boot: LinuxBoot) -> Verdict:
     return Verdict[max(mounted, key=order.index).name]
 
 
-def _location(location: Location) -> Json:
+def location_json(location: Location) -> Json:
+    """Where a place is: on a disk with a GUID, or with the signature of an MBR; all null for what is no partition."""
+    disk = location.disk_id
     return {
-        "disk_guid": None if location.disk_guid is None else str(location.disk_guid),
+        "disk_guid": str(disk) if isinstance(disk, UUID) else None,
+        "disk_signature": str(disk) if isinstance(disk, DiskSignature) else None,
         "number": location.number,
         "first_lba": location.first_lba,
     }
+
+
+def mbr_json(mbr: Mbr) -> Json:
+    """A partition table of that kind."""
+    return {
+        "disk_signature": str(mbr.signature),
+        "block_bytes": mbr.block_bytes,
+        "protective": mbr.protective,
+        "partitions": [
+            {
+                "number": each.number,
+                "type": each.type,
+                "type_name": each.type_name,
+                "partuuid": each.partuuid,
+                "bootable": each.bootable,
+                "extended": each.extended,
+                "logical": each.logical,
+                "first_lba": each.first_lba,
+                "last_lba": each.last_lba,
+                "offset_bytes": each.offset_bytes,
+                "size_bytes": each.size_bytes,
+            }
+            for each in mbr.partitions
+        ],
+    }
+
+
+def _mbr_type(record: MbrPartition) -> Json:
+    return {"type": record.type, "name": record.type_name, "bootable": record.bootable}
 
 
 def _superblock(superblock: Superblock) -> Json:

@@ -7,7 +7,7 @@ from typing import Any
 from bootpath.boot.inspection.values import Inspection, LinuxInspection, LiveInspection
 from bootpath.core.printable import Printable
 from bootpath.report.inspection.contents import render_contents
-from bootpath.report.inspection.contentsjson import choice_json, node_json, problem_json, reason_json
+from bootpath.report.inspection.contentsjson import choice_json, mbr_json, node_json, problem_json, reason_json
 from bootpath.report.inspection.decision import decision_json
 from bootpath.report.inspection.live import gpt_json, live_json, render_live
 
@@ -28,6 +28,7 @@ def inspection_json(inspection: Inspection) -> dict[str, Any]:
         "size_bytes": inspection.size_bytes,
         "kind": {"name": inspection.kind.kind.value, **reason_json(inspection.kind.why)},
         "gpt": None if root.gpt is None else gpt_json(root.gpt),
+        "mbr": None if root.mbr is None else mbr_json(root.mbr),
         "gpt_fault": None if root.gpt_fault is None else str(root.gpt_fault),
         **(live_json(inspection) if isinstance(inspection, LiveInspection) else _NOT_LIVE),
         "contents": node_json(root),

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from bootpath.boot.inspection.values import Inspection, LinuxInspection, LiveInspection
 from bootpath.formats.partitions.dps import Designator
-from bootpath.image.contents.nodes import Node, NodeKind
+from bootpath.image.contents.nodes import VOLUME_KINDS, Node, NodeKind
 from bootpath.report.canvas import Canvas
 from bootpath.report.inspection.contents import describe_content, describe_type, verdict_lines
 from bootpath.report.inspection.live import live_verdict
@@ -54,6 +54,8 @@ def draw_contents(inspection: Inspection) -> Canvas:
     canvas.text(_LEFT, 36, f"{inspection.name}: {format_bytes(inspection.size_bytes)}", size=22)
     if root.gpt is not None:
         canvas.text(_LEFT, 58, f"GPT, disk {root.gpt.disk_guid}: {root.gpt.verdict.value}", fill=_SOFT)
+    elif root.mbr is not None:
+        canvas.text(_LEFT, 58, f"MBR, disk {root.mbr.signature}", fill=_SOFT)
     y = float(_TOP)
     for title, pieces in bars:
         _draw_bar(canvas, title, pieces, y, chosen)
@@ -89,7 +91,7 @@ def _colour(node: Node) -> str:
     if node.fault is not None:
         return _BAD
     if node.designator is None:
-        return _OTHER if node.partition is not None or node.kind is NodeKind.DISK else _VOLUME
+        return _VOLUME if node.kind in VOLUME_KINDS else _OTHER
     return _COLOURS.get(node.designator, _OTHER)
 
 
@@ -97,16 +99,16 @@ def _bars(root: Node) -> Iterator[tuple[str, list[_Piece]]]:
     """The title and the pieces of each bar: the disk first, then the volumes and partitions of what is in it."""
     for node in root.walk():
         title = f"{node.path or 'disk'}: {format_bytes(node.size_bytes)}"
-        if node is root or node.gpt is not None:
+        if node is root or node.partition_table is not None:
             yield title, list(_pieces(node))
-        volumes = [child for child in node.children if child.partition is None]
+        volumes = [child for child in node.children if child.kind in VOLUME_KINDS]
         if volumes:
             yield f"volumes of {node.path or 'the disk'}", [(child, child.size_bytes) for child in volumes]
 
 
 def _pieces(container: Node) -> Iterator[_Piece]:
     """What lies on a place, and what nothing claims there."""
-    placed = sorted((node for node in container.children if node.partition is not None), key=_offset)
+    placed = sorted((node for node in container.children if _is_placed(node)), key=_offset)
     if not placed:
         yield container, container.size_bytes
         return
@@ -118,6 +120,11 @@ def _pieces(container: Node) -> Iterator[_Piece]:
         end = max(end, _offset(node) + node.size_bytes)
     if container.size_bytes > end:
         yield None, container.size_bytes - end
+
+
+def _is_placed(node: Node) -> bool:
+    """True for a partition. An extended one is where its logical partitions are, which are drawn."""
+    return node.kind is NodeKind.PARTITION and not (node.record is not None and node.record.extended)
 
 
 def _offset(node: Node) -> int:

@@ -113,7 +113,7 @@ def test_the_command_line_names_root_and_slot_and_says_who_put_it_there(system: 
     assert placed["roothash"].text == f"roothash={system.new.root_hash.hex()}"
     assert placed["roothash"].source is ParameterSource.LOADER
     location = boot.contents.node("4").location  # type: ignore[union-attr]
-    assert placed["bootpath.slot"].text == f"bootpath.slot={location.disk_guid}:4:{location.first_lba}"
+    assert placed["bootpath.slot"].text == f"bootpath.slot={location.disk_id}:4:{location.first_lba}"
     assert placed["bootpath.hash_slot"].text.split(":")[1] == "5"
 
 

@@ -14,6 +14,7 @@ from bootpath.boot.tinyinit import data_file
 from bootpath.formats.cmdline.devices import LogicalVolumeId, Slot, UbiVolumeId
 from bootpath.formats.cmdline.parameters import join_parameters, split_parameters
 from bootpath.formats.cmdline.root import OnFail, RootParameters, pack_root_parameters, parse_root_parameters
+from bootpath.formats.partitions.mbr import DiskSignature
 from tests.support.tools import guest_program
 
 GUID = UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
@@ -55,6 +56,7 @@ def read(line: str) -> dict[str, str]:
     [
         RootParameters(root="LABEL=my root", others=split_parameters('quiet a.b="c d" -- root=/dev/no')),
         RootParameters(root=f"PARTUUID={GUID}", slot=Slot(GUID, 2, 2**40), read_only=False, wait_seconds=3),
+        RootParameters(root="PARTUUID=0a5a0c3e-06", slot=Slot(DiskSignature(0x0A5A0C3E), 6, 2048)),
         RootParameters(
             root_hash=HASH, verity_options=("hash-offset=4096", "panic-on-corruption"), on_fail=OnFail.SHELL
         ),
