@@ -278,7 +278,7 @@ def test_the_boot_partition_of_an_mbr(entries: Entries, tmp_path: Path) -> None:
     image.write_bytes(sector.ljust(1 << 20, b"\0") + volume)
     (entry,) = entries.json(image)["entries"]
     assert (entry["source"]["role"], entry["source"]["number"]) == ("xbootldr", 1)
-    assert entry["command_line"] == "root=PARTUUID=12345678-01"
+    assert entry["command_line"] == "root=PARTUUID=12345678-01 bootpath.slot=12345678:1:2048"
 
 
 def test_a_damaged_esp_is_said(entries: Entries, tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ In this order:
 1. a name that is mapped (``8:1=disk.img``) is what it is mapped to, looked up from 2 on;
 2. ``NAME`` or ``/dev/mapper/NAME`` of a table of the same listing is that table's device, opened once;
 3. ``PARTUUID=…``, ``PARTUUID=…/PARTNROFF=n``, ``PARTLABEL=…`` and ``/dev/disk/by-partuuid/…``,
-   ``/dev/disk/by-partlabel/…`` are looked for on the disks that were given (Linux block/early-lookup.c). A partition
-   that is on several of them, or there twice, is refused;
+   ``/dev/disk/by-partlabel/…`` are looked for on the disks that were given (Linux block/early-lookup.c), in a GPT or an
+   MBR. A partition that is on several of them, or there twice, is refused;
 4. ``MAJOR:MINOR`` is ``/dev/block/MAJOR:MINOR``, as udev has it;
 5. everything else is a path or a URI.
 """
@@ -17,7 +17,6 @@ import errno
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from bootpath.block.table.stack import open_table
 from bootpath.block.targets.linear import Linear
@@ -25,15 +24,14 @@ from bootpath.core.device import Device, Identity
 from bootpath.core.errors import DeviceError, FormatError, LimitError, TableError
 from bootpath.core.limits import check_limit
 from bootpath.formats.dm.table import Table
-from bootpath.formats.partitions.gpt import read_gpt
-
-if TYPE_CHECKING:
-    from bootpath.formats.partitions.gptheader import Partition
+from bootpath.formats.partitions.gpt import Gpt, read_gpt
+from bootpath.formats.partitions.gptheader import Partition
+from bootpath.formats.partitions.mbr import Mbr, MbrPartition, has_partitions, read_mbr
 
 _MAPPER = "/dev/mapper/"
 _NUMBER = re.compile(r"[0-9]{1,4}:[0-9]{1,7}")
 _PARTUUID = re.compile(
-    r"(?:PARTUUID=|/dev/disk/by-partuuid/)(?P<guid>[0-9A-Fa-f-]{36})(?:/PARTNROFF=(?P<off>-?[0-9]{1,3}))?"
+    r"(?:PARTUUID=|/dev/disk/by-partuuid/)(?P<guid>[0-9A-Fa-f-]{36}|[0-9A-Fa-f]{8}-[0-9A-Fa-f]{2})(?:/PARTNROFF=(?P<off>-?[0-9]{1,3}))?"
 )
 _PARTLABEL = re.compile(r"(?:PARTLABEL=|/dev/disk/by-partlabel/)(?P<label>.+)", re.DOTALL)
 
@@ -41,7 +39,7 @@ _PARTLABEL = re.compile(r"(?:PARTLABEL=|/dev/disk/by-partlabel/)(?P<label>.+)", 
 class DeviceNames:
     """Resolves the names of a listing's `tables`; give it to `open_table`, and close it after the stack.
 
-    `disks` are whole disks with a GPT, which stay their owner's; `open_leaf` opens paths and URIs.
+    `disks` are whole disks with a partition table, which stay their owner's; `open_leaf` opens paths and URIs.
     """
 
     def __init__(
@@ -97,17 +95,18 @@ class DeviceNames:
         by_guid, by_label = _PARTUUID.fullmatch(name), _PARTLABEL.fullmatch(name)
         if not self._disks or (by_guid is None and by_label is None):
             return None
-        found: list[tuple[Device, Partition]] = []
+        found: list[tuple[Device, Partition | MbrPartition]] = []
         for disk in self._disks:
             try:
-                gpt = read_gpt(disk)
+                table = _read_table(disk)
             except FormatError as error:
                 raise DeviceError(str(error), errno=errno.EINVAL, where=disk.identity.name) from error
-            for partition in gpt.partitions:
-                if by_label is not None and partition.name == by_label["label"]:
+            for partition in table.partitions:
+                name_in_table = partition.name if isinstance(partition, Partition) else None
+                if by_label is not None and name_in_table == by_label["label"]:
                     found.append((disk, partition))
-                elif by_guid is not None and str(partition.guid) == by_guid["guid"].lower():
-                    wanted = gpt.partition(partition.number + int(by_guid["off"] or 0))
+                elif by_guid is not None and partition.partuuid == by_guid["guid"].lower():
+                    wanted = table.partition(partition.number + int(by_guid["off"] or 0))
                     if wanted is not None:
                         found.append((disk, wanted))
         if len(found) != 1:
@@ -116,10 +115,17 @@ class DeviceNames:
                 "the partition is not on exactly one disk", errno=errno.ENODEV, where=name, found=names or "none"
             )
         disk, partition = found[0]
-        identity = Identity(f"{disk.identity.name} partition {partition.number}", partition_guid=partition.guid)
+        guid = partition.guid if isinstance(partition, Partition) else None
+        identity = Identity(f"{disk.identity.name} partition {partition.number}", partition_guid=guid)
         return Linear(disk, partition.offset_bytes, partition.size_bytes, identity=identity)
 
     def close(self) -> None:
         """Close the tables' devices, those that were opened last first."""
         self._opened.close()
         self._devices.clear()
+
+
+def _read_table(disk: Device) -> Gpt | Mbr:
+    """The partition table that Linux would read. Raises FormatError where there is none."""
+    mbr = read_mbr(disk) if has_partitions(disk) else None
+    return read_gpt(disk) if mbr is None else mbr

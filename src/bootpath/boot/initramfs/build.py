@@ -64,10 +64,10 @@ __all__ = [
 MODULES_LIST = "etc/bootpath/modules"
 APPLETS = (
     "[ awk base64 basename blkid blockdev cat chmod chroot cmp cp cttyhack cut date dd df dirname dmesg du echo env "
-    "expr false find free grep halt head hexdump hostname id insmod ip kill ln losetup ls lsmod mkdir mkfifo mknod "
-    "modprobe mount mountpoint mv nc od pivot_root poweroff printf ps pwd readlink reboot rm rmdir rmmod sed seq "
-    "setsid sh sha256sum sleep sort stat stty switch_root sync tail tar tee test time timeout touch tr true umount "
-    "uname wc which xargs"
+    "expr false find free grep gzip halt head hexdump hostname id insmod ip kill ln losetup ls lsmod mkdir mkfifo "
+    "mknod modprobe mount mountpoint mv nc od pivot_root poweroff printf ps pwd readlink reboot rm rmdir rmmod sed "
+    "seq setsid sh sha256sum sleep sort stat stty switch_root sync tail tar tee test time timeout touch tr true "
+    "umount uname wc which xargs"
 )
 _MODULES_PLACES = ("/lib/modules", "/usr/lib/modules")
 _BUSYBOX_PLACES = ("/bin/busybox", "/usr/bin/busybox")

@@ -8,7 +8,8 @@
   `formats.cmdline.appendroot` says how. Without an initramfs the kernel has to assemble it.
 - The slot is added whenever the root is a partition (``bootpath.slot=``), so that what runs knows the place it was
   started from: copies of an image are equal in everything else.
-- A disk that is raw flash needs parameters of its own, by which Linux makes an MTD of it.
+- A disk that is raw flash needs parameters of its own, by which Linux makes an MTD of it. A GPT whose first copy is
+  damaged, or which no MBR protects, needs ``gpt``: without it Linux finds no partitions.
 - What stands behind ``--`` is for init (Linux, kernel-parameters.txt), so everything that is added goes before it.
 """
 
@@ -47,6 +48,7 @@ from bootpath.formats.ubi.attach import Ubi
 MTD = "0"
 """The MTD that Linux makes of a flash which is a disk: the first there is."""
 _CONSOLE = "console"
+_FORCE_GPT = Parameter("gpt")
 
 
 class ParameterSource(Enum):
@@ -65,8 +67,13 @@ class ParameterReason(Enum):
     ENTRY_NAMES_NONE = "the entry names no root"
     SIGNATURE = "the kernel checks the signature too"
     SLOT = "where it was found"
+    FORCE_GPT = "Linux believes the partition table only so"
     MACHINE = "the machine needs it"
     CALLER = "--append"
+
+
+_ONCE = (ParameterReason.SLOT, ParameterReason.FORCE_GPT)
+"""Why parameters are added that are left alone where they are there already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +174,7 @@ def decide_command_line(
     named = any(_names_a_root(each.parameter) for each in (*placed, *caller))
     reason = ParameterReason.ENTRY_ASKS if append_root else None if named else ParameterReason.ENTRY_NAMES_NONE
     for parameter, why in () if naming is None else _added_by_loader(naming, placed, reason):
-        if why is not ParameterReason.SLOT or not any(each.key == parameter.key for each in (*placed, *caller)):
+        if why not in _ONCE or not any(each.key == parameter.key for each in (*placed, *caller)):
             placed.append(PlacedParameter(parameter, ParameterSource.LOADER, why))
     for parameter in machine:
         if not _is_set(parameter, (*placed, *caller)):
@@ -189,6 +196,8 @@ def _added_by_loader(
     naming: RootNaming, entry: Iterable[PlacedParameter], reason: ParameterReason | None
 ) -> Iterator[tuple[Parameter, ParameterReason]]:
     """What the loader adds: all that names the root when there is a reason, else the slot and the signature."""
+    if naming.address is not None and naming.address.force_gpt:
+        yield _FORCE_GPT, ParameterReason.FORCE_GPT
     slots = reason is not None or _names_the_address(entry, naming)
     if reason is None and naming.signature is None and not slots:
         return

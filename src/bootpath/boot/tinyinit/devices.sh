@@ -92,14 +92,45 @@ list_rows() {
 
 # list_disk NAME: its rows, on stdout.
 list_disk() {
-    local sector table
+    local sector table header
     read -r sector < "/sys/block/$1/queue/logical_block_size"
     # Protective MBR, or MBR; then the GPT's header, if there is one.
     table=$(dd if="/dev/$1" bs="$sector" count=2 2> /dev/null | hexdump -v -e '1/1 "%02x"')
-    case ${table:$((sector * 2)):16} in
-    4546492050415254) list_gpt "$1" "$sector" "${table:$((sector * 2)):184}" ;;
+    header=${table:$((sector * 2))}
+    # With this parameter the kernel takes the copy at the end where the first one is damaged (block/partitions/efi.c).
+    [ -z "$force_gpt" ] || sound_gpt "$1" "$sector" "$header" || last_header "$1" "$sector"
+    case ${header:0:16} in
+    4546492050415254) list_gpt "$1" "$sector" "${header:0:184}" ;;
     *) [ "${table:1020:4}" != 55aa ] || list_mbr "$1" "${table:880:8}" ;;
     esac
+}
+
+# last_header NAME SECTOR: the last block of the disk, in $header.
+last_header() {
+    local sectors
+    read -r sectors < "/sys/block/$1/size"
+    header=$(dd if="/dev/$1" bs="$2" skip=$((sectors * 512 / $2 - 1)) count=1 2> /dev/null |
+        hexdump -v -e '1/1 "%02x"')
+}
+
+# sound_gpt NAME SECTOR HEADER: are it and its entries what their checksums say?
+sound_gpt() {
+    local length entries count size number_read
+    [ "${3:0:16}" = 4546492050415254 ] || return 1
+    number_at "$3" 12 4; length=$number_read
+    number_at "$3" 72 8; entries=$number_read
+    number_at "$3" 80 4; count=$number_read
+    number_at "$3" 84 4; size=$number_read
+    [ $length -ge 92 ] && [ $length -le "$2" ] && [ $((size * count)) -le 1048576 ] || return 1
+    # The header's checksum is made while its own field is zero.
+    [ "$(printf "$(echo "${3:0:32}00000000${3:40:$((length * 2 - 40))}" | sed 's/../\\x&/g')" | crc)" = "${3:32:8}" ] &&
+        [ "$(dd if="/dev/$1" bs="$2" skip=$entries count=$(((size * count + $2 - 1) / $2)) 2> /dev/null |
+            head -c $((size * count)) | crc)" = "${3:176:8}" ]
+}
+
+# crc: the CRC-32 of stdin, in the order of bytes in which a GPT has it: gzip ends with it, and with the length.
+crc() {
+    gzip -c | tail -c 8 | head -c 4 | hexdump -v -e '1/1 "%02x"'
 }
 
 # list_gpt NAME SECTOR HEADER

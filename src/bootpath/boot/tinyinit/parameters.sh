@@ -66,7 +66,7 @@ read_parameters() {
     local parameter name value has_value old_ifs=$IFS
     root= file_system= mount_options= init_path= mode= wait_seconds=10
     root_hash= verity_data= verity_hash= verity_options= lvm_by_name= logical_volume= ubi_volume=
-    slot= hash_slot= named_on_fail=
+    slot= hash_slot= named_on_fail= force_gpt=
     IFS='
 '
     set -- $(split_line "$1")
@@ -84,6 +84,7 @@ read_parameters() {
         case $name${has_value:+=} in
         --) break ;;
         ro | rw) mode=$name ;;
+        gpt) force_gpt=1 ;;
         rootwait) wait_seconds=999999999 ;;
         rootwait= | rootdelay=) wait_seconds=$value ;;
         root=) root=$value ;;

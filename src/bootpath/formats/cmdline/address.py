@@ -68,10 +68,14 @@ class RootVerity:
 
 @dataclass(frozen=True, slots=True)
 class RootAddress:
-    """Where a root is, and the verity between it and the file system."""
+    """Where a root is, and the verity between it and the file system.
+
+    `force_gpt`: Linux finds the partitions of the disk only with its parameter ``gpt`` (block/partitions/efi.c).
+    """
 
     data: DeviceAddress
     verity: RootVerity | None = None
+    force_gpt: bool = False
 
 
 class Assembly(Enum):

@@ -8,8 +8,12 @@ The copies are read apart and each is whole (header and entry array with good CR
 fault. The primary copy is at LBA 1; the backup is where the primary says, or at the end of the disk, or where the
 protective MBR says the disk once ended. The block size is the one whose "EFI PART" is found: a file does not say it.
 A valid primary copy is believed before the backup. What does not stop a reader but should be known (overlaps, entries
-outside the usable range or the disk, duplicate GUIDs, a backup that is not at the end, a wrong protective MBR) is a
-warning.
+outside the usable range or the disk, or that end before they begin, duplicate GUIDs, a backup that is not at the end, a
+wrong protective MBR) is a warning: one bad entry condemns no other.
+
+Linux (block/partitions/efi.c) reads the table only behind an MBR that protects it, and the backup only when the primary
+copy is good, to compare them. With the kernel parameter ``gpt`` it needs no MBR, and takes the backup at the end of the
+disk where the primary copy is damaged.
 """
 
 from __future__ import annotations
@@ -59,7 +63,11 @@ class GptVerdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Gpt:
-    """What a disk's partition table says, from the copy that is to be believed."""
+    """What a disk's partition table says, from the copy that is to be believed, which is at `header_lba`.
+
+    `partitions` can be used as far as the disk has them; `backward` entries are damaged. `protected`: the MBR says
+    that there is a GPT.
+    """
 
     disk_guid: UUID
     block_bytes: int
@@ -73,6 +81,19 @@ class Gpt:
     backup_fault: FormatError | None = None
     copies_differ: bool = False
     warnings: tuple[str, ...] = ()
+    backward: tuple[Partition, ...] = ()
+    header_lba: int = 1
+    protected: bool = True
+
+    @property
+    def needs_force(self) -> bool:
+        """True when Linux finds the partitions only with the parameter ``gpt``."""
+        return self.primary_fault is not None or not self.protected
+
+    @property
+    def misplaced_lba(self) -> int | None:
+        """Where the only good copy is, when it is where Linux does not look."""
+        return None if self.primary_fault is None or self.header_lba == self.last_lba else self.header_lba
 
     @property
     def verdict(self) -> GptVerdict:
@@ -143,10 +164,12 @@ class GptCopies:
 
 def probe_gpt(device: Device) -> bool:
     """True when "EFI PART" stands where a header of either copy would be, sound or not."""
+    ended = protective_blocks(_read(device, 0, MBR_BYTES))
     return any(
         _read(device, lba * block_bytes, 8) == GPT_SIGNATURE
         for block_bytes in GPT_BLOCK_SIZES
-        for lba in (1, device.size_bytes // block_bytes - 1)
+        for lba in (1, device.size_bytes // block_bytes - 1, ended)
+        if lba is not None
     )
 
 
@@ -165,13 +188,16 @@ def read_gpt(device: Device) -> Gpt:
         size_bytes=device.size_bytes,
         first_usable_lba=header.first_usable_lba,
         last_usable_lba=header.last_usable_lba,
-        partitions=best.partitions,
+        partitions=tuple(each for each in best.partitions if not each.backward),
         entry_count=header.entry_count,
         entry_bytes=header.entry_bytes,
         primary_fault=copies.primary if isinstance(copies.primary, FormatError) else None,
         backup_fault=copies.backup if isinstance(copies.backup, FormatError) else None,
         copies_differ=copies.differ,
         warnings=tuple(_warnings(copies, best)),
+        backward=tuple(each for each in best.partitions if each.backward),
+        header_lba=header.my_lba,
+        protected=protective_blocks(copies.boot_sector) is not None,
     )
 
 
@@ -270,11 +296,13 @@ def _warnings(copies: GptCopies, best: GptCopy) -> Iterator[str]:
     first, last = best.header.first_usable_lba, best.header.last_usable_lba
     for partition in best.partitions:
         shown = f"partition {partition.number} (LBA {partition.first_lba} to {partition.last_lba})"
-        if partition.last_lba > copies.last_lba:
+        if partition.backward:
+            yield f"{shown} ends before it begins"
+        elif partition.last_lba > copies.last_lba:
             yield f"{shown} ends after the disk, which ends at LBA {copies.last_lba}"
         elif not first <= partition.first_lba <= partition.last_lba <= last:
             yield f"{shown} is outside the usable range, LBA {first} to {last}"
-    for before, after in find_overlaps(best.partitions):
+    for before, after in find_overlaps(tuple(each for each in best.partitions if not each.backward)):
         yield f"partitions {before.number} and {after.number} overlap at LBA {after.first_lba}"
     owners: dict[UUID, int] = {}
     for partition in best.partitions:

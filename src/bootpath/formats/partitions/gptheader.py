@@ -48,7 +48,10 @@ _U64_MAX = 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A used entry; `number` is its place in the array from 1. Both LBAs belong to it."""
+    """A used entry; `number` is its place in the array from 1. Both LBAs belong to it.
+
+    One that is `backward` ends before it begins: it is no partition, and a table may have it all the same.
+    """
 
     number: int
     type_guid: UUID
@@ -65,9 +68,19 @@ class Partition:
         return self.first_lba * self.block_bytes
 
     @property
+    def backward(self) -> bool:
+        """True when it ends before it begins."""
+        return self.last_lba < self.first_lba
+
+    @property
     def size_bytes(self) -> int:
         """How long it is."""
-        return (self.last_lba - self.first_lba + 1) * self.block_bytes
+        return 0 if self.backward else (self.last_lba - self.first_lba + 1) * self.block_bytes
+
+    @property
+    def partuuid(self) -> str:
+        """What Linux calls it."""
+        return str(self.guid)
 
     @property
     def type_name(self) -> str:
@@ -209,7 +222,7 @@ def pack_header(header: GptHeader, array_crc: int, *, block_bytes: int) -> bytes
 
 
 def parse_array(array: bytes, header: GptHeader, array_crc: int, *, block_bytes: int) -> tuple[Partition, ...]:
-    """The used entries of an array of exactly header.array_bytes. Raises FormatError."""
+    """The used entries of an array of exactly header.array_bytes, backward ones too. Raises FormatError."""
     where = f"gpt: entries at LBA {header.entries_lba}"
     computed = crc32(array)
     if computed != array_crc:
@@ -221,13 +234,6 @@ def parse_array(array: bytes, header: GptHeader, array_crc: int, *, block_bytes:
     for index in used:
         start = index * size
         type_guid, guid, first_lba, last_lba, flags, name = _ENTRY.unpack_from(array, start)
-        if first_lba > last_lba:
-            raise _fault(
-                where,
-                f"partition {index + 1} ends before it begins",
-                f"LBA {first_lba} to {last_lba}",
-                "an end after its start",
-            )
         partitions.append(
             Partition(
                 number=index + 1,

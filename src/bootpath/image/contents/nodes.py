@@ -166,7 +166,7 @@ class Node:
         """What Linux calls a partition."""
         if self.record is not None:
             return self.record.partuuid
-        return None if self.partition is None else str(self.partition.guid)
+        return None if self.partition is None else self.partition.partuuid
 
     @property
     def partition_table(self) -> Gpt | Mbr | None:

@@ -7,7 +7,8 @@ Rules, as Linux's (block/partitions/efi.c, msdos.c) and libblkid's:
 3. Any other file system may stand beside an MBR; both are shown, with a warning, and neither is preferred.
 4. Partitions are divided further by a GPT only.
 
-What is wrong with one partition refuses that one: it ends beyond the device, or is not on its blocks.
+What is wrong with one partition refuses that one: it ends before it begins, or beyond the device, or is not on its
+blocks.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from uuid import UUID
 
 from bootpath.block.targets.linear import Linear
 from bootpath.core.device import Device, Identity, checked
-from bootpath.core.errors import DeviceError, FormatError, LimitError
+from bootpath.core.errors import DeviceError, Error, FormatError, LimitError
 from bootpath.formats.partitions.gpt import probe_gpt, read_gpt
 from bootpath.formats.partitions.gptheader import GPT_BLOCK_SIZES, GPT_SIGNATURE, Partition
 from bootpath.formats.partitions.mbr import DiskSignature, Mbr, MbrPartition, has_partitions, read_mbr
@@ -89,7 +90,8 @@ def _probe_gpt(device: Device, kind: NodeKind) -> bool:
 def partition_nodes(above: Node, device: Device) -> tuple[Node, ...]:
     """The partitions of the node's table, none of which has been opened."""
     if above.gpt is not None:
-        return tuple(_entry(above, above.gpt.disk_guid, each, device) for each in above.gpt.partitions)
+        entries = sorted((*above.gpt.partitions, *above.gpt.backward), key=lambda each: each.number)
+        return tuple(_entry(above, above.gpt.disk_guid, each, device) for each in entries)
     if above.mbr is not None:
         return tuple(_entry(above, above.mbr.signature, each, device) for each in above.mbr.partitions)
     return ()
@@ -118,8 +120,10 @@ def _entry(above: Node, disk_id: UUID | DiskSignature, each: Partition | MbrPart
     )
 
 
-def _refusal(each: Partition | MbrPartition, device: Device) -> DeviceError | None:
+def _refusal(each: Partition | MbrPartition, device: Device) -> Error | None:
     """Why a partition cannot be opened on this device, or None."""
+    if isinstance(each, Partition) and each.backward:
+        return FormatError("the partition ends before it begins", found=f"LBA {each.first_lba} to {each.last_lba}")
     end = each.offset_bytes + each.size_bytes
     if end > device.size_bytes:
         return DeviceError(

@@ -6,6 +6,7 @@ None where nothing names a place to a kernel: a partition inside a volume, a vol
 from __future__ import annotations
 
 from bootpath.core.device import Device
+from bootpath.core.errors import FormatError
 from bootpath.formats.cmdline.address import (
     DeviceAddress,
     DiskAddress,
@@ -26,12 +27,15 @@ from bootpath.image.roots.candidates import Candidate
 
 
 def name_root(disk: Device, contents: Contents, candidate: Candidate) -> RootAddress | None:
-    """How a kernel is told of a root. Raises FormatError, DeviceError."""
+    """How a kernel is told of a root. Raises FormatError, also where Linux finds no partitions, and DeviceError."""
     data = _spot(disk, contents, candidate.data)
-    if data is None or candidate.hashes is None:
-        return None if data is None else RootAddress(data)
+    if data is None:
+        return None
+    force = _needs_force(contents)
+    if candidate.hashes is None:
+        return RootAddress(data, force_gpt=force)
     hashes = _spot(disk, contents, candidate.hashes)
-    return None if hashes is None else RootAddress(data, _verity_of(candidate, hashes))
+    return None if hashes is None else RootAddress(data, _verity_of(candidate, hashes), force)
 
 
 def name_signature(disk: Device, contents: Contents, candidate: Candidate) -> DeviceAddress | None:
@@ -48,6 +52,22 @@ def name_partition(node: Node) -> PartitionAddress:
     if location.disk_id is not None and location.first_lba is not None:
         slot = Slot(location.disk_id, location.number, location.first_lba)
     return PartitionAddress(node.partuuid, location.number, slot)
+
+
+def _needs_force(contents: Contents) -> bool:
+    """True when Linux has to be told to believe the GPT of the disk. Raises FormatError when it never does."""
+    gpt = contents.root.gpt
+    if gpt is None:
+        return False
+    if gpt.misplaced_lba is not None:
+        raise FormatError(
+            "the only good copy of the partition table is where Linux does not look for it",
+            where=contents.name,
+            found=f"LBA {gpt.misplaced_lba}",
+            expected=f"LBA {gpt.last_lba}, the end of the disk",
+            hint="repair the table first",
+        )
+    return gpt.needs_force
 
 
 def _spot(disk: Device, contents: Contents, node: Node) -> DeviceAddress | None:

@@ -123,8 +123,9 @@ def _pieces(container: Node) -> Iterator[_Piece]:
 
 
 def _is_placed(node: Node) -> bool:
-    """True for a partition. An extended one is where its logical partitions are, which are drawn."""
-    return node.kind is NodeKind.PARTITION and not (node.record is not None and node.record.extended)
+    """True for a partition with a size. An extended one is where its logical partitions are, which are drawn."""
+    extended = node.record is not None and node.record.extended
+    return node.kind is NodeKind.PARTITION and node.size_bytes > 0 and not extended
 
 
 def _offset(node: Node) -> int:

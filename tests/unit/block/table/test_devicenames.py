@@ -15,6 +15,8 @@ from bootpath.formats.dm.listing import parse_listing
 from bootpath.formats.dm.table import parse_table
 from tests.support.errors import raises
 from tests.support.gptdisk import as_device, gpt_image, sample_gpt
+from tests.support.mbrdisk import disk as mbr_disk
+from tests.support.mbrdisk import table
 from tests.support.patterns import assert_pattern, pattern
 from tests.unit.block.support import KIB, Counting, disk
 
@@ -53,6 +55,16 @@ def test_a_circle_is_refused() -> None:
     names = DeviceNames(leaf(), tables=TABLES)
     with raises(TableError, found="round -> about -> round"):
         names("/dev/mapper/round")
+
+
+def test_partitions_of_an_mbr() -> None:
+    """By PARTUUID, logical ones too, and by their distance from another one."""
+    image = mbr_disk(256, {0: table((0, 0x83, 8, 8), (0, 5, 64, 64)), 64: table((0, 0x83, 8, 16))})
+    names = DeviceNames(leaf(), disks=[MemoryDevice(image)])
+    for name, blocks in (("5a0c3b5e-05", 16), ("5A0C3B5E-01", 8), ("5a0c3b5e-01/PARTNROFF=4", 16)):
+        assert names(f"PARTUUID={name}").size_bytes == blocks * 512
+    with pytest.raises(DeviceError, match="not on exactly one disk"):
+        names("PARTUUID=5a0c3b5e-06")
 
 
 def test_an_error_names_the_table() -> None:

@@ -55,6 +55,15 @@ def test_every_parameter_says_who_put_it_there() -> None:
     ]
 
 
+def test_linux_is_told_to_believe_a_damaged_table() -> None:
+    """Whoever names the root, and once."""
+    naming = replace(NAMING, address=replace(PARTITION, force_gpt=True))
+    for options, expected in (("root=UUID=1", "root=UUID=1 gpt"), ("gpt root=UUID=1", "gpt root=UUID=1")):
+        assert command_line_of(decide_command_line(options, naming, append_root=False)) == expected
+    placed = decide_command_line("quiet", naming, append_root=True)
+    assert (placed[1].text, placed[1].reason) == ("gpt", ParameterReason.FORCE_GPT)
+
+
 def test_a_signature_is_handed_over_by_its_place() -> None:
     naming = replace(NAMING, address=replace(PARTITION, verity=VERITY), signature=PartitionAddress(PARTUUID, 4))
     option = "systemd.verity_root_options=root-hash-signature="

@@ -15,6 +15,7 @@ from bootpath.formats.cmdline.devices import LogicalVolumeId, Slot, UbiVolumeId
 from bootpath.formats.cmdline.parameters import join_parameters, split_parameters
 from bootpath.formats.cmdline.root import OnFail, RootParameters, pack_root_parameters, parse_root_parameters
 from bootpath.formats.partitions.mbr import DiskSignature
+from tests.support.gptdisk import gpt_image
 from tests.support.tools import guest_program
 
 GUID = UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
@@ -30,6 +31,11 @@ has() { true; }
 fail() { echo "FAIL $on_fail $1: $2"; exit 1; }
 awk() { "$busybox" awk "$@"; }
 tr() { "$busybox" tr "$@"; }
+sed() { "$busybox" sed "$@"; }
+gzip() { "$busybox" gzip "$@"; }
+hexdump() { "$busybox" hexdump "$@"; }
+head() { "$busybox" head "$@"; }
+tail() { "$busybox" tail "$@"; }
 """
 
 
@@ -168,6 +174,19 @@ def gpt(*entries: bytes) -> bytes:
     header[56:72] = GUID.bytes_le
     header[72:88] = (2).to_bytes(8, "little") + (8).to_bytes(4, "little") + (128).to_bytes(4, "little")
     return bytes(512) + bytes(header).ljust(512, b"\0") + b"".join(entries).ljust(1024, b"\0")
+
+
+def test_the_checksums_of_a_gpt(tmp_path: Path) -> None:
+    """A sound copy, and one with a flipped bit in the header, in its checksum, or in the entries."""
+    sound = gpt_image()
+    disk = tmp_path / "disk"
+    for flipped, expected in ((None, "yes"), (512 + 56, "no"), (512 + 16, "no"), (1024 + 130, "no"), (512, "no")):
+        image = bytearray(sound)
+        if flipped is not None:
+            image[flipped] ^= 1
+        disk.write_bytes(image)
+        said = shell(f"sound_gpt ../{disk} 512 {image[512:1024].hex()} && echo yes || echo no")
+        assert said == f"{expected}\n", flipped
 
 
 def test_rows_of_a_gpt(tmp_path: Path) -> None:

@@ -214,9 +214,29 @@ def test_array_crc() -> None:
 
 def test_entry_that_ends_before_it_begins() -> None:
     image = gpt_image()
-    set_entry(image, moved(sample_partitions()[0], 40, 39))
-    with pytest.raises(FormatError, match="partition 1 ends before it begins; expected an end after its start"):
-        read_gpt(as_device(image))
+    backward = moved(sample_partitions()[0], 40, 39)
+    set_entry(image, backward)
+    gpt = read_gpt(as_device(image))
+    assert gpt.verdict is GptVerdict.SOUND
+    assert (gpt.backward, gpt.partitions) == ((backward,), sample_partitions()[1:])
+    assert (backward.backward, backward.size_bytes) == (True, 0)
+    assert gpt.warnings == ("partition 1 (LBA 40 to 39) ends before it begins",)
+
+
+def test_when_linux_has_to_be_forced() -> None:
+    """block/partitions/efi.c: an MBR that protects the table, and a good first copy; else ``gpt``, and the end."""
+    image = gpt_image()
+    assert not read_gpt(as_device(image)).needs_force
+    image[450] = 0x83
+    gpt = read_gpt(as_device(image))
+    assert (gpt.needs_force, gpt.protected, gpt.misplaced_lba) == (True, False, None)
+    image = gpt_image()
+    image[512:1024] = bytes(512)
+    gpt = read_gpt(as_device(image))
+    assert (gpt.needs_force, gpt.header_lba, gpt.misplaced_lba) == (True, LAST, None)
+    grown = as_device(image + bytes(64 * 512))
+    assert probe_gpt(grown)
+    assert read_gpt(grown).misplaced_lba == LAST
 
 
 def test_array_behind_the_end_of_the_disk() -> None:

@@ -12,15 +12,19 @@ import pytest
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.boot.machine.diskreads import OUTSIDE, TABLE, disk_areas
 from bootpath.core.device import read_bytes
-from bootpath.core.errors import DeviceError
+from bootpath.core.errors import DeviceError, FormatError
 from bootpath.formats.partitions.dps import Designator
+from bootpath.formats.partitions.gptheader import LINUX_FS, Partition
+from bootpath.formats.partitions.gptwrite import new_gpt
 from bootpath.formats.partitions.mbr import DiskSignature
 from bootpath.formats.partitions.protectivembr import pack_protective_mbr
 from bootpath.image.contents.nodes import Contents, Node
 from bootpath.image.contents.read import open_node, read_contents
+from bootpath.image.entries.rootaddress import name_root
 from bootpath.image.roots.choice import Verdict, choose_root
 from tests.support.bootdisk import ext4, fat
-from tests.support.gptdisk import gpt_image
+from tests.support.errors import raises
+from tests.support.gptdisk import as_device, gpt_image, moved, sample_partitions, set_entry
 from tests.support.mbrdisk import Record, disk, table
 from tests.support.tools import tool
 
@@ -120,6 +124,40 @@ def test_a_gpt_on_a_device_with_larger_blocks() -> None:
     found = read(bytes(gpt_image()), 4096)
     assert [node.refusal is None for node in found.root.children] == [False, False, False]
     assert "not on blocks of the device" in str(found.root.children[0].refusal)
+
+
+def test_a_gpt_entry_that_ends_before_it_begins_is_refused_alone() -> None:
+    image = gpt_image()
+    set_entry(image, moved(sample_partitions()[1], 40, 39))
+    found = read(bytes(image))
+    assert [node.path for node in found.root.children] == ["1", "2", "5"]
+    assert [node.refusal is None for node in found.root.children] == [True, False, True]
+    assert str(node_of(found, "2").refusal) == "the partition ends before it begins; found LBA 40 to 39"
+    assert found.warnings == ("partition 2 (LBA 40 to 39) ends before it begins",)
+    with pytest.raises(DeviceError, match="ends before it begins"):
+        open_node(as_device(image), found, "2")
+
+
+def test_linux_is_forced_to_believe_a_damaged_gpt_where_it_can(root: bytes) -> None:
+    """The first copy is torn: the other one counts where it is at the end of the disk, and only there."""
+    blocks = len(root) // 512
+    gpt = new_gpt(2 << 20, UUID(int=1), [Partition(1, LINUX_FS, UUID(int=2), 64, 63 + blocks)])
+    image = gpt_image(gpt)
+    image[64 * 512 : (64 + blocks) * 512] = root
+    for torn, longer, force in ((False, 0, False), (True, 0, True), (False, 64, False)):
+        disk = MemoryDevice(bytes(image[:512] + bytes(512) * torn + image[512 + 512 * torn :]) + bytes(longer * 512))
+        contents = read_contents(disk)
+        chosen = choose_root(contents).root
+        assert chosen is not None
+        address = name_root(disk, contents, chosen)
+        assert address is not None
+        assert address.force_gpt is force
+    disk = MemoryDevice(bytes(image[:512] + bytes(512) + image[1024:] + bytes(64 * 512)))
+    contents = read_contents(disk)
+    chosen = choose_root(contents).root
+    assert chosen is not None
+    with raises(FormatError, found="LBA 4095", expected="LBA 4159, the end of the disk"):
+        name_root(disk, contents, chosen)
 
 
 def test_a_file_system_is_never_taken_for_a_table(tmp_path: Path) -> None:
