@@ -147,15 +147,16 @@ def test_fec_data_is_veritysetups_and_repairs(data: Path, tmp_path: Path, capsys
     capsys.readouterr()
     assert main(["verity", *map(str, (*verify, *theirs, "--fec-roots", "3"))]) == 0
     shown = capsys.readouterr()
-    assert "FEC can repair all such blocks: 3" in shown.err
-    assert "verified, 300 blocks" in shown.out
+    assert "root.img: repairable, 300 blocks: FEC can correct all that do not match: 3 data blocks, 0 hash blocks" in (
+        shown.out
+    )
     found = json_of(capsys, *verify, *ours, "--fec-roots", "3")
-    assert (found["verified"], found["repaired_blocks"]) == (True, 3)
+    assert (found["verdict"], found["verified"], found["repaired_blocks"]) == ("repairable", True, 3)
     spoil(data, *range(8))  # more than three of a codeword
     assert main(["verity", *map(str, (*verify, *ours, "--fec-roots", "3", "--json"))]) == 3
     found = json.loads(capsys.readouterr().out)
     jsonschema.validate(found, SCHEMA)
-    assert (found["verified"], found["repaired_blocks"]) == (False, None)
+    assert (found["verdict"], found["verified"], found["repaired_blocks"]) == ("bad", False, None)
 
 
 @pytest.mark.parametrize(

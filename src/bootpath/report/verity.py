@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bootpath.core.printable import Printable, printable_lines
+from bootpath.core.printable import Printable, printable, printable_lines
+from bootpath.core.units import plural
 from bootpath.image.verity.fec import FecArea
-from bootpath.image.verity.verify import Verification
+from bootpath.image.verity.verify import Verification, VolumeState
 from bootpath.image.verity.volume import HashArea
 
 _LABELS = {"uuid": "UUID", "algorithm": "hash algorithm", "fec_roots": "FEC RS roots", "fec_blocks": "FEC blocks"}
@@ -52,12 +53,27 @@ def render_area(value: Mapping[str, Any]) -> Printable:
 def verification_json(verification: Verification) -> dict[str, Any]:
     """What verifying a volume has found."""
     value: dict[str, Any] = {
+        "verdict": verification.verdict.value,
         "verified": verification.verified,
         "mismatches": [
             {"what": "data" if each.level < 0 else "hash", "level": max(each.level, 0), "block": each.block}
             for each in verification.mismatches
         ],
     }
-    if verification.mismatches:
-        value["repaired_blocks"] = verification.repaired_blocks
+    if verification.verdict is not VolumeState.GOOD:
+        corrected = verification.corrected
+        value["repaired_blocks"] = None if corrected is None else corrected.data_blocks + corrected.hash_blocks
+    if verification.wrong_parity_blocks is not None:
+        value["wrong_fec_blocks"] = verification.wrong_parity_blocks
     return value
+
+
+def render_verification(verification: Verification, name: str, blocks: int) -> Printable:
+    """The verdict on a volume that is not bad, in a line."""
+    if verification.corrected is None:
+        return printable(f"{name}: verified, {blocks} blocks")
+    data, hashes = verification.corrected.data_blocks, verification.corrected.hash_blocks
+    return printable(
+        f"{name}: repairable, {blocks} blocks: FEC can correct all that do not match: "
+        f"{plural(data, 'data block')}, {plural(hashes, 'hash block')}"
+    )

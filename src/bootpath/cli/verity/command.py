@@ -20,7 +20,6 @@ from bootpath.cli.verity.volumes import (
     root_hash_text,
     salt,
 )
-from bootpath.core.printable import printable
 
 if TYPE_CHECKING:
     from bootpath.image.verity.fec import FecArea
@@ -44,7 +43,8 @@ examples:
   bootpath verity open root.img root.verity --root-hash-file root.hash --root-hash-signature s.p7s --certificate c.pem
   bootpath verity open root.img root.verity --root-hash-file root.hash --print-table
 
-exit codes: 0 good, 1 failed, 2 usage, 3 something does not match, or a signature does not verify
+exit codes: 0 good (verify: or repairable, with --fec-device), 1 failed, 2 usage, 3 something does not match, or a
+signature does not verify
 """
 
 
@@ -58,7 +58,9 @@ def configure(commands: Any, name: str) -> None:
     verify = actions.add_parser(
         "verify",
         help="check everything",
-        description="Read and check a whole volume. Blocks that FEC can repair count as good.",
+        description="Read and check a whole volume. The verdict is: verified, every block matches (exit code 0); "
+        "repairable, with --fec-device, FEC can correct every block that does not (exit code 0, as of veritysetup; "
+        "without --fec-device it is 3); or the first block that is wrong (exit code 3). Nothing is written.",
     )
     dump = actions.add_parser("dump", help="show a superblock", description="Show what a superblock says.")
     signing = actions.add_parser("sign", help="sign a root hash", description="Sign a root hash, as Linux wants it.")
@@ -181,25 +183,26 @@ def _format(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from bootpath.cli.console import emit, emit_json, note, progress_bar
+    from bootpath.core.units import plural
     from bootpath.image.verity.verify import verify_volume
     from bootpath.image.verity.volume import same_file
-    from bootpath.report.verity import area_json, verification_json
+    from bootpath.report.verity import area_json, render_verification, verification_json
 
     with Disks(verbose=options.verbose) as disks, progress_bar("checking") as progress:
         volume = open_volume(options, root_hash_of(options), disks)
         blocks, total = volume.area.parameters.data_blocks, volume.area.parameters.data_bytes
         found = verify_volume(volume, lambda done: progress(done, total, options.data))
     disks.report()
-    if found.repaired_blocks is not None:
-        first = found.mismatches[0]
-        note(f"{options.data}: {first} does not match; FEC can repair all such blocks: {found.repaired_blocks}")
+    if found.wrong_parity_blocks:
+        wrong = plural(found.wrong_parity_blocks, "block")
+        note(f"{options.fec_device}: the FEC data does not match the volume: {wrong}; do not rely on it, make it again")
     behind = volume.data.size_bytes - total
     if behind > 0 and not any(same_file(options.data, each) for each in (options.hashes, options.fec_device) if each):
         note(f"{options.data}: the last {behind} bytes are behind what the root hash is of, and were not verified")
     if options.json:
         emit_json({**area_json(volume.area, root_hash=volume.root_hash), **verification_json(found)})
     elif found.verified:
-        emit(printable(f"{options.data}: verified, {blocks} blocks"))
+        emit(render_verification(found, options.data, blocks))
     if found.fault is not None:
         raise Reported(found.fault) if options.json else found.fault
     return 0

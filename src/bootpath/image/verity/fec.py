@@ -10,9 +10,11 @@ Source: as `formats.verity.fec`.
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from bootpath.core.device import Device, read_into
+from bootpath.block.targets.verity.repair import ParityArea
+from bootpath.core.device import Buffer, Device, read_bytes, read_into
 from bootpath.core.errors import DeviceError, FormatError
 from bootpath.formats.dm.verity import check_fec
 from bootpath.formats.verity.fec import FecParameters, fastest_encoder
@@ -74,12 +76,54 @@ def build_fec(
     It goes to `target` from byte `offset_bytes`; `progress` is called with the bytes of the message done so far. Raises
     DeviceError (EINVAL) when a device is too short, else what reading and writing raise.
     """
+    area = ParityArea(target, shape, offset_bytes)
+    work = _encoded(data, hashes, area, target.write, data_blocks=data_blocks, start_block=start_block, threads=threads)
+    for done in work:
+        if progress is not None:
+            progress(done)
+
+
+def wrong_parity(
+    data: Device,
+    hashes: Device,
+    area: ParityArea,
+    *,
+    data_blocks: int,
+    start_block: int,
+    threads: int | None = None,
+) -> int:
+    """How many blocks of an FEC area are others than `build_fec` would write. Raises as that does."""
+    wrong: list[int] = []
+    size = area.parameters.block_size
+
+    def compare(offset: int, parity: Buffer) -> None:
+        stored, mine = read_bytes(area.device, offset, len(parity)), bytes(parity)
+        if stored != mine:
+            wrong.extend(at for at in range(0, len(mine), size) if stored[at : at + size] != mine[at : at + size])
+
+    for _ in _encoded(data, hashes, area, compare, data_blocks=data_blocks, start_block=start_block, threads=threads):
+        pass
+    return len(wrong)
+
+
+def _encoded(
+    data: Device,
+    hashes: Device,
+    area: ParityArea,
+    store: Callable[[int, Buffer], None],
+    *,
+    data_blocks: int,
+    start_block: int,
+    threads: int | None,
+) -> Iterator[int]:
+    """Compute the parity and `store` it, each piece with its place on the area's device; the message bytes done."""
+    shape = area.parameters
     size, symbols = shape.block_size, shape.symbols
     covered = (start_block + shape.blocks - data_blocks) * size if shape.blocks > data_blocks else 0
     for device, end, what in (
         (data, data_blocks * size, "data"),
         (hashes, covered, "range that FEC covers"),
-        (target, offset_bytes + shape.parity_bytes, "FEC data"),
+        (area.device, area.offset_bytes + shape.parity_bytes, "FEC data"),
     ):
         if end > device.size_bytes:
             raise DeviceError(
@@ -114,12 +158,11 @@ def build_fec(
         message = buffer[: width * symbols]
         for symbol in range(symbols):
             read(symbol * shape.rounds + first, message[symbol * width : (symbol + 1) * width])
-        target.write(offset_bytes + first * size * shape.roots, encode(message, shape.roots))
+        store(area.offset_bytes + first * size * shape.roots, encode(message, shape.roots))
         buffers.append(buffer)
         return len(message)
 
     done = 0
     for length in in_order(work, range(0, shape.rounds, run), threads=threads):
         done = min(done + length, shape.blocks * size)
-        if progress is not None:
-            progress(done)
+        yield done

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass, replace
 
 from bootpath.block.targets.verity.repair import ParityArea
 from bootpath.block.targets.verity.verity import Verity, VerityOptions
 from bootpath.core.device import Device, read_bytes
-from bootpath.core.errors import FormatError
+from bootpath.core.errors import DeviceError, FormatError
 from bootpath.formats.verity.tree import (
     SUPERBLOCK_BYTES,
     VerityParameters,
@@ -24,8 +25,6 @@ from bootpath.formats.verity.tree import (
 )
 from bootpath.image.verity.fec import FecArea, fec_area
 from bootpath.image.verity.tree import Mismatch, Progress, check_tree
-
-_READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +113,6 @@ class VerityVolume:
             progress=progress,
         )
 
-    def repair(self, progress: Progress | None = None) -> int:
-        """Read everything as the target does; how many blocks FEC had to repair. Raises as the target does."""
-        device = self.device()
-        step = max(_READ_BYTES, self.area.parameters.data_block_size)
-        for offset in range(0, device.size_bytes, step):
-            length = min(step, device.size_bytes - offset)
-            device.read(offset, length)
-            if progress is not None:
-                progress(offset + length)
-        return device.repaired_blocks
-
     def device(self, options: VerityOptions | None = None) -> Verity:
         """What the root hash promises, as a device. Raises DeviceError (EINVAL)."""
         return Verity(
@@ -160,7 +148,18 @@ def lay_out_fec(area: HashArea, hash_bytes: int, options: FecOptions, *, on_hash
 def open_fec(
     device: Device, area: HashArea, hashes: Device, options: FecOptions, *, on_hash_device: bool
 ) -> ParityArea:
-    """The FEC data on a device, as large as `format_volume` would have made it. Raises FormatError."""
+    """The FEC data on a device, as large as `format_volume` would have made it. Raises FormatError.
+
+    DeviceError (EINVAL) when the hash area does not fit on its device, where nobody can tell what FEC covers.
+    """
+    if area.end_bytes > hashes.size_bytes:
+        raise DeviceError(
+            "the hash tree ends beyond the device",
+            errno=errno.EINVAL,
+            where=hashes.identity.name,
+            found=f"byte {area.end_bytes}",
+            expected=f"at most byte {hashes.size_bytes}",
+        )
     found = lay_out_fec(area, hashes.size_bytes, options, on_hash_device=on_hash_device)
     return ParityArea(device, found.shape, found.offset)
 

@@ -16,7 +16,7 @@ from collections import OrderedDict
 
 from bootpath.block.targets.verity.repair import Repair
 from bootpath.block.views import read_wide
-from bootpath.core.device import Device
+from bootpath.core.device import Buffer, Device
 from bootpath.core.errors import DeviceError, IntegrityError
 from bootpath.formats.verity.tree import BlockHasher, Level, VerityParameters
 
@@ -97,6 +97,35 @@ class VerityTree:
             return self._digest_in(above, index, repair=False)
         except DeviceError:
             return None
+
+    def mismatches(self, first: int, content: Buffer) -> list[int]:
+        """Which of the data blocks from `first` on do not match their leaves. Raises as `digest_of`."""
+        digests = self.hasher.packed(content, self.parameters.data_block_size)
+        size, slot = self.parameters.digest_bytes, self.parameters.slot_bytes
+        wrong: list[int] = []
+        block, stop = first, first + len(digests) // size
+        fanout = 1 << self.parameters.fanout_bits
+        while block < stop:
+            found = self.expected(block)
+            assert found is not None
+            leaf, place = found
+            run = min(stop, (block // fanout + 1) * fanout) - block
+            mine = digests[(block - first) * size : (block - first + run) * size]
+            if slot != size or leaf[place : place + run * size] != mine:
+                for index in range(run):
+                    at = place + index * slot
+                    if leaf[at : at + size] != mine[index * size : (index + 1) * size]:
+                        wrong.append(block + index)
+            block += run
+        return wrong
+
+    def check(self) -> int:
+        """Read all hash blocks, from the top; how many FEC had to rebuild. Raises IntegrityError, or as the device."""
+        before = self.repaired_blocks
+        for number in range(len(self.levels) - 1, -1, -1):
+            for index in range(self.levels[number].blocks):
+                self._trusted(number, index, wait=True)
+        return self.repaired_blocks - before
 
     @property
     def cached_bytes(self) -> int:

@@ -8,13 +8,15 @@ are three attempts, the cheapest first:
 2. every other block of the codewords whose hash does not match is wrong too: up to `roots` of them;
 3. the wrong blocks are unknown: up to half as many wrong bytes in each codeword, wherever they are, also in the FEC.
 
-Hashes are looked up without being repaired themselves, so nothing here calls itself.
+Hashes are looked up without being repaired themselves, so nothing here calls itself. A block whose hash is that of
+zeros is taken for zeros only for a target with ignore_zero_blocks, as in Linux: without that option, what such a block
+holds counts as any other.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -42,14 +44,21 @@ class Repair:
     """Repairs one volume by its FEC. For several threads. Raises DeviceError (EINVAL) when a device is too short."""
 
     def __init__(
-        self, data: Device, hashes: Device, area: ParityArea, parameters: VerityParameters, *, start_block: int
+        self,
+        data: Device,
+        hashes: Device,
+        area: ParityArea,
+        parameters: VerityParameters,
+        *,
+        start_block: int,
+        ignore_zero_blocks: bool = False,
     ) -> None:
         check_fec(parameters, area.parameters)
         self._data, self._hashes, self._area = data, hashes, area
         self._data_blocks, self._start_block = parameters.data_blocks, start_block
         self._size = parameters.data_block_size
         self._hasher = BlockHasher(parameters)
-        self._zero_digest = self._hasher.digest(bytes(self._size))
+        self._zero_digest = self._hasher.digest(bytes(self._size)) if ignore_zero_blocks else None
         behind = area.parameters.blocks - parameters.data_blocks
         covered = (start_block + behind) * self._size if behind > 0 else 0
         for device, end, what in (
@@ -67,14 +76,18 @@ class Repair:
 
     def rebuilt(self, block: int, expected: bytes, promised: Promised) -> bytes | None:
         """Block `block` of the message with the `expected` digest, or None. Raises nothing."""
+        place, symbol = self._area.parameters.place(block)
+        return self.rebuilt_at(place, {symbol: expected}, promised).get(symbol)
+
+    def rebuilt_at(self, place: int, wanted: Mapping[int, bytes], promised: Promised) -> dict[int, bytes]:
+        """What can be rebuilt of the wrong symbols at a place; `wanted` are their digests. Raises nothing."""
         shape, size = self._area.parameters, self._size
-        place, target = shape.place(block)
         try:
             parity = self._read(
                 self._area.device, self._area.offset_bytes + place * size * shape.roots, size * shape.roots
             )
         except DeviceError:
-            return None
+            return {}
         symbols: list[bytes] = []
         unreadable: set[int] = set()
         for symbol in range(shape.symbols):
@@ -83,26 +96,31 @@ class Repair:
             except DeviceError:
                 symbols.append(bytes(size))
                 unreadable.add(symbol)
-        for erased, thorough in self._attempts(place, target, symbols, unreadable, promised):
+        found: dict[int, bytes] = {}
+        for erased, thorough in self._attempts(place, set(wanted), symbols, unreadable, promised):
             message = repair_codewords(b"".join(symbols), parity, shape.roots, erased, thorough=thorough)
-            if message is not None:
-                content = message[target * size : (target + 1) * size]
-                if self._hasher.digest(content) == expected:
-                    return content
-        return None
+            if message is None:
+                continue
+            for symbol in wanted.keys() - found.keys():
+                content = message[symbol * size : (symbol + 1) * size]
+                if self._hasher.digest(content) == wanted[symbol]:
+                    found[symbol] = content
+            if len(found) == len(wanted):
+                break
+        return found
 
     def _attempts(
-        self, place: int, target: int, symbols: list[bytes], unreadable: set[int], promised: Promised
+        self, place: int, wanted: set[int], symbols: list[bytes], unreadable: set[int], promised: Promised
     ) -> Iterator[tuple[set[int], bool]]:
         """(the symbols that are known to be wrong, whether others may be) for each attempt."""
-        yield unreadable | {target}, False
-        erased = unreadable | {target}
+        yield unreadable | wanted, False
+        erased = unreadable | wanted
         for symbol in set(range(len(symbols))) - erased:
             digest = promised(symbol * self._area.parameters.rounds + place)
             if digest is None:
                 continue
             if digest == self._zero_digest:
-                # With ignore_zero_blocks any content is accepted there; the FEC is that of zeros.
+                # Any content is accepted there; the FEC is that of zeros.
                 symbols[symbol] = bytes(self._size)
             elif self._hasher.digest(symbols[symbol]) != digest:
                 erased.add(symbol)

@@ -91,11 +91,14 @@ class Verity(ReadOnly):
                 expected=f"at least {parameters.data_bytes}",
                 hint="is the data device truncated?",
             )
-        repair = None if parity is None else Repair(data, hashes, parity, parameters, start_block=start_block)
+        self.options = options or VerityOptions()
+        zeros = self.options.ignore_zero_blocks
+        repair = None
+        if parity is not None:
+            repair = Repair(data, hashes, parity, parameters, start_block=start_block, ignore_zero_blocks=zeros)
         self.tree = VerityTree(
             hashes, parameters, root_hash, start_block=start_block, cache_bytes=cache_bytes, repair=repair
         )
-        self.options = options or VerityOptions()
         self.size_bytes = parameters.data_bytes
         self.block_bytes = 4096 if parameters.data_block_size >= 4096 else 512
         self.identity = identity or Identity(f"verity({data.identity.name})")
@@ -104,9 +107,7 @@ class Verity(ReadOnly):
         self._repair = repair
         self._data = data
         self._size = parameters.data_block_size
-        self._slot = parameters.slot_bytes
-        self._digest_bytes = parameters.digest_bytes
-        self._zero_digest = self.tree.hasher.digest(bytes(self._size)) if self.options.ignore_zero_blocks else None
+        self._zero_digest = self.tree.hasher.digest(bytes(self._size)) if zeros else None
         self._checked = bytearray(parameters.data_blocks) if self.options.check_at_most_once else None
         self._stopped = False
 
@@ -137,7 +138,7 @@ class Verity(ReadOnly):
         if views is None:
             return None
         content = _own(views)
-        if self._repair is not None and self._mismatches(first, content):
+        if self._repair is not None and self.tree.mismatches(first, content):
             return None  # a worker repairs it
         return (self._verified(first, content)[offset - start : offset - start + length],)
 
@@ -179,7 +180,7 @@ class Verity(ReadOnly):
         if checked is not None and not lost and checked.count(1, first, first + count) == count:
             return content
         try:
-            wrong = self._mismatches(first, content)
+            wrong = self.tree.mismatches(first, content)
         except IntegrityError as error:
             self._corrupted(error)
             if lost:
@@ -230,27 +231,6 @@ class Verity(ReadOnly):
             self._repaired_blocks += 1
             _log.info("%s: verity: data block %d was rebuilt from FEC", self.identity.name, block)
         return rebuilt
-
-    def _mismatches(self, first: int, content: memoryview) -> list[int]:
-        """Which of the data blocks from `first` on do not match their leaves."""
-        digests = self.tree.hasher.packed(content, self._size)
-        size, slot = self._digest_bytes, self._slot
-        wrong: list[int] = []
-        block, stop = first, first + len(digests) // size
-        fanout = 1 << self.tree.parameters.fanout_bits
-        while block < stop:
-            found = self.tree.expected(block)
-            assert found is not None
-            leaf, place = found
-            run = min(stop, (block // fanout + 1) * fanout) - block
-            mine = digests[(block - first) * size : (block - first + run) * size]
-            if slot != size or leaf[place : place + run * size] != mine:
-                for index in range(run):
-                    at = place + index * slot
-                    if leaf[at : at + size] != mine[index * size : (index + 1) * size]:
-                        wrong.append(block + index)
-            block += run
-        return wrong
 
     def _corrupted(self, error: IntegrityError) -> None:
         self.corrupted_blocks += 1
