@@ -1,8 +1,12 @@
-"""Write docs/reference/cli.md from the parser, and the table of docs/reference/limits.md: ``make docs`` does."""
+"""Write docs/reference/cli.md from the parser, the table of docs/reference/limits.md, and that of
+docs/reference/what-works-on-what.md, for which every command runs on every kind of image: ``make docs`` does.
+"""
 
 from __future__ import annotations
 
 import argparse
+import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
@@ -49,6 +53,16 @@ def limits_page() -> str:
     return "".join((before, BEGIN, "\n", "\n".join(rows), "\n\n", END, rest.partition(END)[2]))
 
 
+def write_what_works() -> None:
+    """Run every command on every kind of image, and write down what works: under a minute."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from tests.support import whatworks
+
+    with tempfile.TemporaryDirectory() as folder:
+        whatworks.PAGE.write_text(whatworks.page(whatworks.all_rows(Path(folder))))
+
+
 if __name__ == "__main__":
     PAGE.write_text(page())
     LIMITS_PAGE.write_text(limits_page())
+    write_what_works()
