@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
+import gzip
 from functools import partial
 from hashlib import blake2b
 
 from bootpath.core.errors import FormatError
-from bootpath.formats.bzimage import find_pvh_entry, parse_bzimage
 from bootpath.formats.cpio import pack_cpio, parse_cpio
 from bootpath.formats.dm.concise import pack_concise, parse_concise
 from bootpath.formats.dm.create import pack_dm_create, parse_dm_create
@@ -26,6 +26,8 @@ from bootpath.formats.exceptionstore import (
     parse_snapshot_header,
 )
 from bootpath.formats.handoff import pack_handoff, parse_handoff
+from bootpath.formats.kernels.bzimage import find_pvh_entry, parse_bzimage
+from bootpath.formats.kernels.image import Wrapping, parse_kernel
 from bootpath.formats.nbd.pskfile import parse_psk_file
 from bootpath.formats.nbd.uri import pack_nbd_uri, parse_nbd_uri
 from bootpath.formats.overlayfile import (
@@ -53,7 +55,7 @@ from bootpath.formats.verity.signature import pack_verity_signature, parse_verit
 from bootpath.formats.verity.tree import pack_verity_superblock, parse_verity_superblock
 from tests.fuzz.entry import Entry, comes_back
 from tests.support.gptdisk import as_device
-from tests.support.kernels import make_bzimage, make_vmlinux
+from tests.support.kernels import make_bzimage, make_image, make_vmlinux, make_zboot, make_zimage
 from tests.support.targetsamples import TARGET_SAMPLES
 
 LOG_KEY = bytes(range(16))
@@ -240,6 +242,12 @@ def _bzimage(data: bytes) -> None:
     assert image.payload.end <= len(data)
 
 
+def _kernel_image(data: bytes) -> None:
+    image = parse_kernel(data)
+    assert image.payload is None or image.payload.end <= len(data)
+    assert (image.payload is None) == (image.wrapping is Wrapping.NONE)
+
+
 def target_lines() -> list[bytes]:
     """A line of every target."""
     return [line.encode() for sample in TARGET_SAMPLES.values() for line in sample.table.split("\n")]
@@ -247,6 +255,17 @@ def target_lines() -> list[bytes]:
 
 def _kernels() -> list[bytes]:
     return [make_bzimage(b"packed" + (1000).to_bytes(4, "little"), setup_sectors=1)]
+
+
+def _kernel_files() -> list[bytes]:
+    return [
+        *_kernels(),
+        make_image(),
+        make_zimage(),
+        make_zboot(b"packed"),
+        gzip.compress(make_image()),
+        make_vmlinux(),
+    ]
 
 
 FORMATS = (
@@ -274,5 +293,6 @@ FORMATS = (
     Entry("overlay_header", _overlay_header),
     Entry("overlay_log", _overlay_log),
     Entry("bzimage", _bzimage, made=_kernels),
+    Entry("kernel_image", _kernel_image, made=_kernel_files),
     Entry("vmlinux", find_pvh_entry, made=lambda: [make_vmlinux(body_bytes=0)], refuses=False),
 )

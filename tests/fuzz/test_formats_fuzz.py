@@ -51,6 +51,7 @@ COVERED = {
     "psk_file": "parse_psk_file",
     "repart": "parse_repart parse_unit_file",
     "root_parameters": "parse_root_parameters parse_slot parse_logical_volume parse_ubi_volume",
+    "kernel_image": "parse_kernel",
     "line": "parse_line parse_decimal",
     "signed_pe": "parse_signed_pe parse_enclosed",
     "snapshot_header": "parse_snapshot_header",

@@ -1,4 +1,4 @@
-"""Kernels for x86 that are nothing but their headers."""
+"""Kernels that are nothing but their headers."""
 
 from __future__ import annotations
 
@@ -22,11 +22,32 @@ def make_vmlinux(*, name: bytes = b"Xen\0", kind: int = NOTE_TYPE, body_bytes: i
     return header + load + note + notes + b"\x90" * body_bytes
 
 
-def make_bzimage(payload: bytes, *, setup_sectors: int = 4, version: int = 0x20F, init_bytes: int = 1 << 20) -> bytes:
+def make_bzimage(
+    payload: bytes, *, setup_sectors: int = 4, version: int = 0x20F, init_bytes: int = 1 << 20, loadflags: int = 1
+) -> bytes:
     """A kernel file with this payload, which ends with the size of what is in it."""
     setup = bytearray((1 + (setup_sectors or 4)) * 512)
     setup[0x1F1] = setup_sectors
     setup[0x1FE:0x208] = b"\x55\xaa\xeb\x66HdrS" + struct.pack("<H", version)
+    struct.pack_into("<H", setup, 0x236, loadflags)
     struct.pack_into("<II", setup, 0x248, 64, len(payload))
     struct.pack_into("<I", setup, 0x260, init_bytes)
     return bytes(setup) + bytes(64) + payload + bytes(8)
+
+
+def make_image(magic: bytes = b"ARM\x64", *, machine: int = 0xAA64, body_bytes: int = 64) -> bytes:
+    """An Image, which is an EFI program too: for arm64 or, with `RSC\x05` and 0x5064, for riscv64."""
+    header = b"MZ\x40\xfa".ljust(0x38, b"\0") + magic + (0x40).to_bytes(4, "little")
+    return header + b"PE\0\0" + machine.to_bytes(2, "little") + bytes(body_bytes)
+
+
+def make_zimage() -> bytes:
+    """A zImage for arm."""
+    return bytes(0x24) + (0x016F2818).to_bytes(4, "little") + bytes(64)
+
+
+def make_zboot(payload: bytes, *, machine: int = 0xAA64, kind: bytes = b"zstd22") -> bytes:
+    """An EFI program that unpacks the kernel in it."""
+    header = struct.pack("<2sH4sII8x32s", b"MZ", 0, b"zimg", 128, len(payload), kind)
+    header = header.ljust(0x3C, b"\0") + (0x40).to_bytes(4, "little") + b"PE\0\0" + machine.to_bytes(2, "little")
+    return header.ljust(128, b"\0") + payload + bytes(4)

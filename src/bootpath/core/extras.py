@@ -28,7 +28,11 @@ PACKAGES: Mapping[str, str] = {
     "setpriv": "util-linux",
     "fusermount3": "fuse3",
     "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-system-aarch64": "qemu-system-arm",
+    "qemu-system-arm": "qemu-system-arm",
+    "qemu-system-riscv64": "qemu-system-misc",
     "OVMF": "ovmf",
+    "AAVMF": "qemu-efi-aarch64",
 }
 """The package of Debian and Ubuntu, and of most others, that brings a program, or a file."""
 

@@ -16,7 +16,15 @@ from itertools import count
 from bootpath.vm.config import Accelerator, Display, FirmwareSetting, MachineConfig, Uefi
 from bootpath.vm.disks import SCSI_CONTROLLER, Disk, Flat, Interface, disk_device, disk_node, dotted
 
-_CARDS = {Display.STD: "VGA", Display.VIRTIO_GPU: "virtio-vga"}
+_CARDS = {
+    (Display.STD, True): "VGA",
+    (Display.VIRTIO_GPU, True): "virtio-vga",
+    (Display.STD, False): "bochs-display",
+    (Display.VIRTIO_GPU, False): "virtio-gpu-pci",
+}
+"""The device of each graphics card, with the compatibility to VGA that a PC's firmware needs, and without."""
+_AHCI = "ich9-ahci,id=ide"
+"""The controller of q35, with the name of its buses."""
 
 
 def command_line(
@@ -55,8 +63,10 @@ def _arguments(
     config: MachineConfig, accelerator: Accelerator, qmp_fd: int, serial_fds: Sequence[int]
 ) -> Iterator[str]:
     yield from ("-nodefaults", "-no-user-config", "-display", "none")
-    yield from ("-machine", "q35" + (",graphics=off" if config.bios_on_serial else ""))
-    yield from ("-accel", accelerator.value, "-cpu", config.cpu_model, "-smp", str(config.cpus))
+    board = config.board
+    yield from ("-machine", board.machine + (",graphics=off" if config.bios_on_serial else ""))
+    cpu = config.cpu_model or (board.cpu if accelerator is Accelerator.TCG else "max")
+    yield from ("-accel", accelerator.value, "-cpu", cpu, "-smp", str(config.cpus))
     yield from ("-m", f"{config.memory_bytes >> 20}M", "-rtc", f"base={config.rtc_base}")
     yield from ("-chardev", f"socket,id=qmp,fd={qmp_fd}", "-mon", "chardev=qmp,mode=control")
     for index, fd in enumerate(serial_fds):
@@ -76,7 +86,7 @@ def _arguments(
         loader: Flat = {"driver": "loader", "file": str(blob.path), "addr": f"{blob.address:#x}", "force-raw": True}
         yield from ("-device", pairs(loader))
     if config.display is not Display.NONE:
-        yield from ("-device", _CARDS[config.display])
+        yield from ("-device", _CARDS[config.display, config.board.vga])
     if config.user_network:
         # Without its boot ROM, which is a package of its own and not needed: nothing boots from the network.
         yield from ("-netdev", "user,id=net0", "-device", "virtio-net-pci,netdev=net0,romfile=")
@@ -112,6 +122,8 @@ def _disks(config: MachineConfig) -> Iterator[str]:
     for index in range(config.root_ports):
         # A chassis and slot pair must be unique for the guest to see a slot that can be plugged.
         yield from ("-device", f"pcie-root-port,id={root_port(index)},bus=pcie.0,chassis={index + 1},slot={index + 1}")
+    if not config.board.has_ahci and any(disk.interface is Interface.AHCI for disk in config.disks):
+        yield from ("-device", _AHCI)
     if config.has_scsi:
         yield from ("-device", f"virtio-scsi-pci,id={SCSI_CONTROLLER}")
     for disk, bus in zip(config.disks, disk_buses(config.disks), strict=True):

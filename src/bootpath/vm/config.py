@@ -1,9 +1,9 @@
 """What a machine consists of: frozen values, no effects.
 
-The machine is always a PC with QEMU's q35 board, without QEMU's default devices: what is not named here is not there,
-except for the PS/2 keyboard and the AHCI controller that belong to the board.
+The machine is a PC with QEMU's q35 board, or another of `boards`, without QEMU's default devices: what is not named
+here is not there, except for what belongs to the board (a PC's PS/2 keyboard and AHCI controller, for example).
 
-Source: QEMU's invocation manual and docs/system/i386. Sizes are bytes.
+Source: QEMU's invocation manual and docs/system. Sizes are bytes.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from bootpath.vm.boards import PC, Board
 from bootpath.vm.disks import Disk, Interface
 
 MIB = 1 << 20
-MAX_AHCI_DISKS = 6  # the ports of q35's controller
+MAX_AHCI_DISKS = 6  # the ports of q35's controller, and of the same one on another board
 MAX_ROOT_PORTS = 24  # of the 32 slots of the root bus; the board and the other devices have the rest
 MAX_SERIAL_PORTS = 4  # "-serial: can be used several times to simulate up to 4 serial ports"
 _SETTING_NAME = re.compile(r"opt/[!-+\--~]{1,51}")  # "Use only names with prefix opt/"; QEMU's limit is 55 bytes
@@ -94,9 +95,11 @@ class Smbios:
 class MachineConfig:
     """A machine that can be started.
 
+    - `board`: which machine of QEMU. `cpu_model`: None for the board's, or under KVM the host's.
     - `kernel`, `initrd`, `cmdline`: Linux started by QEMU, past the firmware's choice of a boot disk. `unpack_kernel`:
       under the translator it need not unpack itself (see `kernel`).
-    - `firmware`: None for SeaBIOS, a Path for another BIOS image, or Uefi.
+    - `firmware`: None for the board's (SeaBIOS on a PC, OpenSBI on RISC-V, none on Arm), a Path for another BIOS image,
+      or Uefi.
     - `hotplug_ports`: empty PCI Express root ports, for virtio disks plugged in later; a detached disk frees its own.
     - `scsi_controller`: put it there even without a SCSI disk, for those plugged in later.
     - `serial_ports`: each is a console; `bios_on_serial` shows SeaBIOS's screen on the first.
@@ -109,8 +112,9 @@ class MachineConfig:
     """
 
     memory_bytes: int = 256 * MIB
+    board: Board = PC
     cpus: int = 1
-    cpu_model: str = "max"
+    cpu_model: str | None = None
     kernel: Path | None = None
     initrd: Path | None = None
     cmdline: str = ""
@@ -135,12 +139,14 @@ class MachineConfig:
     def __post_init__(self) -> None:
         if self.memory_bytes <= 0 or self.memory_bytes % MIB:
             raise ValueError(f"memory_bytes must be a multiple of 1 MiB, not {self.memory_bytes}")
+        if not self.board.is_pc and (self.debug_exit_port is not None or self.bios_on_serial):
+            raise ValueError("only a PC has I/O ports and a BIOS with a screen")
         if self.cpus < 1:
             raise ValueError("a machine needs a CPU")
         if self.kernel is None and (self.initrd is not None or self.cmdline):
             raise ValueError("an initrd and a command line need a kernel")
         if not 0 <= self.serial_ports <= MAX_SERIAL_PORTS:
-            raise ValueError(f"a PC can have at most {MAX_SERIAL_PORTS} serial ports")
+            raise ValueError(f"a machine can have at most {MAX_SERIAL_PORTS} serial ports")
         if _RTC_BASE.fullmatch(self.rtc_base) is None:
             raise ValueError(
                 f"rtc_base must be utc, localtime or a time like 2006-06-17T16:01:21, not {self.rtc_base!r}"

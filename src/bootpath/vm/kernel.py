@@ -1,27 +1,27 @@
-"""A kernel unpacked before it is started.
+"""A kernel made ready for QEMU: unpacked where the machine cannot do it, or would take long.
 
-Under the translator a kernel takes longer to unpack itself than for all the rest of its start: 4 of 6 seconds, measured
-with Debian's. Unpacked by us (0.7 s) and entered as Xen's guests are (PVH), it does the same with the same command line
-and initrd, but stays where it was linked to: there is no KASLR. Where that cannot be done QEMU gets the file as it is.
+Under the translator a kernel for PCs takes longer to unpack itself than for all the rest of its start: 4 of 6 seconds,
+measured with Debian's. Unpacked by us (0.7 s) and entered as Xen's guests are (PVH), it does the same with the same
+command line and initrd, but stays where it was linked to: there is no KASLR. Where that cannot be done QEMU gets the
+file as it is.
+
+A kernel for other machines that is an EFI program with the kernel packed in it, or is packed by gzip, is started by a
+firmware or a boot loader that unpacks it; QEMU does so for some, by its version and the machine (hw/core/loader.c).
 """
 
 from __future__ import annotations
 
-import bz2
-import lzma
-import zlib
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
 
 from bootpath.block.leaves.wholefile import read_whole
-from bootpath.core.errors import FormatError
-from bootpath.formats.bzimage import find_pvh_entry, parse_bzimage
+from bootpath.core.errors import FormatError, MachineError
+from bootpath.core.extras import pip_install
+from bootpath.core.limits import check_limit, limits
+from bootpath.formats.kernels.bzimage import find_pvh_entry, parse_bzimage
+from bootpath.formats.kernels.image import Wrapping, parse_kernel
+from bootpath.formats.kernels.packed import ZSTD_MAGIC, unpack
 
-_MAX_MEMORY_BYTES = 256 << 20
-_MAX_WINDOW_BYTES = 128 << 20
 _MAX_KERNEL_BYTES = 512 << 20
-_GZIP = 31
 
 
 def unpacked_kernel(path: Path) -> bytes | None:
@@ -34,57 +34,30 @@ def unpacked_kernel(path: Path) -> bytes | None:
         image = parse_bzimage(data)
     except FormatError:
         return None
-    payload = data[image.payload.offset : image.payload.end]
-    # "The format of both the compressed and uncompressed data should be determined using the standard magic numbers."
-    unpack = next((unpack for magic, unpack in _UNPACKERS.items() if payload.startswith(magic)), None)
-    if unpack is None or image.kernel_bytes > _MAX_KERNEL_BYTES:
+    if image.kernel_bytes > _MAX_KERNEL_BYTES:
         return None
     # A byte more than there should be: only then the end is seen, and what stands there is checked.
-    kernel = unpack(payload, image.kernel_bytes + 1)
+    kernel = unpack(data[image.payload.offset : image.payload.end], image.kernel_bytes + 1)
     if kernel is None or len(kernel) != image.kernel_bytes or find_pvh_entry(kernel) is None:
         return None
     return kernel
 
 
-class _Stream(Protocol):
-    """Python's own decompressors."""
+def bare_kernel(data: bytes) -> bytes:
+    """The kernel in what is wrapped around it (`Wrapping`); the same bytes when nothing is.
 
-    @property
-    def eof(self) -> bool: ...
-
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
-
-
-def _whole(make: Callable[[], _Stream]) -> Callable[[bytes, int], bytes | None]:
-    """What a stream holds, if its end is there too."""
-
-    def unpack(payload: bytes, most: int) -> bytes | None:
-        stream = make()
-        try:
-            kernel = stream.decompress(payload, most)
-        except (zlib.error, lzma.LZMAError, OSError, ValueError):
-            return None
-        return kernel if stream.eof else None
-
-    return unpack
-
-
-def _zstd(payload: bytes, most: int) -> bytes | None:
-    try:
-        import zstandard
-    except ImportError:
-        return None
-    try:
-        with zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES).stream_reader(payload) as reader:
-            return reader.read(most)
-    except (zstandard.ZstdError, MemoryError):
-        return None
-
-
-_UNPACKERS: Mapping[bytes, Callable[[bytes, int], bytes | None]] = {
-    b"\x1f\x8b": _whole(lambda: zlib.decompressobj(_GZIP)),
-    b"BZ": _whole(bz2.BZ2Decompressor),
-    b"\x5d\0": _whole(lambda: lzma.LZMADecompressor(memlimit=_MAX_MEMORY_BYTES)),
-    b"\xfd7": _whole(lambda: lzma.LZMADecompressor(memlimit=_MAX_MEMORY_BYTES)),
-    b"\x28\xb5": _zstd,
-}
+    Raises FormatError when it is no kernel, LimitError when it is too large, MachineError when it cannot be unpacked.
+    """
+    image = parse_kernel(data)
+    if image.wrapping is Wrapping.NONE or image.payload is None:
+        return data
+    kernel = unpack(data[image.payload.offset : image.payload.end], limits().kernel_bytes + 1)
+    if not kernel:
+        raise MachineError(
+            "the kernel cannot be unpacked",
+            where=image.wrapping.value,
+            expected="gzip, bzip2, LZMA, xz or zstd",
+            hint=pip_install("zstd") if data.startswith(ZSTD_MAGIC, image.payload.offset) else None,
+        )
+    check_limit("kernel_bytes", len(kernel), "the kernel is too large once it is unpacked")
+    return kernel

@@ -83,7 +83,7 @@ class QEMU:
         if self._process is not None:
             raise ValueError("a QEMU can be started only once")
         self._started = self._clock()
-        binary = self._binary or find_qemu()
+        binary = self._binary or find_qemu(self.config.board.program)
         connect = _monitor_class()
         with contextlib.ExitStack() as mine, contextlib.ExitStack() as theirs:
             pairs = [socket.socketpair() for _ in range(1 + self.config.serial_ports)]

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from bootpath.vm.kernel import unpacked_kernel
-from tests.support.kernels import make_bzimage, make_vmlinux
+from bootpath.core.errors import LimitError, MachineError
+from bootpath.core.limits import limits_raised
+from bootpath.vm.kernel import bare_kernel, unpacked_kernel
+from tests.support.kernels import make_bzimage, make_image, make_vmlinux, make_zboot, make_zimage
 
 VMLINUX = make_vmlinux()
 SIZE = len(VMLINUX).to_bytes(4, "little")  # the kernel's build appends it, where the format does not end with it
@@ -59,3 +61,19 @@ def test_what_is_left_as_it_is(tmp_path: Path) -> None:
     for wrong in (len(VMLINUX) - 1, len(VMLINUX) + 1):
         packed = xz(VMLINUX)[:-4] + wrong.to_bytes(4, "little")
         assert unpacked(tmp_path, make_bzimage(packed)) is None
+
+
+@pytest.mark.parametrize("kernel", [make_image(), make_bzimage(b"packed"), make_zimage(), VMLINUX])
+def test_a_kernel_with_nothing_around_it(kernel: bytes) -> None:
+    assert bare_kernel(kernel) == kernel
+
+
+def test_a_kernel_in_what_a_firmware_would_unpack() -> None:
+    image = make_image(body_bytes=10_000)
+    assert bare_kernel(gzip.compress(image)) == image
+    for packed in (gzip.compress(image), zstandard.ZstdCompressor().compress(image), lzma.compress(image)):
+        assert bare_kernel(make_zboot(packed)) == image
+    with pytest.raises(MachineError, match="EFI zboot: the kernel cannot be unpacked; expected gzip, bzip2, LZMA, xz"):
+        bare_kernel(make_zboot(b"\x02\x21L\x18" + bytes(100)))
+    with limits_raised(kernel_bytes=9999), pytest.raises(LimitError, match="too large once it is unpacked"):
+        bare_kernel(gzip.compress(image))

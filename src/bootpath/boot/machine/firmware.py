@@ -31,6 +31,7 @@ from bootpath.formats.trace import Trace
 from bootpath.image.redox.discovery import find_redoxfs
 from bootpath.serve.export import Export
 from bootpath.serve.server.server import Server
+from bootpath.vm.boards import PC, Board
 from bootpath.vm.config import Display, MachineConfig, Uefi
 from bootpath.vm.disks import Disk, Interface
 from bootpath.vm.firmware import private_uefi
@@ -54,6 +55,7 @@ class FirmwareSetup:
     """How to boot. `overlay_bytes` caps what the machine may write (None: no cap)."""
 
     firmware: Firmware
+    board: Board = PC
     memory_bytes: int = 512 * MIB
     interface: Interface = Interface.VIRTIO
     display: Display = Display.NONE
@@ -173,11 +175,14 @@ class FirmwareMachine(WatchedMachine[FirmwareSetup, FirmwareRun]):
 
     def configure(self, directory: Path, opened: ExitStack) -> MachineConfig:
         """Serve the image, and give the machine its firmware."""
+        board = self.setup.board
+        if self.setup.firmware is Firmware.BIOS and not board.is_pc:
+            raise MachineError(f"a machine for {board.architecture.value} has no BIOS", hint="use --firmware uefi")
         with self.timeline.step(SERVER, "serve the image") as step:
             image = ServedImage(self.disk, directory / "disk.sock", overlay_bytes=self.setup.overlay_bytes)
             self._image = opened.enter_context(image)
             step.detail = "over NBD, what is written stays in RAM"
-        uefi = private_uefi(directory) if self.setup.firmware is Firmware.UEFI else None
+        uefi = private_uefi(directory, board) if self.setup.firmware is Firmware.UEFI else None
         return firmware_config(self.setup, image.uri, uefi)
 
     def ended_by(self, said: str) -> NoReturn:
@@ -199,6 +204,7 @@ class FirmwareMachine(WatchedMachine[FirmwareSetup, FirmwareRun]):
 def firmware_config(setup: FirmwareSetup, uri: str, uefi: Uefi | None) -> MachineConfig:
     """The machine that `setup` says, with the disk served at `uri`; `uefi` None is the BIOS, which talks on serial."""
     return MachineConfig(
+        board=setup.board,
         memory_bytes=setup.memory_bytes,
         firmware=uefi,
         disks=(served_disk(uri, setup.interface, boot_index=0),),

@@ -20,6 +20,7 @@ from typing import ClassVar, Generic, NoReturn, Self, TypeVar
 
 from bootpath.boot.timeline import Clock, Step, Timeline
 from bootpath.core.errors import BootError, Error, MachineError
+from bootpath.vm.boards import PC
 from bootpath.vm.config import Accelerator, MachineConfig
 from bootpath.vm.qemu import QEMU
 
@@ -106,11 +107,15 @@ class WatchedMachine(ABC, Generic[SetupT, RunT]):
                 raise MachineError(
                     f"the machine's files cannot be written: {fault.strerror}", where=str(directory), hint=hint
                 ) from fault
-            machine = QEMU(config, accelerator=self._accelerator, binary=self._binary, transcript=self._transcript)
+            # What executes the guest of another architecture is the translator, whatever works here.
+            accelerator = self._accelerator if config.board.is_pc else Accelerator.TCG
+            self.run.accelerator = accelerator.value
+            machine = QEMU(config, accelerator=accelerator, binary=self._binary, transcript=self._transcript)
             with self.timeline.step(self.actor, "start QEMU") as step:
                 self.started_seconds = self.timeline.elapsed()
                 self._machine = opened.enter_context(machine)
-                step.detail = f"{self._accelerator.value}, {config.memory_bytes // MIB} MiB"
+                program = "" if config.board is PC else f"{config.board.program}, "
+                step.detail = f"{program}{accelerator.value}, {config.memory_bytes // MIB} MiB"
             _unlink_files(directory)
             self.when_started(opened)
             self._opened = opened.pop_all()

@@ -17,10 +17,13 @@ def run_firmware(options: argparse.Namespace) -> int:
     """Boot, say what was read, write the trace; raises what failed."""
     from bootpath.boot.machine.firmware import Firmware, FirmwareMachine, FirmwareSetup
     from bootpath.cli.console import show_result
+    from bootpath.formats.partitions.dps import Architecture
     from bootpath.report.firmware import firmware_json, render_firmware
+    from bootpath.vm.boards import board_of
 
     setup = FirmwareSetup(
         Firmware(options.firmware),
+        board_of(options.architecture or Architecture.X86_64),
         memory_bytes=options.memory,
         interface=interface(options),
         display=display(options),

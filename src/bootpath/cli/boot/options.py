@@ -68,6 +68,7 @@ _TITLES = {
     frozenset({LIVE}): "live disk (a disk with a RedoxFS)",
     frozenset({LIVE, LINUX}): "live disk or image-based Linux",
     frozenset({LINUX}): "image-based Linux (a disk without a RedoxFS)",
+    frozenset({LINUX, FIRMWARE}): "image-based Linux, or boot by the disk's own firmware",
     frozenset({FIRMWARE}): "boot by the disk's own firmware",
 }
 
@@ -188,7 +189,7 @@ OPTIONS: tuple[BootOption, ...] = (
     _row("--look-in", (LINUX,), LOOK_IN_HELP, metavar="PLACES", type=places, default=frozenset(PLACES)),
     _row("--no-efi", (LINUX,), NO_EFI_HELP, **_ON),
     _row("--next-candidate", (LINUX,), NEXT_CANDIDATE_HELP, choices=NEXT_CANDIDATES, default="never"),
-    _row("--architecture", (LINUX,), ARCHITECTURE_HELP, metavar="ARCH", type=architecture),
+    _row("--architecture", (LINUX, FIRMWARE), ARCHITECTURE_HELP, metavar="ARCH", type=architecture),
     _row("--fixed", (LINUX,), "name devices as the machine has them, /dev/vda2, instead of by UUIDs", **_ON),
     _row("--assembly", (LINUX,), ASSEMBLY_HELP, choices=ASSEMBLIES, default=ASSEMBLIES[0]),
     _row("--kernel-signature", (LINUX,), "hand the root hash's signature to the kernel too, which has to know the key",

@@ -13,6 +13,8 @@ from bootpath.boot.machine.firmware import Firmware, FirmwareMachine, FirmwareSe
 from bootpath.cli.boot.options import OPTIONS
 from bootpath.cli.main import main
 from bootpath.core.errors import DeviceError, MachineError
+from bootpath.formats.partitions.dps import Architecture
+from bootpath.vm.boards import board_of
 from bootpath.vm.config import Display, Uefi
 from bootpath.vm.disks import Interface
 
@@ -35,6 +37,16 @@ def test_the_uefi_machine_has_its_firmware_and_its_card() -> None:
     config = firmware_config(setup, URI, uefi)
     assert (config.firmware, config.display, config.disks[0].interface) == (uefi, Display.VIRTIO_GPU, Interface.AHCI)
     assert not config.bios_on_serial
+
+
+def test_another_architecture(tmp_path: Path) -> None:
+    board = board_of(Architecture.ARM64)
+    uefi = Uefi(Path("code.fd"), Path("variables.fd"))
+    assert firmware_config(FirmwareSetup(Firmware.UEFI, board), URI, uefi).board is board
+    (tmp_path / "disk.img").touch()
+    machine = FirmwareMachine(tmp_path / "disk.img", FirmwareSetup(Firmware.BIOS, board))
+    with pytest.raises(MachineError, match="a machine for arm64 has no BIOS; use --firmware uefi"), machine:
+        pass
 
 
 def test_what_is_read_is_logged_and_what_is_written_stays_in_ram(tmp_path: Path) -> None:

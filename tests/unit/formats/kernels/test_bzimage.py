@@ -8,7 +8,7 @@ import pytest
 
 from bootpath.core.errors import FormatError
 from bootpath.core.extents import Extent
-from bootpath.formats.bzimage import find_pvh_entry, parse_bzimage
+from bootpath.formats.kernels.bzimage import find_pvh_entry, parse_bzimage
 from tests.support.kernels import ENTRY, make_bzimage, make_vmlinux
 from tests.support.tools import guest_kernel
 
