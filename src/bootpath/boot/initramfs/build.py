@@ -32,6 +32,7 @@ import bootpath
 from bootpath.block.leaves.wholefile import read_whole
 from bootpath.boot.initramfs.compression import Compression, compress
 from bootpath.boot.initramfs.elfclosure import is_elf, read_needs, resolve_below, shared_libraries, without_sections
+from bootpath.boot.initramfs.machines import check_machines
 from bootpath.boot.initramfs.modules import KernelModule, KernelModules
 from bootpath.boot.initramfs.pythonclosure import PYTHON_PATH, python_closure
 from bootpath.boot.initramfs.recipes import RECIPES, SHELL_INIT, Recipe, combine_recipes, python_init
@@ -190,9 +191,9 @@ def plan_initramfs(spec: InitramfsSpec) -> InitramfsPlan:
     """What the archive will hold; writes nothing. Raises Error, FormatError, OSError."""
     kernel = _kernel(spec)
     _check_compression(spec, kernel.release)
-    absent = tuple(name for name in spec.wanted_modules if not kernel.has(name))
-    wanted = [name for name in spec.wanted_modules if name not in absent]
-    modules = kernel.load_order([*spec.modules, *wanted])
+    wanted = {name: kernel.first_of(name) for name in spec.wanted_modules}
+    absent = tuple(name for name, found in wanted.items() if found is None)
+    modules = kernel.load_order([*spec.modules, *filter(None, wanted.values())])
     items = [*_skeleton(), Item(CpioEntry.file("init", spec.init, 0o755), Part.CONFIG)]
     items += [Item(CpioEntry.file(path, data), Part.CONFIG) for path, data in spec.files]
     busybox = _find_busybox(spec)
@@ -207,6 +208,8 @@ def plan_initramfs(spec: InitramfsSpec) -> InitramfsPlan:
         version, python = _python(spec.python)
         items += python
     items += _added(spec.added)
+    # It is the kernel that says which machine it is.
+    check_machines(item.entry for item in sorted(items, key=lambda item: item.part is not Part.KERNEL_MODULES))
     return InitramfsPlan(
         items=_arrange(items, spec.mtime_seconds),
         release=kernel.release,

@@ -90,6 +90,10 @@ class KernelModules:
         """Whether it is built in or there as a file."""
         return self.is_builtin(name) or module_name(name) in self._paths
 
+    def first_of(self, names: str) -> str | None:
+        """Of names with ``|`` between them the first that the kernel has; None when it has none."""
+        return next((name for name in names.split("|") if self.has(name)), None)
+
     def read(self, name: str) -> KernelModule:
         """One module. Raises Error when there is no such file, FormatError when it is not a module."""
         name = module_name(name)

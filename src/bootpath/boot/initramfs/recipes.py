@@ -39,7 +39,8 @@ def python_init(module: str, *, load_modules: bool = True) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a kind of initramfs has: `modules` must exist, `wanted_modules` are added where the kernel has them.
+    """What a kind of initramfs has: `modules` must exist, `wanted_modules` are added where the kernel has them
+    (`KernelModules.first_of`).
 
     `python_modules` are imported in the guest. `programs` are found in the root directory by name and bring their
     libraries, except those that `stubs` replace. `scripts` are files of `boot.tinyinit` and their paths in the guest.
@@ -100,7 +101,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "verity": Recipe(
         modules=("dm_mod", "dm_verity"),
-        wanted_modules=("sha256_ssse3",),
+        wanted_modules=("sha256_ssse3|sha2_ce|sha256_arm64",),  # of x86, and of arm64 with its instructions and without
         programs=("dmsetup", "keyctl"),
         stubs=(_NO_SELINUX,),
         scripts=_parts("verity"),

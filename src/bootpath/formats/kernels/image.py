@@ -48,6 +48,7 @@ _PE = {
 }
 _ELF_MAGIC = b"\x7fELF"
 _ELF_HEADER_BYTES = 20
+_ELF_BIG_ENDIAN = 2
 _ELF = {
     (3, 1): Architecture.X86,
     (62, 2): Architecture.X86_64,
@@ -124,6 +125,16 @@ def parse_kernel(data: bytes, size_bytes: int | None = None) -> KernelImage:
     return found
 
 
+def is_elf(data: bytes) -> bool:
+    """True for the beginning of an ELF file: a kernel before it is packed, one of its modules, a program."""
+    return data.startswith(_ELF_MAGIC) and len(data) >= _ELF_HEADER_BYTES
+
+
+def elf_architecture(data: bytes) -> Architecture | None:
+    """What an ELF file (`is_elf`) is for; None for what has no name here."""
+    return _ELF.get((int.from_bytes(data[18:20], "big" if data[5] == _ELF_BIG_ENDIAN else "little"), data[4]))
+
+
 def _plain(data: bytes) -> KernelImage | None:
     """A kernel that nothing is around."""
     if data[_X86_MAGIC_OFFSET : _X86_MAGIC_OFFSET + 4] == _X86_MAGIC:
@@ -133,10 +144,8 @@ def _plain(data: bytes) -> KernelImage | None:
         return KernelImage(KernelFormat.IMAGE, image)
     if data[_ZIMAGE_MAGIC_OFFSET : _ZIMAGE_MAGIC_OFFSET + 4] == _ZIMAGE_MAGIC:
         return KernelImage(KernelFormat.ZIMAGE, Architecture.ARM)
-    if data.startswith(_ELF_MAGIC) and len(data) >= _ELF_HEADER_BYTES:
-        order = "big" if data[5] == 2 else "little"
-        machine = int.from_bytes(data[18:20], "big" if order == "big" else "little")
-        return KernelImage(KernelFormat.ELF, _ELF.get((machine, data[4])))
+    if is_elf(data):
+        return KernelImage(KernelFormat.ELF, elf_architecture(data))
     return None
 
 

@@ -118,3 +118,10 @@ def test_what_is_no_module(tmp_path: Path, content: bytes) -> None:
 def test_no_such_release(tmp_path: Path) -> None:
     with pytest.raises(Error, match="no such directory of kernel modules"):
         KernelModules(tmp_path / "6.0")
+
+
+def test_the_first_of_several(tmp_path: Path) -> None:
+    modules = modules_directory(tmp_path, NEEDS, builtin="kernel/built-in.ko\n")
+    assert modules.first_of("z|b-x|a") == "b-x"
+    assert modules.first_of("z|built_in") == "built_in"
+    assert modules.first_of("z") is None
