@@ -56,6 +56,7 @@ class AssuranceReason(Reason):
     OTHER_ROOT = "the command line names another root"
     NO_ROOT_HASH = "the command line does not have its root hash"
     NO_ROOT_HERE = "no root is on this disk, and nothing vouches for what decides on one"
+    INITRAMFS_DECIDES = "the kernel assembles it, but there is an initramfs, which may mount another one"
     IGNORES_CORRUPTION = "the command line says ignore-corruption"
 
     @property
@@ -144,9 +145,11 @@ def mounted_root(
         known = AssuranceReason.HASH_ON_COMMAND_LINE(options)
     if not known.reason.verified:
         return known
+    made = _has(placed, MAPPED_DEVICES, ParameterSource.LOADER)
     if alone:
-        made = _has(placed, MAPPED_DEVICES, ParameterSource.LOADER)
         return known if made else AssuranceReason.OTHER_ROOT()
+    if made:
+        return AssuranceReason.INITRAMFS_DECIDES()
     with suppress(FormatError):
         root = read_root(placed)
         if "ignore-corruption" in root.verity_options:

@@ -29,7 +29,9 @@ ARCHITECTURE_HELP = "the architecture of the machine (default: that of the root)
 LOOK_IN_HELP = f"where boot entries are looked for: any of {', '.join(PLACES)}, with commas (default: all)"
 NO_EFI_HELP = "for a machine without EFI: exclude UKIs and EFI programs"
 ASSEMBLIES = ("bootpath", "initramfs", "kernel")
-ASSEMBLY_HELP = "who assembles the root: the initramfs of bootpath (the default), any initramfs, or the kernel"
+ASSEMBLY_HELP = (
+    "who assembles the root: the initramfs of bootpath (the default), any initramfs, or the kernel, without any"
+)
 NEXT_CANDIDATES, IDENTICAL = ("never", "policy"), ("refuse", "first")
 
 
