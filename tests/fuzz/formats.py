@@ -11,6 +11,7 @@ from hashlib import blake2b
 
 from bootpath.core.errors import FormatError
 from bootpath.formats.cpio import pack_cpio, parse_cpio
+from bootpath.formats.devicetree import parse_devicetree
 from bootpath.formats.dm.concise import pack_concise, parse_concise
 from bootpath.formats.dm.create import pack_dm_create, parse_dm_create
 from bootpath.formats.dm.listing import ListedTable, pack_listing, parse_listing
@@ -54,6 +55,7 @@ from bootpath.formats.trace import pack_trace, parse_trace
 from bootpath.formats.verity.signature import pack_verity_signature, parse_verity_signature
 from bootpath.formats.verity.tree import pack_verity_superblock, parse_verity_superblock
 from tests.fuzz.entry import Entry, comes_back
+from tests.support.fitimage import Node, pack_devicetree
 from tests.support.gptdisk import as_device
 from tests.support.kernels import make_bzimage, make_image, make_vmlinux, make_zboot, make_zimage
 from tests.support.targetsamples import TARGET_SAMPLES
@@ -248,6 +250,11 @@ def _kernel_image(data: bytes) -> None:
     assert (image.payload is None) == (image.wrapping is Wrapping.NONE)
 
 
+def _devicetree(data: bytes) -> None:
+    tree = parse_devicetree(data)
+    assert all(name and "\0" not in name for name in tree.compatible)
+
+
 def target_lines() -> list[bytes]:
     """A line of every target."""
     return [line.encode() for sample in TARGET_SAMPLES.values() for line in sample.table.split("\n")]
@@ -266,6 +273,11 @@ def _kernel_files() -> list[bytes]:
         gzip.compress(make_image()),
         make_vmlinux(),
     ]
+
+
+def _devicetrees() -> list[bytes]:
+    root = Node("", {"model": "board", "compatible": b"vendor,board\0vendor,chip\0"}, (Node("chosen", {}),))
+    return [pack_devicetree(root)]
 
 
 FORMATS = (
@@ -293,6 +305,7 @@ FORMATS = (
     Entry("overlay_header", _overlay_header),
     Entry("overlay_log", _overlay_log),
     Entry("bzimage", _bzimage, made=_kernels),
+    Entry("devicetree", _devicetree, made=_devicetrees),
     Entry("kernel_image", _kernel_image, made=_kernel_files),
     Entry("vmlinux", find_pvh_entry, made=lambda: [make_vmlinux(body_bytes=0)], refuses=False),
 )

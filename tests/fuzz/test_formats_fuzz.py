@@ -26,6 +26,7 @@ COVERED = {
     "bzimage": "parse_bzimage",
     "cpio": "parse_cpio",
     "dm_concise": "parse_concise",
+    "devicetree": "parse_devicetree",
     "dm_create": "parse_dm_create",
     "extlinux": "parse_extlinux",
     "gpt": "read_gpt read_copies find_overlaps parse_array",
