@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
 from bootpath.boot.initramfs.build import InitramfsSpec, build_initramfs, combine_recipes
 from bootpath.boot.initramfs.compression import Compression
-from bootpath.formats.partitions.dps import Architecture
+from bootpath.formats.partitions.dps import Architecture, Designator
 from bootpath.formats.repart.definition import CopyFiles, FileSystemFormat
 from bootpath.image.ddi.build import build_ddi
 from bootpath.image.ddi.draft import DdiImage, SigningKey
@@ -17,7 +18,7 @@ from bootpath.image.ddi.shortform import ShortForm
 from bootpath.image.filesystems.fatwriter import write_fat
 from bootpath.image.filesystems.filetree import collect_tree
 from bootpath.image.filesystems.programs import HostPrograms
-from tests.support.ddi import Signer, Volume, protect, run
+from tests.support.ddi import LINUX_LVM, Part, Signer, Volume, make_disk, protect, run
 from tests.support.fitimage import make_fit
 from tests.support.linuximage import ENTRY, ENTRY_PATH, INITRD_PATH, KERNEL_PATH, squash
 from tests.support.linuxroot import make_root
@@ -115,6 +116,19 @@ def make_ddi(system: LinuxSystem, path: Path) -> Path:
 def make_logical_volumes(system: LinuxSystem, path: Path) -> Volumes:
     """The system in volumes of LVM2, made by lvm2 itself."""
     return make_volumes(path, _volume_files(system))
+
+
+def make_volume_images(path: Path, systems: Mapping[str, LinuxSystem]) -> Path:
+    """A disk with a volume group ``internal``, and in each volume of it a complete disk image, as Infix has them.
+
+    The group is made by lvm2 itself, the tables by sgdisk; a volume is a little larger than the image in it.
+    """
+    images = {}
+    for name, system in systems.items():
+        images[name] = path.with_suffix(f".{name}.raw")
+        make_disk(images[name], system.volume.parts("root"))
+    volumes = make_volumes(path.with_suffix(".pv"), images, group="internal")
+    return make_disk(path, [Part(Designator.LINUX_GENERIC, volumes.path.read_bytes(), SEED, type=LINUX_LVM)]).path
 
 
 def make_flash(system: LinuxSystem, path: Path, *, free_bytes: int = 4 * MIB) -> Path:

@@ -144,3 +144,17 @@ def disk(number: int, text: str | None, *, size: int = 1 << 18, place: int = 512
     if text is not None:
         put_area(image, AREA_OFFSET, 16384, text, place=place)
     return image
+
+
+def image_volumes(images: Mapping[str, bytes], *, name: str = "internal") -> bytes:
+    """A physical volume whose volumes hold these disk images, from extent to extent of a MiB, as Infix makes it."""
+    mib = 1 << 20
+    extents = {each: -(-len(content) // mib) for each, content in images.items()}
+    starts = {each: sum(list(extents.values())[:place]) for place, each in enumerate(extents)}
+    volumes = {
+        each: logical(number, segment(0, extents[each], "pv0", starts[each]))
+        for number, each in enumerate(images, start=1)
+    }
+    text = group({"pv0": physical(800, sum(extents.values()))}, volumes, name=name, extent_size=mib // 512)
+    area = disk(800, text, size=mib)
+    return bytes(area) + b"".join(content.ljust(extents[each] * mib, b"\0") for each, content in images.items())

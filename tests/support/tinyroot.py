@@ -139,7 +139,7 @@ class Volumes(dict[str, str]):
         self.path = path
 
 
-def make_volumes(path: Path, contents: Mapping[str, Path]) -> Volumes:
+def make_volumes(path: Path, contents: Mapping[str, Path], *, group: str = "group") -> Volumes:
     """A disk that is a physical volume, made by lvm2 itself on a loop device; nothing is activated on this machine."""
     with path.open("wb") as disk:
         disk.truncate(sum(content.stat().st_size + 2 * MIB for content in contents.values()) + 4 * MIB)
@@ -156,11 +156,11 @@ def make_volumes(path: Path, contents: Mapping[str, Path]) -> Volumes:
     options = ("--driverloaded", "n", "--config", config)
     try:
         run(lvm, "pvcreate", *options, loop)
-        run(lvm, "vgcreate", *options, "-s", "1M", "group", loop)
+        run(lvm, "vgcreate", *options, "-s", "1M", group, loop)
         volumes = Volumes(path)
         for name, content in contents.items():
             extents = -(-content.stat().st_size // MIB)
-            run(lvm, "lvcreate", *options, "-an", "-Zn", "-Wn", "-l", extents, "-n", name, "group")
+            run(lvm, "lvcreate", *options, "-an", "-Zn", "-Wn", "-l", extents, "-n", name, group)
         fields = "vg_uuid,lv_uuid,lv_name,seg_pe_ranges"
         for line in run(lvm, "lvs", *options, "--noheadings", "-o", fields).splitlines():
             if len(words := line.split()) == 4 and words[2] in contents:

@@ -15,7 +15,7 @@ import pytest
 from bootpath.boot.initramfs.build import combine_recipes
 from bootpath.boot.initramfs.compression import Compression
 from bootpath.boot.protocol.events import parse_event
-from bootpath.formats.cmdline.devices import LogicalVolumeId, UbiVolumeId, parse_slot
+from bootpath.formats.cmdline.devices import UbiVolumeId, parse_logical_volume, parse_slot
 from bootpath.formats.cmdline.parameters import join_parameters
 from bootpath.formats.cmdline.root import OnFail, RootParameters, pack_root_parameters
 from bootpath.vm.config import MachineConfig, Uefi
@@ -222,7 +222,7 @@ def test_a_logical_volume_by_uuid_in_four_mebibytes(
     volumes = make_volumes(tmp_path / "pv.img", {"root": image.data, "hash": image.hashes})
     root = root_of(
         image,
-        logical_volume=LogicalVolumeId(*volumes["root"].split("/")),
+        logical_volume=parse_logical_volume(volumes["root"]),
         verity_hash=f"LV={volumes['hash']}",
     )
     assert comes_up(boot(initramfs, root, volumes.path)).startswith("/dev/mapper/root / squashfs ro")
@@ -232,7 +232,7 @@ def test_no_such_volume(boot: Boot, build: Build, tmp_path: Path, image: VerityI
     volumes = make_volumes(tmp_path / "pv.img", {"root": image.data})
     group, volume = volumes["root"].split("/")
     other = f"{group}/{volume[::-1]}"
-    root = RootParameters(logical_volume=LogicalVolumeId(*other.split("/")), wait_seconds=1)
+    root = RootParameters(logical_volume=parse_logical_volume(other), wait_seconds=1)
     refuses(boot(build("lvm"), root, volumes.path), rf"devices: no data device LV={other} after 1 s.*")
 
 

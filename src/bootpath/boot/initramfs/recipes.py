@@ -95,7 +95,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "lvm": Recipe(
         modules=("dm_mod",),
-        programs=("lvm",),
+        programs=("lvm", "dmsetup"),  # dmsetup: for partitions in a volume
         stubs=(_NO_SELINUX, _NO_SYSTEMD),
         scripts=(*_parts("lvm"), ("lvm.conf", "etc/lvm/lvm.conf")),
     ),

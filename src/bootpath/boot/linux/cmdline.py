@@ -28,11 +28,12 @@ from bootpath.formats.cmdline.address import (
     RootAddress,
     RootStyle,
     UbiAddress,
+    VolumePartitionAddress,
     device_name,
     partition_device,
+    slot_of,
 )
 from bootpath.formats.cmdline.appendroot import root_parameters
-from bootpath.formats.cmdline.devices import Slot
 from bootpath.formats.cmdline.parameters import Parameter, join_parameters, quote, split_init, split_parameters
 from bootpath.formats.cmdline.root import (
     DATA_PARAMETERS,
@@ -133,8 +134,8 @@ class RootNaming:
         verity = self.address.verity
         return replace(
             named,
-            slot=_slot(self.address.data),
-            hash_slot=None if verity is None else _slot(verity.hashes),
+            slot=slot_of(self.address.data),
+            hash_slot=None if verity is None else slot_of(verity.hashes),
             verity_options=() if self.signature is None else (self.signature_option(),),
         )
 
@@ -152,10 +153,6 @@ class RootNaming:
         # A disk without a table has no other name.
         named = self.fixed or isinstance(address, DiskAddress)
         return RootStyle(self.disk_name if named else None, self.assembly)
-
-
-def _slot(address: DeviceAddress) -> Slot | None:
-    return address.slot if isinstance(address, PartitionAddress) else None
 
 
 def decide_command_line(
@@ -232,7 +229,7 @@ def _names_the_address(entry: Iterable[PlacedParameter], naming: RootNaming) -> 
     Parameters of another initramfs may be unknown here; a slot that is not asked for harms nobody there.
     """
     address = naming.address
-    if address is None or not isinstance(address.data, PartitionAddress):
+    if address is None or not isinstance(address.data, (PartitionAddress, VolumePartitionAddress)):
         return False
     try:
         root = read_root(entry)
@@ -242,9 +239,12 @@ def _names_the_address(entry: Iterable[PlacedParameter], naming: RootNaming) -> 
     return root.root_hash == expected and root.data_device in _names(address.data, naming)
 
 
-def _names(address: PartitionAddress, naming: RootNaming) -> tuple[str, ...]:
+def _names(address: PartitionAddress | VolumePartitionAddress, naming: RootNaming) -> tuple[str, ...]:
+    partition = address if isinstance(address, PartitionAddress) else address.partition
     return (
-        f"PARTUUID={address.partuuid}",
-        f"PARTUUID={address.partuuid.upper()}",
-        partition_device(naming.disk_name, address.number),
+        f"PARTUUID={partition.partuuid}",
+        f"PARTUUID={partition.partuuid.upper()}",
+        partition_device(naming.disk_name, partition.number)
+        if partition is address
+        else device_name(address, RootStyle(assembly=Assembly.BOOTPATH)),
     )

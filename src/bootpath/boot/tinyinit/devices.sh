@@ -38,7 +38,7 @@ find_device() {
             case $2 in
             PARTUUID=*) list_rows; lower "${2#*=}"; same_partuuid "$lowered"; choose "$2" "$3" ;;
             UUID=* | LABEL=*) list_rows; same_contents "$2"; choose "$2" "$3" ;;
-            LV=*) open_volume "${2#*=}" ;;
+            LV=*) open_volume "${2#*=}" "$3" ;;
             UBI=*) open_ubi "${2#*=}" ;;
             *)
                 list_rows
@@ -70,7 +70,7 @@ list_nodes() {
 listed=
 
 # list_rows: the partitions of every disk, one a line, in /run/bootpath/rows:
-#   NODE PARTUUID DISK:ENTRY:FIRST_LBA
+#   NODE PARTUUID DISK:ENTRY:FIRST_LBA [LAST_LBA]
 # DISK is the GPT's GUID, or an MBR's signature. Source: UEFI 2.10 §5.3; block/partitions/msdos.c for PARTUUIDs of an MBR.
 # A partition that the kernel has not made yet has no node there, and is listed with "-": it may come. What was listed
 # holds until a device comes or goes.
@@ -135,7 +135,7 @@ crc() {
 
 # list_gpt NAME SECTOR HEADER
 list_gpt() {
-    local disk_guid entries count size hex number node guid number_read
+    local disk_guid entries count size hex number node guid number_read first
     mixed_guid "${3:112:32}"
     disk_guid=$guid
     number_at "$3" 72 8; entries=$number_read
@@ -148,9 +148,10 @@ list_gpt() {
         grep -n -v '^00000000000000000000000000000000' |
         while IFS=: read -r number hex; do
             mixed_guid "${hex:32:32}"
-            number_at "$hex" 32 8
+            number_at "$hex" 32 8; first=$number_read
+            number_at "$hex" 40 8
             node_of "$1" $number
-            echo "$node $guid $disk_guid:$number:$number_read"
+            echo "$node $guid $disk_guid:$number:$first $number_read"
         done
 }
 
@@ -195,8 +196,8 @@ number_at() {
 
 # same_partuuid PARTUUID: the partitions that have it, with their places, in /run/bootpath/candidates.
 same_partuuid() {
-    local node partuuid place
-    while read -r node partuuid place; do
+    local node partuuid place last
+    while read -r node partuuid place last; do
         [ "$partuuid" != "$1" ] || echo "$node $place"
     done < /run/bootpath/rows > /run/bootpath/candidates
 }
@@ -217,8 +218,8 @@ same_contents() {
 
 # place_of NODE: DISK:ENTRY:FIRST_LBA, or "nowhere" for what is no partition; in $place.
 place_of() {
-    local node partuuid
-    while read -r node partuuid place; do
+    local node partuuid last
+    while read -r node partuuid place last; do
         [ "$node" != "$1" ] || return 0
     done < /run/bootpath/rows
     place=nowhere

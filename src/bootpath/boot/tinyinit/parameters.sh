@@ -180,6 +180,7 @@ check_place() {
     esac
     [ -n "$3" ] || return 0
     case $2 in
+    LV=*/*/*) ;;
     LV=* | UBI=* | /dev/mapper/*) fail parameters "a slot is given for $2, which is not a partition" ;;
     esac
     case $3 in

@@ -32,8 +32,6 @@ ASSEMBLIES = ("bootpath", "initramfs", "kernel")
 ASSEMBLY_HELP = (
     "who assembles the root: the initramfs of bootpath (the default), any initramfs, or the kernel, without any"
 )
-    "who assembles the root: the initramfs of bootpath (the default), any initramfs, or the kernel, without any"
-)
 NEXT_CANDIDATES, IDENTICAL = ("never", "policy"), ("refuse", "first")
 
 

@@ -46,6 +46,16 @@ class LogicalVolumeAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumePartitionAddress:
+    """A partition of the disk image in a volume of LVM2, from a sector of the volume on, so many of them."""
+
+    volume: LogicalVolumeAddress
+    partition: PartitionAddress
+    first_sector: int
+    sectors: int
+
+
+@dataclass(frozen=True, slots=True)
 class UbiAddress:
     """A UBI volume: its name, and its number, by which its block device is called."""
 
@@ -53,7 +63,7 @@ class UbiAddress:
     number: int
 
 
-DeviceAddress: TypeAlias = DiskAddress | PartitionAddress | LogicalVolumeAddress | UbiAddress
+DeviceAddress: TypeAlias = DiskAddress | PartitionAddress | LogicalVolumeAddress | VolumePartitionAddress | UbiAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +122,23 @@ def mapper_device(group: str, name: str) -> str:
     return f"/dev/mapper/{mapper_name(group, name)}"
 
 
-def named_by_uuid(address: DeviceAddress, style: RootStyle) -> bool:
+def volume_of(address: DeviceAddress) -> LogicalVolumeAddress | None:
+    """The logical volume that has to be activated for a device, None where it is on none."""
+    if isinstance(address, VolumePartitionAddress):
+        return address.volume
+    return address if isinstance(address, LogicalVolumeAddress) else None
+
+
+def slot_of(address: DeviceAddress) -> Slot | None:
+    """The place of a partition in its table, None for what is none."""
+    if isinstance(address, VolumePartitionAddress):
+        return address.partition.slot
+    return address.slot if isinstance(address, PartitionAddress) else None
+
+
+def named_by_uuid(volume: LogicalVolumeAddress, style: RootStyle) -> bool:
     """True for a logical volume that is found by its UUIDs: our initramfs does so."""
-    by_uuid = isinstance(address, LogicalVolumeAddress) and bool(address.group_uuid and address.uuid)
-    return by_uuid and style.assembly is Assembly.BOOTPATH
+    return bool(volume.group_uuid and volume.uuid) and style.assembly is Assembly.BOOTPATH
 
 
 def device_name(address: DeviceAddress, style: RootStyle) -> str:
@@ -125,6 +148,12 @@ def device_name(address: DeviceAddress, style: RootStyle) -> str:
             if named_by_uuid(address, style):
                 return f"LV={address.group_uuid}/{address.uuid}"
             return mapper_device(address.group, address.name)
+        case VolumePartitionAddress(volume, partition):
+            if named_by_uuid(volume, style):
+                return f"{device_name(volume, style)}/{partition.number}"
+            if style.assembly is Assembly.BOOTPATH:
+                raise BootError("no kernel parameter can name the root: its volume has no UUIDs that are known")
+            return f"PARTUUID={partition.partuuid}"  # of what the initramfs makes of the volume's own table
         case PartitionAddress():
             return (
                 f"PARTUUID={address.partuuid}" if style.disk is None else partition_device(style.disk, address.number)

@@ -7,11 +7,14 @@ loader appends where it found the entry (UAPI.1, proposed key ``linux-appendroot
 - behind verity: ``roothash=… systemd.verity_root_data=… systemd.verity_root_hash=…``, for systemd's generator in the
   initramfs. It is never named by its partition then, which would be booted unchecked;
 - a volume of LVM2: ``rd.lvm.lv=vg/lv root=/dev/mapper/vg-lv``, as dracut has it; one of UBI, with a file system for
-  block devices in it: ``root=/dev/ubiblock0_1 ubi.block=0,name``.
+  block devices in it: ``root=/dev/ubiblock0_1 ubi.block=0,name``;
+- a partition of the disk image in a volume of LVM2: ``rd.lvm.lv=vg/lv root=PARTUUID=…``, for an initramfs that makes
+  devices of such partitions, as kpartx does.
 
-`Assembly` says who assembles the root. Our own initramfs finds volumes by their UUIDs, and gets the slot too
-(``bootpath.slot=``): a PARTUUID does not tell copies of one image apart. The kernel alone, with no initramfs, makes
-linear volumes and verity from ``dm-mod.create="…" root=/dev/dm-0`` (Linux dm-init.rst).
+`Assembly` says who assembles the root. Our own initramfs finds volumes by their UUIDs (``LV=…``, with a number behind
+for a partition in one), and gets the slot too (``bootpath.slot=``): a PARTUUID does not tell copies of one image apart.
+The kernel alone, with no initramfs, makes linear volumes, partitions of these and verity from ``dm-mod.create="…"
+root=/dev/dm-0`` (Linux dm-init.rst).
 
 Where the loader knows what the kernel will call the disk, that name is used instead of PARTUUID (`RootStyle.disk`).
 """
@@ -27,13 +30,15 @@ from bootpath.formats.cmdline.address import (
     Assembly,
     DeviceAddress,
     LogicalVolumeAddress,
-    PartitionAddress,
     RootAddress,
     RootStyle,
     UbiAddress,
+    VolumePartitionAddress,
     device_name,
     mapper_name,
     named_by_uuid,
+    slot_of,
+    volume_of,
 )
 from bootpath.formats.cmdline.devices import Slot
 from bootpath.formats.cmdline.parameters import Parameter, quote
@@ -46,9 +51,8 @@ from bootpath.formats.dm.verity import VerityTarget
 
 def root_parameters(address: RootAddress, style: RootStyle = PARTUUIDS) -> RootParameters:
     """The parameters for a root. Raises BootError when there are none."""
-    volume = isinstance(address.data, LogicalVolumeAddress)
     try:
-        if style.assembly is Assembly.KERNEL and (address.verity is not None or volume):
+        if style.assembly is Assembly.KERNEL and (address.verity is not None or volume_of(address.data) is not None):
             return _made_by_kernel(address, style)
         return _found_by_initramfs(address, style)
     except FormatError as fault:
@@ -66,9 +70,9 @@ def _found_by_initramfs(address: RootAddress, style: RootStyle) -> RootParameter
         verity_hash=None if verity is None else device_name(verity.hashes, style),
         lvm_volumes=tuple(
             dict.fromkeys(
-                f"{each.group}/{each.name}"
-                for each in devices
-                if isinstance(each, LogicalVolumeAddress) and not named_by_uuid(each, style)
+                f"{volume.group}/{volume.name}"
+                for volume in map(volume_of, devices)
+                if volume is not None and not named_by_uuid(volume, style)
             )
         ),
         slot=_slot(address.data, style),
@@ -79,8 +83,8 @@ def _found_by_initramfs(address: RootAddress, style: RootStyle) -> RootParameter
 
 def _slot(address: DeviceAddress, style: RootStyle) -> Slot | None:
     """Where a partition must be, for our initramfs, unless it is named by a node anyway."""
-    wanted = style.assembly is Assembly.BOOTPATH and style.disk is None
-    return address.slot if wanted and isinstance(address, PartitionAddress) else None
+    named = style.disk is not None and not isinstance(address, VolumePartitionAddress)
+    return slot_of(address) if style.assembly is Assembly.BOOTPATH and not named else None
 
 
 def _attached(address: DeviceAddress, style: RootStyle) -> tuple[Parameter, ...]:
@@ -106,6 +110,11 @@ def _made_by_kernel(address: RootAddress, style: RootStyle) -> RootParameters:
 
 def _mapped(address: DeviceAddress, style: RootStyle, devices: list[MappedDevice]) -> str:
     """The name of a device, which is made first when it is a volume."""
+    if isinstance(address, VolumePartitionAddress):
+        volume = _mapped(address.volume, style, devices)
+        line = TableLine(0, address.sectors, "linear", (volume, str(address.first_sector)))
+        name = mapper_name(address.volume.group, address.volume.name)
+        return _add(f"{name}p{address.partition.number}", Table((line,)), devices)
     if isinstance(address, UbiAddress) or (isinstance(address, LogicalVolumeAddress) and address.table is None):
         # UBI and its block devices come as late as device-mapper does: nothing says which is first.
         raise BootError(f"the kernel alone cannot assemble the volume {address.name}")
@@ -118,6 +127,9 @@ def _mapped(address: DeviceAddress, style: RootStyle, devices: list[MappedDevice
 
 
 def _add(name: str, table: Table, devices: list[MappedDevice]) -> str:
-    """Add a device, with a minor number, so that its name in /dev is known."""
+    """Add a device, unless it is there already, with a minor number, so that its name in /dev is known."""
+    made = next((device.minor for device in devices if device.name == name), None)
+    if made is not None:
+        return f"/dev/dm-{made}"
     devices.append(MappedDevice(name, "", len(devices), read_only=True, table=table))
     return f"/dev/dm-{len(devices) - 1}"

@@ -2,12 +2,13 @@
 
 ::
 
-    device ::= PARTUUID=… | UUID=… | LABEL=… | /dev/… | LV=<VG uuid>/<LV uuid> | UBI=<mtd>:<volume>
+    device ::= PARTUUID=… | UUID=… | LABEL=… | /dev/… | LV=<VG uuid>/<LV uuid>[/<partition>] | UBI=<mtd>:<volume>
     slot   ::= <disk>:<partition number>:<first lba>
     disk   ::= the GUID of a GPT, or the signature of an MBR in 8 hexadecimal digits
 
 Sources: Linux block/early-lookup.c for PARTUUID; Documentation/admin-guide/kernel-parameters.txt. ``LV=`` and ``UBI=``
-are ours: volumes are found by UUID, since a copy of a disk has volumes of the same names.
+are ours: volumes are found by UUID, since a copy of a disk has volumes of the same names. A volume may hold a complete
+disk image; its partitions are numbered as in its GPT, from 1, and a slot says which GPT that is.
 
 No device and no value has a control character, a quote, or a character that is not ASCII.
 """
@@ -25,13 +26,12 @@ from bootpath.formats.partitions.mbr import DiskSignature
 
 PLAIN_VALUE = re.compile(r"[!#-~]+( [!#-~]+)*")
 LVM_NAME = re.compile(r"[A-Za-z0-9+_.][A-Za-z0-9+_.-]*")
-NO_PARTITIONS = ("LV=", "UBI=", "/dev/mapper/")
-"""How the name of a device begins that is not a partition."""
-
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _PARTUUID = re.compile(rf"{_GUID.pattern}|[0-9a-f]{{8}}-[0-9a-f]{{2}}", re.IGNORECASE)
 _LVM_UUID = r"[0-9A-Za-z]{6}(?:-[0-9A-Za-z]{4}){5}-[0-9A-Za-z]{6}"
-_LOGICAL_VOLUME = re.compile(rf"({_LVM_UUID})/({_LVM_UUID})")
+_LOGICAL_VOLUME = re.compile(rf"({_LVM_UUID})/({_LVM_UUID})(?:/([1-9][0-9]{{0,9}}))?")
+_VOLUME_GRAMMAR = "<VG uuid>/<LV uuid>, and /<number> for a partition in it"
+_NO_PARTITION = re.compile(rf"LV={_LVM_UUID}/{_LVM_UUID}|UBI=.*|/dev/mapper/.*")
 _SLOT = re.compile(rf"({_GUID.pattern}|[0-9a-f]{{8}}):([1-9][0-9]{{0,9}}):([0-9]{{1,20}})", re.IGNORECASE)
 _KINDS = "PARTUUID=, UUID=, LABEL=, LV=, UBI= or /dev/"
 
@@ -54,17 +54,22 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class LogicalVolumeId:
-    """A volume of LVM2 by its group's and its own UUID, as lvm2 prints them. Raises FormatError."""
+    """A volume of LVM2 by its group's and its own UUID, as lvm2 prints them, or a partition of it. Raises FormatError.
+
+    `partition` is the number of an entry of the GPT in the volume, None for the whole of it.
+    """
 
     vg_uuid: str
     lv_uuid: str
+    partition: int | None = None
 
     def __post_init__(self) -> None:
-        if _LOGICAL_VOLUME.fullmatch(str(self)) is None:
-            raise bad_value("bootpath.lv", self, "<VG uuid>/<LV uuid>")
+        if _LOGICAL_VOLUME.fullmatch(str(self)) is None or not 1 <= (self.partition or 1) < 2**32:
+            raise bad_value("bootpath.lv", self, _VOLUME_GRAMMAR)
 
     def __str__(self) -> str:
-        return f"{self.vg_uuid}/{self.lv_uuid}"
+        volume = f"{self.vg_uuid}/{self.lv_uuid}"
+        return volume if self.partition is None else f"{volume}/{self.partition}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +97,22 @@ def parse_slot(text: str) -> Slot:
 
 
 def parse_logical_volume(text: str) -> LogicalVolumeId:
-    """A volume of LVM2: ``<VG uuid>/<LV uuid>``. Raises FormatError."""
-    vg_uuid, _, lv_uuid = text.partition("/")
-    return LogicalVolumeId(vg_uuid, lv_uuid)
+    """A volume of LVM2, or a partition of it: ``<VG uuid>/<LV uuid>[/<partition>]``. Raises FormatError."""
+    found = _LOGICAL_VOLUME.fullmatch(text)
+    if found is None:
+        raise bad_value("bootpath.lv", text, _VOLUME_GRAMMAR)
+    return LogicalVolumeId(found[1], found[2], None if found[3] is None else int(found[3]))
 
 
 def parse_ubi_volume(text: str) -> UbiVolumeId:
     """A volume of UBI: ``<mtd>:<volume>``. Raises FormatError."""
     mtd, _, volume = text.rpartition(":")
     return UbiVolumeId(mtd, volume)
+
+
+def may_have_slot(device: str | None) -> bool:
+    """True for the name of a device that may be a partition."""
+    return device is not None and _NO_PARTITION.fullmatch(device) is None
 
 
 def check_device(name: str, device: str | None) -> None:

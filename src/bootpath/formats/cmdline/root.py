@@ -32,7 +32,6 @@ from uuid import UUID
 from bootpath.core.errors import FormatError
 from bootpath.formats.cmdline.devices import (
     LVM_NAME,
-    NO_PARTITIONS,
     PLAIN_VALUE,
     LogicalVolumeId,
     Slot,
@@ -40,6 +39,7 @@ from bootpath.formats.cmdline.devices import (
     bad_value,
     check_device,
     check_value,
+    may_have_slot,
     parse_logical_volume,
     parse_slot,
     parse_ubi_volume,
@@ -316,5 +316,5 @@ def _check_data(root: RootParameters) -> None:
     if root.mapped_devices:
         return  # the partitions are in their tables
     for name, slot, device in ((SLOT, root.slot, root.data_device), (HASH_SLOT, root.hash_slot, root.hash_device)):
-        if slot is not None and (device is None or device.startswith(NO_PARTITIONS)):
+        if slot is not None and not may_have_slot(device):
             raise FormatError(f"{name} is said of {device or 'nothing'}, which is not a partition", where=WHERE)

@@ -86,9 +86,14 @@ class Location:
         return f"{self.path} ({self.disk_id}:{self.number}:{self.first_lba})"
 
     def is_named(self, name: str) -> bool:
-        """True when `name` is this place: its path, or "disk:number", or "disk:number:first LBA"."""
+        """True when `name` is this place: its path, or "disk:number", or "disk:number:first LBA".
+
+        What holds a partition table, a volume for example, is also the place of the partitions in it.
+        """
         if self.number is None:
             return name == self.path
+        if "/" in self.path and name == self.path.rpartition("/")[0]:
+            return True
         words = [str(self.disk_id), str(self.number), str(self.first_lba)]
         return name == self.path or name.lower().split(":") in (words[:2], words)
 

@@ -128,7 +128,9 @@ def _roots(disk: Device, contents: Contents, candidates: Iterable[Candidate]) ->
 
 def _root_source(candidate: Candidate) -> EntrySource:
     layers = []
-    if candidate.data.kind is NodeKind.LOGICAL_VOLUME:
+    if candidate.data.kind is NodeKind.PARTITION and candidate.data.parent_path:
+        layers.append(f"partition of {candidate.data.parent_path}")
+    elif candidate.data.kind is NodeKind.LOGICAL_VOLUME:
         layers.append("lvm " + "/".join(candidate.data.path.split("/")[-2:]))
     elif candidate.data.kind is NodeKind.UBI_VOLUME:
         layers.append(f"ubi {candidate.data.name}")

@@ -1,11 +1,12 @@
 """How a kernel is told where a root is: by its partition, its volume, and the same of its hash tree and signature.
 
-None where nothing names a place to a kernel: a partition inside a volume, a volume whose carrier is one.
+None where nothing names a place to a kernel: a partition inside a partition or inside a volume of UBI, a volume whose
+carrier is one. A partition inside a volume of LVM2 is named by both.
 """
 
 from __future__ import annotations
 
-from bootpath.core.device import Device
+from bootpath.core.device import SECTOR_BYTES, Device
 from bootpath.core.errors import FormatError
 from bootpath.formats.cmdline.address import (
     DeviceAddress,
@@ -15,6 +16,7 @@ from bootpath.formats.cmdline.address import (
     RootAddress,
     RootVerity,
     UbiAddress,
+    VolumePartitionAddress,
 )
 from bootpath.formats.cmdline.devices import Slot
 from bootpath.formats.dm.targets import device_names
@@ -44,7 +46,7 @@ def name_signature(disk: Device, contents: Contents, candidate: Candidate) -> De
 
 
 def name_partition(node: Node) -> PartitionAddress:
-    """How a kernel is told of a partition of the disk."""
+    """How a kernel is told of a partition of the disk, or of the volume that it is in."""
     location = node.location
     assert node.partuuid is not None
     assert location.number is not None
@@ -74,7 +76,7 @@ def _spot(disk: Device, contents: Contents, node: Node) -> DeviceAddress | None:
     if node.kind is NodeKind.DISK:
         return DiskAddress()
     if node.kind is NodeKind.PARTITION:
-        return None if node.parent_path else name_partition(node)
+        return _inside(disk, contents, node) if node.parent_path else name_partition(node)
     if node.parent_path:
         # A volume on a volume: only one whose carrier is a partition of the disk has a name.
         above = contents.node(node.parent_path)
@@ -84,6 +86,18 @@ def _spot(disk: Device, contents: Contents, node: Node) -> DeviceAddress | None:
         ubi = read_ubi(open_node(disk, contents, node.parent_path))
         return next((UbiAddress(each.name, each.number) for each in ubi.volumes if each.name == node.name), None)
     return _logical_volume(disk, contents, node)
+
+
+def _inside(disk: Device, contents: Contents, node: Node) -> VolumePartitionAddress | None:
+    """A partition of the disk image in a logical volume. Raises FormatError, DeviceError."""
+    above = contents.node(node.parent_path)
+    if above is None or above.kind is not NodeKind.LOGICAL_VOLUME or node.offset_bytes is None:
+        return None
+    volume = _spot(disk, contents, above)
+    if not isinstance(volume, LogicalVolumeAddress):
+        return None
+    first, sectors = node.offset_bytes // SECTOR_BYTES, node.size_bytes // SECTOR_BYTES
+    return VolumePartitionAddress(volume, name_partition(node), first, sectors)
 
 
 def _logical_volume(disk: Device, contents: Contents, node: Node) -> LogicalVolumeAddress:

@@ -67,6 +67,13 @@ def read(line: str) -> dict[str, str]:
             root_hash=HASH, verity_options=("hash-offset=4096", "panic-on-corruption"), on_fail=OnFail.SHELL
         ),
         RootParameters(root_hash=HASH, root="/dev/mapper/root", logical_volume=LogicalVolumeId(VG, LV), read_only=True),
+        RootParameters(
+            root_hash=HASH,
+            verity_data=f"LV={VG}/{LV}/1",
+            verity_hash=f"LV={VG}/{LV}/2",
+            slot=Slot(GUID, 1, 34),
+            hash_slot=Slot(GUID, 2, 2082),
+        ),
         RootParameters(root_hash=HASH, verity_data="/dev/vda1", verity_hash="/dev/vda2", hash_slot=Slot(GUID, 1, 34)),
         RootParameters(
             ubi_volume=UbiVolumeId("nand 0", "root"), file_system="ubifs", init="/bin/sh", mount_options="sync"
@@ -196,7 +203,7 @@ def test_rows_of_a_gpt(tmp_path: Path) -> None:
     disk.write_bytes(gpt(entry.ljust(128, b"\0"), bytes(128), entry.ljust(128, b"\0")))
     header = disk.read_bytes()[512:604].hex()
     rows = shell(f"list_gpt ../{disk} 512 {header}")
-    assert rows == f"- {GUID} {GUID}:1:2048\n- {GUID} {GUID}:3:2048\n"
+    assert rows == f"- {GUID} {GUID}:1:2048 4095\n- {GUID} {GUID}:3:2048 4095\n"
 
 
 def test_numbers_and_guids_of_a_gpt() -> None:

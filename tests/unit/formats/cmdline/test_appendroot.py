@@ -16,6 +16,7 @@ from bootpath.formats.cmdline.address import (
     RootStyle,
     RootVerity,
     UbiAddress,
+    VolumePartitionAddress,
     mapper_device,
     partition_device,
 )
@@ -23,7 +24,7 @@ from bootpath.formats.cmdline.appendroot import root_parameters
 from bootpath.formats.cmdline.devices import Slot
 from bootpath.formats.cmdline.parameters import Parameter, join_parameters
 from bootpath.formats.cmdline.root import pack_root_parameters, parse_root_parameters
-from bootpath.formats.dm.table import Table, TableLine
+from bootpath.formats.dm.table import Table, TableLine, pack_line
 from bootpath.formats.verity.tree import VerityParameters
 
 GUID = UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
@@ -34,10 +35,16 @@ ROOT_HASH = bytes(range(32))
 VERITY = RootVerity(HASH, ROOT_HASH, VerityParameters(256, salt=b"\1\2"))
 TABLE = Table((TableLine(0, 2048, "linear", ("2", "2048")), TableLine(2048, 2048, "linear", ("3", "2048"))))
 VOLUME = LogicalVolumeAddress("vg-0", "root", VG, LV, TABLE, (("2", DATA), ("3", HASH)))
+INNER = UUID("0fc63daf-8483-4772-8e79-3d69d8477de5")
+INSIDE = VolumePartitionAddress(VOLUME, PartitionAddress(DATA.partuuid, 1, Slot(INNER, 1, 34)), 34, 2048)
+INSIDE_HASH = VolumePartitionAddress(VOLUME, PartitionAddress(HASH.partuuid, 2, Slot(INNER, 2, 2082)), 2082, 64)
+INSIDE_ROOT = RootAddress(INSIDE, RootVerity(INSIDE_HASH, ROOT_HASH, VERITY.parameters))
 OURS, KERNEL, FIXED = RootStyle(assembly=Assembly.BOOTPATH), RootStyle(assembly=Assembly.KERNEL), RootStyle("/dev/vda")
 PARTUUID, HASH_PARTUUID = f"PARTUUID={DATA.partuuid}", f"PARTUUID={HASH.partuuid}"
 
 CHECKED = f"roothash={ROOT_HASH.hex()} systemd.verity_root_data={PARTUUID} systemd.verity_root_hash={HASH_PARTUUID}"
+
+INSIDE_CHECKED = CHECKED.replace(PARTUUID, f"LV={VG}/{LV}/1").replace(HASH_PARTUUID, f"LV={VG}/{LV}/2")
 
 
 @pytest.mark.parametrize(
@@ -71,6 +78,13 @@ CHECKED = f"roothash={ROOT_HASH.hex()} systemd.verity_root_data={PARTUUID} syste
             OURS,
             f"{CHECKED} bootpath.hash_slot={GUID}:3:4096".replace(PARTUUID, f"LV={VG}/{LV}", 1),
         ),
+        (INSIDE_ROOT, RootStyle(), f"rd.lvm.lv=vg-0/root {CHECKED}"),
+        (RootAddress(INSIDE), OURS, f"root=LV={VG}/{LV}/1 bootpath.slot={INNER}:1:34"),
+        (
+            INSIDE_ROOT,
+            RootStyle("/dev/vda", Assembly.BOOTPATH),
+            f"{INSIDE_CHECKED} bootpath.slot={INNER}:1:34 bootpath.hash_slot={INNER}:2:2082",
+        ),
         (RootAddress(UbiAddress("rootfs", 1)), RootStyle(), "root=/dev/ubiblock0_1 ubi.block=0,rootfs"),
         (
             RootAddress(UbiAddress("rootfs", 1)),
@@ -101,7 +115,8 @@ volumes = st.builds(
     st.just((("2", DATA), ("3", HASH))),
 )
 flash = st.builds(UbiAddress, st.text(st.characters(codec="utf-8"), min_size=1, max_size=9), st.integers(0, 127))
-devices = st.one_of(st.just(DiskAddress()), partitions, volumes, flash)
+inside = st.builds(VolumePartitionAddress, volumes, partitions, st.integers(0, 2**40), st.integers(1, 2**40))
+devices = st.one_of(st.just(DiskAddress()), partitions, volumes, inside, flash)
 verities = st.builds(
     RootVerity,
     devices,
@@ -152,6 +167,18 @@ def test_the_kernel_makes_volumes_and_what_stands_on_them() -> None:
     assert verity.table.lines[0].args[1:3] == ("/dev/dm-0", "/dev/sda3")
 
 
+def test_the_kernel_makes_the_partitions_of_a_volume_that_it_makes_once() -> None:
+    named = root_parameters(INSIDE_ROOT, KERNEL)
+    volume, data, hashes, verity = named.mapped_devices
+    assert named.root == "/dev/dm-3"
+    assert [volume.name, data.name, hashes.name] == ["vg--0-root", "vg--0-rootp1", "vg--0-rootp2"]
+    assert [pack_line(device.table.lines[0]) for device in (data, hashes)] == [
+        "0 2048 linear /dev/dm-0 34",
+        "0 64 linear /dev/dm-0 2082",
+    ]
+    assert verity.table.lines[0].args[1:3] == ("/dev/dm-1", "/dev/dm-2")
+
+
 @pytest.mark.parametrize(
     ("place", "style"),
     [
@@ -159,6 +186,8 @@ def test_the_kernel_makes_volumes_and_what_stands_on_them() -> None:
         (RootAddress(UbiAddress("a", 0)), OURS),
         (RootAddress(UbiAddress("a", 0), VERITY), KERNEL),
         (RootAddress(LogicalVolumeAddress("a", "b")), KERNEL),
+        (RootAddress(VolumePartitionAddress(LogicalVolumeAddress("a", "b"), DATA, 34, 8)), OURS),
+        (RootAddress(VolumePartitionAddress(LogicalVolumeAddress("a", "b"), DATA, 34, 8)), KERNEL),
     ],
 )
 def test_roots_that_nothing_names(place: RootAddress, style: RootStyle) -> None:

@@ -101,6 +101,9 @@ def test_a_root_hash_alone_says_which_partitions() -> None:
 def test_where_the_data_is() -> None:
     volume = RootParameters(root=VERITY_ROOT, root_hash=HASH, logical_volume=LogicalVolumeId(VG, LV))
     assert volume.data_device == f"LV={VG}/{LV}"
+    inside = RootParameters(root=f"LV={VG}/{LV}/12", slot=Slot(GUID, 12, 2048))
+    assert inside == parse_root_parameters(pack_root_parameters(inside))
+    assert parse_root_parameters(f"bootpath.lv={VG}/{LV}/12").logical_volume == LogicalVolumeId(VG, LV, 12)
     flash = RootParameters(
         ubi_volume=UbiVolumeId("nand: 0", "root"), root_hash=HASH, verity_options=("hash-offset=8192",)
     )
@@ -147,6 +150,9 @@ def test_slots_of_partitions_that_the_kernel_maps() -> None:
         ("bootpath.sloot=1", "is not a parameter of bootpath"),
         ("bootpath.slot", "is not a parameter of bootpath"),
         (f"bootpath.lv={VG}", "<VG uuid>/<LV uuid>"),
+        (f"bootpath.lv={VG}/{LV}/0", "a partition in it"),
+        (f"root=LV={VG}/{LV}/4294967296", "a partition in it"),
+        (f"root=LV={VG}/{LV}/1/1", "a partition in it"),
         ("bootpath.ubi=root", "<mtd>:<volume>"),
         ("bootpath.slot=1:2:3", "<disk guid or signature>:<partition number>:<first lba>"),
         (f"bootpath.slot={GUID}:0:3", "<disk guid or signature>:<partition number>:<first lba>"),
