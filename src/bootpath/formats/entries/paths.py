@@ -1,8 +1,9 @@
 """Paths in boot entries: strings from a disk that must stay inside the file system they came from.
 
 Sources: UAPI.1 "Type #1 Boot Loader Entry Keys": paths are "relative to the root of the file system containing the
-boot entry snippet", "Paths should be normalized, i.e. not include .., . or a sequence of more than one /". U-Boot and
-syslinux take paths of extlinux.conf relative to its directory, and ".." in them; it may not climb above the root.
+boot entry snippet", "Paths should be normalized, i.e. not include .., . or a sequence of more than one /". U-Boot,
+syslinux, extlinux and isolinux take paths of a menu relative to its directory (`formats.entries.menufiles`), and ".."
+in them; it may not climb above the root.
 
 Invariant: what these functions return begins with "/" and has no "", ".", or ".." among its names.
 """

@@ -161,15 +161,19 @@ def _architecture_of(architecture: EfiArchitecture) -> Architecture | None:
 
 
 def _sorted(found: Iterable[tuple[int, FoundEntry]]) -> list[FoundEntry]:
-    def compare(first: tuple[int, FoundEntry], second: tuple[int, FoundEntry]) -> int:
-        one, other = (first[0], first[1].source.path), (second[0], second[1].source.path)
-        places = (one > other) - (one < other)
-        # The ranks of two menus say nothing of each other.
-        if places and first[1].entry.kind is second[1].entry.kind is EntryKind.EXTLINUX:
-            return places
-        return compare_entries(first[1].entry, second[1].entry) or places
+    """In the order of a menu; where that does not decide, as they were found: menus in the order of `MENU_FILES`."""
 
-    return [each for _, each in sorted(found, key=functools.cmp_to_key(compare))]
+    def compare(first: tuple[int, int, FoundEntry], second: tuple[int, int, FoundEntry]) -> int:
+        (place, volume, one), (other_place, other_volume, other) = first, second
+        order = (place > other_place) - (place < other_place)
+        same_menu = (volume, one.source.path) == (other_volume, other.source.path)
+        # The ranks of two menus say nothing of each other.
+        if one.entry.kind is other.entry.kind is EntryKind.EXTLINUX and not same_menu:
+            return order
+        return compare_entries(one.entry, other.entry) or order
+
+    placed = [(place, volume, each) for place, (volume, each) in enumerate(found)]
+    return [each for *_, each in sorted(placed, key=functools.cmp_to_key(compare))]
 
 
 def _exclude(each: FoundEntry, why: Explanation[EntryReason]) -> Excluded:

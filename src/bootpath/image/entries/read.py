@@ -1,4 +1,4 @@
-"""The boot entries of one volume: /loader/entries, /EFI/Linux and extlinux.conf, with the files that they need.
+"""The boot entries of one volume: /loader/entries, /EFI/Linux and menus like extlinux.conf, with their files.
 
 Sources: UAPI.1 "Locating Boot Entries", "Standard-conformance Marker File"; UAPI.5 "PE Addons", systemd-stub(7) for
 where add-ons are: ``<image>.extra.d/*.addon.efi`` beside an image, ``/loader/addons/*.addon.efi`` for all.
@@ -18,6 +18,7 @@ from bootpath.core.reasons import Explanation
 from bootpath.formats.entries.bls import BLS_MAX_BYTES, parse_bls
 from bootpath.formats.entries.entry import BootEntry, EntryKind, bls_entry, extlinux_entry, uki_entries
 from bootpath.formats.entries.extlinux import EXTLINUX_MAX_BYTES, parse_extlinux
+from bootpath.formats.entries.menufiles import MENU_FILES, MenuFile
 from bootpath.formats.entries.paths import menu_path
 from bootpath.formats.entries.tries import parse_entry_name
 from bootpath.formats.entries.uki import Uki, UkiAddon, read_uki, read_uki_addon
@@ -31,7 +32,6 @@ from bootpath.image.entries.reasons import EntryReason, FileReason
 
 _ENTRIES = "/loader/entries"
 _IMAGES = "/EFI/Linux"
-_MENU = "extlinux/extlinux.conf"
 _MARKER, _MARKER_TEXT = "/loader/entries.srel", b"type1"
 _ADDON_SUFFIX = ".addon.efi"
 _GLOBAL_ADDONS = "/loader/addons"
@@ -56,8 +56,9 @@ def _everything(reader: _VolumeReader, *, in_root: bool) -> Iterator[FoundEntry 
     for directory in (_ENTRIES, f"/boot{_ENTRIES}") if in_root else (_ENTRIES,):
         yield from reader.entries(directory)
     yield from reader.images()
-    for path in (f"/boot/{_MENU}", f"/{_MENU}") if in_root else (f"/{_MENU}",):
-        yield from reader.menu(path)
+    for menu in MENU_FILES:
+        for path in reader.menu_paths(menu):
+            yield from reader.menu(path) if isinstance(path, str) else (path,)
 
 
 class _VolumeReader:
@@ -108,8 +109,15 @@ class _VolumeReader:
             for entry in entries:
                 yield self._found(path, entry, uki)
 
+    def menu_paths(self, menu: MenuFile) -> Iterator[str | Excluded]:
+        """The files that a row of `MENU_FILES` means, which need not be there."""
+        if menu.any_prefix:
+            yield from self._paths(menu.directory, menu.name)
+        else:
+            yield menu.path
+
     def menu(self, path: str) -> Iterator[FoundEntry | Excluded]:
-        """The labels of an extlinux.conf."""
+        """The labels of a menu."""
         directory = path.rpartition("/")[0]
 
         def include(name: str) -> bytes:

@@ -9,6 +9,7 @@ from bootpath.core.limits import limits_raised
 from bootpath.formats.cmdline.address import PartitionAddress, RootAddress, RootStyle
 from bootpath.image.contents.nodes import Location
 from bootpath.image.entries.bootvolumes import BootVolume
+from bootpath.image.entries.find import menu_of
 from bootpath.image.entries.menu import EntrySource, Excluded, FoundEntry, VolumeRole
 from bootpath.image.entries.read import read_volume
 from tests.support.bootfiles import AA64, memory_files, pe_image
@@ -113,7 +114,7 @@ def test_thousands_of_entries() -> None:
     assert "at most 1000" in reasons[ENTRIES]
 
 
-def test_only_a_root_has_entries_below_boot_and_links() -> None:
+def test_only_a_root_has_links_and_entries_of_type_1_below_boot() -> None:
     content: dict[str, bytes | str] = {
         "/boot/k": b"kernel",
         "/vmlinuz": "boot/k",
@@ -124,14 +125,40 @@ def test_only_a_root_has_entries_below_boot_and_links() -> None:
         "/extlinux/extlinux.conf": b"label m\nkernel /vmlinuz\n",
     }
     found, reasons = read(content, VolumeRole.ROOT)
-    assert list(found) == ["a", "l", "m"]
+    assert list(found) == ["a", "m", "l"]
     assert found["a"].command_line() == f"quiet root=PARTUUID={SPOT.partuuid}"
     assert found["a"].command_line(RootStyle("/dev/sda")) == "quiet root=/dev/sda2"
     assert found["a"].command_line(appendroot=False) == "quiet"
     assert found["l"].command_line(appendroot=True) == f"root=PARTUUID={SPOT.partuuid}"
     assert "not relative" in reasons[f"/boot{ENTRIES}/b.conf"]
     found, _ = read(content, VolumeRole.ESP)
-    assert not found
+    assert list(found) == ["l"]
+
+
+def test_menus_of_the_syslinux_family_in_the_order_in_which_they_count() -> None:
+    """Those of Infix, for U-Boot's sysboot: the file for all boards first, since nothing says which board this is."""
+    infix = "label Infix\n\tkernel /boot/Image\n\tfdtdir /boot\n\tappend ${bootargs_root} quiet -- ${bootargs_user}\n"
+    content: dict[str, bytes | str] = {
+        "/boot/Image": b"kernel",
+        "/boot/syslinux/acme,one-syslinux.conf": infix.replace("Infix", "one").encode(),
+        "/boot/syslinux/acme,two-syslinux.conf": infix.replace("Infix", "two").encode(),
+        "/boot/syslinux/syslinux.conf": infix.encode(),
+        "/boot/syslinux/syslinux.cfg": b"label cfg\nkernel ../Image\n",
+        "/boot/extlinux/extlinux.conf": b"label ext\nkernel ../Image\n",
+        "/syslinux.cfg": b"label top\nkernel boot/Image\n",
+        "/boot/syslinux/other.conf": b"label no\nkernel /boot/Image\n",
+        "/boot/syslinux/x-syslinux.conf/y": b"",
+    }
+    found, reasons = read(content, VolumeRole.ROOT)
+    assert list(found) == ["ext", "Infix", "one", "two", "cfg", "top"]
+    assert {each.parts.kernel.path for each in found.values()} == {"/boot/Image"}
+    assert found["Infix"].warnings == tuple(
+        f"the options have {name}, which the kernel gets as it is: only GRUB or U-Boot would replace it"
+        for name in ("${bootargs_root}", "${bootargs_user}")
+    )
+    assert not reasons
+    menu = menu_of("disk", [place(content, VolumeRole.ROOT)], roles=(VolumeRole.ROOT,))
+    assert [each.entry.id for each in menu.entries] == list(found)
 
 
 def test_a_place_without_a_name() -> None:
