@@ -140,5 +140,5 @@ def images_of(family: str) -> list[str]:
     return [name for name in golden_names() if name.startswith(family)]
 
 
-FAMILIES = ("fat", "ext", "erofs", "squashfs")
+FAMILIES = ("fat", "ext", "erofs", "squashfs", "iso9660")
 FILE_SYSTEMS = tuple(_entry(family) for family in FAMILIES)

@@ -38,6 +38,10 @@ PLACES = {
     "luks1": (0, 600),
     "luks2": (0, 5000),
     "stale": (0, 96),
+    "iso9660": (32768, 2048),
+    "iso9660joliet": (32768, 3 * 2048),
+    "bridge": (256 * 2048, 512),
+    "udf": (256 * 512, 512),
 }
 SMALL_BYTES = 1 << 21
 LVM_LABEL, LVM_AREA = (512, 512), (AREA_OFFSET, 80)

@@ -151,6 +151,29 @@ def test_squashfs(options: list[str], linked_tree: Path, tmp_path: Path) -> None
     assert_reads(image, linked_tree)
 
 
+def make_disc(image: Path, root: Path, *options: str, after: Sequence[str] = ()) -> None:
+    """An ISO 9660 by xorriso; `after` is what is done to the tree that is there."""
+    output = ["-outdev", f"stdio:{image}", "-hardlinks", "on"]
+    _run(tool("xorriso"), *output, *options, "-map", root, "/", *after, "-commit")
+
+
+@pytest.mark.parametrize("options", [["-joliet", "on"], ["-compliance", "deep_paths_off"]], ids=" ".join)
+def test_iso9660(options: list[str], linked_tree: Path, tmp_path: Path) -> None:
+    make_disc(tmp_path / "img", linked_tree, *options)
+    assert_reads(tmp_path / "img", linked_tree)
+
+
+def test_iso9660_compressed(linked_tree: Path, tmp_path: Path) -> None:
+    make_disc(tmp_path / "img", linked_tree, after=["-zisofs", "level=9", "-set_filter_r", "--zisofs", "/", "--"])
+    assert b"ZF\x10\x01pz" in (tmp_path / "img").read_bytes()
+    assert_reads(tmp_path / "img", linked_tree)
+
+
+def test_iso9660_with_joliet_alone(tree: Path, tmp_path: Path) -> None:
+    make_disc(tmp_path / "img", tree, "-rockridge", "off", "-joliet", "on", "-compliance", "joliet_long_names")
+    assert_reads(tmp_path / "img", tree, unix=False)
+
+
 def test_a_directory_with_an_index(tmp_path: Path) -> None:
     """Thousands of names: e2fsck -D makes an htree of it, with blocks of the index among the others."""
     root = tmp_path / "root"

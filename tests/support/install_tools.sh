@@ -20,6 +20,9 @@ tools='
     setpriv util-linux          blkid util-linux           losetup mount               ubinize mtd-utils
     mkfs.ext4 e2fsprogs         mkfs.btrfs btrfs-progs     mkfs.xfs xfsprogs           mkfs.exfat exfatprogs
     mkfs.erofs erofs-utils      mksquashfs squashfs-tools  cpio cpio                   bsdcpio libarchive-tools
+    xorriso xorriso             sfdisk fdisk               /usr/lib/ISOLINUX isolinux
+    /usr/lib/syslinux/modules/bios syslinux-common         /usr/lib/grub/x86_64-efi grub-efi-amd64-bin
+    grub-mkstandalone grub-common
     bootctl systemd-boot        systemd-analyze systemd    systemd-dissect systemd-container
     sbsign sbsigntool           osslsigncode osslsigncode  tesseract tesseract-ocr     mmdebstrap mmdebstrap
     /usr/share/OVMF ovmf        /usr/lib/systemd/boot/efi systemd-boot-efi

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Makes the images of this directory from the tree of tests/support/filetrees.py, in the source directory:
 #   tests/golden/filesystems/make.sh
-# dosfstools 4.2, mtools 4.0.33, e2fsprogs 1.47.0, squashfs-tools 4.5.1, erofs-utils 1.5; and erofs-utils 1.9.3, with
-# lzma and zstd built in, named by NEW_MKFS_EROFS.
+# dosfstools 4.2, mtools 4.0.33, e2fsprogs 1.47.0, squashfs-tools 4.5.1, erofs-utils 1.5, xorriso 1.5.4;
+# and erofs-utils 1.9.3, with lzma and zstd built in, named by NEW_MKFS_EROFS.
 set -eu
 here=$(dirname "$0")
 work=$(mktemp -d)
@@ -69,4 +69,12 @@ squashfs squashfs-xz -comp xz -no-fragments
 squashfs squashfs-zstd -comp zstd -b 4096
 squashfs squashfs-lz4 -comp lz4 -b 1M -always-use-fragments
 squashfs squashfs-stored -noI -noD -noF -noX -comp gzip
+
+xorriso -as mkisofs -R -J -joliet-long -D --hardlinks -V DEEP -o "$work/img" "$work/tree" </dev/null 2>/dev/null
+keep iso9660-deep
+xorriso -as mkisofs -R -hide-rr-moved --hardlinks -V MOVED -o "$work/img" "$work/tree" </dev/null 2>/dev/null
+keep iso9660-moved
+xorriso -hardlinks on -outdev "stdio:$work/img" -volid ZISOFS -compliance deep_paths_off -map "$work/tree" / \
+	-zisofs level=9:block_size=32k -set_filter_r --zisofs / -- -commit </dev/null 2>/dev/null
+keep iso9660-zisofs
 ls -l "$here"

@@ -1,6 +1,7 @@
 #!/bin/sh
 # The superblocks here, from the programs that own their formats, and blkid's opinion of each:
-#   e2fsprogs, erofs-utils, squashfs-tools, btrfs-progs, xfsprogs, dosfstools, exfatprogs, util-linux, cryptsetup
+#   e2fsprogs, erofs-utils, squashfs-tools, btrfs-progs, xfsprogs, dosfstools, exfatprogs, util-linux, cryptsetup,
+#   xorriso 1.5.4, genisoimage 1.1.11, udftools 2.3
 # Run it in this directory. Only the beginning of each image is kept; the rest is zeros, or nobody asks for it.
 set -eu
 export PATH="$PATH:/usr/sbin:/sbin" SOURCE_DATE_EPOCH=1700000000
@@ -36,6 +37,13 @@ for kind in luks1 luks2; do
     printf pass | cryptsetup luksFormat -q --type $kind --uuid ${uuid}c --pbkdf pbkdf2 --pbkdf-force-iterations 1000 $kind -
 done
 cryptsetup config --label encrypted --subsystem ours luks2
+mkdir disc
+cp tree/numbers disc/Numbers
+disc() { name=$1; shift; xorriso -as mkisofs -o "$name" "$@" disc < /dev/null 2> /dev/null; }
+disc iso9660 -V 'PLAIN 1'
+disc iso9660joliet -R -J -V 'An Operating System 12.5 amd64 n'
+genisoimage -quiet -udf -R -J -V Bridge -o bridge disc
+image udf 2M; mkudffs --utf8 --media-type=hd --label='a disk' --uuid=0123456789abcdef udf > /dev/null
 # An image that was written over the beginning of a disk, whose btrfs is still there.
 cp --sparse=always btrfs-crc32c stale; dd if=squashfs of=stale conv=notrunc status=none
 

@@ -22,9 +22,11 @@ from bootpath.formats.superblocks.erofs import probe_erofs
 from bootpath.formats.superblocks.exfat import probe_exfat
 from bootpath.formats.superblocks.ext import probe_ext
 from bootpath.formats.superblocks.fat import probe_fat
+from bootpath.formats.superblocks.iso9660 import probe_iso9660
 from bootpath.formats.superblocks.luks import probe_luks
 from bootpath.formats.superblocks.squashfs import probe_squashfs
 from bootpath.formats.superblocks.swap import probe_swap
+from bootpath.formats.superblocks.udf import probe_udf
 from bootpath.formats.superblocks.value import Superblock
 from bootpath.formats.superblocks.xfs import probe_xfs
 
@@ -39,6 +41,8 @@ PROBERS: Mapping[str, Prober] = {
     "xfs": probe_xfs,
     "vfat": probe_fat,
     "exfat": probe_exfat,
+    "iso9660": probe_iso9660,
+    "udf": probe_udf,
     "swap": probe_swap,
     "luks": probe_luks,
     "lvm2": probe_lvm_member,

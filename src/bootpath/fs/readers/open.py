@@ -16,6 +16,7 @@ from bootpath.fs.readers.erofs.erofs import open_erofs
 from bootpath.fs.readers.ext.ext4 import open_ext4
 from bootpath.fs.readers.fat.fat import open_fat
 from bootpath.fs.readers.files import Files
+from bootpath.fs.readers.iso9660.tree import open_iso9660
 from bootpath.fs.readers.redoxfiles import RedoxFiles
 from bootpath.fs.readers.squashfs.squashfs import open_squashfs
 from bootpath.fs.redox.redoxfs import RedoxFS
@@ -37,6 +38,7 @@ READERS: Mapping[str, Opener] = {
     "ext4": open_ext4,
     "erofs": open_erofs,
     "squashfs": open_squashfs,
+    "iso9660": open_iso9660,
     "redoxfs": open_redoxfs_files,
 }
 """A reader for each kind, by blkid's name."""

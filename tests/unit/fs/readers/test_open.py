@@ -16,7 +16,7 @@ from bootpath.fs.readers.redoxfiles import RedoxFiles
 from bootpath.fs.redox.redoxfs import RedoxFS
 from tests.support.filetrees import as_device, contents, golden_image
 
-NAMES = ["fat12", "ext4-4k", "erofs-lz4hc-big", "squashfs-zstd"]
+NAMES = ["fat12", "ext4-4k", "erofs-lz4hc-big", "squashfs-zstd", "iso9660-moved"]
 
 
 def redoxfs_image() -> bytearray:
@@ -100,7 +100,7 @@ def boot(device: Device, kind: str) -> bytes:
     return files.read_file("loader/entries/linux.conf", 4096) + files.read_file("vmlinuz", 100_000)
 
 
-@pytest.mark.parametrize("name", [*NAMES, "ext2-1k", "erofs-chunks", "squashfs-lz4"])
+@pytest.mark.parametrize("name", [*NAMES, "ext2-1k", "erofs-chunks", "squashfs-lz4", "iso9660-zisofs"])
 def test_a_read_that_fails_is_a_device_error(name: str) -> None:
     """Each read in turn fails once, and DeviceError passes."""
     device = as_device(golden_image(name))
@@ -118,7 +118,7 @@ def test_a_read_that_fails_is_a_device_error(name: str) -> None:
     pytest.fail("it reads too often")
 
 
-@pytest.mark.parametrize("name", [*NAMES, "ext2-1k", "squashfs-lz4"])
+@pytest.mark.parametrize("name", [*NAMES, "ext2-1k", "squashfs-lz4", "iso9660-zisofs"])
 def test_a_reader_lives_on_after_a_read_that_failed(name: str) -> None:
     device = as_device(golden_image(name))
     kind = find_kind(device)
