@@ -20,10 +20,10 @@ def write_tree(root: Path, content: Mapping[str, bytes]) -> Path:
     return root
 
 
-def fat(directory: Path, content: Mapping[str, bytes]) -> bytes:
+def fat(directory: Path, content: Mapping[str, bytes], size_bytes: int = FAT_BYTES) -> bytes:
     """A FAT volume with these files."""
     tree, image = write_tree(directory / "fat", content), directory / "fat.img"
-    image.write_bytes(bytes(FAT_BYTES))
+    image.write_bytes(bytes(size_bytes))
     run(tool("mkfs.fat"), image)
     for path in sorted(tree.iterdir()):
         run(tool("mcopy"), "-s", "-i", image, path, "::/")

@@ -8,7 +8,7 @@ was chosen, or that would be tried first: a loader has only one.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bootpath.boot.linux.candidate import CandidateLoader, Depth
 from bootpath.boot.linux.cmdline import PlacedParameter, command_line_of
@@ -17,9 +17,11 @@ from bootpath.boot.timeline import Timeline
 from bootpath.core.device import Device
 from bootpath.core.errors import Error
 from bootpath.formats.entries.uki import EfiArchitecture
+from bootpath.image.contents.nodes import Contents
 from bootpath.image.entries.find import find_entries
 from bootpath.image.entries.menu import BootMenu, FoundEntry, VolumeRole
-from bootpath.image.roots.candidates import Candidate
+from bootpath.image.roots.candidates import Candidate, is_hidden
+from bootpath.image.roots.choice import without_no_auto
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def list_entries(disk: Device, boot: LinuxBoot, *, shown_roles: Iterable[VolumeR
     asked = request.architecture
     menu = find_entries(
         disk,
-        boot.contents,
+        _as_seen(boot),
         roles=request.places,
         shown_roles=tuple(shown_roles),
         architecture=None if asked is None else EfiArchitecture.named(asked.value),
@@ -67,7 +69,7 @@ def list_entries(disk: Device, boot: LinuxBoot, *, shown_roles: Iterable[VolumeR
     )
     first = boot.chosen or next(iter(boot.order.candidates), None)
     chosen = None if boot.plan is None else _place(boot.plan.entry)
-    roots = {each.data.path: each for each in boot.order.choice.candidates}
+    roots = {each.data.path: each for each in (*boot.order.choice.candidates, *boot.order.candidates)}
     listed = []
     for found in menu.entries:
         own = roots.get(found.source.location.path) if found.source.role is VolumeRole.ROOT else first
@@ -84,6 +86,16 @@ def _listed(loader: CandidateLoader, found: FoundEntry, root: Candidate | None, 
     except Error as fault:
         return ListedEntry(found, fault=fault.as_value(), chosen=chosen)
     return ListedEntry(found, parameters, chosen=chosen)
+
+
+def _as_seen(boot: LinuxBoot) -> Contents:
+    """The contents, without the flag no-auto where it did not count."""
+    contents, request = boot.contents, boot.request
+    node = None if boot.chosen is None else contents.node(boot.chosen.data.path)
+    named = request.slot is not None or request.root_hash is not None
+    if named or (node is not None and is_hidden(node)):
+        return replace(contents, root=without_no_auto(contents.root))
+    return contents
 
 
 def _at(found: FoundEntry) -> str:
