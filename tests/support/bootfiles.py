@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from bootpath.block.leaves.memory import MemoryDevice
@@ -21,7 +21,10 @@ X64, AA64 = 0x8664, 0xAA64
 class MemoryTree:
     """A tree of paths: bytes for a file, str for a symbolic link. `fold_case` compares names as FAT does."""
 
-    def __init__(self, content: Mapping[str, bytes | str], *, fold_case: bool = False) -> None:
+    def __init__(
+        self, content: Mapping[str, bytes | str], *, fold_case: bool = False, programs: Collection[str] = ()
+    ) -> None:
+        self._programs = programs
         self.source = Source(MemoryDevice(bytes(512), identity=Identity("memory")), "memory")
         self.warnings: Sequence[str] = ()
         self.root = "/"
@@ -40,7 +43,8 @@ class MemoryTree:
         value = self._content[ref]
         kind, mode = _KINDS[type(value)]
         size = len(value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value or b"")
-        return FileNode(list(self._content).index(ref), kind, mode | 0o644, size)
+        permissions = 0o755 if ref in self._programs else 0o644
+        return FileNode(list(self._content).index(ref), kind, mode | permissions, size)
 
     def children(self, ref: str) -> Iterable[Child[str]]:
         for path in self._children.get(ref, []):
@@ -65,8 +69,11 @@ _KINDS = {
 }
 
 
-def memory_files(content: Mapping[str, bytes | str], *, fold_case: bool = False) -> TreeFiles[str]:
-    return TreeFiles(MemoryTree(content, fold_case=fold_case))
+def memory_files(
+    content: Mapping[str, bytes | str], *, fold_case: bool = False, programs: Collection[str] = ()
+) -> TreeFiles[str]:
+    """Files in memory; those of `programs` may be executed."""
+    return TreeFiles(MemoryTree(content, fold_case=fold_case, programs=programs))
 
 
 def pe_image(
