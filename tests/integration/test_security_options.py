@@ -121,7 +121,7 @@ _OTHERS = """
     --no-efi --no-superblock --normalise --offset --output --overlay --partitions-of --picture --plan --preload
     --preload-memory --print-table --processes --python --python-modules --record --recorded --repair --root --root-size
     --run --salt --screenshot --seed --select --serial --show-env --size --slot --slots --split --sysroot --table
-    --timeout --to --touch --uki --until --uuid --verbose --verity --version --with --workers --xbootldr
+    --timeout --to --touch --uki --until --use-tasklets --uuid --verbose --verity --version --with --workers --xbootldr
 """
 OTHERS = frozenset(_OTHERS.split())
 """Options that promise nothing of the kind."""

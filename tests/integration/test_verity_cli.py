@@ -225,6 +225,53 @@ def test_a_row_of_a_signed_volume(signature: str, signed: Path, capsys: pytest.C
     assert read_bytes(device, 0, device.size_bytes) == (signed / "root.img").read_bytes()
 
 
+def test_options_may_stand_between_the_operands(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As veritysetup takes them: argparse by itself settles that there is no ROOT_HASH when it meets the options."""
+    hashes = tmp_path / "h"
+    root = str(json_of(capsys, "format", data, "--salt", "-", hashes)["root_hash"])
+    for words in (
+        [data, hashes, "--hash-offset", "0", root],
+        [data, "--hash-offset=0", hashes, "--data-blocks", str(BLOCKS), root, "--json"],
+        ["--hash-offset", "0", data, hashes, root],
+        [data, hashes, root, "--hash-offset", "0"],
+    ):
+        assert main(["verity", "verify", *map(str, words)]) == 0, words
+    for action in ("verify", "open"):
+        with pytest.raises(SystemExit) as refusal:
+            main(["verity", action, str(data), str(hashes), "--hash-offset", "0"])
+        assert refusal.value.code == 2
+        assert "give the root hash, or --root-hash-file" in capsys.readouterr().err
+        with pytest.raises(SystemExit) as refusal:
+            main(["verity", action, str(data), str(hashes), "--hash-offset", "0", root, root])
+        assert refusal.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--data-blocks", "299", "the superblock contradicts --data-blocks; expected 299, found 300"),
+        ("--hash", "sha512", "the superblock contradicts --hash; expected sha512, found sha256"),
+        ("--format", "0", "the superblock contradicts --format; expected 0, found 1"),
+        ("--data-block-size", "1024", "the superblock contradicts --data-block-size; expected 1024, found 4096"),
+        ("--hash-block-size", "1024", "the superblock contradicts --hash-block-size; expected 1024, found 4096"),
+        ("--salt", "-", "the superblock contradicts --salt; expected no salt, found abcd"),
+    ],
+)
+def test_what_the_superblock_contradicts_is_not_ignored(
+    option: str, value: str, message: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hashes = tmp_path / "h"
+    root = str(json_of(capsys, "format", data, hashes, "--salt", "abcd")["root_hash"])
+    assert main(["verity", "verify", str(data), str(hashes), root, option, value]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_tasklets_are_for_the_kernel(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    json_of(capsys, "format", data, tmp_path / "h", "--root-hash-file", tmp_path / "root")
+    assert main(opening(tmp_path, "--print-table", "--use-tasklets", "--ignore-zero-blocks")) == 0
+    assert capsys.readouterr().out.strip().endswith(" 2 ignore_zero_blocks try_verify_in_tasklet")
+
+
 def test_a_table_line_with_fec(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     parity = ("--fec-device", str(tmp_path / "f"), "--fec-offset", "8192")
     json_of(capsys, "format", data, tmp_path / "h", "--root-hash-file", tmp_path / "root", *parity)

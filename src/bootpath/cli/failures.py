@@ -51,6 +51,18 @@ class Parser(argparse.ArgumentParser):
             print(message, end="")
         flush_stdout()
 
+    def _match_arguments_partial(self, actions: Sequence[argparse.Action], arg_strings_pattern: str) -> list[int]:
+        """An operand that may be missing is not missing as long as there are words behind the next options.
+
+        argparse before 3.13 settles that it is missing at the first option that follows the operands before it. In the
+        pattern an A is a word and an O an option.
+        """
+        counts: list[int] = super()._match_arguments_partial(actions, arg_strings_pattern)
+        rest = arg_strings_pattern[sum(counts) :]
+        while counts and not counts[-1] and "O" in rest:
+            counts.pop()
+        return counts
+
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
         """``--option=--`` has the value ``--``, which argparse takes for the end of the options, and gives no value."""
         if action.option_strings and action.nargs is None and arg_strings == ["--"]:

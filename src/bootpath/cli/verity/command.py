@@ -54,7 +54,12 @@ def configure(commands: Any, name: str) -> None:
         name, help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    make = actions.add_parser("format", help="write a hash area", description="Write the hash area of DATA.")
+    make = actions.add_parser(
+        "format",
+        help="write a hash area",
+        description="Write the hash area of DATA. What HASH and the file of --fec-device held is lost: a file that is no "
+        "longer than what is made is replaced, anything else is overwritten in place.",
+    )
     verify = actions.add_parser(
         "verify",
         help="check everything",
@@ -120,11 +125,11 @@ def _add_parameters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-superblock", action="store_true", help="there is no superblock: give all parameters as options"
     )
-    group = parser.add_argument_group("parameters, for format or without a superblock")
-    group.add_argument("--hash", type=algorithm, default="sha256", metavar="NAME", help="algorithm (default: sha256)")
-    group.add_argument("--format", type=int, default=1, choices=(0, 1), help="0 is Chrome OS's (default: 1)")
-    group.add_argument("--data-block-size", type=block_size, default=4096, metavar="BYTES", help="(default: 4096)")
-    group.add_argument("--hash-block-size", type=block_size, default=4096, metavar="BYTES", help="(default: 4096)")
+    group = parser.add_argument_group("parameters, for format or without a superblock, which has to agree with them")
+    group.add_argument("--hash", type=algorithm, metavar="NAME", help="algorithm (default: sha256)")
+    group.add_argument("--format", type=int, choices=(0, 1), help="0 is Chrome OS's (default: 1)")
+    group.add_argument("--data-block-size", type=block_size, metavar="BYTES", help="(default: 4096)")
+    group.add_argument("--hash-block-size", type=block_size, metavar="BYTES", help="(default: 4096)")
     group.add_argument(
         "--data-blocks", type=whole(1, MAX_BYTES), metavar="N", help="protect N blocks (default: all of DATA)"
     )
@@ -156,9 +161,10 @@ def _format(options: argparse.Namespace) -> int:
 
     if options.root_hash_file is not None:
         check_output(options.root_hash_file)
+    size = options.data_block_size or 4096
     with closing(open_disk(options.data)) as device:
-        blocks = data_blocks_of(device.size_bytes, options.data_block_size, limit=options.data_blocks)
-        behind = device.size_bytes - blocks * options.data_block_size
+        blocks = data_blocks_of(device.size_bytes, size, limit=options.data_blocks)
+        behind = device.size_bytes - blocks * size
     if behind and options.data_blocks is None:
         note(f"bootpath: warning: {options.data}: the last {behind} bytes are no whole data block: they are not hashed")
     parameters = parameters_of(options, blocks, default_salt=os.urandom(32))

@@ -27,7 +27,10 @@ _FLAGS = {
     "--panic-on-corruption": "after the first wrong block, fail every read",
     "--ignore-zero-blocks": "return zeros for blocks that must be zeros, without reading them",
     "--check-at-most-once": "check each data block only when it is first read",
+    "--use-tasklets": "with --print-table: let the kernel check in tasklets, without a change of threads",
 }
+_OPTION_OF = {"--use-tasklets": "try_verify_in_tasklet"}
+"""The optional parameters of the target that veritysetup's options do not have the names of."""
 
 
 def add_opening(parser: argparse.ArgumentParser) -> None:
@@ -87,8 +90,8 @@ def _check_options(options: argparse.Namespace) -> None:
 
 
 def _flags(options: argparse.Namespace) -> tuple[str, ...]:
-    names = (flag.removeprefix("--").replace("-", "_") for flag in _FLAGS)
-    return tuple(name for name in names if getattr(options, name))
+    given = (flag for flag in _FLAGS if getattr(options, flag.removeprefix("--").replace("-", "_")))
+    return tuple(_OPTION_OF.get(flag, flag.removeprefix("--").replace("-", "_")) for flag in given)
 
 
 def _check_signature(options: argparse.Namespace, root_hash: bytes) -> Signer:

@@ -64,6 +64,7 @@ def open_volume(options: argparse.Namespace, root_hash: str, disks: Disks) -> Ve
         area = described_area(parameters, data, offset=options.hash_offset, limit=options.data_blocks)
     else:
         area = read_hash_area(hashes, options.hash_offset)
+        _check_agreement(options, area.parameters)
     fec = None
     wanted = fec_options(options)
     if wanted is not None:
@@ -87,8 +88,36 @@ def parameters_of(options: argparse.Namespace, blocks: int, *, default_salt: byt
 
     salt = default_salt if options.salt is None else options.salt
     return VerityParameters(
-        blocks, options.hash, salt, options.data_block_size, options.hash_block_size, options.format
+        blocks,
+        options.hash or "sha256",
+        salt,
+        options.data_block_size or 4096,
+        options.hash_block_size or 4096,
+        1 if options.format is None else options.format,
     )
+
+
+def _check_agreement(options: argparse.Namespace, superblock: VerityParameters) -> None:
+    """Refuse options that a superblock contradicts, which would be without effect. Raises FormatError."""
+    from bootpath.core.errors import FormatError
+
+    for flag, given, stored in (
+        ("--hash", options.hash, superblock.algorithm),
+        ("--format", options.format, superblock.hash_type),
+        ("--data-block-size", options.data_block_size, superblock.data_block_size),
+        ("--hash-block-size", options.hash_block_size, superblock.hash_block_size),
+        ("--data-blocks", options.data_blocks, superblock.data_blocks),
+        ("--salt", options.salt, superblock.salt),
+    ):
+        if given is not None and given != stored:
+            shown = [each.hex() or "no salt" if isinstance(each, bytes) else each for each in (given, stored)]
+            raise FormatError(
+                f"the superblock contradicts {flag}",
+                where=str(options.hashes),
+                expected=shown[0],
+                found=shown[1],
+                hint="leave the option out, or give --no-superblock",
+            )
 
 
 def root_hash_of(options: argparse.Namespace) -> str:
