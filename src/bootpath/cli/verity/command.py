@@ -57,7 +57,7 @@ def configure(commands: Any, name: str) -> None:
     make = actions.add_parser(
         "format",
         help="write a hash area",
-        description="Write the hash area of DATA. What HASH and the file of --fec-device held is lost: a file that is no "
+        description="Write the hash area of DATA. What HASH and the file of --fec-device held is lost: a file not "
         "longer than what is made is replaced, anything else is overwritten in place.",
     )
     verify = actions.add_parser(
