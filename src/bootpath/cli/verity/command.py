@@ -161,10 +161,10 @@ def _format(options: argparse.Namespace) -> int:
 
     if options.root_hash_file is not None:
         check_output(options.root_hash_file)
-    size = options.data_block_size or 4096
+    block_bytes = options.data_block_size or 4096
     with closing(open_disk(options.data)) as device:
-        blocks = data_blocks_of(device.size_bytes, size, limit=options.data_blocks)
-        behind = device.size_bytes - blocks * size
+        blocks = data_blocks_of(device.size_bytes, block_bytes, limit=options.data_blocks)
+        behind = device.size_bytes - blocks * block_bytes
     if behind and options.data_blocks is None:
         note(f"bootpath: warning: {options.data}: the last {behind} bytes are no whole data block: they are not hashed")
     parameters = parameters_of(options, blocks, default_salt=os.urandom(32))

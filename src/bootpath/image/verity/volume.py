@@ -65,6 +65,13 @@ def read_hash_area(hashes: Device, offset: int = 0) -> HashArea:
 def data_blocks_of(data_bytes: int, block_size: int, *, limit: int | None = None) -> int:
     """Data blocks of a device of that size, or `limit` when that is less. Raises FormatError when there are none."""
     check_block_size("data_block_size", block_size)
+    if data_bytes < block_size:
+        raise FormatError(
+            "the data is smaller than a block",
+            where="verity",
+            found=f"{data_bytes} bytes",
+            expected=f"at least {block_size} bytes",
+        )
     blocks = data_bytes // block_size if limit is None else limit
     if not 0 < blocks * block_size <= data_bytes:
         raise FormatError(
