@@ -7,6 +7,7 @@ from bootpath.formats.entries.bls import pack_bls, parse_bls
 from bootpath.formats.entries.entry import bls_entry, extlinux_entry, sort_entries, uki_entries
 from bootpath.formats.entries.extlinux import pack_extlinux, parse_extlinux
 from bootpath.formats.entries.osrelease import parse_os_release
+from bootpath.formats.entries.raspberrypi import parse_pi_config, pi_boots
 from bootpath.formats.entries.tries import blessed_name, counted_name, pack_entry_name, parse_entry_name
 from bootpath.formats.entries.uki import read_uki, read_uki_addon
 from bootpath.image.contents.nodes import Location
@@ -118,11 +119,19 @@ def _boot_place(data: bytes) -> None:
                 assert each.read_kernel()
 
 
+def _pi_config(data: bytes) -> None:
+    config = parse_pi_config(data)
+    boots = pi_boots(config, ["kernel8.img", "initramfs8"])
+    assert len(boots) <= 1
+    assert all(str(each) for each in config.undecided)
+
+
 BOOT_FILES = (
     Entry("bls", _bls),
     Entry("extlinux", _extlinux),
     Entry("uki", _uki),
     Entry("os_release", _os_release),
+    Entry("pi_config", _pi_config),
     Entry("entry_name", _entry_name, max_bytes=300),
 )
 BOOT_PLACE = Entry("boot_place", _boot_place, made=lambda: [BETWEEN_FILES.join(SOUND_PLACE)], refuses=False, rounds=300)

@@ -50,6 +50,7 @@ COVERED = {
     "overlay_header": "parse_header",
     "overlay_log": "parse_log",
     "pkcs7": "parse_pkcs7 parse_der",
+    "pi_config": "parse_pi_config",
     "plan": "parse_plan parse_json",
     "psk_file": "parse_psk_file",
     "repart": "parse_repart parse_unit_file",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bootpath.formats.entries.bls import BlsEntry, pack_bls, parse_bls
 from bootpath.formats.entries.entry import BootEntry, EntryKind, compare_entries, sort_entries
 from bootpath.formats.entries.extlinux import ExtlinuxLabel, ExtlinuxMenu, pack_extlinux, parse_extlinux
+from bootpath.formats.entries.raspberrypi import PiConfig, PiSetting, pack_pi_config, parse_pi_config
 from bootpath.formats.entries.tries import BootCounter, EntryName, counted_name, pack_entry_name, parse_entry_name
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zs", "Zl", "Zp")), max_size=12)
@@ -53,6 +54,20 @@ MENU = st.builds(
     append=WORD.filter(lambda text: text != "-"),
 )
 
+PI_NAME = st.text("abc_", min_size=1, max_size=6)
+PI_CONFIG = st.builds(
+    PiConfig,
+    st.lists(
+        st.builds(
+            PiSetting,
+            PI_NAME | st.sampled_from(["kernel", "initramfs", "dtoverlay"]),
+            WORD.filter(lambda text: len(text) < 80),
+            st.just("") | PI_NAME.filter(lambda text: text not in ("all", "none")),
+        ),
+        max_size=6,
+    ).map(tuple),
+)
+
 SHORT = st.text("ab01.-~", max_size=3)
 ENTRY = st.builds(
     BootEntry,
@@ -75,6 +90,11 @@ def test_entries_of_type_1(entry: BlsEntry) -> None:
 @given(MENU)
 def test_menus(menu: ExtlinuxMenu) -> None:
     assert parse_extlinux(pack_extlinux(menu)) == menu
+
+
+@given(PI_CONFIG)
+def test_settings_of_a_raspberry_pi(config: PiConfig) -> None:
+    assert parse_pi_config(pack_pi_config(config)) == config
 
 
 @given(

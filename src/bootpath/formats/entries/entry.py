@@ -1,4 +1,5 @@
-"""A boot entry, whichever file it came from: type 1, a UKI's profile, or a label of extlinux.conf; and their order.
+"""A boot entry, whichever file it came from: type 1, a UKI's profile, a label of extlinux.conf, the settings of a
+Raspberry Pi; and their order.
 
 Source: UAPI.1 Boot Loader Specification, "Type #1", "Type #2", "Sorting". What a loader needs of the three is the same,
 so they become one value here: paths are from the root of their file system, and safe (`formats.entries.paths`).
@@ -8,7 +9,8 @@ ID; IMAGE_VERSION, else VERSION, VERSION_ID, BUILD_ID, else the kernel's release
 fields, other metadata may be used": then it is called by its file.
 
 Labels of extlinux.conf have an order of their own, which `rank` is: the default, then as they are written. They come
-after the entries of the specification, and nothing of either kind comes after a bad one.
+after the entries of the specification, and after them comes what the firmware of a Raspberry Pi loads, the newest board
+first. Nothing of any kind comes after a bad one.
 
 Invariant: `compare_entries` is a total preorder; only entries equal in kind, name, profile and sorting keys are equal.
 """
@@ -26,6 +28,7 @@ from bootpath.core.limits import check_limit
 from bootpath.formats.entries.bls import BlsEntry
 from bootpath.formats.entries.extlinux import ExtlinuxMenu
 from bootpath.formats.entries.paths import entry_path, menu_directory, menu_path
+from bootpath.formats.entries.raspberrypi import PiBoot
 from bootpath.formats.entries.tries import BOOT_SPEC, BootCounter, EntryName, parse_entry_name
 from bootpath.formats.entries.uki import Uki
 from bootpath.formats.entries.vercmp import compare_versions
@@ -39,6 +42,11 @@ class EntryKind(Enum):
     TYPE_1 = "type 1"
     UKI = "uki"
     EXTLINUX = "extlinux"
+    RASPBERRY_PI = "raspberry pi"
+
+
+RANKED_KINDS = (EntryKind.EXTLINUX, EntryKind.RASPBERRY_PI)
+"""The kinds whose entries have an order of their own, `rank`, and no file of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +179,30 @@ def extlinux_entry(menu: ExtlinuxMenu, place: int, directory: str) -> BootEntry:
     )
 
 
+def raspberry_pi_entry(boot: PiBoot, options: str, rank: int) -> BootEntry:
+    """What the firmware of a Raspberry Pi loads, with the content of its command line. Raises FormatError."""
+    return BootEntry(
+        EntryKind.RASPBERRY_PI,
+        boot.kernel,
+        boot.title,
+        architecture=boot.architecture,
+        linux=entry_path(boot.kernel),
+        initrds=tuple(entry_path(path) for path in boot.initrds),
+        options=options,
+        devicetree=_path(boot.devicetree),
+        devicetree_overlays=tuple(entry_path(path) for path in boot.overlays),
+        rank=rank,
+    )
+
+
 def compare_entries(first: BootEntry, second: BootEntry) -> int:
     """-1, 0 or 1 as `first` is shown before `second`, with it, or after it."""
     # "1. Entries which are subject to boot counting and are marked as "bad", should be sorted later than all others"
     order = _order(first.bad, second.bad)
-    labels = _order(first.kind is EntryKind.EXTLINUX, second.kind is EntryKind.EXTLINUX)
-    if order or labels:
-        return order or labels
-    if first.kind is EntryKind.EXTLINUX:
+    kinds = _order(_kind_order(first), _kind_order(second))
+    if order or kinds:
+        return order or kinds
+    if first.kind in RANKED_KINDS:
         return _order(first.rank, second.rank) or _order(first.id.encode(), second.id.encode())
     # "3. If sort-key is set on one entry, it sorts earlier."
     order = _order(not first.sort_key, not second.sort_key)
@@ -245,6 +269,11 @@ def _trials(entry: BootEntry) -> tuple[bool, int, int]:
     if entry.counter is None:
         return False, 0, 0
     return True, -entry.counter.tries_left, entry.counter.tries_done
+
+
+def _kind_order(entry: BootEntry) -> int:
+    """Those of the specification first."""
+    return RANKED_KINDS.index(entry.kind) + 1 if entry.kind in RANKED_KINDS else 0
 
 
 def _order(first: _Ordered, second: _Ordered) -> int:

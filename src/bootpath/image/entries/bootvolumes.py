@@ -2,16 +2,19 @@
 
 Source: UAPI.1 "The Partitions": `$BOOT` is XBOOTLDR where there is one, else the ESP, which is read too; with an MBR
 the partition of type 0xEA. "Each partition type mentioned above can be present only once on the same disk": a second
-one is excluded. Roots are what `image.roots.candidates` finds, slots A and B alike; one with a hash tree is read
-through it, so that nothing unchecked is believed. The newest version comes first: where the entries of two roots are
-called the same, that is what puts them in order.
+one is excluded. A disk with an MBR may have no ESP: then the FAT that is bootable, or the first one, is what the
+firmware of a board reads, and counts as one.
+
+Roots are what `image.roots.candidates` finds, slots A and B alike; one with a hash tree is read through it, so that
+nothing unchecked is believed. The newest version comes first: where the entries of two roots are called the same, that
+is what puts them in order.
 
 A boot volume knows how a kernel is told where it is (`image.entries.rootaddress`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cmp_to_key
 
@@ -22,7 +25,7 @@ from bootpath.formats.entries.vercmp import compare_versions
 from bootpath.formats.partitions.dps import Designator
 from bootpath.fs.readers.files import Files
 from bootpath.fs.readers.open import open_files
-from bootpath.image.contents.nodes import Contents, NodeKind
+from bootpath.image.contents.nodes import Contents, Node, NodeKind
 from bootpath.image.contents.read import open_node
 from bootpath.image.entries.menu import EntrySource, Excluded, VolumeRole
 from bootpath.image.entries.reasons import VolumeReason
@@ -89,8 +92,8 @@ def _boot_partitions(
     One that is among the `roots` is left to them.
     """
     taken = None
-    for node in contents.root.children:
-        if node.designator is None or _DESIGNATORS.get(node.designator) is not role or node.path in roots:
+    for node in _of_role(contents, role):
+        if node.path in roots:
             continue
         source = EntrySource(role, node.location)
         aside = set_aside(node)
@@ -106,6 +109,17 @@ def _boot_partitions(
             yield Excluded(source, VolumeReason.UNREADABLE(error))
         else:
             yield volume
+
+
+def _of_role(contents: Contents, role: VolumeRole) -> Sequence[Node]:
+    """The partitions that are for this."""
+    children = contents.root.children
+    found = [node for node in children if node.designator is not None and _DESIGNATORS.get(node.designator) is role]
+    if found or role is not VolumeRole.ESP or contents.root.mbr is None:
+        return found
+    # U-Boot, doc/develop/distro: the partitions that are bootable, else the first; a Raspberry Pi: the first FAT.
+    fats = [node for node in children if node.designator is None and node.content and node.content.kind == "vfat"]
+    return [node for node in fats if "bootable" in node.flags][:1] or fats[:1]
 
 
 def _roots(disk: Device, contents: Contents, candidates: Iterable[Candidate]) -> Iterator[BootVolume | Excluded]:

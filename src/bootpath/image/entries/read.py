@@ -1,4 +1,4 @@
-"""The boot entries of one volume: /loader/entries, /EFI/Linux and menus like extlinux.conf, with their files.
+"""The boot entries of one volume: /loader/entries, /EFI/Linux, menus like extlinux.conf, config.txt, with their files.
 
 Sources: UAPI.1 "Locating Boot Entries", "Standard-conformance Marker File"; UAPI.5 "PE Addons", systemd-stub(7) for
 where add-ons are: ``<image>.extra.d/*.addon.efi`` beside an image, ``/loader/addons/*.addon.efi`` for all.
@@ -16,10 +16,18 @@ from dataclasses import replace
 from bootpath.core.errors import Error, FormatError, LimitError
 from bootpath.core.reasons import Explanation
 from bootpath.formats.entries.bls import BLS_MAX_BYTES, parse_bls
-from bootpath.formats.entries.entry import BootEntry, EntryKind, bls_entry, extlinux_entry, uki_entries
+from bootpath.formats.entries.entry import (
+    RANKED_KINDS,
+    BootEntry,
+    bls_entry,
+    extlinux_entry,
+    raspberry_pi_entry,
+    uki_entries,
+)
 from bootpath.formats.entries.extlinux import EXTLINUX_MAX_BYTES, parse_extlinux
 from bootpath.formats.entries.menufiles import MENU_FILES, MenuFile
 from bootpath.formats.entries.paths import menu_path
+from bootpath.formats.entries.raspberrypi import PI_COMMAND_LINE_MAX_BYTES, PI_CONFIG_MAX_BYTES, parse_pi_config
 from bootpath.formats.entries.tries import parse_entry_name
 from bootpath.formats.entries.uki import Uki, UkiAddon, read_uki, read_uki_addon
 from bootpath.fs.readers.files import FileKind
@@ -28,6 +36,7 @@ from bootpath.image.entries.costs import EntryCosts
 from bootpath.image.entries.extras import EXTRA_SUFFIXES, is_extra
 from bootpath.image.entries.files import FilePart, list_files, reader_of, section_part, whole_file
 from bootpath.image.entries.menu import EntryFiles, EntrySource, Excluded, FoundEntry, VolumeRole
+from bootpath.image.entries.raspberrypi import CONFIG, PiVolume, default_names, is_pi_volume
 from bootpath.image.entries.reasons import EntryReason, FileReason
 
 _ENTRIES = "/loader/entries"
@@ -59,6 +68,8 @@ def _everything(reader: _VolumeReader, *, in_root: bool) -> Iterator[FoundEntry 
     for menu in MENU_FILES:
         for path in reader.menu_paths(menu):
             yield from reader.menu(path) if isinstance(path, str) else (path,)
+    if not in_root:
+        yield from reader.raspberry_pi()
 
 
 class _VolumeReader:
@@ -147,6 +158,47 @@ class _VolumeReader:
                 continue
             yield self._found(path, entry, None, tuple(_unexpanded(entry)))
 
+    def raspberry_pi(self) -> Iterator[FoundEntry | Excluded]:
+        """What the firmware of a Raspberry Pi would load."""
+        try:
+            data = self._content(CONFIG, PI_CONFIG_MAX_BYTES)
+            if data is None:
+                return
+            names = self._names("/")
+            if not is_pi_volume(names):
+                return
+            config = parse_pi_config(data, self._pi_include)
+            prefix = config.value("os_prefix") or ""
+            volume = PiVolume(config, names, self._names(f"/{prefix}".rpartition("/")[0]) if prefix else names)
+            boots = volume.boots()
+        except Error as error:
+            yield self.unreadable(CONFIG, error)
+            return
+        if not boots:
+            yield self.exclude(CONFIG, EntryReason.NO_KERNEL(default_names()))
+        for rank, boot in enumerate(boots):
+            try:
+                line = self._content(f"/{boot.command_line}", PI_COMMAND_LINE_MAX_BYTES)
+                # "All parameters in cmdline.txt must be on the same line"
+                options = (line or b"").split(b"\n", 1)[0].decode("utf-8", "surrogateescape").strip()
+                entry = raspberry_pi_entry(boot, options, rank)
+            except Error as error:
+                yield self.unreadable(CONFIG, error)
+                continue
+            missing = [f"{boot.command_line} is missing: the kernel gets only what the firmware adds"] * (line is None)
+            yield self._found(CONFIG, entry, None, (*missing, *volume.warnings(boot)))
+
+    def _pi_include(self, name: str) -> bytes:
+        data = self._content(f"/{name}", PI_CONFIG_MAX_BYTES)
+        if data is None:
+            raise FormatError(f"include names {name!r}, which is missing", where=CONFIG)
+        return data
+
+    def _names(self, directory: str) -> frozenset[str]:
+        """The names in a directory, in lower case. Raises Error."""
+        listed = list_files(self.files, directory, "", follow=self.follow, costs=self.costs)
+        return frozenset(entry.name.lower() for entry in listed)
+
     def _paths(self, directory: str, suffix: str) -> Iterator[str | Excluded]:
         """The files in a directory that end in `suffix`; what is no file is left out."""
         try:
@@ -219,7 +271,7 @@ class _VolumeReader:
 
     def _plain_parts(self, entry: BootEntry, warnings: list[str]) -> EntryFiles:
         overlays = self._pieces(entry.devicetree_overlays)
-        if entry.kind is EntryKind.EXTLINUX:  # U-Boot boots without an overlay that it cannot load
+        if entry.kind in RANKED_KINDS:  # U-Boot and a Raspberry Pi boot without an overlay that they cannot load
             missing = [piece for piece in overlays if piece.size_bytes is None]
             warnings += [f"the device tree overlay {piece.path} {piece.fault}, and is left out" for piece in missing]
             overlays = tuple(piece for piece in overlays if piece.size_bytes is not None)

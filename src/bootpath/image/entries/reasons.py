@@ -25,6 +25,7 @@ class EntryReason(Reason):
     NOT_A_FILE = "it is a {}, not a file"
     UNREADABLE = "{}"
     FILE_UNUSABLE = "the {} {} {}"
+    NO_KERNEL = "it names no kernel, and there is none of {}"
     KERNEL_EMPTY = "the kernel {} is empty"
 
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.block.targets.log import Log
 from bootpath.core.device import checked
 from bootpath.core.iolog import Read
@@ -22,9 +24,12 @@ from bootpath.image.entries.bootvolumes import BootVolume, find_boot_volumes
 from bootpath.image.entries.find import find_entries
 from bootpath.image.entries.menu import BootMenu, VolumeRole
 from bootpath.image.roots.candidates import Terms
+from tests.support.bootdisk import fat
 from tests.support.ddi import Disk, Part, make_disk
 from tests.support.filetrees import as_device, golden_image, golden_names
 from tests.support.linuximage import RootTree, make_volume
+from tests.support.mbrdisk import disk as mbr_disk
+from tests.support.mbrdisk import table
 
 EXT4 = next(name for name in golden_names() if name.startswith("ext4"))
 
@@ -110,3 +115,21 @@ def test_a_root_for_another_machine_is_not_opened(slots: Disk) -> None:
     menu, read = reads_of(slots, Terms(parse_image_policy("*")), architecture=EfiArchitecture.AA64)
     assert {str(each.why) for each in menu.excluded} == {"it is for x86-64"}
     assert (menu.entries, read) == ((), {})
+
+
+def test_the_fat_of_a_board(tmp_path: Path) -> None:
+    """Without an EFI partition the one that is bootable, or the first, is what the firmware reads."""
+    volume = fat(tmp_path, {"config.txt": b"kernel=k\n", "cmdline.txt": b"quiet\n", "k": b"kernel"})
+    blocks = len(volume) // 512
+    first, second = 64, 64 + blocks
+    for flags, kinds, expected in (
+        ((0, 0), (0x0C, 0x0C), "1"),
+        ((0, 0x80), (0x0C, 0x0C), "2"),
+        ((0x80, 0), (0x0C, 0xEF), "2"),
+    ):
+        records = [(flag, kind, at, blocks) for flag, kind, at in zip(flags, kinds, (first, second), strict=True)]
+        image = bytearray(mbr_disk(64 + 2 * blocks, {0: table(*records)}))
+        image[first * 512 :] = volume * 2
+        (entry,) = find_entries(MemoryDevice(bytes(image))).entries
+        assert (entry.source.role, entry.source.location.path) == (VolumeRole.ESP, expected)
+        assert (entry.read_kernel(), entry.command_line()) == (b"kernel", "quiet")
