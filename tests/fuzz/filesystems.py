@@ -2,23 +2,34 @@
 
 The images are those of tests/golden/filesystems, which would be too large to be mutated as a whole: an input is which
 of them, and a few edits, packed, that are undone afterwards. Only places that are not zero in the sound image count.
+
+A checksum stops nearly every edit of a UBIFS: so there is an entry in which those of the nodes are made right, with
+images that have a journal; and one for streams of LZO.
 """
 
 from __future__ import annotations
 
+import gzip
 import struct
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import islice
+from pathlib import Path
+from zlib import crc32
 
 from bootpath.block.leaves.memory import MemoryDevice
-from bootpath.core.device import Buffer, Device
+from bootpath.core.device import Buffer, Device, read_bytes
 from bootpath.core.errors import FileSystemError, FormatError
 from bootpath.fs.readers.files import FileKind, Files
+from bootpath.fs.readers.lzo1x import decompress_lzo1x
 from bootpath.fs.readers.open import open_files
+from bootpath.fs.readers.ubifs.nodes import NODE_MAGIC
 from tests.fuzz.entry import Entry
 from tests.support.filetrees import golden_image, golden_names
+from tests.support.ubifsflash import open_volume
 
 # A sound image is read about twice over; damage may make it go round, but not for long.
 MAX_READ_BYTES = 256 << 20
@@ -124,6 +135,56 @@ def _damaged(names: Sequence[str], data: bytes) -> None:
             chosen.image[place : place + len(old)] = old
 
 
+@cache
+def ubifs_volume(name: str) -> Sound:
+    """A UBIFS: a golden one, or the volume of one of the flashes to which Linux wrote."""
+    if name not in FLASHES:
+        return sound(name)
+    with closing(open_volume(gzip.decompress((FLASHES_PLACE / f"{name}.img.gz").read_bytes()))) as volume:
+        return Sound(bytearray(read_bytes(volume, 0, volume.size_bytes)))
+
+
+@cache
+def ubifs_nodes(name: str) -> Sequence[tuple[int, int]]:
+    """Where the nodes of a volume begin and end."""
+    image, found = ubifs_volume(name).image, []
+    place = image.find(NODE_MAGIC)
+    while place >= 0:
+        length = int.from_bytes(image[place + 16 : place + 20], "little")
+        found.append((place, place + length))
+        place = image.find(NODE_MAGIC, place + 8)
+    return found
+
+
+def _sealed(data: bytes) -> None:
+    """Edits of nodes, whose checksums are right all the same."""
+    name = UBIFS_NAMES[data[0] % len(UBIFS_NAMES) if data else 0]
+    chosen = ubifs_volume(name)
+    nodes = ubifs_nodes(name)
+    undo = []
+
+    def put(place: int, new: bytes) -> None:
+        undo.append((place, bytes(chosen.image[place : place + len(new)])))
+        chosen.image[place : place + len(new)] = new
+
+    for place, new in chosen.edits(data[1:]):
+        put(place, new)
+        for start, end in nodes[max(bisect_right(nodes, (place, len(chosen.image))) - 1, 0) :]:
+            if start >= place + len(new):
+                break
+            put(start + 4, (crc32(chosen.image[start + 8 : end]) ^ 0xFFFFFFFF).to_bytes(4, "little"))
+    try:
+        exercise(Counted(chosen.image), "ubifs")
+    finally:
+        for place, old in reversed(undo):
+            chosen.image[place : place + len(old)] = old
+
+
+def _lzo(data: bytes) -> None:
+    for length in (0, 1, 4096, 70_000):
+        assert len(decompress_lzo1x(data, length)) <= length
+
+
 def _entry(family: str) -> Entry:
     names = images_of(family)
     return Entry(
@@ -140,5 +201,19 @@ def images_of(family: str) -> list[str]:
     return [name for name in golden_names() if name.startswith(family)]
 
 
-FAMILIES = ("fat", "ext", "erofs", "squashfs", "iso9660")
-FILE_SYSTEMS = tuple(_entry(family) for family in FAMILIES)
+FAMILIES = ("fat", "ext", "erofs", "squashfs", "iso9660", "ubifs")
+FLASHES_PLACE = Path(__file__).parents[1] / "golden" / "ubifs"
+FLASHES = ("journal", "cut")
+UBIFS_NAMES = (*images_of("ubifs"), *FLASHES)
+FILE_SYSTEMS = (
+    *(_entry(family) for family in FAMILIES),
+    Entry(
+        "ubifs_sealed",
+        _sealed,
+        ERRORS,
+        made=lambda: [bytes([number]) for number in range(len(UBIFS_NAMES))],
+        max_bytes=256,
+        rounds=100,
+    ),
+    Entry("lzo", _lzo),
+)

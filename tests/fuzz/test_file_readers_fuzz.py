@@ -50,7 +50,7 @@ def test_damaged_images(name: str) -> None:
     assert ended < ROUNDS
 
 
-@pytest.mark.parametrize("name", ["fat16", "ext2-1k", "ext4-1k", "erofs-lz4hc-big", "squashfs-gzip"])
+@pytest.mark.parametrize("name", ["fat16", "ext2-1k", "ext4-1k", "erofs-lz4hc-big", "squashfs-gzip", "ubifs-lzo"])
 def test_cut_images(name: str) -> None:
     """An image that ends early."""
     image = golden_image(name)

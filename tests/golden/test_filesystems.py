@@ -1,4 +1,4 @@
-"""Images by mkfs.vfat, mke2fs, mkfs.erofs and mksquashfs (make.sh beside them), against the tree that they hold."""
+"""Images by mkfs.vfat, mke2fs, mkfs.erofs, mksquashfs and mkfs.ubifs (make.sh), against the tree that they hold."""
 
 from __future__ import annotations
 
@@ -24,7 +24,14 @@ def plain_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_there_are_images_of_every_format() -> None:
-    assert {name.partition("-")[0].rstrip("0123456789") for name in NAMES} == {"fat", "ext", "erofs", "squashfs", "iso"}
+    assert {name.partition("-")[0].rstrip("0123456789") for name in NAMES} == {
+        "fat",
+        "ext",
+        "erofs",
+        "squashfs",
+        "iso",
+        "ubifs",
+    }
     assert len(NAMES) >= 25
 
 
@@ -56,5 +63,5 @@ def test_extents_of_what_is_stored_as_it_is(name: str) -> None:
     if name.startswith(("fat", "ext", "iso9660-deep")) or name in ("erofs-plain", "erofs-chunks", "erofs-chunkindex"):
         assert stored[: len(data)] == data
         assert extents == sorted(extents)
-    if name.startswith("squashfs") and name != "squashfs-stored":
+    if name.startswith(("squashfs", "ubifs")) and name != "squashfs-stored":
         assert stored != data

@@ -22,7 +22,7 @@ from tests.support.tools import tool
 
 # What is in an image beside what blkid names, and where blkid has another notion of a block.
 SECTOR_AS_BLOCK = {"xfs"}
-WITH_CHECKSUM = {"ext4", "erofs", "btrfs-crc32c", "btrfs-sha256", "btrfs-blake2", "xfs", "exfat", "luks2"}
+WITH_CHECKSUM = {"ext4", "erofs", "btrfs-crc32c", "btrfs-sha256", "btrfs-blake2", "xfs", "exfat", "luks2", "ubifs"}
 LESS_THAN_THE_DEVICE = {"erofs": 20480, "squashfs": None, "luks1": 0, "luks2": 0, "bridge": 0, "udf": 0}
 
 

@@ -18,9 +18,11 @@ from random import Random
 import pytest
 
 from bootpath.block.leaves.file import FileDevice
+from bootpath.core.errors import FileSystemError
 from bootpath.fs.readers.files import Files
 from bootpath.fs.readers.open import open_files
 from tests.support.filetrees import assert_same_tree
+from tests.support.tinyroot import make_signer
 from tests.support.tools import tool
 
 FILES = 1000
@@ -141,6 +143,7 @@ def test_erofs(options: list[str], linked_tree: Path, tmp_path: Path) -> None:
         ["-comp", "xz", "-Xbcj", "x86", "-b", "1M"],
         ["-comp", "zstd", "-no-fragments"],
         ["-comp", "lz4", "-Xhc"],
+        ["-comp", "lzo"],
         ["-comp", "zstd", "-always-use-fragments", "-b", "8K"],
     ],
     ids=" ".join,
@@ -172,6 +175,56 @@ def test_iso9660_compressed(linked_tree: Path, tmp_path: Path) -> None:
 def test_iso9660_with_joliet_alone(tree: Path, tmp_path: Path) -> None:
     make_disc(tmp_path / "img", tree, "-rockridge", "off", "-joliet", "on", "-compliance", "joliet_long_names")
     assert_reads(tmp_path / "img", tree, unix=False)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-x", "none", "-m", "2048", "-e", "126976"],
+        ["-x", "lzo", "-m", "8", "-e", "15872"],
+        ["-x", "zlib", "-m", "512", "-e", "15360", "-k", "test"],
+        ["-x", "zstd", "-m", "4096", "-e", "253952", "-F"],
+        ["-x", "favor_lzo", "-m", "2048", "-e", "129024", "-f", "3"],
+    ],
+    ids=" ".join,
+)
+def test_ubifs(options: list[str], linked_tree: Path, tmp_path: Path) -> None:
+    image = tmp_path / "img"
+    _run(tool("mkfs.ubifs"), "-r", linked_tree, "-c", "2000", *options, "-o", image)
+    assert_reads(image, linked_tree)
+
+
+def test_ubifs_that_is_authenticated(linked_tree: Path, tmp_path: Path) -> None:
+    """The hashes in its index are stepped over; nobody here has the key."""
+    signer = make_signer(tmp_path)
+    keys = ["--hash-algo", "sha256", "--auth-key", str(signer.key), "--auth-cert", str(signer.certificate)]
+    image = tmp_path / "img"
+    _run(tool("mkfs.ubifs"), "-r", linked_tree, "-c", "2000", "-m", "2048", "-e", "126976", *keys, "-o", image)
+    assert_reads(image, linked_tree)
+    with closing(FileDevice.open(image)) as device:
+        assert "authenticated" in open_files(device).warnings[0]
+
+
+def test_ubifs_that_is_encrypted(tree: Path, tmp_path: Path) -> None:
+    image, key = tmp_path / "img", tmp_path / "key"
+    key.write_bytes(bytes(range(64)))
+    options = [
+        "-m",
+        "2048",
+        "-e",
+        "126976",
+        "-c",
+        "2000",
+        "-K",
+        str(key),
+        "-b",
+        "0123456789abcdef",
+        "-C",
+        "AES-256-XTS",
+    ]
+    _run(tool("mkfs.ubifs"), "-r", tree, *options, "-o", image)
+    with closing(FileDevice.open(image)) as device, pytest.raises(FileSystemError, match="inode 1 is encrypted"):
+        open_files(device).list("/")
 
 
 def test_a_directory_with_an_index(tmp_path: Path) -> None:

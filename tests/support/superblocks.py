@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from zlib import crc32
 
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.formats.crc32c import crc32c, crc32c_update
@@ -76,6 +77,10 @@ def seal_luks2(image: bytearray, place: int = 0) -> None:
     _put(image, place + 448, hashlib.sha256(image[place : place + 16384]).digest())
 
 
+def seal_ubifs(image: bytearray) -> None:
+    _put(image, 4, struct.pack("<I", crc32(image[8:4096]) ^ 0xFFFFFFFF))
+
+
 SEALS: Mapping[str, Callable[[bytearray], None]] = {
     "ext4": seal_ext,
     "erofs": seal_erofs,
@@ -83,5 +88,6 @@ SEALS: Mapping[str, Callable[[bytearray], None]] = {
     "btrfs-crc32c": seal_btrfs,
     "exfat": seal_exfat,
     "luks2": seal_luks2,
+    "ubifs": seal_ubifs,
 }
 """For each image whose superblock has a checksum that can be made here: how."""

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
 from bootpath.vm.config import MachineConfig
 from bootpath.vm.qemu import QEMU
+from tests.support.guestrun import Start
 from tests.support.tools import tool
 
-
-class Start(Protocol):
-    def __call__(self, config: MachineConfig, *, transcript: Path | None = None) -> QEMU: ...
+__all__ = ["Start", "start"]
 
 
 @pytest.fixture

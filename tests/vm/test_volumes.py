@@ -11,18 +11,15 @@ from hashlib import sha256
 from pathlib import Path
 
 from bootpath.block.leaves.file import FileDevice
-from bootpath.boot.initramfs.build import Added, InitramfsSpec, build_initramfs
-from bootpath.boot.initramfs.compression import Compression
 from bootpath.core.device import Identity, read_bytes
 from bootpath.formats.dm.table import parse_table
 from bootpath.formats.ubi.attach import check_ubi_volume, read_ubi
 from bootpath.image.contents.lvm import find_volume_groups
-from bootpath.vm.config import MachineConfig
 from bootpath.vm.disks import Disk
 from bootpath.vm.qemu import QEMU
 from tests.golden import test_lvm2 as lvm2_golden
 from tests.golden import test_ubi as ubi_golden
-from tests.support.tools import guest_files, guest_kernel, tool
+from tests.support.guestrun import run_to_the_end
 from tests.support.volumes import open_logical_volume, open_ubi_volume
 from tests.vm.conftest import Start
 
@@ -84,32 +81,6 @@ end "DONE END"
 )
 
 
-def run(
-    start: Start, path: Path, init: str, disks: tuple[Disk, ...], programs: tuple[str, ...], **more: object
-) -> QEMU:
-    """The machine after its last word; what it said is in its console."""
-    spec = InitramfsSpec(
-        guest_files(),
-        init.encode(),
-        added=tuple(Added(Path(tool(name)), f"/sbin/{name}") for name in programs),
-        compression=Compression.GZIP,
-        **more,  # type: ignore[arg-type]
-    )
-    archive = build_initramfs(spec, path / "initramfs").path
-    config = MachineConfig(
-        memory_bytes=384 * MIB,
-        kernel=guest_kernel(),
-        initrd=archive,
-        cmdline="console=ttyS0 panic=-1 quiet",
-        disks=disks,
-    )
-    machine = start(config, transcript=path / "serial.log")
-    match = machine.console.wait_for(re.compile(r"(DONE|FAILED .*) END\n"), SECONDS)
-    assert match.group(1) == "DONE", machine.console.text
-    assert machine.wait_exit(SECONDS) == 0
-    return machine
-
-
 def said(machine: QEMU, word: str) -> list[str]:
     """What stands behind the word, on every line that begins with it."""
     return re.findall(rf"^{word} (.*?) ?END\r?$", machine.console.text, re.MULTILINE)
@@ -120,7 +91,7 @@ def test_lvm2_loads_the_tables_that_we_make(start: Start, tmp_path: Path) -> Non
     for name in names:
         content = lvm2_golden.disk(name)
         (tmp_path / name).write_bytes(read_bytes(content, 0, content.size_bytes))
-    machine = run(
+    machine = run_to_the_end(
         start,
         tmp_path,
         LVM,
@@ -161,7 +132,7 @@ def test_the_kernel_reads_and_writes_ubi_as_we_read_it(start: Start, tmp_path: P
     with dump.open("wb") as file:
         file.truncate(16 * MIB)
     written = ubi_golden.image("nand")
-    machine = run(
+    machine = run_to_the_end(
         start,
         tmp_path,
         UBI,

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Makes the images of this directory from the tree of tests/support/filetrees.py, in the source directory:
 #   tests/golden/filesystems/make.sh
-# dosfstools 4.2, mtools 4.0.33, e2fsprogs 1.47.0, squashfs-tools 4.5.1, erofs-utils 1.5, xorriso 1.5.4;
-# and erofs-utils 1.9.3, with lzma and zstd built in, named by NEW_MKFS_EROFS.
+# dosfstools 4.2, mtools 4.0.33, e2fsprogs 1.47.0, squashfs-tools 4.5.1, mtd-utils 2.1.5, erofs-utils 1.5,
+# xorriso 1.5.4; and erofs-utils 1.9.3, with lzma and zstd built in, named by NEW_MKFS_EROFS.
 set -eu
 here=$(dirname "$0")
 work=$(mktemp -d)
@@ -77,4 +77,11 @@ keep iso9660-moved
 xorriso -hardlinks on -outdev "stdio:$work/img" -volid ZISOFS -compliance deep_paths_off -map "$work/tree" / \
 	-zisofs level=9:block_size=32k -set_filter_r --zisofs / -- -commit </dev/null 2>/dev/null
 keep iso9660-zisofs
+ubifs() { # name, options of mkfs.ubifs
+	name=$1; shift
+	mkfs.ubifs -r "$work/tree" -m 8 -e 15872 -c 170 -j 256KiB "$@" -o "$work/img"
+	keep "$name"
+}
+ubifs ubifs-lzo -x lzo
+ubifs ubifs-zlib -x zlib -k test
 ls -l "$here"

@@ -36,6 +36,7 @@ for kind in luks1 luks2; do
     image $kind 32M
     printf pass | cryptsetup luksFormat -q --type $kind --uuid ${uuid}c --pbkdf pbkdf2 --pbkdf-force-iterations 1000 $kind -
 done
+mkfs.ubifs -r tree -m 2048 -e 126976 -c 100 -o ubifs
 cryptsetup config --label encrypted --subsystem ours luks2
 mkdir disc
 cp tree/numbers disc/Numbers
@@ -49,7 +50,7 @@ cp --sparse=always btrfs-crc32c stale; dd if=squashfs of=stale conv=notrunc stat
 
 for name in *; do
     [ -f "$name" ] || continue
-    case $name in luks1) keep=4K ;; luks2) keep=32K ;; exfat) keep=4M ;; *) keep=2M ;; esac
+    case $name in luks1) keep=4K ;; luks2 | ubifs) keep=32K ;; exfat) keep=4M ;; *) keep=2M ;; esac
     { head -c $keep "$name" || :; } | gzip -9n > "$here/$name.img.gz"
     { stat -c 'SIZE=%s' "$name"; blkid -p -o export "$name" | grep -v DEVNAME; } > "$here/$name.blkid" ||
         echo "AMBIGUOUS=1" >> "$here/$name.blkid"

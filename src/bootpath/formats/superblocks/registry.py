@@ -26,6 +26,7 @@ from bootpath.formats.superblocks.iso9660 import probe_iso9660
 from bootpath.formats.superblocks.luks import probe_luks
 from bootpath.formats.superblocks.squashfs import probe_squashfs
 from bootpath.formats.superblocks.swap import probe_swap
+from bootpath.formats.superblocks.ubifs import probe_ubifs
 from bootpath.formats.superblocks.udf import probe_udf
 from bootpath.formats.superblocks.value import Superblock
 from bootpath.formats.superblocks.xfs import probe_xfs
@@ -47,6 +48,7 @@ PROBERS: Mapping[str, Prober] = {
     "luks": probe_luks,
     "lvm2": probe_lvm_member,
     "ubi": probe_ubi_image,
+    "ubifs": probe_ubifs,
     "verity": probe_verity_hashes,
 }
 

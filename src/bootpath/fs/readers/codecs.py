@@ -1,4 +1,4 @@
-"""The compressions of read-only file systems, each bounded by the size that its file system promises.
+"""The compressions of file systems, each bounded by the size that its file system promises.
 
 Sources: the formats' own; erofs's MicroLZMA is an LZMA stream whose first byte, always zero, is replaced by the
 inverted byte of lc, lp and pb, without an end mark (xz's lzma_microlzma_decoder). zlib and lzma are Python's; zstd
@@ -16,6 +16,7 @@ from enum import Enum
 from bootpath.core.errors import FormatError
 from bootpath.core.extras import NotInstalledError
 from bootpath.fs.readers.lz4block import decompress_lz4_block
+from bootpath.fs.readers.lzo1x import decompress_lzo1x
 
 _MAX_MEMORY_BYTES = 64 << 20
 _MAX_WINDOW_BYTES = 8 << 20
@@ -31,6 +32,7 @@ class Codec(Enum):
     XZ = "xz"
     MICRO_LZMA = "lzma"
     LZ4 = "lz4"
+    LZO = "lzo"
     ZSTD = "zstd"
 
 
@@ -51,6 +53,8 @@ def decompress(codec: Codec, data: bytes, length: int) -> bytes:
                 return _micro_lzma(data, length)
             case Codec.LZ4:
                 return decompress_lz4_block(data, length)
+            case Codec.LZO:
+                return decompress_lzo1x(data, length)
             case Codec.ZSTD:
                 return _zstd(data, length)
     except (zlib.error, lzma.LZMAError) as fault:

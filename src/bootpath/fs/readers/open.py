@@ -19,6 +19,7 @@ from bootpath.fs.readers.files import Files
 from bootpath.fs.readers.iso9660.tree import open_iso9660
 from bootpath.fs.readers.redoxfiles import RedoxFiles
 from bootpath.fs.readers.squashfs.squashfs import open_squashfs
+from bootpath.fs.readers.ubifs.ubifs import open_ubifs
 from bootpath.fs.redox.redoxfs import RedoxFS
 from bootpath.fs.redox.ring import probe_redoxfs
 
@@ -39,6 +40,7 @@ READERS: Mapping[str, Opener] = {
     "erofs": open_erofs,
     "squashfs": open_squashfs,
     "iso9660": open_iso9660,
+    "ubifs": open_ubifs,
     "redoxfs": open_redoxfs_files,
 }
 """A reader for each kind, by blkid's name."""

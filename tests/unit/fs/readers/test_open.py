@@ -16,7 +16,7 @@ from bootpath.fs.readers.redoxfiles import RedoxFiles
 from bootpath.fs.redox.redoxfs import RedoxFS
 from tests.support.filetrees import as_device, contents, golden_image
 
-NAMES = ["fat12", "ext4-4k", "erofs-lz4hc-big", "squashfs-zstd", "iso9660-moved"]
+NAMES = ["fat12", "ext4-4k", "erofs-lz4hc-big", "squashfs-zstd", "iso9660-moved", "ubifs-lzo"]
 
 
 def redoxfs_image() -> bytearray:

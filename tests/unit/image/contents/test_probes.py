@@ -10,9 +10,10 @@ import pytest
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import FormatError
 from bootpath.formats.region import Region
+from bootpath.formats.superblocks.ubifs import probe_ubifs
 from bootpath.formats.superblocks.value import Checksum
 from bootpath.fs.redox.redoxfs import RedoxFS
-from bootpath.image.contents.probes import probe_redoxfs_header, probe_ubifs
+from bootpath.image.contents.probes import probe_redoxfs_header
 from bootpath.image.contents.read import read_contents
 from bootpath.image.roots.choice import Verdict, choose_root
 from tests.support.ddi import make_ubi_image

@@ -39,7 +39,7 @@ from bootpath.fs.readers.source import Source
 from bootpath.fs.readers.squashfs.metadata import Cursor, Metadata
 from bootpath.fs.readers.treefiles import Child, TreeFiles, check_directory, checked_name
 
-_CODECS = {"gzip": Codec.ZLIB, "xz": Codec.XZ, "lz4": Codec.LZ4, "zstd": Codec.ZSTD}
+_CODECS = {"gzip": Codec.ZLIB, "xz": Codec.XZ, "lz4": Codec.LZ4, "lzo": Codec.LZO, "zstd": Codec.ZSTD}
 _STORED = 1 << 24
 _NO_FRAGMENT = 0xFFFFFFFF
 _EXTRA_DIRECTORY_BYTES = 3  # for "." and "..", which are not there
@@ -286,7 +286,7 @@ class SquashfsTree:
 def open_squashfs(device: Device) -> TreeFiles[int]:
     """The files of the squashfs that begins at byte 0 of `device`.
 
-    Raises FormatError; FileSystemError (EOPNOTSUPP) when it is compressed with lzo or the old lzma; DeviceError.
+    Raises FormatError; FileSystemError (EOPNOTSUPP) when it is compressed with the old lzma; DeviceError.
     """
     source = Source(device, "squashfs")
     superblock = probe_squashfs(Region(device, head_bytes=SQUASHFS_BYTES))

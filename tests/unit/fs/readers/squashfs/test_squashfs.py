@@ -21,12 +21,11 @@ from tests.support.filetrees import as_device, contents, golden_image
 STORED = "squashfs-stored"  # metadata stands there as it is, to be patched
 
 
-@pytest.mark.parametrize(("number", "name"), [(2, "lzma"), (3, "lzo")])
-def test_compressors_that_are_not_read(number: int, name: str) -> None:
+def test_a_compressor_that_is_not_read() -> None:
     image = golden_image("squashfs-gzip")
-    image[20:22] = struct.pack("<H", number)
+    image[20:22] = struct.pack("<H", 2)
     with pytest.raises(
-        FileSystemError, match=f"image: squashfs: the file system is compressed with {name}, .*-comp zstd"
+        FileSystemError, match=r"image: squashfs: the file system is compressed with lzma, .*-comp zstd"
     ) as caught:
         open_squashfs(as_device(image))
     assert caught.value.errno == errno.EOPNOTSUPP

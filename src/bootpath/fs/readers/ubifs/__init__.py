@@ -1,0 +1,1 @@
+"""UBIFS: its `nodes`, the `scan` of an eraseblock, `master`, `index`, `journal` and `replay`; `ubifs` is the tree."""
