@@ -208,21 +208,8 @@ def test_ubifs_that_is_authenticated(linked_tree: Path, tmp_path: Path) -> None:
 def test_ubifs_that_is_encrypted(tree: Path, tmp_path: Path) -> None:
     image, key = tmp_path / "img", tmp_path / "key"
     key.write_bytes(bytes(range(64)))
-    options = [
-        "-m",
-        "2048",
-        "-e",
-        "126976",
-        "-c",
-        "2000",
-        "-K",
-        str(key),
-        "-b",
-        "0123456789abcdef",
-        "-C",
-        "AES-256-XTS",
-    ]
-    _run(tool("mkfs.ubifs"), "-r", tree, *options, "-o", image)
+    sizes, keys = ["-m", "2048", "-e", "126976", "-c", "2000"], ["-K", str(key), "-b", "0123456789abcdef"]
+    _run(tool("mkfs.ubifs"), "-r", tree, *sizes, *keys, "-C", "AES-256-XTS", "-o", image)
     with closing(FileDevice.open(image)) as device, pytest.raises(FileSystemError, match="inode 1 is encrypted"):
         open_files(device).list("/")
 
