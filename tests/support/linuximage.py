@@ -26,11 +26,12 @@ options {OPTIONS}
 
 
 def fake_kernel(seed: int = 1, size_bytes: int = 600_000) -> bytes:
-    """What a loader takes for a Linux: the header's magic, and bytes that tell places apart."""
+    """What a loader takes for a Linux for x86-64: a header, and bytes that tell places apart."""
     content = bytearray()
     for place in range(size_bytes // 9 + 1):
         content += b"%08d " % (seed * 10_000_000 + place)
-    content[0x202:0x206] = b"HdrS"
+    content[0x202:0x208] = b"HdrS\x0f\x02"
+    content[0x236] = 1  # for 64 bits
     return bytes(content[:size_bytes])
 
 

@@ -18,9 +18,11 @@ there was, even where a menu could do without the entry that was hit.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeAlias
 
 from bootpath.block.targets.firsterror import FirstError
 from bootpath.block.targets.readonce import ReadOnce
@@ -36,6 +38,7 @@ from bootpath.boot.linux.cmdline import (
     read_root,
 )
 from bootpath.boot.linux.files import INITRD, described, load_files, weigh_files
+from bootpath.boot.linux.kernel import machine_of
 from bootpath.boot.linux.menu import bootable, choose_entry, concatenate
 from bootpath.boot.linux.result import Attempt, LinuxPlan, RunPart
 from bootpath.boot.timeline import LOADER, Timeline
@@ -60,6 +63,15 @@ from bootpath.image.verity.tree import Progress
 _ALLOW = "a policy can allow more"
 
 
+MachineParameters: TypeAlias = Callable[[Architecture], Iterable[Parameter]]
+"""What a machine of an architecture wants on the command line."""
+
+
+def no_parameters(architecture: Architecture) -> tuple[Parameter, ...]:
+    """Those of a decision that is for no machine in particular."""
+    return ()
+
+
 class Depth(Enum):
     """How much of what would run is read: enough to decide, or all of it."""
 
@@ -76,7 +88,7 @@ class CandidateLoader:
     request: LinuxRequest
     architecture: Architecture | None
     depth: Depth
-    machine_parameters: tuple[Parameter, ...]
+    machine_parameters: MachineParameters
     timeline: Timeline
     progress: Progress | None
     table: str = ""
@@ -196,10 +208,13 @@ class CandidateLoader:
             raise BootError(f"the entry is not verified: {assured}", where=found.entry.id, hint=_ALLOW)
         if self.depth is Depth.LOAD:
             loaded, parts = load_files(found, request, self.architecture, assured)
+            image = loaded.image
         else:
-            loaded, parts = None, weigh_files(found, request, self.architecture, assured)
+            loaded = None
+            image, parts = weigh_files(found, request, self.architecture, assured)
+        architecture = machine_of(image, self.architecture, where=found.parts.kernel.path)
         alone = not any(part.what == INITRD for part in parts)
-        placed = self.parameters(candidate, found, alone=alone)
+        placed = self.parameters(candidate, found, architecture, alone=alone)
         options = [each.text for each in placed if each.source is ParameterSource.ENTRY]
         if options:
             origin = found.source.path or str(found.source.location)
@@ -211,9 +226,11 @@ class CandidateLoader:
                 f"the root that would be mounted is not verified: {root}", where=found.entry.id, hint=_ALLOW
             )
         parts.append(RunPart("root", "not here" if candidate is None else str(candidate.data.location), root))
-        return LinuxPlan(found, placed, tuple(parts), loaded)
+        return LinuxPlan(found, placed, tuple(parts), architecture, loaded)
 
-    def parameters(self, root: Candidate | None, found: FoundEntry, *, alone: bool) -> tuple[PlacedParameter, ...]:
+    def parameters(
+        self, root: Candidate | None, found: FoundEntry, architecture: Architecture | None = None, *, alone: bool
+    ) -> tuple[PlacedParameter, ...]:
         """The command line of an entry that boots this root; `alone` without any initramfs.
 
         Without a root of this disk, nothing is added, unless the entry wants the root to be appended: then the file
@@ -237,10 +254,10 @@ class CandidateLoader:
             found.parts.command_line,
             naming,
             append_root=found.entry.append_root,
-            machine=self.machine_parameters,
+            machine=() if architecture is None else self.machine_parameters(architecture),
             append=request.append,
         )
-        command_line_of(placed)
+        command_line_of(placed, architecture)
         if assembly is Assembly.BOOTPATH:
             read_root(placed)  # what it would refuse in the guest is refused here
         return placed

@@ -34,7 +34,15 @@ from bootpath.formats.cmdline.address import (
     slot_of,
 )
 from bootpath.formats.cmdline.appendroot import root_parameters
-from bootpath.formats.cmdline.parameters import Parameter, join_parameters, quote, split_init, split_parameters
+from bootpath.formats.cmdline.parameters import (
+    COMMAND_LINE_BYTES,
+    Parameter,
+    command_line_bytes,
+    join_parameters,
+    quote,
+    split_init,
+    split_parameters,
+)
 from bootpath.formats.cmdline.root import (
     DATA_PARAMETERS,
     HASH_SLOT,
@@ -44,6 +52,7 @@ from bootpath.formats.cmdline.root import (
     pack_root_parameters,
     parse_root_parameters,
 )
+from bootpath.formats.partitions.dps import Architecture
 from bootpath.formats.ubi.attach import Ubi
 
 MTD = "0"
@@ -179,9 +188,10 @@ def decide_command_line(
     return (*placed, *caller, *(PlacedParameter(each, ParameterSource.ENTRY) for each in init))
 
 
-def command_line_of(placed: Iterable[PlacedParameter]) -> str:
-    """The whole command line. Raises BootError when it is longer than Linux takes."""
-    return join_parameters(each.parameter for each in placed)
+def command_line_of(placed: Iterable[PlacedParameter], architecture: Architecture | None = None) -> str:
+    """The whole command line. Raises BootError when it is longer than Linux takes on this architecture."""
+    limit_bytes = COMMAND_LINE_BYTES if architecture is None else command_line_bytes(architecture)
+    return join_parameters((each.parameter for each in placed), limit_bytes=limit_bytes)
 
 
 def read_root(placed: Iterable[PlacedParameter]) -> RootParameters:

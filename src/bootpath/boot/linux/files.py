@@ -3,8 +3,8 @@
 Both check the same: that the files are there, are not too large, and that the kernel is one for this machine. What is
 loaded is read once, and those bytes run. `boot.linux.candidate` says who vouches for them.
 
-Source: Documentation/arch/x86/boot.rst, "The real-mode kernel header"; initramfs/buffer-format.rst: archives one after
-the other, each at a multiple of four bytes, with zeros between them.
+Source: Linux Documentation/driver-api/early-userspace/buffer-format.rst: archives one after the other, each at a
+multiple of four bytes, with zeros between them.
 """
 
 from __future__ import annotations
@@ -15,28 +15,31 @@ from hashlib import sha256
 
 from bootpath.boot.linux.assurance import AssuranceReason, given_initrd
 from bootpath.boot.linux.choice import LinuxRequest
+from bootpath.boot.linux.kernel import check_kernel
 from bootpath.boot.linux.result import LoadedLinux, RunPart
-from bootpath.core.errors import BootError
 from bootpath.core.reasons import Explanation
+from bootpath.formats.kernels.image import HEAD_BYTES, KernelImage
 from bootpath.formats.partitions.dps import Architecture
 from bootpath.image.entries.extras import is_extra, pack_extras
 from bootpath.image.entries.files import FilePart, read_part, read_pieces
 from bootpath.image.entries.menu import FoundEntry
 
 KERNEL, INITRD, EXTRA, DEVICETREE = "kernel", "initrd", "extra", "device tree"
-_X86_MAGIC, _X86_MAGIC_OFFSET = b"HdrS", 0x202
-_HEAD_BYTES = 4096
 _INITRD_ALIGN = 4
 
 
 def weigh_files(
     found: FoundEntry, request: LinuxRequest, architecture: Architecture | None, assured: Explanation[AssuranceReason]
-) -> list[RunPart]:
-    """What would be loaded. Raises BootError, LimitError, and what reading the kernel's first bytes raises."""
+) -> tuple[KernelImage, list[RunPart]]:
+    """What kernel it is, and what would be loaded.
+
+    Raises BootError, LimitError, and what reading the kernel's first bytes raises.
+    """
     found.check_kernel()
     kernel = found.parts.kernel
     size = kernel.size_bytes or 0
-    _check_kernel(read_part(found.files, replace(kernel, size_bytes=min(size, _HEAD_BYTES))), found, architecture)
+    head = read_part(found.files, replace(kernel, size_bytes=min(size, HEAD_BYTES)))
+    image = check_kernel(head, architecture, where=kernel.path, size_bytes=size)
     extras = _extras(found)
     parts = [RunPart(KERNEL, str(kernel), assured, size)]
     if request.initrd is not None:
@@ -48,7 +51,7 @@ def weigh_files(
     if tree is not None:
         found.check_devicetree()
         parts.append(RunPart(DEVICETREE, str(tree), assured, tree.size_bytes))
-    return parts
+    return image, parts
 
 
 def load_files(
@@ -56,7 +59,7 @@ def load_files(
 ) -> tuple[LoadedLinux, list[RunPart]]:
     """The bytes, and what they are. Raises BootError, LimitError, and what reading the files raises."""
     kernel = found.read_kernel()
-    _check_kernel(kernel, found, architecture)
+    image = check_kernel(kernel, architecture, where=found.parts.kernel.path)
     parts = [described(KERNEL, str(found.parts.kernel), kernel, assured)]
     wanted = _extras(found)
     initrds: list[list[bytes]] = []
@@ -73,7 +76,7 @@ def load_files(
     if devicetree is not None and found.parts.devicetree is not None:
         parts.append(described(DEVICETREE, str(found.parts.devicetree), devicetree, assured))
     pieces = tuple(join_initrds((*initrds, [pack_extras(extras)])))
-    return LoadedLinux(kernel, pieces, devicetree), parts
+    return LoadedLinux(kernel, image, pieces, devicetree), parts
 
 
 def described(what: str, origin: str, content: bytes, assured: Explanation[AssuranceReason]) -> RunPart:
@@ -105,12 +108,6 @@ def _extras(found: FoundEntry) -> list[FilePart]:
     wanted = [piece for piece in found.parts.extras if is_extra(piece.path)]
     found.check_initrds(sum(piece.size_bytes or 0 for piece in wanted))
     return wanted
-
-
-def _check_kernel(content: bytes, found: FoundEntry, architecture: Architecture | None) -> None:
-    """Raise BootError for what is no kernel for the machine, as far as its first bytes say."""
-    if architecture is Architecture.X86_64 and not content.startswith(_X86_MAGIC, _X86_MAGIC_OFFSET):
-        raise BootError("the kernel is not a Linux for x86: it has no HdrS", where=found.parts.kernel.path)
 
 
 def _read_initrd(

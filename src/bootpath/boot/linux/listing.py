@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from bootpath.boot.linux.candidate import CandidateLoader, Depth
+from bootpath.boot.linux.candidate import CandidateLoader, Depth, no_parameters
 from bootpath.boot.linux.cmdline import PlacedParameter, command_line_of
 from bootpath.boot.linux.result import LinuxBoot
 from bootpath.boot.timeline import Timeline
@@ -65,7 +65,7 @@ def list_entries(disk: Device, boot: LinuxBoot, *, shown_roles: Iterable[VolumeR
         terms=request.requirements,
     )
     loader = CandidateLoader(
-        disk, boot.contents, request, boot.order.architecture, Depth.DECIDE, (), Timeline(lambda: 0.0), None
+        disk, boot.contents, request, boot.order.architecture, Depth.DECIDE, no_parameters, Timeline(lambda: 0.0), None
     )
     first = boot.chosen or next(iter(boot.order.candidates), None)
     chosen = None if boot.plan is None else _place(boot.plan.entry)

@@ -12,17 +12,15 @@ be read at all, Error when a library for signatures is missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
-from bootpath.boot.linux.candidate import CandidateLoader, Depth
+from bootpath.boot.linux.candidate import CandidateLoader, Depth, MachineParameters, no_parameters
 from bootpath.boot.linux.choice import LinuxRequest, NextCandidate, RefusalReason, order_roots
 from bootpath.boot.linux.result import Attempt, LinuxBoot
 from bootpath.boot.timeline import LOADER, Timeline
 from bootpath.core.device import Device
 from bootpath.core.errors import LimitError
 from bootpath.core.limits import check_limit, spending
-from bootpath.formats.cmdline.parameters import Parameter
 from bootpath.image.contents.nodes import Contents
 from bootpath.image.contents.read import read_contents
 from bootpath.image.roots.candidates import Candidate
@@ -40,7 +38,7 @@ def load_linux(
     timeline: Timeline,
     *,
     depth: Depth = Depth.LOAD,
-    machine_parameters: Iterable[Parameter] = (),
+    machine_parameters: MachineParameters = no_parameters,
     contents: Contents | None = None,
     progress: Progress | None = None,
 ) -> LinuxBoot:
@@ -60,7 +58,6 @@ def load_linux(
     candidates: tuple[Candidate | None, ...] = order.candidates if order.refusal is None else ()
     if order.without_root:
         candidates = (None,)
-    machine = tuple(machine_parameters)
     with spending():
         for number, candidate in enumerate(candidates, start=1):
             try:
@@ -68,7 +65,9 @@ def load_linux(
             except LimitError as fault:
                 attempts.append(Attempt(candidate, failure=RefusalReason.NOT_LOADED(fault)))
                 break
-            loader = CandidateLoader(disk, contents, request, order.architecture, depth, machine, timeline, progress)
+            loader = CandidateLoader(
+                disk, contents, request, order.architecture, depth, machine_parameters, timeline, progress
+            )
             attempt = loader.attempt(candidate)
             if len(candidates) > 1 and _is_spent(attempt, request):
                 spent.append(attempt)

@@ -5,6 +5,9 @@
     the image's file ── log ── overlay (what is written, in RAM) ── NBD on a Unix socket ── QEMU
                          └──── log ── `load.load_linux` ── kernel, initrd, device tree ── QEMU
 
+Which machine it is, the plan says: the architecture of the root, or where nothing says it that of the kernel. A device
+tree of the entry is for a board; the machine has it only if it describes this one, and else the tree that QEMU makes.
+
 Kernel and initrd are the bytes that were verified; the disk is served as it is, so what the system reads later has to
 be checked by the system: the command line says how. Reads of the loader and of the guest are counted by area until the
 initramfs leaves for the root (``bootpath: @… init pivots``); what QEMU reads ahead counts too.
@@ -23,9 +26,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from bootpath.block.targets.log import Log
-from bootpath.boot.linux.choice import LinuxRequest, NextCandidate
+from bootpath.boot.linux.choice import LinuxRequest, NextCandidate, order_roots
 from bootpath.boot.linux.load import load_linux
-from bootpath.boot.linux.result import LinuxBoot, LoadedLinux
+from bootpath.boot.linux.result import LinuxBoot, LinuxPlan
 from bootpath.boot.look import Look
 from bootpath.boot.machine.diskreads import AreaReads, count_reads, disk_areas
 from bootpath.boot.machine.firmware import SERVER, ServedImage, served_disk
@@ -36,16 +39,26 @@ from bootpath.core.device import Device, checked
 from bootpath.core.errors import BootError
 from bootpath.core.iolog import Read
 from bootpath.formats.cmdline.parameters import Parameter
+from bootpath.formats.devicetree import parse_devicetree
+from bootpath.formats.partitions.dps import Architecture
+from bootpath.vm.boards import BOARDS, Board, board_of
 from bootpath.vm.config import Display, MachineConfig
 from bootpath.vm.disks import Interface
+from bootpath.vm.firmware import find_qemu
+from bootpath.vm.kernel import bare_kernel
 
 GUEST = "guest"
 DISK_NAMES = {Interface.VIRTIO: "/dev/vda", Interface.AHCI: "/dev/sda", Interface.VIRTIO_SCSI: "/dev/sda"}
 """What Linux calls the only disk of a machine."""
-MACHINE_PARAMETERS = (Parameter("console=ttyS0"), Parameter("panic=-1"))
-"""The kernel writes to the serial console, and reboots after a panic instead of staying: QEMU ends then."""
 PIVOT_PATTERN = rf"{MARK}[0-9.]+ init pivots: [^\n]*\n"
 _FAULT = re.compile(r"bootpath: ([a-z]+): (.*)")
+
+
+def machine_parameters(architecture: Architecture) -> tuple[Parameter, ...]:
+    """The kernel writes to the serial console, and reboots after a panic instead of staying: QEMU ends then."""
+    board = BOARDS.get(architecture)
+    console = () if board is None else (Parameter(f"console={board.console}"),)
+    return (*console, Parameter("panic=-1"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +118,7 @@ class LinuxMachine(WatchedMachine[LinuxSetup, LinuxRun]):
 
     def configure(self, directory: Path, opened: ExitStack) -> MachineConfig:
         """Load from the served image, and write what QEMU starts to `directory`."""
+        self._check_program()
         image = self._image = opened.enter_context(
             ServedImage(self.disk, directory / "disk.sock", overlay_bytes=self.setup.overlay_bytes)
         )
@@ -117,7 +131,7 @@ class LinuxMachine(WatchedMachine[LinuxSetup, LinuxRun]):
             disk,
             self.setup.asked(),
             self.timeline,
-            machine_parameters=MACHINE_PARAMETERS,
+            machine_parameters=machine_parameters,
             contents=None if look is None else look.contents,
         )
         self.run.boot = boot
@@ -126,7 +140,19 @@ class LinuxMachine(WatchedMachine[LinuxSetup, LinuxRun]):
         if plan is None or plan.loaded is None:
             raise BootError(f"the boot is refused: {boot.refusal}", where=str(self.disk))
         self.timeline.note(SERVER, "serves the image", "over NBD, what is written stays in RAM")
-        return linux_config(self.setup, plan.loaded, plan.command_line, image.uri, directory)
+        board = board_of(plan.architecture)
+        tree, other = fitting_tree(plan.loaded.devicetree, board)
+        if other:
+            self.timeline.note(LOADER, "leaves out the device tree", other)
+        return linux_config(self.setup, plan, tree, image.uri, directory)
+
+    def _check_program(self) -> None:
+        """Raise MachineError when there is no QEMU for the disk, before anything is loaded for one."""
+        look = self.setup.look
+        if look is not None and self._binary is None:
+            architecture = order_roots(look.contents, self.setup.request).architecture
+            if architecture is not None:
+                find_qemu(board_of(architecture).program)
 
     def when_started(self, opened: ExitStack) -> None:
         """The kernel starts now."""
@@ -177,23 +203,38 @@ class LinuxMachine(WatchedMachine[LinuxSetup, LinuxRun]):
         run.reads = count_reads([*self._loader_reads, *guest], disk_areas(device, table))
 
 
-def linux_config(setup: LinuxSetup, loaded: LoadedLinux, command_line: str, uri: str, directory: Path) -> MachineConfig:
+def fitting_tree(devicetree: bytes | None, board: Board) -> tuple[bytes | None, str]:
+    """The device tree if it describes the board, else why not. Raises FormatError for one that is damaged."""
+    if devicetree is None:
+        return None, ""
+    names = parse_devicetree(devicetree).compatible
+    if board.compatible and board.compatible in names:
+        return devicetree, ""
+    own = f"QEMU makes one for its {board.compatible}" if board.compatible else "the machine is a PC, which has none"
+    return None, f"it is for {', '.join(names) or 'a machine without a name'}; {own}"
+
+
+def linux_config(setup: LinuxSetup, plan: LinuxPlan, tree: bytes | None, uri: str, directory: Path) -> MachineConfig:
     """The machine for what was loaded, which is written to `directory`, with the disk served at `uri`."""
+    loaded, board = plan.loaded, board_of(plan.architecture)
+    assert loaded is not None
     kernel = directory / "kernel"
-    kernel.write_bytes(loaded.kernel)
+    # A PC unpacks its kernel by itself, or QEMU does under the translator.
+    kernel.write_bytes(loaded.kernel if board.is_pc else bare_kernel(loaded.kernel))
     initrd = directory / "initrd"
     if loaded.initrd_pieces:
         with initrd.open("wb") as file:
             file.writelines(loaded.initrd_pieces)
     extra: tuple[str, ...] = ()
-    if loaded.devicetree is not None:
-        (directory / "devicetree").write_bytes(loaded.devicetree)
+    if tree is not None:
+        (directory / "devicetree").write_bytes(tree)
         extra = ("-dtb", str(directory / "devicetree"))
     return MachineConfig(
+        board=board,
         memory_bytes=setup.memory_bytes,
         kernel=kernel,
         initrd=initrd if loaded.initrd_pieces else None,
-        cmdline=command_line,
+        cmdline=plan.command_line,
         disks=(served_disk(uri, setup.interface),),
         display=setup.display,
         extra=extra,

@@ -9,6 +9,8 @@ from bootpath.boot.linux.choice import LinuxRequest, LinuxVerdict, Refusal, Refu
 from bootpath.boot.linux.cmdline import PlacedParameter, command_line_of
 from bootpath.core.reasons import Explanation
 from bootpath.formats.entries.tries import counted_name
+from bootpath.formats.kernels.image import KernelImage
+from bootpath.formats.partitions.dps import Architecture
 from bootpath.image.contents.nodes import Contents
 from bootpath.image.entries.menu import BootMenu, FoundEntry
 from bootpath.image.roots.candidates import Candidate
@@ -27,10 +29,12 @@ class RunPart:
 
 @dataclass(frozen=True, slots=True)
 class LoadedLinux:
-    """What a machine is started with. `devicetree` is None without one; `initrd_pieces`, one after the other, are what
-    the kernel gets as its initrd, which may be large: nothing joins them but who needs it."""
+    """What a machine is started with; `image` says what the kernel is. `devicetree` is None without one;
+    `initrd_pieces`, one after the other, are what the kernel gets as its initrd, which may be large: nothing joins them
+    but who needs it."""
 
     kernel: bytes
+    image: KernelImage
     initrd_pieces: tuple[bytes, ...]
     devicetree: bytes | None
 
@@ -44,12 +48,14 @@ class LoadedLinux:
 class LinuxPlan:
     """What would run: the entry, the kernel's parameters, and the parts with who vouches for each.
 
-    `loaded` are the bytes; None where it was only decided (`Depth.DECIDE`), and then no part has a checksum.
+    `architecture` is that of the machine. `loaded` are the bytes; None where it was only decided (`Depth.DECIDE`), and
+    then no part has a checksum.
     """
 
     entry: FoundEntry
     parameters: tuple[PlacedParameter, ...]
     parts: tuple[RunPart, ...]
+    architecture: Architecture
     loaded: LoadedLinux | None = None
 
     @property

@@ -54,7 +54,7 @@ def explain_linux(options: argparse.Namespace, look: Look) -> int:
 
     from bootpath.block.leaves.open import open_device
     from bootpath.boot.linux.load import load_linux
-    from bootpath.boot.linux.machine import DISK_NAMES, MACHINE_PARAMETERS
+    from bootpath.boot.linux.machine import DISK_NAMES, machine_parameters
     from bootpath.boot.timeline import Timeline
     from bootpath.cli.console import progress_bar, show_result
     from bootpath.report.linuxboot import linux_boot_json, render_linux_boot
@@ -65,7 +65,7 @@ def explain_linux(options: argparse.Namespace, look: Look) -> int:
             disk,
             request,
             Timeline(time.monotonic),
-            machine_parameters=MACHINE_PARAMETERS,
+            machine_parameters=machine_parameters,
             contents=look.contents,
             progress=lambda done: progress(done, disk.size_bytes, ""),
         )

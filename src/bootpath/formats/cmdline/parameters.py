@@ -25,9 +25,23 @@ from dataclasses import dataclass
 from reprlib import repr as brief
 
 from bootpath.core.errors import BootError, FormatError
+from bootpath.formats.partitions.dps import Architecture
 
 COMMAND_LINE_BYTES = 2048
-"""Linux's COMMAND_LINE_SIZE on x86 and arm64, with the NUL; other architectures have 1024, 4096, or less."""
+"""Linux's COMMAND_LINE_SIZE on x86 and arm64, with the NUL."""
+_COMMAND_LINE_BYTES = {
+    Architecture.ALPHA: 256,
+    Architecture.ARC: 256,
+    Architecture.ARM: 1024,
+    Architecture.MIPS: 4096,
+    Architecture.MIPS_LE: 4096,
+    Architecture.MIPS64: 4096,
+    Architecture.MIPS64_LE: 4096,
+    Architecture.PARISC: 1024,
+    Architecture.RISCV32: 1024,
+    Architecture.RISCV64: 1024,
+}
+"""Where arch/*/include/uapi/asm/setup.h has another one (Linux 6.1)."""
 WHERE = "kernel command line"
 _BLANKS = " \t\n\v\f\r"
 _PARAMETER = re.compile(rf'(?:[^{_BLANKS}"]+|"[^"]*")++')
@@ -106,6 +120,11 @@ def split_init(parameters: Iterable[Parameter]) -> tuple[tuple[Parameter, ...], 
     listed = tuple(parameters)
     end = next((index for index, parameter in enumerate(listed) if parameter.ends_kernel), len(listed))
     return listed[:end], listed[end:]
+
+
+def command_line_bytes(architecture: Architecture) -> int:
+    """What Linux takes on an architecture, with the NUL."""
+    return _COMMAND_LINE_BYTES.get(architecture, COMMAND_LINE_BYTES)
 
 
 def insert_parameters(line: str, added: Iterable[Parameter]) -> str:

@@ -292,7 +292,7 @@ def test_entries_that_cannot_be_booted(made: System, tmp_path: Path) -> None:
     for name, reason in (
         ("demo-1", "device tree overlays"),
         ("efi", "an EFI program"),
-        ("text", "not a Linux for x86"),
+        ("text", "no Linux kernel that is known here"),
         ("other", "there is no entry 'other'"),
     ):
         assert reason in str(load(disk.path, certificates=made.certificates, entry=name).refusal)

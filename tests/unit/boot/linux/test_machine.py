@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -10,15 +11,39 @@ import pytest
 from bootpath.block.leaves.file import FileDevice
 from bootpath.boot.linux.choice import LinuxRequest, NextCandidate
 from bootpath.boot.linux.load import load_linux
-from bootpath.boot.linux.machine import MACHINE_PARAMETERS, LinuxMachine, LinuxRun, LinuxSetup, boot_linux, linux_config
+from bootpath.boot.linux.machine import (
+    LinuxMachine,
+    LinuxRun,
+    LinuxSetup,
+    boot_linux,
+    fitting_tree,
+    linux_config,
+    machine_parameters,
+)
 from bootpath.boot.linux.result import LinuxBoot
+from bootpath.boot.look import look_at
 from bootpath.boot.timeline import Timeline
-from bootpath.core.errors import BootError
+from bootpath.core.errors import BootError, MachineError
+from bootpath.formats.partitions.dps import Architecture
 from bootpath.report.linuxboot import linux_run_json, render_linux_run
+from bootpath.vm.boards import PC, board_of
 from bootpath.vm.disks import Interface
-from tests.support.linuximage import RootTree, fake_initrd, fake_kernel, make_linux_disk, make_volume
+from tests.support.ddi import make_disk
+from tests.support.fitimage import Node, pack_devicetree
+from tests.support.kernels import make_image
+from tests.support.linuximage import (
+    ENTRY,
+    KERNEL_PATH,
+    RootTree,
+    fake_initrd,
+    fake_kernel,
+    make_linux_disk,
+    make_volume,
+)
 
 MIB = 1 << 20
+KERNEL = make_image(body_bytes=100_000)
+BOARD = pack_devicetree(Node("", {"compatible": b"vendor,board\0vendor,chip\0"}))
 
 
 @pytest.fixture(scope="module")
@@ -31,16 +56,15 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def load(path: Path, request: LinuxRequest) -> LinuxBoot:
     with closing(FileDevice.open(path)) as device:
-        return load_linux(device, request, Timeline(time.monotonic), machine_parameters=MACHINE_PARAMETERS)
+        return load_linux(device, request, Timeline(time.monotonic), machine_parameters=machine_parameters)
 
 
 def test_the_machine_gets_what_was_loaded(disk: Path, tmp_path: Path) -> None:
     setup = LinuxSetup(LinuxRequest(fixed=True), memory_bytes=64 * MIB, interface=Interface.AHCI)
     plan = load(disk, setup.asked()).plan
     assert plan is not None
-    loaded = plan.loaded
-    assert loaded is not None
-    config = linux_config(setup, loaded, plan.command_line, "nbd+unix:///?socket=/s", tmp_path)
+    config = linux_config(setup, plan, None, "nbd+unix:///?socket=/s", tmp_path)
+    assert config.board is PC
     assert config.kernel is not None
     assert config.initrd is not None
     assert config.kernel.read_bytes() == fake_kernel(2)
@@ -50,6 +74,58 @@ def test_the_machine_gets_what_was_loaded(disk: Path, tmp_path: Path) -> None:
     assert config.cmdline.endswith("console=ttyS0 panic=-1")
     assert config.disks[0].interface is Interface.AHCI
     assert config.extra == ()
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root for arm64, with a kernel in gzip, and the device tree of a board."""
+    directory = tmp_path_factory.mktemp("foreign")
+    tree = RootTree.demo(entry=f"{ENTRY}devicetree /board.dtb\n")
+    tree.files[KERNEL_PATH] = gzip.compress(KERNEL)
+    tree.files["/board.dtb"] = BOARD
+    volume = make_volume(directory / "volume", tree, None)
+    parts = volume.parts("demo_1", architecture=Architecture.ARM64, serial=1)
+    return make_disk(directory / "disk.img", parts).path
+
+
+def test_a_machine_for_the_root_s_architecture(foreign: Path, tmp_path: Path) -> None:
+    plan = load(foreign, LinuxRequest()).plan
+    assert plan is not None
+    assert plan.loaded is not None
+    assert plan.architecture is Architecture.ARM64
+    assert plan.command_line.endswith("console=ttyAMA0 panic=-1")
+    config = linux_config(LinuxSetup(), plan, None, "nbd+unix:///?socket=/s", tmp_path)
+    assert config.board is board_of(Architecture.ARM64)
+    assert config.kernel is not None
+    assert config.kernel.read_bytes() == KERNEL, "unpacked, as that machine wants it"
+    refused = load(foreign, LinuxRequest(architecture=Architecture.X86_64))
+    assert "it is for arm64" in str(refused.refusal)
+
+
+def test_a_board_s_device_tree_is_not_for_a_virtual_machine(foreign: Path, tmp_path: Path) -> None:
+    plan = load(foreign, LinuxRequest()).plan
+    assert plan is not None
+    assert plan.loaded is not None
+    assert plan.loaded.devicetree == BOARD
+    virt = board_of(Architecture.ARM64)
+    assert fitting_tree(BOARD, virt) == (
+        None,
+        "it is for vendor,board, vendor,chip; QEMU makes one for its linux,dummy-virt",
+    )
+    assert fitting_tree(BOARD, PC) == (None, "it is for vendor,board, vendor,chip; the machine is a PC, which has none")
+    assert fitting_tree(None, virt) == (None, "")
+    fits = pack_devicetree(Node("", {"compatible": b"my,variant\0linux,dummy-virt\0"}))
+    assert fitting_tree(fits, virt) == (fits, "")
+    config = linux_config(LinuxSetup(), plan, fits, "nbd+unix:///?socket=/s", tmp_path)
+    assert config.extra == ("-dtb", str(tmp_path / "devicetree"))
+
+
+def test_a_qemu_that_is_missing_is_missed_first(foreign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with closing(FileDevice.open(foreign)) as device:
+        look = look_at(device)
+    with pytest.raises(MachineError, match="qemu-system-aarch64 is not installed; apt install qemu-system-arm"):
+        LinuxMachine(foreign, LinuxSetup(look=look)).boot()
 
 
 class Scripted(LinuxMachine):
