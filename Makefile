@@ -10,12 +10,14 @@ REDOXFS_VERSION := 0.9.1
 INSTALLED := $(VENV)/.installed
 NATIVE_SOURCES := $(wildcard native/src/*.rs) native/Cargo.toml native/Cargo.lock
 GUEST := $(BUILD)/guest
+GUEST_ARM64 := $(BUILD)/guest-arm64
+SMALL_KERNEL := $(BUILD)/smallkernel
 UPSTREAM_TOOLS := $(UPSTREAM)/bin/redoxfs
 
 export BOOTPATH_UPSTREAM := $(CURDIR)/$(UPSTREAM)/bin
 export BOOTPATH_GUEST := $(CURDIR)/$(GUEST)/root
 
-.PHONY: help setup tools guest demo test test-full test-vm-quick bench fuzz soak docs lint format clean
+.PHONY: help setup tools full-tools guest demo test test-full test-vm-quick bench fuzz soak docs lint format clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -37,6 +39,17 @@ guest: $(GUEST)/.stamp ## download and unpack, not install, a kernel and the pro
 
 $(GUEST)/.stamp: tests/support/guest_files.sh
 	tests/support/guest_files.sh $(GUEST)
+
+full-tools: tools ## what only the full tests need: guest files of another machine, and a kernel without modules (some minutes)
+	@tests/support/install_tools.sh full
+	@$(MAKE) --no-print-directory $(GUEST_ARM64)/.stamp || echo 'no guest files for arm64, the tests of such guests will be skipped' >&2
+	@$(MAKE) --no-print-directory $(SMALL_KERNEL)/.stamp || echo 'no small kernel, its tests will be skipped' >&2
+
+$(GUEST_ARM64)/.stamp: tests/support/guest_files.sh
+	tests/support/guest_files.sh $(GUEST_ARM64) arm64
+
+$(SMALL_KERNEL)/.stamp: tests/support/small_kernel.sh tests/support/small_kernel.config
+	tests/support/small_kernel.sh $(SMALL_KERNEL)
 
 $(UPSTREAM_TOOLS):
 	$(CARGO) install --quiet --locked --root $(UPSTREAM) --version $(REDOXFS_VERSION) redoxfs
@@ -91,7 +104,7 @@ test: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img ## everyth
 	$(MAKE) --no-print-directory lint
 	$(PYTEST)
 
-test-full: $(INSTALLED) tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img $(BUILD)/demo/debian.img ## all that and what takes minutes or root: a big Debian to its greeter, the docs' long commands
+test-full: $(INSTALLED) full-tools $(BUILD)/demo/big.img $(BUILD)/demo/mini.img $(BUILD)/demo/debian.img ## all that and what takes minutes or root: a big Debian to its greeter, the docs' long commands
 	$(MAKE) --no-print-directory lint
 	$(PYTEST) -m ''
 

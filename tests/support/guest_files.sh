@@ -2,7 +2,10 @@
 # What a test guest is made of: the distribution's kernel with its modules, a static busybox, nbd-client, and what an
 # initramfs without Python takes its programs from.
 #
-#   guest_files.sh DIRECTORY
+#   guest_files.sh DIRECTORY [ARCHITECTURE]
+#
+# Without an architecture (of dpkg: arm64) it is this machine's. Another one's package lists are fetched into DIRECTORY:
+# apt and dpkg of this machine do not learn of it.
 #
 # The packages are downloaded and unpacked, never installed, so any user may run this. It leaves in DIRECTORY/root:
 #   boot/vmlinuz-<release>                       one kernel
@@ -15,7 +18,7 @@
 # and touches DIRECTORY/.stamp. Debian and Ubuntu name their kernels differently; everything else is the same.
 set -eu
 
-[ $# = 1 ] || { echo 'usage: guest_files.sh DIRECTORY' >&2; exit 2; }
+[ $# = 1 ] || [ $# = 2 ] || { echo 'usage: guest_files.sh DIRECTORY [ARCHITECTURE]' >&2; exit 2; }
 for tool in apt-get apt-cache dpkg-deb; do
     command -v "$tool" >/dev/null || { echo "guest files: no $tool; they come from Debian or Ubuntu packages" >&2; exit 1; }
 done
@@ -26,7 +29,30 @@ newest() {
 }
 
 directory=$1
-machine=$(dpkg --print-architecture)
+host=$(dpkg --print-architecture)
+machine=${2:-$host}
+if [ "$machine" != "$host" ]; then
+    lists=$(realpath -m "$directory")/apt
+    mkdir -p "$lists/lists/partial" "$lists/cache/archives/partial"
+    : > "$lists/status"
+    {
+        printf 'APT::Architecture "%s";\nAPT::Architectures { "%s"; };\n' "$machine" "$machine"
+        printf 'Dir::State "%s";\nDir::State::status "%s/status";\nDir::Cache "%s/cache";\n' "$lists" "$lists" "$lists"
+        printf 'APT::Sandbox::User "%s";\n' "$(id -un)"
+        # What no download needs.
+        printf 'Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";\nAcquire::Languages "none";\n'
+    } > "$lists/apt.conf"
+    if grep -qx 'ID=ubuntu' /etc/os-release; then
+        # Its archive has PCs only, the others are elsewhere.
+        codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+        for suite in "$codename" "$codename-updates"; do
+            echo "deb http://ports.ubuntu.com/ubuntu-ports $suite main universe"
+        done > "$lists/sources.list"
+        printf 'Dir::Etc::sourcelist "%s/sources.list";\nDir::Etc::sourceparts "/dev/null";\n' "$lists" >> "$lists/apt.conf"
+    fi
+    export APT_CONFIG="$lists/apt.conf"
+    apt-get -qq update
+fi
 kernel=
 find_kernel() {
     kernel=$(newest "linux-image-$machine" linux-image)                          # Debian
@@ -52,7 +78,7 @@ libraries=$(apt-cache depends --recurse -o APT::Cache::ShowOnlyFirstOr=true --no
 # shellcheck disable=SC2086
 apt-get $sandbox -qq download $programs $libraries
 # Signed for PCs only, and no guest but one needs it.
-apt-get $sandbox -qq download shim-signed || echo 'guest files: no shim-signed' >&2
+[ "$machine" != amd64 ] || apt-get $sandbox -qq download shim-signed || echo 'guest files: no shim-signed' >&2
 for package in *.deb; do
     dpkg-deb -x "$package" ../root
 done

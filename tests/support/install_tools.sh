@@ -2,7 +2,9 @@
 # Install what the tests compare with, from packages of Debian and Ubuntu: all that is missing, when root; otherwise say
 # what is missing.
 #
-#   install_tools.sh
+#   install_tools.sh [full]
+#
+# With `full` also what only the full tests need: another machine, and what a kernel is built with.
 #
 # apt may take away one of them for another: a qemu-utils from elsewhere, say, that conflicts with the distribution's
 # QEMU. So it is looked again for what is missing, once.
@@ -28,6 +30,12 @@ tools='
     /usr/share/OVMF ovmf        /usr/lib/systemd/boot/efi systemd-boot-efi
     /usr/lib/u-boot/qemu-x86 u-boot-qemu
 '
+# As above.
+full_tools='
+    qemu-system-aarch64 qemu-system-arm                    /usr/share/AAVMF qemu-efi-aarch64
+    flex flex                   bison bison                bc bc                  /usr/include/libelf.h libelf-dev
+'
+[ "${1:-}" != full ] || tools="$tools$full_tools"
 
 missing() {
     set -- $tools

@@ -47,19 +47,22 @@ class LinuxImage:
     far_digest: str
 
 
-def make_root(root: Path, *, far_bytes: int = FAR_BYTES) -> str:
-    """The tree of the root, without kernel and initramfs; the far file's SHA-256."""
+def make_root(root: Path, *, far_bytes: int = FAR_BYTES, program: Path | None = None, console: str = "ttyS0") -> str:
+    """The tree of the root, without kernel and initramfs; the far file's SHA-256.
+
+    `program` is the busybox, of another machine with another `console` perhaps.
+    """
     for name in ("bin", "dev", "proc", "root", "run", "sbin", "sys", "tmp", "usr/share"):
         (root / name).mkdir(parents=True)
     busybox = root / "bin/busybox"
-    busybox.write_bytes(guest_program("busybox").read_bytes())
+    busybox.write_bytes((program or guest_program("busybox")).read_bytes())
     busybox.chmod(0o755)
     for applet in APPLETS.split():
         (root / applet).symlink_to("/bin/busybox")
     for name, text in FILES.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text.replace("ttyS0", console))
     (root / "etc/init.d/rcS").chmod(0o755)
     data = random.Random(4).randbytes(far_bytes)
     (root / FAR_FILE.lstrip("/")).write_bytes(data)

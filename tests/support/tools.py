@@ -12,6 +12,8 @@ import pytest
 from tests.support.tree import ROOT
 
 _GUEST = ROOT / "build" / "guest" / "root"
+_GUEST_ARM64 = ROOT / "build" / "guest-arm64" / "root"
+_SMALL_KERNEL = ROOT / "build" / "smallkernel" / "vmlinuz"
 _DEMO = ROOT / "build" / "demo"
 _SEARCH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
 
@@ -53,6 +55,22 @@ def guest_file(path: str) -> Path:
     if not file.is_file():
         missing(f"there is no {file} (make guest)")
     return file
+
+
+def arm64_files() -> Path:
+    """The same tree for guests on arm64, which only the full tests have."""
+    root = Path(os.environ.get("BOOTPATH_GUEST_ARM64", _GUEST_ARM64))
+    if not any(root.glob("boot/vmlinuz-*")):
+        missing(f"there is no kernel in {root} (make full-tools)")
+    return root
+
+
+def small_kernel() -> Path:
+    """A kernel with device-mapper, verity and the disk's driver in it, which only the full tests have."""
+    path = Path(os.environ.get("BOOTPATH_SMALL_KERNEL", _SMALL_KERNEL))
+    if not path.is_file():
+        missing(f"there is no {path} (make full-tools)")
+    return path
 
 
 def stored(path: Path) -> Path:
