@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -270,15 +271,23 @@ def test_a_bare_root_is_named_by_its_disk(entries: Entries, tmp_path: Path) -> N
     assert root["command_line"] == "quiet root=/dev/vdb"
 
 
-def test_the_boot_partition_of_an_mbr(entries: Entries, tmp_path: Path) -> None:
-    volume = fat(tmp_path, {"k": b"k", "loader/entries/a.conf": b"linux /k\nlinux-appendroot y\n"})
+@pytest.mark.parametrize("make", [fat, ext4])
+def test_the_boot_partition_of_an_mbr(
+    entries: Entries, tmp_path: Path, make: Callable[[Path, dict[str, bytes]], bytes]
+) -> None:
+    """A root in it has its entries where a loader looks for them; a FAT is no root."""
+    volume = make(tmp_path, {"k": b"k", "loader/entries/a.conf": b"linux /k\nlinux-appendroot y\n"})
     record = struct.pack("<B3xB3xII", 0x80, 0xEA, 2048, len(volume) // 512)
     sector = bytes(440) + b"\x78\x56\x34\x12\0\0" + record.ljust(64, b"\0") + b"\x55\xaa"
     image = tmp_path / "mbr.img"
     image.write_bytes(sector.ljust(1 << 20, b"\0") + volume)
-    (entry,) = entries.json(image)["entries"]
+    (entry,) = entries.json(image, code=0 if make is ext4 else 3)["entries"]
     assert (entry["source"]["role"], entry["source"]["number"]) == ("xbootldr", 1)
-    assert entry["command_line"] == "root=PARTUUID=12345678-01 bootpath.slot=12345678:1:2048"
+    if make is ext4:
+        assert entry["command_line"] == "root=PARTUUID=12345678-01 bootpath.slot=12345678:1:2048"
+    else:
+        assert entry["command_line"] is None
+        assert "none is chosen: nothing on it could be the root" in entry["warnings"][0]
 
 
 def test_a_damaged_esp_is_said(entries: Entries, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from bootpath.boot.inspection.values import InspectionRequest, LinuxInspection
 from bootpath.boot.linux.cmdline import ParameterSource, command_line_of
 from bootpath.boot.linux.listing import list_entries
 from bootpath.boot.linux.load import load_linux
-from bootpath.boot.linux.machine import MACHINE_PARAMETERS
+from bootpath.boot.linux.machine import machine_parameters
 from bootpath.boot.linux.result import LinuxBoot
 from bootpath.boot.timeline import Timeline
 from bootpath.cli.main import main
@@ -57,7 +57,7 @@ def test_every_command_shows_the_same_decision(
 def check(disk: RandomDisk, said: str) -> bool:
     """Compare what the library says; True when it boots."""
     device = MemoryDevice(disk.content)
-    loaded = load_linux(device, disk.request, Timeline(lambda: 0.0), machine_parameters=MACHINE_PARAMETERS)
+    loaded = load_linux(device, disk.request, Timeline(lambda: 0.0), machine_parameters=machine_parameters)
     inspection = inspect_disk(device, InspectionRequest(disk.request))
     assert isinstance(inspection, LinuxInspection), said
     assert answer(inspection.boot) == answer(loaded), said

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeAlias
 
@@ -44,13 +44,14 @@ from bootpath.boot.linux.result import Attempt, LinuxPlan, RunPart
 from bootpath.boot.timeline import LOADER, Timeline
 from bootpath.core.device import Device, checked
 from bootpath.core.errors import BootError, Error, FormatError
-from bootpath.formats.cmdline.address import Assembly, DeviceAddress
+from bootpath.formats.cmdline.address import Assembly, DeviceAddress, RootAddress
 from bootpath.formats.cmdline.parameters import Parameter
 from bootpath.formats.entries.uki import EfiArchitecture
 from bootpath.formats.partitions.dps import Architecture
 from bootpath.formats.ubi.attach import read_ubi
 from bootpath.image.contents.nodes import Contents, NodeKind
 from bootpath.image.contents.read import open_node
+from bootpath.image.entries.appendedroot import ChosenRoot
 from bootpath.image.entries.bootvolumes import root_volume
 from bootpath.image.entries.find import BOOT_PARTITIONS, find_entries, menu_of
 from bootpath.image.entries.menu import BootMenu, FoundEntry, VolumeRole
@@ -198,6 +199,7 @@ class CandidateLoader:
             shown_roles=wanted,
             architecture=architecture,
             efi=self.request.efi,
+            terms=self.request.requirements,
         )
         return bootable(menu, strict=self.request.strict)
 
@@ -234,14 +236,15 @@ class CandidateLoader:
         """The command line of an entry that boots this root; `alone` without any initramfs.
 
         Without a root of this disk, nothing is added, unless the entry wants the root to be appended: then the file
-        system that it is in is meant. Raises BootError, FormatError, DeviceError.
+        system that it is in is meant, if it can be one (`image.entries.appendedroot`). Raises BootError, FormatError,
+        DeviceError.
         """
         request = self.request
         assembly = Assembly.KERNEL if alone else request.assembly
         naming: RootNaming | None = None
         if root is not None:
             naming = RootNaming(
-                name_root(self.disk, self.contents, root),
+                self._address(root, found),
                 request.disk_name,
                 request.fixed,
                 assembly,
@@ -249,7 +252,7 @@ class CandidateLoader:
                 self._signature(root) if request.kernel_signature else None,
             )
         elif found.entry.append_root:
-            naming = RootNaming(found.address, request.disk_name, request.fixed, assembly)
+            naming = RootNaming(found.appended_root(), request.disk_name, request.fixed, assembly)
         placed = decide_command_line(
             found.parts.command_line,
             naming,
@@ -261,6 +264,13 @@ class CandidateLoader:
         if assembly is Assembly.BOOTPATH:
             read_root(placed)  # what it would refuse in the guest is refused here
         return placed
+
+    def _address(self, root: Candidate, found: FoundEntry) -> RootAddress | None:
+        """How a kernel is told of the root that was chosen, which is also what the entry asks for."""
+        address = name_root(self.disk, self.contents, root)
+        if not found.entry.append_root or found.source.role is VolumeRole.ROOT:
+            return address
+        return replace(found, chosen=ChosenRoot(address, "no kernel parameter can name it")).appended_root()
 
     def _signature(self, candidate: Candidate) -> DeviceAddress:
         """Where the root's signature is. Raises BootError when it has none, or none that has a name."""

@@ -4,8 +4,9 @@
 
     the entry's options … | the root, by the loader | the slot, by the loader | the machine's | the caller's [-- init's]
 
-- The loader names the root when the entry asks for it (``linux-appendroot``) or names none itself;
-  `formats.cmdline.appendroot` says how. Without an initramfs the kernel has to assemble it.
+- The loader names the root when the entry asks for it (``linux-appendroot``) or names none itself, unless the caller
+  names one: `image.entries.appendedroot` says which, `formats.cmdline.appendroot` how. Without an initramfs the kernel
+  has to assemble it.
 - The slot is added whenever the root is a partition (``bootpath.slot=``), so that what runs knows the place it was
   started from: copies of an image are equal in everything else.
 - A disk that is raw flash needs parameters of its own, by which Linux makes an MTD of it. A GPT whose first copy is
@@ -33,7 +34,7 @@ from bootpath.formats.cmdline.address import (
     partition_device,
     slot_of,
 )
-from bootpath.formats.cmdline.appendroot import root_parameters
+from bootpath.formats.cmdline.appendroot import check_options, root_parameters
 from bootpath.formats.cmdline.parameters import (
     COMMAND_LINE_BYTES,
     Parameter,
@@ -44,11 +45,11 @@ from bootpath.formats.cmdline.parameters import (
     split_parameters,
 )
 from bootpath.formats.cmdline.root import (
-    DATA_PARAMETERS,
     HASH_SLOT,
     SLOT,
     VERITY_ROOT_OPTIONS,
     RootParameters,
+    names_root,
     pack_root_parameters,
     parse_root_parameters,
 )
@@ -177,8 +178,12 @@ def decide_command_line(
     caller = [
         PlacedParameter(each, ParameterSource.CALLER, ParameterReason.CALLER) for each in split_parameters(append)
     ]
-    named = any(_names_a_root(each.parameter) for each in (*placed, *caller))
-    reason = ParameterReason.ENTRY_ASKS if append_root else None if named else ParameterReason.ENTRY_NAMES_NONE
+    reason = None
+    if not any(names_root(each.parameter) for each in caller):  # who names a root at the prompt means that one
+        if append_root:
+            reason = ParameterReason.ENTRY_ASKS
+        elif not any(names_root(each.parameter) for each in placed):
+            reason = ParameterReason.ENTRY_NAMES_NONE
     for parameter, why in () if naming is None else _added_by_loader(naming, placed, reason):
         if why not in _ONCE or not any(each.key == parameter.key for each in (*placed, *caller)):
             placed.append(PlacedParameter(parameter, ParameterSource.LOADER, why))
@@ -210,7 +215,10 @@ def _added_by_loader(
         return
     if reason is not None and naming.flash is not None:
         yield from ((parameter, reason) for parameter in naming.flash.parameters(naming.disk_name))
-    for parameter in pack_root_parameters(naming.parameters()):
+    packed = pack_root_parameters(naming.parameters())
+    if reason is ParameterReason.ENTRY_ASKS:
+        check_options((each.parameter for each in entry), packed)
+    for parameter in packed:
         if parameter.name == VERITY_ROOT_OPTIONS:
             yield parameter, ParameterReason.SIGNATURE
         elif parameter.name in (SLOT, HASH_SLOT):
@@ -218,11 +226,6 @@ def _added_by_loader(
                 yield parameter, ParameterReason.SLOT
         elif reason is not None:
             yield parameter, reason
-
-
-def _names_a_root(parameter: Parameter) -> bool:
-    keys = (name.replace("-", "_") for name in DATA_PARAMETERS)
-    return parameter.value is not None and parameter.key in keys
 
 
 def _is_set(parameter: Parameter, placed: Iterable[PlacedParameter]) -> bool:

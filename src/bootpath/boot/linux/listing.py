@@ -18,6 +18,7 @@ from bootpath.core.device import Device
 from bootpath.core.errors import Error
 from bootpath.formats.entries.uki import EfiArchitecture
 from bootpath.image.contents.nodes import Contents
+from bootpath.image.entries.appendedroot import ChosenRoot
 from bootpath.image.entries.find import find_entries
 from bootpath.image.entries.menu import BootMenu, FoundEntry, VolumeRole
 from bootpath.image.roots.candidates import Candidate, is_hidden
@@ -67,11 +68,14 @@ def list_entries(disk: Device, boot: LinuxBoot, *, shown_roles: Iterable[VolumeR
     loader = CandidateLoader(
         disk, boot.contents, request, boot.order.architecture, Depth.DECIDE, no_parameters, Timeline(lambda: 0.0), None
     )
-    first = boot.chosen or next(iter(boot.order.candidates), None)
+    tried = boot.order.candidates if boot.order.refusal is None else ()
+    first = boot.chosen or next(iter(tried), None)
     chosen = None if boot.plan is None else _place(boot.plan.entry)
     roots = {each.data.path: each for each in (*boot.order.choice.candidates, *boot.order.candidates)}
     listed = []
     for found in menu.entries:
+        if boot.order.refusal is not None:  # nothing is tried, so nothing is chosen
+            found = replace(found, chosen=ChosenRoot(problem=str(boot.order.refusal)))
         own = roots.get(found.source.location.path) if found.source.role is VolumeRole.ROOT else first
         listed.append(_listed(loader, found, own, chosen=_place(found) == chosen))
     ahead = "" if first is None else first.data.path

@@ -21,7 +21,7 @@ Where the loader knows what the kernel will call the disk, that name is used ins
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bootpath.core.device import SECTOR_BYTES
 from bootpath.core.errors import BootError, FormatError
@@ -41,8 +41,8 @@ from bootpath.formats.cmdline.address import (
     volume_of,
 )
 from bootpath.formats.cmdline.devices import Slot
-from bootpath.formats.cmdline.parameters import Parameter, quote
-from bootpath.formats.cmdline.root import RootParameters
+from bootpath.formats.cmdline.parameters import Parameter, quote, split_init
+from bootpath.formats.cmdline.root import VERITY_ROOT, RootParameters, names_root
 from bootpath.formats.dm.create import MappedDevice
 from bootpath.formats.dm.table import Table, TableLine
 from bootpath.formats.dm.targets import rename_devices
@@ -57,6 +57,18 @@ def root_parameters(address: RootAddress, style: RootStyle = PARTUUIDS) -> RootP
         return _found_by_initramfs(address, style)
     except FormatError as fault:
         raise BootError(f"no kernel parameter can name the root: {fault.what}", hint=fault.hint) from fault
+
+
+def check_options(options: Iterable[Parameter], added: Iterable[Parameter]) -> None:
+    """Refuse the options of an entry that name another root than what is appended to them. Raises BootError.
+
+    One of the two would win by accident: Linux takes the last ``root=``, systemd prefers it to ``roothash=``.
+    """
+    texts = {(each.key, each.value) for each in added}
+    for each in split_init(options)[0]:
+        other = names_root(each) and (each.key, each.value) not in texts
+        if other and (each.key, each.value) != ("root", VERITY_ROOT):
+            raise BootError(f"the entry asks for its root (linux-appendroot), and names one itself: {each.text}")
 
 
 def _found_by_initramfs(address: RootAddress, style: RootStyle) -> RootParameters:

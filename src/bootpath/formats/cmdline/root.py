@@ -84,6 +84,8 @@ _OWN = "bootpath."
 _ON_FAIL = "bootpath.onfail"
 _KEYS = {name.replace("-", "_"): name for name in (*_ONCE, *_LAST, *_LISTS, *_WAITS, _ON_FAIL)}
 
+_DATA_KEYS = frozenset(name.replace("-", "_") for name in DATA_PARAMETERS)
+
 _HASH = re.compile(r"(?:[0-9a-f]{2}){16,64}", re.IGNORECASE)
 _SECONDS = re.compile(r"[0-9]{1,6}")
 _OPTION_VALUE = re.compile(r"[!#-+\--~]+")
@@ -253,6 +255,11 @@ def pack_root_parameters(root: RootParameters) -> tuple[Parameter, ...]:
     packed += [] if root.read_only is None else [quote("ro" if root.read_only else "rw")]
     packed += [quote("rootwait")] if root.wait_for_ever else []
     return (*packed, *root.others)
+
+
+def names_root(parameter: Parameter) -> bool:
+    """True for a parameter that says by itself where the root is."""
+    return parameter.value is not None and parameter.key in _DATA_KEYS
 
 
 def _is_ours(parameter: Parameter) -> bool:

@@ -25,13 +25,16 @@ from bootpath.formats.partitions.gpt import GptVerdict
 from bootpath.formats.partitions.imagepolicy import parse_image_policy
 from bootpath.image.contents.nodes import Contents
 from bootpath.image.contents.read import read_contents
+from bootpath.image.entries.appendedroot import ChosenRoot
 from bootpath.image.entries.bootvolumes import BootVolume, find_boot_volumes
 from bootpath.image.entries.costs import EntryCosts
 from bootpath.image.entries.files import reader_of
 from bootpath.image.entries.menu import BootMenu, Excluded, FoundEntry, VolumeRole
 from bootpath.image.entries.read import read_volume
 from bootpath.image.entries.reasons import EntryReason, VolumeReason
+from bootpath.image.entries.rootaddress import name_root
 from bootpath.image.roots.candidates import Terms
+from bootpath.image.roots.choice import choose_root
 
 BOOT_PARTITIONS = (VolumeRole.XBOOTLDR, VolumeRole.ESP)
 """The volumes of the specification. That roots may have entries too is the caller's decision."""
@@ -62,7 +65,40 @@ def find_entries(
         terms = replace(terms, architecture=_architecture_of(architecture))
     volumes = find_boot_volumes(disk, contents, {*roles, *shown_roles}, terms)
     menu = menu_of(contents.name, volumes, roles=roles, architecture=architecture, efi=efi)
+    menu = _with_chosen_root(disk, contents, menu, terms)
     return replace(menu, warnings=(*_of_the_table(contents), *contents.warnings, *menu.warnings))
+
+
+def _with_chosen_root(disk: Device, contents: Contents, menu: BootMenu, terms: Terms) -> BootMenu:
+    """The menu with the root of the disk, in those entries that ask for one and are in none."""
+
+    def asks(each: FoundEntry) -> bool:
+        return each.entry.append_root and each.source.role is not VolumeRole.ROOT
+
+    if not any(map(asks, menu.entries)):
+        return menu
+    chosen = _chosen_root(disk, contents, terms)
+    return replace(menu, entries=tuple(replace(each, chosen=chosen) if asks(each) else each for each in menu.entries))
+
+
+def _chosen_root(disk: Device, contents: Contents, terms: Terms) -> ChosenRoot:
+    """The root that a loader would choose by these terms."""
+    choice = choose_root(
+        contents,
+        terms.policy,
+        terms.certificates,
+        architecture=terms.architecture,
+        root_hash=terms.root_hash,
+        now=terms.now,
+    )
+    if choice.root is None or not choice.boots:
+        problem = str(choice.ambiguity or next(iter(choice.problems), "there is no root"))
+        return ChosenRoot(problem=problem, nothing_else=not choice.candidates)
+    try:
+        address = name_root(disk, contents, choice.root)
+    except Error as error:
+        return ChosenRoot(problem=str(error))
+    return ChosenRoot(address, f"no kernel parameter can name {choice.root.data.title}")
 
 
 def menu_of(

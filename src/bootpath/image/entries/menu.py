@@ -14,12 +14,13 @@ from bootpath.core.errors import BootError, FormatError
 from bootpath.core.limits import check_limit
 from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.cmdline.address import PARTUUIDS, RootAddress, RootStyle
-from bootpath.formats.cmdline.appendroot import root_parameters
-from bootpath.formats.cmdline.parameters import insert_parameters
+from bootpath.formats.cmdline.appendroot import check_options, root_parameters
+from bootpath.formats.cmdline.parameters import insert_parameters, split_parameters
 from bootpath.formats.cmdline.root import pack_root_parameters
 from bootpath.formats.entries.entry import BootEntry
 from bootpath.fs.readers.files import Files
 from bootpath.image.contents.nodes import Location
+from bootpath.image.entries.appendedroot import NO_CHOICE, ChosenRoot, appended_root
 from bootpath.image.entries.files import FilePart, read_part
 
 
@@ -69,7 +70,10 @@ class EntryFiles:
 
 @dataclass(frozen=True, slots=True)
 class FoundEntry:
-    """An entry that can be booted. `address` names its file system to a kernel, None when nothing can."""
+    """An entry that can be booted. `address` names its file system to a kernel, None when nothing can.
+
+    `chosen` is the root that the loader has chosen, for an entry that is in none.
+    """
 
     entry: BootEntry
     source: EntrySource
@@ -77,6 +81,7 @@ class FoundEntry:
     address: RootAddress | None
     files: Files = field(repr=False, compare=False)
     warnings: tuple[str, ...] = ()
+    chosen: ChosenRoot = NO_CHOICE
 
     @property
     def kernel_bytes(self) -> int:
@@ -130,12 +135,20 @@ class FoundEntry:
         if not (self.entry.append_root if appendroot is None else appendroot):
             return line
         where = str(self.source.location)
-        if self.address is None:
-            raise BootError("no kernel parameter can name the root of this entry", where=where)
         try:
-            return insert_parameters(line, pack_root_parameters(root_parameters(self.address, style)))
+            root = self.appended_root()
+            added = pack_root_parameters(root_parameters(root, style))
+            check_options(split_parameters(line), added)
+            return insert_parameters(line, added)
+        except BootError as fault:
+            raise BootError(fault.what, where=where, hint=fault.hint) from fault
         except FormatError as fault:
             raise BootError(f"the root cannot be appended: {fault}", where=where) from fault
+
+    def appended_root(self) -> RootAddress:
+        """The root that ``linux-appendroot`` means. Raises BootError when there is none."""
+        in_root = self.source.role is VolumeRole.ROOT
+        return appended_root(self.address, self.chosen, in_root=in_root, file_system=self.source.format)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ from bootpath.formats.cmdline.address import (
     mapper_device,
     partition_device,
 )
-from bootpath.formats.cmdline.appendroot import root_parameters
+from bootpath.formats.cmdline.appendroot import check_options, root_parameters
 from bootpath.formats.cmdline.devices import Slot
-from bootpath.formats.cmdline.parameters import Parameter, join_parameters
+from bootpath.formats.cmdline.parameters import Parameter, join_parameters, split_parameters
 from bootpath.formats.cmdline.root import pack_root_parameters, parse_root_parameters
 from bootpath.formats.dm.table import Table, TableLine, pack_line
 from bootpath.formats.verity.tree import VerityParameters
@@ -193,6 +193,20 @@ def test_the_kernel_makes_the_partitions_of_a_volume_that_it_makes_once() -> Non
 def test_roots_that_nothing_names(place: RootAddress, style: RootStyle) -> None:
     with pytest.raises(BootError):
         root_parameters(place, style)
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["quiet", "quiet -- root=/dev/sda1", f"root={PARTUUID}", "root=/dev/mapper/root", "root", "roothash rw"],
+)
+def test_options_that_name_no_other_root(options: str) -> None:
+    check_options(split_parameters(options), packed(RootAddress(DATA), RootStyle()))
+
+
+@pytest.mark.parametrize("other", ["root=/dev/sda1", "roothash=00", "bootpath.lv=x", "dm_mod.create=x"])
+def test_options_that_name_another_root_are_refused(other: str) -> None:
+    with pytest.raises(BootError, match=f"and names one itself: {other}"):
+        check_options(split_parameters(f"quiet {other}"), packed(RootAddress(DATA, VERITY), RootStyle()))
 
 
 def test_names_of_devices() -> None:

@@ -162,7 +162,7 @@ def test_menus_of_the_syslinux_family_in_the_order_in_which_they_count() -> None
 
 
 def test_a_place_without_a_name() -> None:
-    (entry,) = read_volume(place(conf("linux /k\nlinux-appendroot yes\n"), root=False))
+    (entry,) = read_volume(place(conf("linux /k\nlinux-appendroot yes\n"), VolumeRole.ROOT, root=False))
     assert isinstance(entry, FoundEntry)
     with pytest.raises(BootError, match="no kernel parameter can name the root"):
         entry.command_line()
