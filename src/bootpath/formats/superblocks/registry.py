@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from bootpath.core.device import Device
 from bootpath.core.errors import FormatError
-from bootpath.formats.region import Region
+from bootpath.formats.region import HEAD_BYTES, Region
 from bootpath.formats.superblocks.btrfs import probe_btrfs
 from bootpath.formats.superblocks.containers import probe_lvm_member, probe_ubi_image, probe_verity_hashes
 from bootpath.formats.superblocks.erofs import probe_erofs
@@ -72,9 +72,13 @@ def scan_superblocks(
     size_bytes: int | None = None,
     *,
     probers: Mapping[str, Prober] = PROBERS,
+    head_bytes: int = HEAD_BYTES,
 ) -> Superblocks:
-    """Everything on `size_bytes` (None: all) of the device from byte `offset_bytes`. Raises DeviceError only."""
-    region = Region(device, offset_bytes, size_bytes)
+    """Everything on `size_bytes` (None: all) of the device from byte `offset_bytes`. Raises DeviceError only.
+
+    `head_bytes` are read at once (`Region`): less is for probers that look at few places.
+    """
+    region = Region(device, offset_bytes, size_bytes, head_bytes=head_bytes)
     found: list[Superblock] = []
     faults: list[FormatError] = []
     for probe in probers.values():

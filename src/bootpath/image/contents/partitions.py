@@ -5,7 +5,9 @@ Rules, as Linux's (block/partitions/efi.c, msdos.c) and libblkid's:
 1. A GPT counts, unless the MBR before it does not protect it and has partitions of its own: then the GPT is left over.
 2. The boot sector of a FAT, an exFAT or an NTFS ends as an MBR does, and is none.
 3. Any other file system may stand beside an MBR; both are shown, with a warning, and neither is preferred.
-4. Partitions are divided further by a GPT only.
+4. An ISO 9660, or UDF, may stand beside a table of either kind, and be meant: a hybrid medium, which boots as a disc
+   and as a disk. Its partitions lie in it, and one of them begins where it does; else it is left over, as in rule 3.
+5. Partitions are divided further by a GPT only, and not where they begin with the table that they are in.
 
 What is wrong with one partition refuses that one: it ends before it begins, or beyond the device, or is not on its
 blocks.
@@ -14,26 +16,33 @@ blocks.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from uuid import UUID
 
 from bootpath.block.targets.linear import Linear
 from bootpath.core.device import Device, Identity, checked
 from bootpath.core.errors import DeviceError, Error, FormatError, LimitError
+from bootpath.formats.iso9660.descriptors import DESCRIPTORS_OFFSET
 from bootpath.formats.partitions.gpt import probe_gpt, read_gpt
 from bootpath.formats.partitions.gptheader import GPT_BLOCK_SIZES, GPT_SIGNATURE, Partition
 from bootpath.formats.partitions.mbr import DiskSignature, Mbr, MbrPartition, has_partitions, read_mbr
 from bootpath.formats.region import Region
+from bootpath.formats.superblocks.iso9660 import probe_iso9660
+from bootpath.formats.superblocks.registry import Prober, scan_superblocks
+from bootpath.formats.superblocks.udf import probe_udf
+from bootpath.formats.superblocks.value import Superblock
 from bootpath.image.contents.nodes import Location, Node, NodeKind
 
+MEDIA_PROBERS: Mapping[str, Prober] = {"iso9660": probe_iso9660, "udf": probe_udf}
+"""What is looked for beside a GPT: it leaves room for the descriptors of optical media, and for no other superblock."""
 _BOOT_SECTORS = frozenset({"vfat", "exfat"})
 """File systems whose first sector ends as an MBR does. That of NTFS, which is not read here, `read_mbr` knows."""
 
 
 def with_gpt(node: Node, device: Device) -> Node:
     """The node with its GPT, or with the fault of a damaged one. Raises DeviceError."""
-    if not _probe_gpt(device, node.kind):
+    if node.offset_bytes == 0 or not _probe_gpt(device, node.kind):
         return node
     try:
         gpt = read_gpt(device)
@@ -61,7 +70,37 @@ def with_mbr(node: Node, device: Device) -> Node:
     if not mbr.partitions:
         # It may as well be boot code, which a table without anything in it is not worth a warning.
         return node if node.superblocks or node.faults or not mbr.signature.value else _with_table(node, mbr, ())
+    hybrid = replace(node, mbr=mbr)
+    if is_hybrid(hybrid, (each.offset_bytes for each in mbr.partitions)):
+        return replace(hybrid, gpt_fault=None)
     return replace(_with_table(node, mbr, _beside(node, device)), gpt_fault=None, faults=())
+
+
+def with_medium(node: Node, device: Device) -> Node:
+    """The node, whose GPT is known, with the optical medium that it may be as well. Raises DeviceError."""
+    assert node.gpt is not None
+    result = scan_superblocks(device, probers=MEDIA_PROBERS, head_bytes=0)
+    found = replace(node, superblocks=result.found)
+    if is_hybrid(found, (each.offset_bytes for each in node.gpt.partitions)):
+        return replace(found, warnings=())
+    return replace(node, warnings=(*node.warnings, *(_left_over(each) for each in result.found)))
+
+
+def is_medium(node: Node) -> bool:
+    """True for a disk that is an optical medium, or an image of one: nothing is left over of it."""
+    if node.kind is not NodeKind.DISK or not _media_of(node):
+        return False
+    parts = [child.offset_bytes for child in node.children if child.kind is NodeKind.PARTITION]
+    return is_hybrid(node, (offset for offset in parts if offset is not None)) if parts else not node.children
+
+
+def is_hybrid(node: Node, offsets: Iterable[int]) -> bool:
+    """True when partitions that begin at these bytes lie in the medium that the node is, and divide it."""
+    return bool(_media_of(node)) and any(offset <= DESCRIPTORS_OFFSET for offset in offsets)
+
+
+def _media_of(node: Node) -> list[Superblock]:
+    return [each for each in node.superblocks if each.kind in MEDIA_PROBERS]
 
 
 def _with_table(node: Node, mbr: Mbr, warnings: Iterator[str] | tuple[str, ...]) -> Node:
@@ -73,10 +112,14 @@ def _beside(node: Node, device: Device) -> Iterator[str]:
     if _probe_gpt(device, node.kind):
         yield "there is a GPT beside the MBR, which does not protect it: Linux uses the MBR"
     for each in node.superblocks:
-        yield f"there is {each.kind} beside the partition table: either may be left over"
+        yield _left_over(each)
     for fault in node.faults:
         if fault is not node.gpt_fault:
             yield f"beside the partition table: {fault}"
+
+
+def _left_over(each: Superblock) -> str:
+    return f"there is {each.kind} beside the partition table: either may be left over"
 
 
 def _probe_gpt(device: Device, kind: NodeKind) -> bool:

@@ -20,13 +20,14 @@ from bootpath.block.targets.readonce import ReadOnce
 from bootpath.core.device import Device, Identity, read_bytes
 from bootpath.core.errors import DeviceError, FormatError, LimitError, TableError
 from bootpath.core.limits import check_limit, limits, spending
+from bootpath.formats.iso9660.descriptors import DESCRIPTORS_OFFSET
 from bootpath.formats.partitions.dps import Designator
 from bootpath.formats.region import Region
 from bootpath.formats.superblocks.registry import scan_superblocks
 from bootpath.formats.verity.signature import VERITY_SIGNATURE_MAX_BYTES, VeritySignature, parse_verity_signature
 from bootpath.formats.verity.tree import BlockHasher, VeritySuperblock, parse_verity_superblock
 from bootpath.image.contents.nodes import Contents, FoundHashTree, Location, Node, NodeKind, is_signature_volume
-from bootpath.image.contents.partitions import partition_device, partition_nodes, with_gpt, with_mbr
+from bootpath.image.contents.partitions import partition_device, partition_nodes, with_gpt, with_mbr, with_medium
 from bootpath.image.contents.probes import IMAGE_PROBERS
 from bootpath.image.contents.volumes import FoundVolume, logical_volumes, path_of, ubi_volumes
 
@@ -123,6 +124,8 @@ class _Explorer:
             node = self._probe(node, device)
             if depth < self.max_depth:
                 node = with_mbr(node, device)
+        elif node.kind is NodeKind.DISK:
+            node = with_medium(node, device)
         parts = partition_nodes(node, device)
         parts = parts[: self._admitted(len(parts))]
         return self._with_volumes(node, [self._partition(part, device, depth) for part in parts], depth)
@@ -265,6 +268,8 @@ def _with_duplicates(root: Node) -> Node:
         for each in node.superblocks:
             if each.uuid is not None and each.kind != "DM_verity_hash":
                 first = seen.setdefault((each.kind, each.uuid), node.path)
-                if first != node.path:
+                # A partition that begins where its disk does is the same medium.
+                inside = first == node.parent_path and (node.offset_bytes or 0) <= DESCRIPTORS_OFFSET
+                if first != node.path and not inside:
                     warnings.append(f"{first} and {node.path} hold {each.kind} with the same UUID {each.uuid}")
     return replace(root, warnings=(*root.warnings, *warnings))
