@@ -1,9 +1,11 @@
-"""The entries of optical media: volume descriptors with the root's records, boot catalogs, system use areas."""
+"""The entries of optical media: descriptors with the root's records, boot catalogs, system use areas, grub.cfg."""
 
 from __future__ import annotations
 
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.core.errors import FormatError
+from bootpath.formats.entries.entry import grub_entry
+from bootpath.formats.entries.grub import parse_grub
 from bootpath.formats.iso9660.descriptors import DESCRIPTORS_OFFSET, SECTOR_BYTES, read_descriptors
 from bootpath.formats.iso9660.eltorito import MAX_CATALOG_BYTES, parse_boot_catalog, read_boot_catalog
 from bootpath.formats.iso9660.records import iter_records, parse_record
@@ -86,7 +88,21 @@ def _entry_areas() -> list[bytes]:
     return [SP + ER, b"NM\x09\x01\0name" + modes + b"TF\x0c\x01\x02" + bytes(7) + continuation, link + packed]
 
 
+def _grub(data: bytes) -> None:
+    menu = parse_grub(data)
+    assert menu.default is None or menu.default in menu.entries
+    for number, entry in enumerate(menu.entries):
+        f"{entry.name}{entry.undecided}".encode()
+        if entry.undecided:
+            continue
+        try:
+            grub_entry(menu, number)
+        except FormatError as error:
+            str(error).encode()
+
+
 DISCS = (
+    Entry("grub", _grub),
     Entry("disc", _disc, made=_discs, rounds=1000),
     Entry("disc_records", _records, made=lambda: [record(b"A.;1", 9, 5) + record(b"D", 8, 2048, 2, SP)]),
     Entry("el_torito", _el_torito, made=lambda: [catalog(boot_entry(9), boot_section(0xEF, boot_entry(8, 0)))[:256]]),

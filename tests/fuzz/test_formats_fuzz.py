@@ -32,6 +32,7 @@ COVERED = {
     "el_torito": "parse_boot_catalog",
     "extlinux": "parse_extlinux",
     "gpt": "read_gpt read_copies find_overlaps parse_array",
+    "grub": "parse_grub parse_words",
     "handoff": "parse_handoff",
     "image_policy": "parse_image_policy",
     "listing": "parse_listing",

@@ -3,9 +3,10 @@
 Rules, in this order:
 
 1. A RedoxFS anywhere, or a partition with the name that Redox's installer gives, makes it a live disk.
-2. What could be the root of a Linux makes it a Linux image: a partition of such a type, or a file system that a root
+2. An optical medium, or an image of one, is that: its boot loader and its initramfs decide on the root.
+3. What could be the root of a Linux makes it a Linux image: a partition of such a type, or a file system that a root
    is on, whatever a policy says of it.
-3. Everything else is unknown. A loader that knows RedoxFS by fixed offsets may still find one there
+4. Everything else is unknown. A loader that knows RedoxFS by fixed offsets may still find one there
    (`image.redox.discovery`).
 
 Pure: nothing is read from the disk here.
@@ -19,6 +20,7 @@ from enum import Enum
 from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.partitions.imagepolicy import parse_image_policy
 from bootpath.image.contents.nodes import Contents
+from bootpath.image.contents.partitions import is_medium
 from bootpath.image.redox.layout import REDOX_NAME
 from bootpath.image.roots.candidates import Terms, find_candidates
 from bootpath.image.roots.choice import DEFAULT_POLICY
@@ -28,6 +30,7 @@ class DiskKind(Enum):
     """Which boot path a disk is for; the values are those of JSON pages."""
 
     LIVE_REDOXFS = "redoxfs"
+    MEDIUM = "optical-medium"
     LINUX = "linux"
     UNKNOWN = "unknown"
 
@@ -37,6 +40,7 @@ class KindReason(Reason):
 
     REDOXFS = "{} holds a RedoxFS"
     REDOX_NAME = "{} is named {}"
+    MEDIUM = "the disk is an optical medium with {}, whose boot loader and initramfs decide on the root"
     ROOT_TYPE = "{} is of a type for the root of a Linux, or for /usr"
     ROOT_FILE_SYSTEM = "{} holds a file system that could be the root of a Linux"
     NOTHING = "there is neither a RedoxFS nor anything that could be the root of a Linux"
@@ -58,6 +62,8 @@ def disk_kind(contents: Contents) -> JudgedKind:
     for node in contents.nodes():
         if node.name == REDOX_NAME and node.partition is not None:
             return JudgedKind(DiskKind.LIVE_REDOXFS, KindReason.REDOX_NAME(node.title, REDOX_NAME))
+    if is_medium(contents.root):
+        return JudgedKind(DiskKind.MEDIUM, KindReason.MEDIUM(contents.root.superblocks[0].kind))
     for candidate in find_candidates(contents, Terms(parse_image_policy(DEFAULT_POLICY))):
         if candidate.architecture is not None:
             return JudgedKind(DiskKind.LINUX, KindReason.ROOT_TYPE(candidate.data.title))

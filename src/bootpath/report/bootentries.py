@@ -159,6 +159,8 @@ def _where(excluded: Excluded) -> str:
     path = f": {excluded.source.path}" if excluded.source.path else ""
     if excluded.entry is not None and excluded.entry.kind is EntryKind.EXTLINUX:
         path += f": label {excluded.entry.id}"
+    elif excluded.entry is not None and excluded.entry.kind is EntryKind.GRUB:
+        path += f": entry {excluded.entry.id}"
     return f"{excluded.source.role.value} {excluded.source.location.path or 'disk'}{path}"
 
 

@@ -12,7 +12,7 @@ from bootpath.formats.partitions.dps import Architecture
 
 def test_defaults() -> None:
     options = build_parser().parse_args(["entries", "disk.img"])
-    assert (options.look_in, options.architecture) == (frozenset({"esp", "xbootldr", "root"}), None)
+    assert (options.look_in, options.architecture) == (frozenset({"iso", "esp", "xbootldr", "root"}), None)
     assert (options.disk_name, options.assembly, options.all, options.no_efi) == (None, "bootpath", False, False)
 
 

@@ -6,6 +6,7 @@ the problem.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from bootpath.boot.inspection.values import Check, CheckedContent, InspectionReason, InspectionRequest, LinuxInspection
@@ -14,13 +15,16 @@ from bootpath.boot.linux.load import decide_linux
 from bootpath.boot.linux.result import LinuxBoot
 from bootpath.core.device import Device
 from bootpath.core.errors import FormatError
+from bootpath.formats.partitions.dps import Designator
+from bootpath.formats.partitions.imagepolicy import Protection
 from bootpath.image.contents.nodes import Contents, NodeKind, NodeReason
 from bootpath.image.contents.read import open_node
 from bootpath.image.contents.volumes import check_static_volume
 from bootpath.image.kind import DiskKind, JudgedKind
+from bootpath.image.livemedia import LiveMedium, read_live_medium
 from bootpath.image.roots.candidates import Candidate
 from bootpath.image.roots.choice import RootChoice, check_candidate
-from bootpath.image.roots.reasons import Problem, ProblemReason
+from bootpath.image.roots.reasons import ExclusionReason, Problem, ProblemReason
 from bootpath.image.verity.tree import Progress
 
 _SHOWN_MISMATCHES = 3
@@ -31,8 +35,14 @@ def inspect_linux(
 ) -> LinuxInspection:
     """Judge what was read of a disk. Raises DeviceError, Error when a library for signatures is missing."""
     boot = decide_linux(disk, request.linux, contents)
+    medium = read_live_medium(disk, contents)
     inspection = LinuxInspection(
-        contents=contents, kind=kind, problems=_problems(contents, kind, boot), warnings=contents.warnings, boot=boot
+        contents=contents,
+        kind=kind,
+        problems=_problems(contents, kind, boot) if medium is None else tuple(_of_medium(medium, request)),
+        warnings=(*contents.warnings, *(() if medium is None else medium.warnings)),
+        boot=boot,
+        medium=medium,
     )
     if not boot.order.choice.candidates:
         return inspection
@@ -59,6 +69,22 @@ def _problems(contents: Contents, kind: JudgedKind, boot: LinuxBoot) -> tuple[Pr
     if boot.order.refusal is not None and refusal.reason in SUMS and choice.problems:
         return choice.problems
     return (Problem(refusal),)
+
+
+def _of_medium(medium: LiveMedium, request: InspectionRequest) -> Iterator[Problem]:
+    """Why firmware does not boot a medium, or must not: it has no slots, and nothing protects what is on it."""
+    linux = request.linux
+    if not medium.ways:
+        yield Problem(InspectionReason.NO_LOADER())
+    if linux.slot is not None:
+        yield Problem(ExclusionReason.OTHER_SLOT(linux.slot))
+    if linux.root_hash is not None:
+        yield Problem(ExclusionReason.NO_ROOT_HASH())
+    judgement = linux.boot_policy.judge(
+        Designator.ROOT, Protection.UNPROTECTED, gpt_flags=0, file_system=medium.superblock.kind
+    )
+    if judgement.protection is None:
+        yield Problem(judgement.refused or ExclusionReason.POLICY_UNUSED())
 
 
 def _without_candidates(contents: Contents, kind: JudgedKind, choice: RootChoice) -> tuple[Problem, ...]:

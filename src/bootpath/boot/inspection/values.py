@@ -15,6 +15,7 @@ from bootpath.boot.linux.result import LinuxBoot
 from bootpath.core.reasons import Reason
 from bootpath.image.contents.nodes import Contents
 from bootpath.image.kind import JudgedKind
+from bootpath.image.livemedia import LiveMedium
 from bootpath.image.redox.describe import FileSystemInfo
 from bootpath.image.redox.discovery import FoundRedoxFS
 from bootpath.image.roots.candidates import Candidate
@@ -31,6 +32,7 @@ class InspectionReason(Reason):
     BOOT_FILE_WRONG = "the file has the magic {}, and a loader expects {}"
     NO_ROOT_HASH = "a RedoxFS has no hash tree to compare with the root hash that was given"
     NOT_AS_PROMISED = "{}"
+    NO_LOADER = "the medium has nothing that firmware would run: no boot image, and no boot code or EFI partition"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,12 @@ class LiveInspection(InspectedDisk):
 class LinuxInspection(InspectedDisk):
     """A disk without a RedoxFS, with the decision that a loader comes to (`boot.linux.load`).
 
-    `checked` is what was read as a whole, which needs `InspectionRequest.full`.
+    `checked` is what was read as a whole, which needs `InspectionRequest.full`. `medium` is what the disk is when it is
+    an optical medium: it boots when firmware finds its loader, whatever ours could make of its entries.
     """
 
     boot: LinuxBoot
+    medium: LiveMedium | None = None
     checked: tuple[CheckedContent, ...] = ()
 
     @property

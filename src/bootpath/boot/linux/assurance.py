@@ -50,6 +50,7 @@ class AssuranceReason(Reason):
     HASH_OF_DISK = "only the disk itself says its root hash"
     NO_VERITY = "it is {}"
     BOOT_PARTITION = "nothing protects the {} partition"
+    MEDIUM = "nothing protects the optical medium"
     NO_CERTIFICATE = "nothing protects the {} partition, and no certificate was given for the image"
     BAD_SIGNATURE = "it has no valid signature: {}"
     GIVEN_INITRD = "it was given, and nothing vouches for it"
@@ -98,7 +99,7 @@ def entry_files(candidate: Candidate | None, found: FoundEntry, request: LinuxRe
         assert candidate is not None
         return root_content(candidate, request)
     if found.entry.kind is not EntryKind.UKI:
-        return AssuranceReason.BOOT_PARTITION(role.value)
+        return AssuranceReason.MEDIUM() if role is VolumeRole.MEDIUM else AssuranceReason.BOOT_PARTITION(role.value)
     if not request.certificates:
         return AssuranceReason.NO_CERTIFICATE(role.value)
     try:

@@ -48,7 +48,11 @@ from bootpath.image.roots.reasons import ProblemReason
 
 HASHED_POLICY = "root=verity+signed+absent:usr=verity+signed+absent:=open"
 """The policy of a caller who gives a root hash and no policy."""
-_DESIGNATORS = {VolumeRole.ESP: Designator.ESP, VolumeRole.XBOOTLDR: Designator.XBOOTLDR}
+_DESIGNATORS = {
+    VolumeRole.MEDIUM: Designator.ROOT,  # all that it has
+    VolumeRole.ESP: Designator.ESP,
+    VolumeRole.XBOOTLDR: Designator.XBOOTLDR,
+}
 
 
 class NextCandidate(Enum):

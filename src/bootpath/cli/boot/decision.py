@@ -18,7 +18,7 @@ from bootpath.cli.arguments import (
 if TYPE_CHECKING:
     from bootpath.boot.linux.choice import LinuxRequest
 
-PLACES = ("xbootldr", "esp", "root")
+PLACES = ("iso", "xbootldr", "esp", "root")
 ROOT_HASH_HELP = "trust this root hash"
 ENTRY_HELP = "which boot entry (default: the first that boots, of the chosen root, then of the boot partitions)"
 NEXT_CANDIDATE_HELP = (

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ from bootpath.core.errors import FormatError
 from bootpath.core.limits import check_limit
 from bootpath.formats.entries.bls import BlsEntry
 from bootpath.formats.entries.extlinux import ExtlinuxMenu
+from bootpath.formats.entries.grub import GrubEntry, GrubMenu
 from bootpath.formats.entries.paths import entry_path, menu_directory, menu_path
 from bootpath.formats.entries.raspberrypi import PiBoot
 from bootpath.formats.entries.tries import BOOT_SPEC, BootCounter, EntryName, parse_entry_name
@@ -43,10 +44,11 @@ class EntryKind(Enum):
     UKI = "uki"
     EXTLINUX = "extlinux"
     RASPBERRY_PI = "raspberry pi"
+    GRUB = "grub"
 
 
-RANKED_KINDS = (EntryKind.EXTLINUX, EntryKind.RASPBERRY_PI)
-"""The kinds whose entries have an order of their own, `rank`, and no file of their own."""
+MENU_KINDS = (EntryKind.EXTLINUX, EntryKind.RASPBERRY_PI, EntryKind.GRUB)
+"""The kinds whose entries have an order of their own, `rank`, that of their menu, and no file of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,25 @@ def raspberry_pi_entry(boot: PiBoot, options: str, rank: int) -> BootEntry:
     )
 
 
+def grub_entry(menu: GrubMenu, number: int) -> BootEntry:
+    """The entry with a number, from 0, among all of a grub.cfg. Raises FormatError when it has no kernel."""
+    entry = menu.entries[number]
+    if not entry.kernel:
+        raise FormatError(f"the entry has no kernel{f': {entry.other}' if entry.other else ''}")
+    return replace(
+        grub_name(entry),
+        linux=entry_path(entry.kernel),
+        initrds=tuple(entry_path(path) for path in entry.initrds),
+        options=entry.options,
+        rank=0 if entry is menu.default else number + 1,
+    )
+
+
+def grub_name(entry: GrubEntry) -> BootEntry:
+    """What is known of an entry of which only a run would decide what it boots."""
+    return BootEntry(EntryKind.GRUB, entry.id or entry.name, entry.title or entry.name)
+
+
 def compare_entries(first: BootEntry, second: BootEntry) -> int:
     """-1, 0 or 1 as `first` is shown before `second`, with it, or after it."""
     # "1. Entries which are subject to boot counting and are marked as "bad", should be sorted later than all others"
@@ -202,7 +223,7 @@ def compare_entries(first: BootEntry, second: BootEntry) -> int:
     kinds = _order(_kind_order(first), _kind_order(second))
     if order or kinds:
         return order or kinds
-    if first.kind in RANKED_KINDS:
+    if first.kind in MENU_KINDS:
         return _order(first.rank, second.rank) or _order(first.id.encode(), second.id.encode())
     # "3. If sort-key is set on one entry, it sorts earlier."
     order = _order(not first.sort_key, not second.sort_key)
@@ -273,7 +294,7 @@ def _trials(entry: BootEntry) -> tuple[bool, int, int]:
 
 def _kind_order(entry: BootEntry) -> int:
     """Those of the specification first."""
-    return RANKED_KINDS.index(entry.kind) + 1 if entry.kind in RANKED_KINDS else 0
+    return MENU_KINDS.index(entry.kind) + 1 if entry.kind in MENU_KINDS else 0
 
 
 def _order(first: _Ordered, second: _Ordered) -> int:

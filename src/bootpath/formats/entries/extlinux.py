@@ -168,7 +168,9 @@ class _Parser:
         self._ignored: list[str] = []
 
     def menu(self) -> ExtlinuxMenu:
-        default = self._menu.default or self._chosen
+        # DEFAULT may name the program that draws the menu (vesamenu.c32), which has a default of its own.
+        named = any(label.name == self._menu.default for label in self._labels)
+        default = self._menu.default if named or not self._chosen else self._chosen
         return replace(
             self._menu, labels=tuple(self._labels), default=default, ignored=tuple(dict.fromkeys(self._ignored))
         )

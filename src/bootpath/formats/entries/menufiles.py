@@ -42,5 +42,20 @@ _SYSLINUX = tuple(
     for directory in ("/boot/syslinux", "/syslinux", "")
     for name in ("extlinux.conf", "syslinux.cfg")
 )
+GRUB_FILES = (
+    "/boot/grub/grub.cfg",
+    "/boot/grub2/grub.cfg",
+    "/EFI/BOOT/grub.cfg",
+    "/EFI/debian/grub.cfg",
+    "/EFI/ubuntu/grub.cfg",
+    "/EFI/fedora/grub.cfg",
+)
+"""Where an optical medium has the script of GRUB, by what distributions build into it; the first counts."""
+ISOLINUX_FILES = tuple(
+    MenuFile(directory, name)
+    for directory in ("/boot/isolinux", "/isolinux", "/boot/syslinux", "/syslinux", "")
+    for name in ("isolinux.cfg", "syslinux.cfg")
+)
+"""The same on an optical medium, where isolinux looks: syslinux 6.03, core/fs/iso9660/iso9660.c."""
 MENU_FILES = (*_UBOOT, *_SYSBOOT, *_SYSLINUX)
 """Every menu that is looked for, in the order in which they count."""

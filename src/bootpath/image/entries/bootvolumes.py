@@ -24,8 +24,9 @@ from bootpath.formats.cmdline.address import RootAddress
 from bootpath.formats.entries.vercmp import compare_versions
 from bootpath.formats.partitions.dps import Designator
 from bootpath.fs.readers.files import Files
-from bootpath.fs.readers.open import open_files
+from bootpath.fs.readers.open import READERS, open_files
 from bootpath.image.contents.nodes import Contents, Node, NodeKind
+from bootpath.image.contents.partitions import is_medium
 from bootpath.image.contents.read import open_node
 from bootpath.image.entries.menu import EntrySource, Excluded, VolumeRole
 from bootpath.image.entries.reasons import VolumeReason
@@ -47,7 +48,7 @@ class BootVolume:
     @property
     def follows_links(self) -> bool:
         """True where symbolic links may stand: not on a boot partition."""
-        return self.source.role is VolumeRole.ROOT
+        return self.source.role in (VolumeRole.ROOT, VolumeRole.MEDIUM)
 
 
 def find_boot_volumes(
@@ -63,6 +64,8 @@ def find_boot_volumes(
             continue
         if role is VolumeRole.ROOT:
             yield from _roots(disk, contents, roots)
+        elif role is VolumeRole.MEDIUM:
+            yield from _medium(disk, contents)
         else:
             yield from _boot_partitions(disk, contents, role, {each.data.path for each in roots})
 
@@ -120,6 +123,19 @@ def _of_role(contents: Contents, role: VolumeRole) -> Sequence[Node]:
     # U-Boot, doc/develop/distro: the partitions that are bootable, else the first; a Raspberry Pi: the first FAT.
     fats = [node for node in children if node.designator is None and node.content and node.content.kind == "vfat"]
     return [node for node in fats if "bootable" in node.flags][:1] or fats[:1]
+
+
+def _medium(disk: Device, contents: Contents) -> Iterator[BootVolume | Excluded]:
+    """The file system of an optical medium, which nothing names to a kernel."""
+    node = contents.root
+    for each in node.superblocks if is_medium(node) else ():
+        source = EntrySource(VolumeRole.MEDIUM, node.location, format=each.kind)
+        try:
+            volume = BootVolume(source, open_files(disk, each.kind), None) if each.kind in READERS else None
+        except Error as error:
+            yield Excluded(source, VolumeReason.UNREADABLE(error))
+        else:
+            yield volume or Excluded(source, VolumeReason.NOT_READ(each.kind))
 
 
 def _roots(disk: Device, contents: Contents, candidates: Iterable[Candidate]) -> Iterator[BootVolume | Excluded]:

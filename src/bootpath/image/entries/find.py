@@ -17,7 +17,7 @@ from bootpath.core.device import Device
 from bootpath.core.errors import Error, LimitError
 from bootpath.core.limits import spending
 from bootpath.core.reasons import Explanation
-from bootpath.formats.entries.entry import RANKED_KINDS, compare_entries
+from bootpath.formats.entries.entry import MENU_KINDS, compare_entries
 from bootpath.formats.entries.pe import read_pe
 from bootpath.formats.entries.uki import EfiArchitecture
 from bootpath.formats.partitions.dps import Architecture
@@ -36,8 +36,11 @@ from bootpath.image.entries.rootaddress import name_root
 from bootpath.image.roots.candidates import Terms
 from bootpath.image.roots.choice import choose_root
 
-BOOT_PARTITIONS = (VolumeRole.XBOOTLDR, VolumeRole.ESP)
-"""The volumes of the specification. That roots may have entries too is the caller's decision."""
+BOOT_PARTITIONS = (VolumeRole.MEDIUM, VolumeRole.XBOOTLDR, VolumeRole.ESP)
+"""The volumes of the specification, and an optical medium, which is one by itself.
+
+That roots may have entries too is the caller's decision.
+"""
 
 ANY_POLICY = "*"
 
@@ -157,7 +160,7 @@ def _judged(
     # An entry of a boot partition is known by its file's name; one of a root by its volume too.
     scope = "" if each.source.role in BOOT_PARTITIONS else each.source.location.path
     file_name = each.source.path.rpartition("/")[2].lower()
-    name = (scope, file_name, entry.id if entry.kind in RANKED_KINDS else str(entry.profile or 0))
+    name = (scope, file_name, entry.id if entry.kind in MENU_KINDS else str(entry.profile or 0))
     if name in names:
         return _exclude(each, EntryReason.DUPLICATE(file_name))
     names.add(name)
@@ -204,7 +207,7 @@ def _sorted(found: Iterable[tuple[int, FoundEntry]]) -> list[FoundEntry]:
         order = (place > other_place) - (place < other_place)
         same_menu = (volume, one.source.path) == (other_volume, other.source.path)
         # The ranks of two menus say nothing of each other.
-        if one.entry.kind is other.entry.kind and one.entry.kind in RANKED_KINDS and not same_menu:
+        if one.entry.kind in MENU_KINDS and other.entry.kind in MENU_KINDS and not same_menu:
             return order
         return compare_entries(one.entry, other.entry) or order
 

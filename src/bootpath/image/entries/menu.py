@@ -27,6 +27,7 @@ from bootpath.image.entries.files import FilePart, read_part
 class VolumeRole(Enum):
     """What a volume with boot entries is to the disk; the values are the words of a policy, the order is the menu's."""
 
+    MEDIUM = "iso"
     XBOOTLDR = "xbootldr"
     ESP = "esp"
     ROOT = "root"

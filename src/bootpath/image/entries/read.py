@@ -17,15 +17,18 @@ from bootpath.core.errors import Error, FormatError, LimitError
 from bootpath.core.reasons import Explanation
 from bootpath.formats.entries.bls import BLS_MAX_BYTES, parse_bls
 from bootpath.formats.entries.entry import (
-    RANKED_KINDS,
+    MENU_KINDS,
     BootEntry,
     bls_entry,
     extlinux_entry,
+    grub_entry,
+    grub_name,
     raspberry_pi_entry,
     uki_entries,
 )
 from bootpath.formats.entries.extlinux import EXTLINUX_MAX_BYTES, parse_extlinux
-from bootpath.formats.entries.menufiles import MENU_FILES, MenuFile
+from bootpath.formats.entries.grub import GRUB_MAX_BYTES, parse_grub
+from bootpath.formats.entries.menufiles import GRUB_FILES, ISOLINUX_FILES, MENU_FILES, MenuFile
 from bootpath.formats.entries.paths import menu_path
 from bootpath.formats.entries.raspberrypi import PI_COMMAND_LINE_MAX_BYTES, PI_CONFIG_MAX_BYTES, parse_pi_config
 from bootpath.formats.entries.tries import parse_entry_name
@@ -51,7 +54,8 @@ def read_volume(volume: BootVolume, costs: EntryCosts | None = None) -> Iterator
     """Every entry of a volume, and what is wrong with the others, as far as `costs` allows. Raises no Error."""
     reader = _VolumeReader(volume, costs or EntryCosts())
     try:
-        for each in _everything(reader, in_root=volume.source.role is VolumeRole.ROOT):
+        role = volume.source.role
+        for each in _everything(reader, in_root=role is VolumeRole.ROOT, on_medium=role is VolumeRole.MEDIUM):
             if isinstance(each, FoundEntry):
                 reader.costs.entry()
             yield each
@@ -61,15 +65,20 @@ def read_volume(volume: BootVolume, costs: EntryCosts | None = None) -> Iterator
         yield reader.unreadable("", error)
 
 
-def _everything(reader: _VolumeReader, *, in_root: bool) -> Iterator[FoundEntry | Excluded]:
+def _everything(reader: _VolumeReader, *, in_root: bool, on_medium: bool) -> Iterator[FoundEntry | Excluded]:
     for directory in (_ENTRIES, f"/boot{_ENTRIES}") if in_root else (_ENTRIES,):
         yield from reader.entries(directory)
     yield from reader.images()
-    for menu in MENU_FILES:
+    for menu in ISOLINUX_FILES if on_medium else MENU_FILES:
         for path in reader.menu_paths(menu):
             yield from reader.menu(path) if isinstance(path, str) else (path,)
     if not in_root:
         yield from reader.raspberry_pi()
+    for path in GRUB_FILES if on_medium else ():
+        found = list(reader.script(path))
+        yield from found
+        if found:
+            break
 
 
 class _VolumeReader:
@@ -199,6 +208,27 @@ class _VolumeReader:
         listed = list_files(self.files, directory, "", follow=self.follow, costs=self.costs)
         return frozenset(entry.name.lower() for entry in listed)
 
+    def script(self, path: str) -> Iterator[FoundEntry | Excluded]:
+        """The entries of a grub.cfg that say what they boot; nothing where there is no such file."""
+        try:
+            data = self._content(path, GRUB_MAX_BYTES)
+            if data is None:
+                return
+            menu = parse_grub(data)
+        except Error as error:
+            yield self.unreadable(path, error)
+            return
+        for number, found in enumerate(menu.entries):
+            if found.undecided:
+                yield self.exclude(path, EntryReason.UNDECIDED(found.undecided), grub_name(found))
+                continue
+            try:
+                entry = grub_entry(menu, number)
+            except Error as error:
+                yield self.unreadable(path, error, grub_name(found))
+                continue
+            yield self._found(path, entry, None)
+
     def _paths(self, directory: str, suffix: str) -> Iterator[str | Excluded]:
         """The files in a directory that end in `suffix`; what is no file is left out."""
         try:
@@ -271,7 +301,7 @@ class _VolumeReader:
 
     def _plain_parts(self, entry: BootEntry, warnings: list[str]) -> EntryFiles:
         overlays = self._pieces(entry.devicetree_overlays)
-        if entry.kind in RANKED_KINDS:  # U-Boot and a Raspberry Pi boot without an overlay that they cannot load
+        if entry.kind in MENU_KINDS:  # U-Boot and a Raspberry Pi boot without an overlay that they cannot load
             missing = [piece for piece in overlays if piece.size_bytes is None]
             warnings += [f"the device tree overlay {piece.path} {piece.fault}, and is left out" for piece in missing]
             overlays = tuple(piece for piece in overlays if piece.size_bytes is not None)

@@ -26,6 +26,7 @@ class EntryReason(Reason):
     UNREADABLE = "{}"
     FILE_UNUSABLE = "the {} {} {}"
     NO_KERNEL = "it names no kernel, and there is none of {}"
+    UNDECIDED = "what it boots is decided when GRUB runs the script: {}"
     KERNEL_EMPTY = "the kernel {} is empty"
 
 
@@ -34,3 +35,4 @@ class VolumeReason(Reason):
 
     SECOND_OF_ITS_ROLE = "partition {} is the {}, and there can be only one"
     UNREADABLE = "{}"
+    NOT_READ = "files of {} are not read here"

@@ -10,6 +10,7 @@ from bootpath.formats.partitions.imagepolicy import Protection
 from bootpath.image.contents.nodes import Node, NodeKind
 from bootpath.image.roots.candidates import Candidate, SignatureCheck
 from bootpath.report.inspection.decision import describe_decision
+from bootpath.report.inspection.medium import medium_lines, medium_verdict
 from bootpath.report.text import columns, gpt_heading, mbr_heading
 from bootpath.report.units import format_bytes, format_offset
 
@@ -30,12 +31,15 @@ def render_contents(inspection: LinuxInspection) -> Printable:
     root = inspection.contents.root
     if root.gpt is not None:
         lines += gpt_heading(root.gpt)
+        lines += [f"  {describe_content(root)}"] * bool(root.superblocks)
     elif root.mbr is not None:
         lines.append(mbr_heading(root.mbr))
         lines += [f"  {describe_content(root)}"] * bool(root.superblocks or root.faults)
     elif root.superblocks or root.faults:
         lines.append(f"  {describe_content(root)}")
     lines += columns(list(_rows(root, "")), indent="  ", right=frozenset({2, 3}))
+    if inspection.medium is not None:
+        lines += medium_lines(inspection.medium)
     if choice.candidates:
         lines.append("Candidates")
         lines += columns([_candidate_row(candidate, inspection) for candidate in choice.candidates])
@@ -55,6 +59,8 @@ def verdict_lines(inspection: LinuxInspection) -> list[str]:
     if inspection.problems:
         first, *others = map(str, inspection.problems)
         return [f"does not boot: {first}", *others, *roots]
+    if inspection.medium is not None:
+        return [medium_verdict(inspection.medium)]
     return [*roots, describe_decision(inspection.boot)]
 
 

@@ -10,6 +10,7 @@ from bootpath.report.inspection.contents import render_contents
 from bootpath.report.inspection.contentsjson import choice_json, mbr_json, node_json, problem_json, reason_json
 from bootpath.report.inspection.decision import decision_json
 from bootpath.report.inspection.live import gpt_json, live_json, render_live
+from bootpath.report.inspection.medium import medium_json
 
 _NOT_LIVE: dict[str, Any] = {"places": [], "root": None, "locked": False, "file_system": None}
 
@@ -32,6 +33,7 @@ def inspection_json(inspection: Inspection) -> dict[str, Any]:
         "gpt_fault": None if root.gpt_fault is None else str(root.gpt_fault),
         **(live_json(inspection) if isinstance(inspection, LiveInspection) else _NOT_LIVE),
         "contents": node_json(root),
+        "medium": None if linux is None or linux.medium is None else medium_json(linux.medium),
         "choice": None if linux is None else choice_json(linux.boot),
         "decision": None if linux is None else decision_json(linux.boot),
         "checked": []
