@@ -260,7 +260,7 @@ def test_the_root_hash_has_a_place_before_anything_is_hashed(place: Path) -> Non
         (["disk.img", "tree"], "tree: this is a directory, not a disk; expected a regular file or a block device"),
         (["disk.img", "https://127.0.0.1/h"], "cannot be written; expected a file or a block device"),
         (["tree", "h"], "tree: this is a directory, not a disk; expected a regular file or a block device"),
-        (["empty", "h"], "the data is smaller than a block"),
+        (["empty", "h"], "a disk of 0 bytes is no disk"),
     ],
 )
 def test_verity_format_refuses(words: list[str], message: str, place: Path) -> None:

@@ -7,6 +7,7 @@
     │   └── IntegrityError  it can, but the data is not what was promised (errno EIO)
     ├── FileSystemError     a path or an operation on a file system fails (carries an errno)
     ├── TableError          a device-mapper table that cannot be opened
+    │   └── UnsupportedError  though nothing is wrong with it: it is of a kind that is not read here
     ├── ProtocolError
     │   ├── LocalProtocolError    we broke the protocol
     │   └── RemoteProtocolError   the peer did
@@ -135,6 +136,10 @@ class FileSystemError(Error):
 
 class TableError(Error):
     """A device-mapper table that is wrong or cannot be opened."""
+
+
+class UnsupportedError(TableError):
+    """A volume that is sound as far as can be told, of a kind that is not read here."""
 
 
 class ProtocolError(Error):

@@ -28,6 +28,7 @@ PARENTS = {
     "IntegrityError": "DeviceError",
     "FileSystemError": "Error",
     "TableError": "Error",
+    "UnsupportedError": "TableError",
     "ProtocolError": "Error",
     "LocalProtocolError": "ProtocolError",
     "RemoteProtocolError": "ProtocolError",

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from bootpath.core.errors import FormatError
 from bootpath.core.extents import Extent, ExtentSet
@@ -75,7 +76,7 @@ def parse_volume_group(text: str) -> VolumeGroup:
         extent_sectors=extent_sectors,
         physical_volumes=tuple(physical.values()),
         logical_volumes=tuple(
-            _logical(name, part, extent_sectors, physical, stores.get(name, "")) for name, part in volumes.items()
+            _logical(name, part, extent_sectors, physical, stores.get(name, _Store())) for name, part in volumes.items()
         ),
         system_id=section.text("system_id", ""),
         lock_type=section.text("lock_type", ""),
@@ -99,24 +100,35 @@ def _physical(name: str, section: Section, extent_sectors: int) -> PhysicalVolum
     return volume
 
 
-def _snapshot_stores(volumes: Mapping[str, Section]) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class _Store:
+    """Whose a volume's extents are: the name of the snapshot, and its origin, "" while it is merged."""
+
+    snapshot: str = ""
+    origin: str = ""
+
+
+def _snapshot_stores(volumes: Mapping[str, Section]) -> dict[str, _Store]:
     """Volumes whose extents are not their content, with the snapshot they belong to.
 
     The store of a snapshot holds its exceptions; while one is merged, its origin has some of them and some not.
     """
-    stores: dict[str, str] = {}
+    stores: dict[str, _Store] = {}
     for name, volume in volumes.items():
         for _, segment in volume.sections():
             if segment.items.get("type") != "snapshot":
                 continue
-            merging = "merging_store" in segment.items
-            for key in ("merging_store", "origin") if merging else ("cow_store",):
-                stores[segment.text(key)] = name
+            if "merging_store" in segment.items:
+                for key in ("merging_store", "origin"):
+                    stores[segment.text(key)] = _Store(name)
+            else:
+                store = segment.text("cow_store")
+                stores[store] = _Store(name, segment.text("origin"))
     return stores
 
 
 def _logical(
-    name: str, section: Section, extent_sectors: int, physical: Mapping[str, PhysicalVolume], store_of: str
+    name: str, section: Section, extent_sectors: int, physical: Mapping[str, PhysicalVolume], store: _Store
 ) -> LogicalVolume:
     _check_name(name, section.where)
     count = section.number("segment_count")
@@ -145,7 +157,8 @@ def _logical(
         uuid=_uuid(section.text("id"), section.where),
         status=frozenset(section.words("status") + section.words("flags")),
         segments=tuple(segments),
-        store_of=store_of,
+        store_of=store.snapshot,
+        snapshot_of=store.origin,
     )
 
 

@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from bootpath.core.errors import TableError
+from bootpath.core.errors import TableError, UnsupportedError
 from bootpath.formats.dm.table import Table, TableLine
 
 
@@ -76,7 +76,8 @@ class LvSegment:
 class LogicalVolume:
     """A volume. `status` has LVM's words for what it is (READ, WRITE, VISIBLE …).
 
-    `store_of` is the snapshot whose exceptions its extents hold, or that is being merged into it, else "".
+    `store_of` is the snapshot whose exceptions its extents hold, or that is being merged into it, else "";
+    `snapshot_of` the origin of one that is not being merged.
     """
 
     name: str
@@ -84,11 +85,12 @@ class LogicalVolume:
     status: frozenset[str]
     segments: tuple[LvSegment, ...]
     store_of: str = ""
+    snapshot_of: str = ""
 
     @property
     def visible(self) -> bool:
-        """False for the inner parts of other volumes."""
-        return "VISIBLE" in self.status
+        """False for the inner parts of other volumes. A snapshot has no such word, and LVM shows it all the same."""
+        return "VISIBLE" in self.status or self.snapshot_of != ""
 
     @property
     def writable(self) -> bool:
@@ -157,11 +159,12 @@ class VolumeGroup:
         if not volume.segments:
             return TableError("the volume has no segments", where=where)
         if volume.store_of:
-            return TableError("the extents of the volume belong to a snapshot", where=where, found=volume.store_of)
+            what = "the extents of the volume belong to a snapshot"
+            return UnsupportedError(what, where=where, found=volume.store_of)
         for segment in volume.segments:
             if segment.kind is None:
-                return TableError(
-                    "the segment type is not supported",
+                return UnsupportedError(
+                    "volumes of this type are not read here",
                     where=where,
                     found=segment.type,
                     expected="linear, striped, zero or error",

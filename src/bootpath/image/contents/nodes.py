@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from uuid import UUID
 
-from bootpath.core.errors import DeviceError, Error, FormatError
+from bootpath.core.errors import DeviceError, Error, FormatError, UnsupportedError
 from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.dm.table import Table
 from bootpath.formats.partitions.dps import EMPTY_LABEL, Designator, DiscoverableType, discoverable_type, flag_names
@@ -46,6 +46,7 @@ class NodeReason(Reason):
     """Why what is in a place cannot be used."""
 
     REFUSED = "{}"
+    UNSUPPORTED = "{}"
     DAMAGED = "{}"
     SEVERAL_SUPERBLOCKS = "more than one superblock claims to be here: {}"
 
@@ -204,6 +205,8 @@ class Node:
     @property
     def fault(self) -> Explanation[NodeReason] | None:
         """The first reason why what is here cannot be used, or None."""
+        if isinstance(self.refusal, UnsupportedError):
+            return NodeReason.UNSUPPORTED(self.refusal)
         if self.refusal is not None:
             return NodeReason.REFUSED(self.refusal)
         if self.faults:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bootpath.boot.inspection.values import Check, LinuxInspection
 from bootpath.core.printable import Printable, printable_lines
 from bootpath.formats.partitions.imagepolicy import Protection
-from bootpath.image.contents.nodes import Node, NodeKind
+from bootpath.image.contents.nodes import Node, NodeKind, NodeReason
 from bootpath.image.roots.candidates import Candidate, SignatureCheck
 from bootpath.report.inspection.decision import describe_decision
 from bootpath.report.inspection.medium import medium_lines, medium_verdict
@@ -115,7 +115,8 @@ def describe_content(node: Node) -> str:
     if node.mbr is not None and node.kind is not NodeKind.DISK:
         parts.append(mbr_heading(node.mbr))
     if node.fault is not None:
-        parts.append(f"BAD: {node.fault}")
+        sound = node.fault.reason is NodeReason.UNSUPPORTED
+        parts.append(f"{'not read' if sound else 'BAD'}: {node.fault}")
     if node.empty:
         parts.append("empty")
     return "; ".join(parts) or "-"

@@ -93,7 +93,7 @@ def test_types_that_are_not_read(kind: str) -> None:
     expected = "linear, striped, zero or error"
     assert said == {
         "plain": None,
-        "other": f"lvm2: vg/other: the segment type is not supported; expected {expected}, found {kind}",
+        "other": f"lvm2: vg/other: volumes of this type are not read here; expected {expected}, found {kind}",
     }
 
 
@@ -111,7 +111,7 @@ def test_snapshots() -> None:
     said = refusals(found)
     assert said["origin"] is None
     assert said["snap"] == "lvm2: vg/snap: the extents of the volume belong to a snapshot; found snapshot0"
-    assert "the segment type is not supported; expected linear, striped, zero or error, found snapshot" in (
+    assert "volumes of this type are not read here; expected linear, striped, zero or error, found snapshot" in (
         said["snapshot0"] or ""
     )
 
