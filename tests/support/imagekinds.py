@@ -22,10 +22,22 @@ from bootpath.formats.partitions.gptheader import Partition
 from bootpath.formats.partitions.gptwrite import new_gpt, pack_gpt
 from tests.support import lvmdisk
 from tests.support.bootdisk import boot_part, ext4, fat
-from tests.support.bootfiles import AA64, pe_image
-from tests.support.ddi import ALIGN_BYTES, DISK_GUID, GOLDEN, Part, Signer, Volume, make_disk, make_ubi_image, run
+from tests.support.ddi import (
+    ALIGN_BYTES,
+    DISK_GUID,
+    GOLDEN,
+    PEB_BYTES,
+    UBI_DATA_OFFSET,
+    Part,
+    Signer,
+    Volume,
+    make_disk,
+    make_ubi_image,
+    run,
+)
 from tests.support.images import PASSWORD, make_image
-from tests.support.linuximage import RootTree, fake_initrd, fake_kernel, make_volume
+from tests.support.kernels import make_image as make_arm64_kernel
+from tests.support.linuximage import KERNEL_PATH, RootTree, fake_initrd, fake_kernel, make_volume
 from tests.support.tools import tool
 
 MIB = 1 << 20
@@ -74,9 +86,8 @@ class Parts:
 
     @cached_property
     def arm(self) -> Volume:
-        kernel = pe_image([(".text", b"x")], machine=AA64)
-        tree = RootTree.demo()
-        return make_volume(self.folder / "arm", RootTree({**tree.files, "/boot/vmlinuz": kernel}), self.signer)
+        tree = RootTree({**RootTree.demo().files, KERNEL_PATH: make_arm64_kernel()})
+        return make_volume(self.folder / "arm", tree, self.signer)
 
     @cached_property
     def esp(self) -> bytes:
@@ -207,6 +218,14 @@ def _ubi(shop: Workshop) -> Path:
 def _ubi_verity(shop: Workshop) -> Path:
     volume = shop.shared.plain
     return make_ubi_image(shop.path("flash.ubi"), {"root": volume.data, "root-verity": volume.hashes})
+
+
+def _ubifs(shop: Workshop) -> Path:
+    """UBIFS for the eraseblocks of `make_ubi_image`."""
+    tree = RootTree.demo().write(_made(shop.path("tree")))
+    options = ["-m", 512, "-e", PEB_BYTES - UBI_DATA_OFFSET, "-c", 300, "-x", "zlib"]
+    run(tool("mkfs.ubifs"), *options, "-r", tree, "-o", shop.path("root.ubifs"))
+    return make_ubi_image(shop.path("flash.ubi"), {"rootfs": shop.path("root.ubifs").read_bytes()})
 
 
 def _bare_ext4(shop: Workshop) -> Path:
@@ -365,6 +384,7 @@ KINDS: Sequence[ImageKind] = (
     ImageKind("LVM2: DDI in a logical volume", _ddi_in_lvm, "vg0/root", _SIGNED),
     ImageKind("LVM2: root, and a thin volume", _lvm_with_thin, "thin"),
     ImageKind("UBI: squashfs volume", _ubi, "rootfs"),
+    ImageKind("UBI: UBIFS volume", _ubifs, "ubifs"),
     ImageKind("UBI: root and root-verity volumes", _ubi_verity, "root-verity"),
     ImageKind("bare ext4", _bare_ext4, "ext4"),
     ImageKind("bare erofs", _bare_erofs, "erofs"),
@@ -376,7 +396,7 @@ KINDS: Sequence[ImageKind] = (
     ImageKind("GPT: root partition in LUKS2", _luks_root, "LUKS"),
     ImageKind("swap", _golden("swap"), "swap"),
     ImageKind("MBR: FAT and ext4, extlinux.conf", _mbr, "MBR"),
-    ImageKind("ISO 9660", _iso, ""),
+    ImageKind("ISO 9660", _iso, "iso9660"),
     ImageKind("ISO 9660, hybrid with GPT", _hybrid_iso, "GPT"),
     ImageKind("qcow2", _qcow2, ""),
     ImageKind("compressed: .gz", _packed("gz", lambda content: gzip.compress(content, mtime=0)), ""),
