@@ -18,6 +18,8 @@ from bootpath.boot.protocol.events import parse_event
 from bootpath.formats.cmdline.devices import UbiVolumeId, parse_logical_volume, parse_slot
 from bootpath.formats.cmdline.parameters import join_parameters
 from bootpath.formats.cmdline.root import OnFail, RootParameters, pack_root_parameters
+from bootpath.formats.partitions.gptheader import LINUX_FS, Partition
+from bootpath.formats.partitions.gptwrite import new_gpt, pack_gpt
 from bootpath.vm.config import MachineConfig, Uefi
 from bootpath.vm.disks import Disk
 from bootpath.vm.qemu import QEMU
@@ -27,6 +29,7 @@ from tests.support.tinyroot import (
     Entry,
     GptDisk,
     VerityImage,
+    Volumes,
     enrol,
     flip,
     make_disk,
@@ -234,6 +237,50 @@ def test_no_such_volume(boot: Boot, build: Build, tmp_path: Path, image: VerityI
     other = f"{group}/{volume[::-1]}"
     root = RootParameters(logical_volume=parse_logical_volume(other), wait_seconds=1)
     refuses(boot(build("lvm"), root, volumes.path), rf"devices: no data device LV={other} after 1 s.*")
+
+
+def volume_image(directory: Path, image: VerityImage, block_bytes: int) -> tuple[Volumes, list[str]]:
+    """A volume with a disk image for blocks of this size, root and hash tree in it; and their slots."""
+    first, partitions, contents = 256, [], []
+    for number, (content, guid) in enumerate(((image.data, image.data_uuid), (image.hashes, image.hash_uuid)), start=1):
+        blocks = -(-content.stat().st_size // block_bytes)
+        partitions.append(Partition(number, LINUX_FS, guid, first, first + blocks - 1, block_bytes=block_bytes))
+        contents.append((first * block_bytes, content.read_bytes()))
+        first += blocks
+    path, size = directory / "disk.raw", (first + 64) * block_bytes
+    with path.open("wb") as file:
+        file.truncate(size)
+        for offset, written in (*pack_gpt(new_gpt(size, ESP, partitions, block_bytes)), *contents):
+            file.seek(offset)
+            file.write(written)
+    volumes = make_volumes(directory / "pv.img", {"image": path})
+    return volumes, [f"{ESP}:{each.number}:{each.first_lba}" for each in partitions]
+
+
+@pytest.mark.parametrize("block_bytes", [512, 4096])
+def test_the_partitions_of_a_disk_image_in_a_volume(
+    boot: Boot, build: Build, image: VerityImage, tmp_path: Path, block_bytes: int
+) -> None:
+    """Whatever the size of a block was where the image was made: the kernel would find no partitions in it."""
+    volumes, slots = volume_image(tmp_path, image, block_bytes)
+    volume = f"LV={volumes['image']}"
+    data, hashes = map(parse_slot, slots)
+    root = root_of(image, verity_data=f"{volume}/1", verity_hash=f"{volume}/2", slot=data, hash_slot=hashes)
+    machine = boot(build("lvm", "verity"), root, volumes.path)
+    assert comes_up(machine).startswith("/dev/mapper/root / squashfs ro")
+
+
+@pytest.mark.parametrize("number", [1, 7])
+def test_a_partition_of_a_volume_that_is_not_there_or_another_one_is_refused(
+    boot: Boot, build: Build, image: VerityImage, tmp_path: Path, number: int
+) -> None:
+    volumes, slots = volume_image(tmp_path, image, 512)
+    device = f"LV={volumes['image']}/{number}"
+    wrong = f"{ESP}:1:2048"
+    slot = parse_slot(wrong) if number == 1 else None
+    why = f"not at the slot {wrong}, but {slots[0]}" if number == 1 else "the volume has no partition 7"
+    root = RootParameters(root=device, slot=slot, wait_seconds=1)
+    refuses(boot(build("lvm"), root, volumes.path), f"devices: no data device {device} after 1 s: {why}")
 
 
 def flash_parameters(path: str) -> str:

@@ -84,7 +84,7 @@ def root_volume(disk: Device, contents: Contents, candidate: Candidate, device: 
 
     Raises FormatError, FileSystemError, DeviceError.
     """
-    return _volume(_root_source(candidate), name_root(disk, contents, candidate), device)
+    return _volume(_root_source(contents, candidate), name_root(disk, contents, candidate), device)
 
 
 def _boot_partitions(
@@ -143,7 +143,7 @@ def _roots(disk: Device, contents: Contents, candidates: Iterable[Candidate]) ->
     for candidate in newest_first(candidates):
         if candidate.designator is not Designator.ROOT:
             continue
-        source = _root_source(candidate)
+        source = _root_source(contents, candidate)
         if candidate.excluded is not None:
             yield Excluded(source, candidate.excluded)
             continue
@@ -156,14 +156,14 @@ def _roots(disk: Device, contents: Contents, candidates: Iterable[Candidate]) ->
             yield volume
 
 
-def _root_source(candidate: Candidate) -> EntrySource:
+def _root_source(contents: Contents, candidate: Candidate) -> EntrySource:
     layers = []
-    if candidate.data.kind is NodeKind.PARTITION and candidate.data.parent_path:
-        layers.append(f"partition of {candidate.data.parent_path}")
-    elif candidate.data.kind is NodeKind.LOGICAL_VOLUME:
-        layers.append("lvm " + "/".join(candidate.data.path.split("/")[-2:]))
-    elif candidate.data.kind is NodeKind.UBI_VOLUME:
-        layers.append(f"ubi {candidate.data.name}")
+    above = contents.node(candidate.data.parent_path) if candidate.data.kind is NodeKind.PARTITION else None
+    place = candidate.data if above is None else above  # a partition of the disk image in a volume
+    if place.kind is NodeKind.LOGICAL_VOLUME:
+        layers.append("lvm " + "/".join(place.path.split("/")[-2:]))
+    elif place.kind is NodeKind.UBI_VOLUME:
+        layers.append(f"ubi {place.name}")
     if candidate.hashes is not None and candidate.root_hash is not None:
         layers.append(f"verity {candidate.root_hash.hex()}")
     return EntrySource(VolumeRole.ROOT, candidate.data.location, tuple(layers))

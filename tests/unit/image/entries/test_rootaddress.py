@@ -62,8 +62,8 @@ def test_how_a_menu_names_them(twins: Path) -> None:
     with closing(FileDevice.open(twins)) as disk:
         menu = find_entries(disk, roles=[VolumeRole.ROOT], terms=TERMS)
         assert [found.source.layers[0] for found in menu.entries] == [
-            "partition of internal/primary",
-            "partition of internal/secondary",
+            "lvm internal/primary",
+            "lvm internal/secondary",
         ]
         first, second = menu.entries
         assert "rd.lvm.lv=internal/secondary roothash=" in second.command_line()
