@@ -6,6 +6,7 @@ The golden images are made by superblocks/make.sh, with what blkid says of them;
 from __future__ import annotations
 
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,23 @@ def test_what_mkfs_fat_writes_now(tmp_path: Path, size: int, arguments: tuple[st
     assert isinstance(found, FatSuperblock)
     assert found.bits == bits
     assert size - (64 << 10) < found.size_bytes <= size  # it rounds down to tracks
+
+
+def test_a_label_behind_other_names_is_found_as_by_blkid(tmp_path: Path) -> None:
+    """A root directory of several clusters, with the label in the last one."""
+    path = tmp_path / "image"
+    with path.open("wb") as file:
+        file.truncate(40 << 20)
+    subprocess.run([tool("mkfs.fat"), "-F", "32", "-s", "1", path], check=True, capture_output=True)
+    for number in range(40):
+        (tmp_path / f"file{number}").write_bytes(b"x")
+    names = sorted(tmp_path.glob("file*"))
+    subprocess.run([tool("mcopy"), "-i", path, *names, "::"], check=True, capture_output=True)
+    subprocess.run([tool("mlabel"), "-i", path, "::LATE"], check=True, capture_output=True)
+    said = subprocess.check_output([tool("blkid"), "-p", "-s", "LABEL", "-o", "value", path], text=True)
+    with closing(FileDevice.open(path)) as device:
+        (found,) = probe_superblocks(device)
+    assert found.label == said.strip() == "LATE"
 
 
 def test_a_label_set_later_is_the_root_directorys(tmp_path: Path) -> None:

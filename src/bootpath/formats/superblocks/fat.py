@@ -14,13 +14,14 @@ It has no checksum and no magic of its own: a sector with the signature, the jum
 without the word it is one when every field is right, so that boot code is not taken for a damaged file system. "FAT
 type is determined by the count of clusters", never by the word.
 
-The label is the root directory's volume entry, which programs keep up to date, else the boot sector's. Only the first
-cluster of a FAT32 root directory is looked at, and at most 64 KiB.
+The label is the root directory's volume entry, which programs keep up to date, as for libblkid, which does not take the
+boot sector's in its place; so many clusters of a FAT32 root directory are looked at as there.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from bootpath.core.errors import FormatError
@@ -34,7 +35,8 @@ NO_NAME = "NO NAME"
 _KIND = "vfat"
 _SIGNATURE = b"\x55\xaa"
 _OTHERS = (b"NTFS    ", b"EXFAT   ", b"-FVE-FS-")
-_MAX_ROOT_BYTES = 64 << 10
+_MAX_ROOT_CLUSTERS = 100
+_MAX_ROOT_BYTES = 1 << 20
 _ATTRIBUTE_OFFSET = 11
 _VOLUME_ID = 0x08
 _LONG_NAME = 0x0F
@@ -106,11 +108,12 @@ def probe_fat(region: Region) -> FatSuperblock | None:
         serial = f"{number >> 16:04X}-{number & 0xFFFF:04X}"
     if data[extended] == 0x29:
         label = _label(data[extended + 5 : extended + 16])
+        label = "" if label == NO_NAME else label
     return FatSuperblock(
         kind=_KIND,
         offset=0,
         uuid=serial if serial not in ("", "0000-0000") else None,
-        label=_root_label(region, layout) or label,
+        label=_label_entry(_root_entries(region, layout)),
         block_bytes=layout.sector_bytes,
         size_bytes=layout.sectors * layout.sector_bytes,
         version=f"FAT{layout.bits}",
@@ -169,17 +172,29 @@ def _parse_layout(data: bytes) -> _Layout:
     return layout
 
 
-def _root_label(region: Region, layout: _Layout) -> str:
-    if layout.bits == 32:
-        sector = layout.data_start + (layout.root_cluster - 2) * layout.cluster_sectors
-        sectors = layout.cluster_sectors
-    else:
-        sector = layout.data_start - layout.root_sectors
-        sectors = layout.root_sectors
-    # Cut off, the device ends before: that is for whoever compares the sizes.
-    entries = region.peek(sector * layout.sector_bytes, min(sectors * layout.sector_bytes, _MAX_ROOT_BYTES))
-    for place in range(0, len(entries) - ENTRY_BYTES + 1, ENTRY_BYTES):
-        entry = entries[place : place + ENTRY_BYTES]
+def _root_entries(region: Region, layout: _Layout) -> Iterator[bytes]:
+    """The entries of the root directory, as far as they are looked at. Cut off, the device ends before."""
+    if layout.bits != 32:
+        start = (layout.data_start - layout.root_sectors) * layout.sector_bytes
+        yield from _split(region.peek(start, min(layout.root_sectors * layout.sector_bytes, _MAX_ROOT_BYTES)))
+        return
+    cluster_bytes, data_start = layout.cluster_sectors * layout.sector_bytes, layout.data_start * layout.sector_bytes
+    cluster = layout.root_cluster
+    for _ in range(min(_MAX_ROOT_CLUSTERS, _MAX_ROOT_BYTES // cluster_bytes)):
+        if not 2 <= cluster < layout.clusters + 2:
+            return
+        yield from _split(region.peek(data_start + (cluster - 2) * cluster_bytes, cluster_bytes))
+        link = region.peek(layout.reserved * layout.sector_bytes + 4 * cluster, 4)
+        cluster = int.from_bytes(link, "little") & 0x0FFFFFFF
+
+
+def _split(data: bytes) -> Iterator[bytes]:
+    return (data[place : place + ENTRY_BYTES] for place in range(0, len(data) - ENTRY_BYTES + 1, ENTRY_BYTES))
+
+
+def _label_entry(entries: Iterable[bytes]) -> str:
+    """The label among the entries of a root directory, "" where there is none."""
+    for entry in entries:
         if entry[0] == 0:  # "there are no allocated directory entries after this one"
             break
         attributes = entry[_ATTRIBUTE_OFFSET]
@@ -193,5 +208,4 @@ def _root_label(region: Region, layout: _Layout) -> str:
 
 
 def _label(raw: bytes) -> str:
-    text = raw.partition(b"\0")[0].decode("cp437").rstrip(" ")
-    return "" if text == NO_NAME else text
+    return raw.partition(b"\0")[0].decode("cp437").rstrip(" ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 import pytest
 
@@ -125,7 +126,35 @@ def test_the_root_directory_has_the_label() -> None:
     assert found.label == "σLABEL"  # 0xe5 in code page 437
     image[root : root + 32] = bytes(32)
     (found,) = probe_superblocks(device("fat12", image))
-    assert found.label == "TWELVE"
+    assert isinstance(found, FatSuperblock)
+    assert (found.label, found.boot_label) == ("", "TWELVE")  # as for libblkid, and so for udev
+
+
+def exfat_with_label_behind(links: Sequence[int]) -> MemoryDevice:
+    """An exFAT whose label is in the last of these clusters of the root directory, which the first of them begins."""
+    image = head("exfat")
+    fat, _, heap, clusters, root = struct.unpack_from("<5I", image, 80)
+    sector, cluster = 1 << image[108], 1 << (image[108] + image[109])
+    assert max(links) < clusters + 2
+    places = [heap * sector + (number - 2) * cluster for number in (root, *links)]
+    image.extend(bytes(max(0, max(places) + cluster - len(image))))
+    label = image[places[0] : places[0] + 32]
+    assert label[0] == 0x83
+    for number, then, place in zip((root, *links), (*links, 0xFFFFFFFF), places, strict=True):
+        struct.pack_into("<I", image, fat * sector + 4 * number, then)
+        image[place : place + cluster] = b"\x05".ljust(32, b"\0") * (cluster // 32)  # an entry that is not in use
+    image[places[-1] + 64 : places[-1] + 96] = label
+    return device("exfat", image)
+
+
+def test_the_label_of_an_exfat_in_another_cluster() -> None:
+    (plain,) = probe_superblocks(device("exfat", head("exfat")))
+    assert plain.label
+    for links in ((9,), (9, 7, 8)):
+        (found,) = probe_superblocks(exfat_with_label_behind(links))
+        assert found.label == plain.label
+    (found,) = probe_superblocks(exfat_with_label_behind((9, 9)))  # a chain that does not end
+    assert found.label in ("", plain.label)
 
 
 def test_kinds_of_ext() -> None:

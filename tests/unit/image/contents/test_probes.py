@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -43,7 +44,7 @@ def test_ubifs(ubifs: bytes) -> None:
     assert (found.kind, found.block_bytes, found.checksum) == ("ubifs", 512, Checksum.VALID)
     assert found.size_bytes % LEB_BYTES == 0
     assert len(ubifs) <= found.size_bytes <= 64 * LEB_BYTES
-    assert found.uuid is not None
+    assert (found.uuid, found.version) == (str(UUID(bytes=ubifs[108:124])), "w4r0")
 
 
 @pytest.mark.parametrize("place", [4, 8, 16, 20, 36, 40, 108, 4095])
