@@ -56,6 +56,7 @@ PROMISES: dict[str, dict[str, str]] = {
     "--apply": {
         EVERYWHERE: f"{THIS}::test_nothing_is_done_without_the_word",
         "bootpath overlay check": "test_overlay_cli::test_a_repair_is_a_plan_first",
+        "bootpath repair": "test_repair_cli::test_a_repair_is_a_plan_first",
     },
     "--showkeys": {"bootpath dm table": "test_dm_cli::test_table"},
     # What is believed

@@ -36,7 +36,7 @@ SIGNALLED = 128
 
 COMMANDS = (
     *("build", "inspect", "entries", "plan", "simulate", "boot"),
-    *("serve", "overlay", "verity", "dm", "completion"),
+    *("serve", "overlay", "repair", "verity", "dm", "completion"),
 )
 """In the order of ``--help``; each is the module of that name beside this one."""
 

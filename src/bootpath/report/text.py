@@ -36,7 +36,7 @@ def gpt_heading(gpt: Gpt) -> list[str]:
     if gpt.primary_fault is not None or gpt.backup_fault is not None:
         lines += [f"  {fault}" for fault in (gpt.primary_fault, gpt.backup_fault) if fault is not None]
         if not gpt.missing_bytes:
-            lines.append(f"  {gpt.verdict.advice}")
+            lines.append(f"  {gpt.verdict.advice} (bootpath repair)")
     if gpt.missing_bytes:
         missing = format_bytes(gpt.missing_bytes)
         lines.append(f"  The disk was cut short: at least {missing} are missing at its end. Get all of it first.")
