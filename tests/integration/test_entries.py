@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -260,6 +261,27 @@ def test_a_root_in_ubi(entries: Entries, tmp_path: Path) -> None:
     (root, *_) = entries.json("--disk-name", "nand", "--assembly", "initramfs", image)["entries"]
     assert root["source"]["layers"] == ["ubi rootfs"]
     assert root["command_line"] == "quiet root=/dev/ubiblock0_1 ubi.mtd=nand ubi.block=0,rootfs"
+
+
+@pytest.mark.parametrize("name", ["loader/entries/own.conf", "boot/extlinux/extlinux.conf"])
+def test_a_root_in_ubifs(entries: Entries, tmp_path: Path, name: str) -> None:
+    """As barebox names it: by the volume, and by the flash that UBI is on."""
+    text = b"title Own\nversion 1\nlinux /boot/k\ninitrd /boot/i\noptions quiet\nlinux-appendroot yes\n"
+    if name.endswith("extlinux.conf"):
+        text = b"label own\n kernel /boot/k\n initrd /boot/i\n append quiet\n"
+    for path, content in {name: text, "boot/k": KERNEL, "boot/i": b"initrd"}.items():
+        (tmp_path / "tree" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tree" / path).write_bytes(content)
+    volume = tmp_path / "volume"
+    leb_bytes = PEB_BYTES - UBI_DATA_OFFSET
+    sizes = ["-m", "512", "-e", str(leb_bytes), "-c", "64"]
+    subprocess.run([tool("mkfs.ubifs"), "-r", tmp_path / "tree", *sizes, "-o", volume], check=True)
+    image = make_ubi_image(tmp_path / "ubi.img", {"other": bytes(leb_bytes), "rootfs": volume.read_bytes()})
+    (root, *_) = entries.json("--look-in", "root", "--disk-name", "nand", "--assembly", "initramfs", image)["entries"]
+    assert root["source"]["layers"] == ["ubi rootfs"]
+    assert root["command_line"] == "quiet root=ubi0:rootfs rootfstype=ubifs ubi.mtd=nand"
+    (root, *_) = entries.json("--look-in", "root", "--disk-name", "nand", "--assembly", "bootpath", image)["entries"]
+    assert root["command_line"] == "quiet root=UBI=nand:rootfs rootfstype=ubifs"
 
 
 def test_a_bare_root_is_named_by_its_disk(entries: Entries, tmp_path: Path) -> None:

@@ -131,24 +131,39 @@ def make_volume_images(path: Path, systems: Mapping[str, LinuxSystem]) -> Path:
     return make_disk(path, [Part(Designator.LINUX_GENERIC, volumes.path.read_bytes(), SEED, type=LINUX_LVM)]).path
 
 
-def make_flash(system: LinuxSystem, path: Path, *, free_bytes: int = 4 * MIB) -> Path:
+def make_flash(system: LinuxSystem, path: Path, *, free_bytes: int = 4 * MIB, root_type: str = "dynamic") -> Path:
     """The system in volumes of UBI, by ubinize, for flash that is written byte by byte, as block2mtd's is."""
+    types = {"root": root_type, "root-verity-sig": "static"}
     rows = [
         FLASH_CONFIG.format(
             name=name,
             image=content,
             number=number,
-            type="static" if name.endswith("-sig") else "dynamic",
+            type=types.get(name, "dynamic"),
             size=content.stat().st_size,
         )
         for number, (name, content) in enumerate(_volume_files(system).items())
     ]
+    return _make_ubi(path, rows, free_bytes)
+
+
+def make_ubifs_flash(system: LinuxSystem, path: Path) -> Path:
+    """The system in a UBIFS, in a volume of such a flash."""
+    volume = path.with_suffix(".ubifs")
+    leb_bytes = ERASE_BYTES - 512
+    run(tool("mkfs.ubifs"), "-r", system.tree, "-m", 8, "-e", leb_bytes, "-c", 600, "-x", "zstd", "-o", volume)
+    size = leb_bytes * 600
+    row = FLASH_CONFIG.format(name="rootfs", image=volume, number=0, type="dynamic", size=size)
+    return _make_ubi(path, [row], size)
+
+
+def _make_ubi(path: Path, rows: list[str], free_bytes: int) -> Path:
     config = path.with_suffix(".ini")
     config.write_text("".join(rows))
     run(tool("ubinize"), "-o", path, "-p", ERASE_BYTES, "-m", 1, "-O", VID_OFFSET, "-Q", 7, config)
     with path.open("r+b") as flash:
         flash.seek(0, os.SEEK_END)
-        flash.write(b"\xff" * (free_bytes - flash.tell() % ERASE_BYTES))
+        flash.write(b"\xff" * (free_bytes + -free_bytes % ERASE_BYTES))
     return path
 
 

@@ -13,6 +13,7 @@ import pytest
 from bootpath.boot.linux.choice import LinuxRequest, LinuxVerdict, NextCandidate
 from bootpath.boot.linux.machine import LinuxMachine, LinuxRun, LinuxSetup, boot_linux
 from bootpath.core.errors import BootError
+from bootpath.formats.partitions.imagepolicy import parse_image_policy
 from bootpath.report.linuxboot import linux_run_json, render_linux_run
 from bootpath.report.page import page
 from tests.support.ddi import Signer
@@ -25,6 +26,7 @@ from tests.support.linuxsystem import (
     make_initrd,
     make_logical_volumes,
     make_system,
+    make_ubifs_flash,
 )
 from tests.support.tools import tool
 from tests.support.tree import schema
@@ -40,7 +42,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> LinuxSystem:
     tool("qemu-system-x86_64")
     tool("setpriv")
     directory = tmp_path_factory.mktemp("system")
-    initrd = make_initrd(directory / "initrd", "lvm", "verity", "ubi", modules=("block2mtd",))
+    initrd = make_initrd(directory / "initrd", "lvm", "verity", "ubi", "ubifs")
     return make_system(directory, initrd, Signer.make(directory))
 
 
@@ -117,19 +119,39 @@ def test_a_logical_volume_by_its_uuid(system: LinuxSystem, tmp_path: Path) -> No
     assert f"systemd.verity_root_data=LV={volumes['root']}" in run.boot.plan.command_line
 
 
-def test_a_volume_of_raw_flash(system: LinuxSystem, tmp_path: Path) -> None:
+@pytest.mark.parametrize("root_type", ["dynamic", "static"])
+def test_a_volume_of_raw_flash(system: LinuxSystem, tmp_path: Path, root_type: str) -> None:
     seen: list[str] = []
 
     def look(machine: LinuxMachine) -> None:
         log_in(machine)
         seen.append(says(machine, "cat /sys/block/dm-0/slaves/*/dev /sys/class/ubi/ubi0_0/name"))
 
-    run = booted(boot(make_flash(system, tmp_path / "flash.img"), system, look))
+    run = booted(boot(make_flash(system, tmp_path / "flash.img", root_type=root_type), system, look))
     assert run.boot is not None
     assert run.boot.loaded is not None
     assert run.boot.plan is not None
     assert "systemd.verity_root_data=UBI=0:root" in run.boot.plan.command_line
     assert seen[0].split()[-1] == "root"
+
+
+def test_a_ubifs_on_raw_flash(system: LinuxSystem, tmp_path: Path) -> None:
+    """Kernel, initramfs and entry are read out of the UBIFS; Linux mounts it."""
+    seen: list[str] = []
+
+    def look(machine: LinuxMachine) -> None:
+        log_in(machine)
+        seen.append(says(machine, "grep ' / ' /proc/mounts"))
+
+    run = boot(
+        make_ubifs_flash(system, tmp_path / "flash.img"), system, look, policy=parse_image_policy("root=unprotected")
+    )
+    assert run.failure is None, run.failure
+    assert run.boot is not None
+    assert run.boot.verdict is LinuxVerdict.UNVERIFIED
+    assert run.boot.plan is not None
+    assert "root=UBI=0:rootfs rootfstype=ubifs" in run.boot.plan.command_line
+    assert "ubifs ro" in seen[0]
 
 
 def test_fixed_names(system: LinuxSystem, tmp_path: Path) -> None:

@@ -291,19 +291,46 @@ def test_a_root_on_raw_flash_with_verity_on_ubiblock(
     boot: Boot, build: Build, image: VerityImage, tmp_path: Path
 ) -> None:
     flash = make_flash(tmp_path / "flash.img", {"root": image.data, "tree": image.hashes}, erase_bytes=ERASE_BYTES)
-    initramfs = build("verity", "ubi", modules=("block2mtd",))
+    initramfs = build("verity", "ubi")
     root = root_of(image, ubi_volume=UbiVolumeId("flash", "root"), verity_hash="UBI=flash:tree")
     machine = boot(initramfs, root, flash, more=flash_parameters("vda"))
     assert comes_up(machine).startswith("/dev/mapper/root / squashfs ro")
     assert "is /dev/ubiblock0_0" in machine.console.text
 
 
-def test_a_root_on_ubifs(boot: Boot, build: Build, tmp_path: Path) -> None:
+@pytest.fixture
+def ubifs_flash(tmp_path: Path) -> Path:
+    """A UBIFS in a volume that is called root."""
     volume = make_ubifs(make_tree(tmp_path / "tree"), tmp_path / "root.ubifs", erase_bytes=ERASE_BYTES)
-    flash = make_flash(tmp_path / "flash.img", {"root": volume}, erase_bytes=ERASE_BYTES, size_bytes=16 * MIB)
+    return make_flash(tmp_path / "flash.img", {"root": volume}, erase_bytes=ERASE_BYTES, size_bytes=16 * MIB)
+
+
+def test_a_root_on_ubifs(boot: Boot, build: Build, ubifs_flash: Path) -> None:
     root = RootParameters(ubi_volume=UbiVolumeId("flash", "root"), file_system="ubifs", read_only=True)
-    machine = boot(build("ubi", modules=("block2mtd", "ubifs", "zstd")), root, flash, more=flash_parameters("vda"))
+    machine = boot(build("ubifs"), root, ubifs_flash, more=flash_parameters("vda"))
     assert comes_up(machine).startswith("ubi0_0 / ubifs ro")
+
+
+def test_a_root_on_ubifs_as_linux_names_it(boot: Boot, build: Build, ubifs_flash: Path) -> None:
+    root = RootParameters(root="ubi0:root", file_system="ubifs")
+    machine = boot(build("ubifs"), root, ubifs_flash, more=f"{flash_parameters('vda')} ubi.mtd=flash")
+    assert comes_up(machine).startswith("ubi0_0 / ubifs ro")
+
+
+def test_a_flash_that_nobody_attached(boot: Boot, build: Build, ubifs_flash: Path) -> None:
+    root = RootParameters(root="ubi0:root", file_system="ubifs", wait_seconds=3)
+    refuses(
+        boot(build("ubifs"), root, ubifs_flash, more=flash_parameters("vda")),
+        r"devices: no data device ubi0:root after 3 s: ubi0 is not attached: ubi.mtd= says on which flash it is",
+    )
+
+
+def test_an_initramfs_without_ubifs(boot: Boot, build: Build, ubifs_flash: Path) -> None:
+    root = RootParameters(root="UBI=flash:root", file_system="ubifs")
+    refuses(
+        boot(build("ubi"), root, ubifs_flash, more=flash_parameters("vda")),
+        r"root: the kernel has no UBIFS: the initramfs is not built --with ubifs",
+    )
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """The kinds of initramfs: what each has beside busybox, and how several of them are combined.
 
-``live``, ``disk``, ``shell`` and ``none`` stand alone. ``lvm``, ``verity`` and ``ubi`` are parts of one without Python:
-any of them go together. The scripts in `bootpath.boot.tinyinit` do what docs/reference/kernel-command-line.md says,
-with the programs of the distribution.
+``live``, ``disk``, ``shell`` and ``none`` stand alone. ``lvm``, ``verity``, ``ubi`` and ``ubifs``, which has ``ubi`` in
+it, are parts of one without Python: any of them go together. The scripts in
+`bootpath.boot.tinyinit` do what docs/reference/kernel-command-line.md says, with the programs of the distribution.
 """
 
 from __future__ import annotations
@@ -107,13 +107,18 @@ RECIPES: dict[str, Recipe] = {
         scripts=_parts("verity"),
     ),
     "ubi": Recipe(
-        modules=("ubi",),  # UBIFS needs two modules of zstd too: it is asked for by name
+        modules=("ubi",),
+        wanted_modules=("block2mtd",),  # by which a disk is raw flash, as in a machine of QEMU
         programs=("ubiattach", "ubiblock"),
         scripts=_parts("ubi"),
     ),
+    # Apart, since all the others with it have more than 4 MiB. It needs every compression that it was built with, and
+    # asks the kernel for them by names that are no modules'.
+    "ubifs": Recipe(wanted_modules=("lzo", "deflate", "zstd"), modules=("ubifs",)),
 }
-TINY = ("lvm", "verity", "ubi")
+TINY = ("lvm", "verity", "ubi", "ubifs")
 """The parts that go together."""
+_NEEDS = {"ubifs": "ubi"}
 
 
 def combine_recipes(names: Sequence[str]) -> Recipe:
@@ -127,7 +132,8 @@ def combine_recipes(names: Sequence[str]) -> Recipe:
         )
     if names[0] not in TINY:
         return RECIPES[names[0]]
-    parts = [_TINY, *(RECIPES[name] for name in TINY if name in names)]
+    wanted = {*names, *(_NEEDS[name] for name in names if name in _NEEDS)}
+    parts = [_TINY, *(RECIPES[name] for name in TINY if name in wanted)]
     return replace(
         _TINY,
         modules=_union(part.modules for part in parts),

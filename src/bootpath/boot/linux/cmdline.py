@@ -158,6 +158,8 @@ class RootNaming:
 
     def _style(self, address: DeviceAddress) -> RootStyle:
         if isinstance(address, UbiAddress):
+            if self.flash is not None and self.assembly is not Assembly.BOOTPATH:
+                return RootStyle(None, self.assembly)  # its own parameters attach it already
             is_mtd = not self.disk_name.startswith("/")
             return RootStyle(self.disk_name if is_mtd else MTD, self.assembly)
         # A disk without a table has no other name.

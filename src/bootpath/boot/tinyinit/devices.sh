@@ -40,6 +40,7 @@ find_device() {
             UUID=* | LABEL=*) list_rows; same_contents "$2"; choose "$2" "$3" ;;
             LV=*) open_volume "${2#*=}" "$3" ;;
             UBI=*) open_ubi "${2#*=}" ;;
+            ubi[0-9]*:*) open_ubifs "$2" ;;
             *)
                 list_rows
                 : > /run/bootpath/candidates

@@ -175,13 +175,14 @@ check_place() {
     case $2 in
     LV=*/*) has lvm || fail parameters "$2 needs an initramfs built --with lvm" ;;
     UBI=*:*) has ubi || fail parameters "$2 needs an initramfs built --with ubi" ;;
+    ubi[0-9]:?* | ubi[0-9][0-9]:?*) has ubi || fail parameters "$2 needs an initramfs built --with ubifs" ;;
     PARTUUID=?* | UUID=?* | LABEL=?* | /dev/?*) ;;
-    *) fail parameters "the $1 device is $2, expected PARTUUID=, UUID=, LABEL=, LV=, UBI= or /dev/" ;;
+    *) fail parameters "the $1 device is $2, expected PARTUUID=, UUID=, LABEL=, LV=, UBI=, ubi0: or /dev/" ;;
     esac
     [ -n "$3" ] || return 0
     case $2 in
     LV=*/*/*) ;;
-    LV=* | UBI=* | /dev/mapper/*) fail parameters "a slot is given for $2, which is not a partition" ;;
+    LV=* | UBI=* | ubi* | /dev/mapper/*) fail parameters "a slot is given for $2, which is not a partition" ;;
     esac
     case $3 in
     *-*-*-*-*:[1-9]*:[0-9]* | ????????:[1-9]*:[0-9]*) ;;

@@ -40,6 +40,8 @@ mount_root() {
     done
     IFS=$old_ifs
     [ -z "$root_hash" ] || ! is_corrupt || mismatch
+    [ "$file_system" != ubifs ] || grep -q '[[:space:]]ubifs$' /proc/filesystems ||
+        fail root "the kernel has no UBIFS: the initramfs is not built --with ubifs"
     last_line /run/bootpath/mount
     fail root "cannot mount $1 as $file_system: ${line#mount: }"
 }

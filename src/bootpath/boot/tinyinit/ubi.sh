@@ -1,16 +1,21 @@
 # UBI on raw flash: its device, a volume of it, and for other file systems than UBIFS a read-only block device on that.
 
-# open_ubi MTD:VOLUME: $device is the block device, or ubiX_Y for UBIFS; empty while the flash is not there.
-open_ubi() {
-    local mtd=${1%:*} volume=${1##*:} path number found line ubi=
-    device=
-    # Their parameters may name disks (block2mtd), so they wait until now. A module that is not there is not needed.
+# load_ubi: its modules' parameters may name disks (block2mtd) and what is attached, so they wait until devices are there.
+load_ubi() {
+    # A module that is not there is not needed.
     modprobe -q block2mtd
     modprobe -q nandsim
     modprobe -q ubi 2> /run/bootpath/ubi || [ -e /dev/ubi_ctrl ] || {
         last_line /run/bootpath/ubi
         fail ubi "${line:-the kernel has no UBI}"
     }
+}
+
+# open_ubi MTD:VOLUME: $device is the block device, or ubiX_Y for UBIFS; empty while the flash is not there.
+open_ubi() {
+    local mtd=${1%:*} volume=${1##*:} number found line ubi=
+    device=
+    load_ubi
     mtd_number "$mtd"
     [ -n "$number" ] || { trouble="no flash is named $mtd"; return; }
     ubi_on "$number"
@@ -21,14 +26,7 @@ open_ubi() {
         }
         ubi_on "$number"
     fi
-    set +f
-    found=
-    for path in /sys/class/ubi/"$ubi"_*; do
-        [ -e "$path/name" ] || continue
-        read -r line < "$path/name"
-        [ "$line" != "$volume" ] || found=${path##*/}
-    done
-    set -f
+    find_volume "$ubi" "$volume"
     [ -n "$found" ] || fail ubi "no volume of mtd$number is named $volume"
     if [ "$file_system" = ubifs ]; then
         device=$found
@@ -39,6 +37,30 @@ open_ubi() {
         fail ubi "cannot make a block device of $volume: ${line#ubiblock: }"
     }
     device=/dev/ubiblock${found#ubi}
+}
+
+# open_ubifs UBI:VOLUME: the same for a volume as Linux names it, ubi0:root, of what ubi.mtd= attached.
+open_ubifs() {
+    local ubi=${1%%:*} found line
+    device=
+    load_ubi
+    [ -e "/sys/class/ubi/$ubi" ] || { trouble="$ubi is not attached: ubi.mtd= says on which flash it is"; return; }
+    find_volume "$ubi" "${1#*:}"
+    [ -n "$found" ] || fail ubi "no volume of $ubi is named ${1#*:}"
+    device=$found
+}
+
+# find_volume UBI NAME: the volume of this name, ubiX_Y; in $found, empty when there is none.
+find_volume() {
+    local path line
+    found=
+    set +f
+    for path in /sys/class/ubi/"$1"_*; do
+        [ -e "$path/name" ] || continue
+        read -r line < "$path/name"
+        [ "$line" != "$2" ] || found=${path##*/}
+    done
+    set -f
 }
 
 # mtd_number NAME_OR_NUMBER: in $number; empty when there is none.

@@ -13,11 +13,11 @@ HELP = "build an initramfs: busybox, kernel modules with their dependencies, and
 EPILOG = """\
 --with live has the part of bootpath that runs in a guest, and the Python it needs. --with disk has the part that mounts
 the RedoxFS of the physical disk, for images with a loader of their own. --with shell ends in a shell on the console.
---with none starts the file given with --init. --with lvm,verity,ubi, or any of the three, has no Python: it finds the
+--with none starts the file given with --init. --with lvm,verity,ubi,ubifs, or any of these, has no Python: it finds the
 root that the kernel parameters name, on a partition or a volume of LVM2 or UBI, opens dm-verity over it, and switches
-to it; see docs/reference/kernel-command-line.md.
+to it; see docs/reference/kernel-command-line.md. ubifs has ubi in it, and the file system itself.
 
-The directory --sysroot has the kernel's modules, a static busybox (with lvm, verity or ubi it may be a shared one),
+The directory --sysroot has the kernel's modules, a static busybox (with lvm, verity or ubi it may be shared),
 and the programs lvm, dmsetup, keyctl, ubiattach and ubiblock. Python, and the libraries of programs that are added,
 come from this machine. Needs bootpath[initramfs].
 
@@ -29,11 +29,12 @@ examples:
   bootpath build initramfs -o test.img --sysroot guest/ --with none --init init.sh --add fio:/bin/fio --compression gzip
   bootpath build initramfs -o tiny.img --with verity
   bootpath build initramfs -o tiny.img --sysroot guest/ --with lvm,verity,ubi
+  bootpath build initramfs -o flash.img --sysroot guest/ --with ubifs
   bootpath build initramfs --list --with shell --kernel-release 6.1.0-56-amd64
 """
 # As RECIPES and Compression have them: the parser starts without importing either.
-KINDS = ("live", "disk", "shell", "none", "lvm", "verity", "ubi")
-TOGETHER = ("lvm", "verity", "ubi")
+KINDS = ("live", "disk", "shell", "none", "lvm", "verity", "ubi", "ubifs")
+TOGETHER = ("lvm", "verity", "ubi", "ubifs")
 COMMAND = "bootpath build initramfs"
 COMPRESSIONS = ("zstd", "gzip", "xz", "none")
 
@@ -71,7 +72,7 @@ def configure(kinds: Any, name: str) -> None:
         metavar="KIND",
         type=recipe,
         default=("live",),
-        help="what is in it: live, disk, shell, none, or any of lvm,verity,ubi (default: live)",
+        help="what is in it: live, disk, shell, none, or any of lvm,verity,ubi,ubifs (default: live)",
     )
     parser.add_argument(
         "--sysroot",
@@ -106,7 +107,7 @@ def configure(kinds: Any, name: str) -> None:
         "--compression",
         metavar="NAME",
         choices=COMPRESSIONS,
-        help="zstd, gzip, xz or none (default: zstd; xz for lvm, verity and ubi)",
+        help="zstd, gzip, xz or none (default: zstd; xz for lvm, verity, ubi and ubifs)",
     )
     parser.add_argument(
         "--list", action="store_true", help="list every entry, and the part it belongs to; -o is optional then"

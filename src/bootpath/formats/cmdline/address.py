@@ -57,10 +57,11 @@ class VolumePartitionAddress:
 
 @dataclass(frozen=True, slots=True)
 class UbiAddress:
-    """A UBI volume: its name, and its number, by which its block device is called."""
+    """A UBI volume: its name, and its number, by which its block device is called; whether a UBIFS is in it."""
 
     name: str
     number: int
+    ubifs: bool = False
 
 
 DeviceAddress: TypeAlias = DiskAddress | PartitionAddress | LogicalVolumeAddress | VolumePartitionAddress | UbiAddress
@@ -159,7 +160,7 @@ def device_name(address: DeviceAddress, style: RootStyle) -> str:
                 f"PARTUUID={address.partuuid}" if style.disk is None else partition_device(style.disk, address.number)
             )
         case UbiAddress() if style.assembly is not Assembly.BOOTPATH:
-            return f"/dev/ubiblock0_{address.number}"
+            return f"ubi0:{address.name}" if address.ubifs else f"/dev/ubiblock0_{address.number}"
         case UbiAddress() if style.disk is not None:
             return f"UBI={style.disk}:{address.name}"
         case DiskAddress() if style.disk is not None:

@@ -7,9 +7,12 @@ loader appends where it found the entry (UAPI.1, proposed key ``linux-appendroot
 - behind verity: ``roothash=… systemd.verity_root_data=… systemd.verity_root_hash=…``, for systemd's generator in the
   initramfs. It is never named by its partition then, which would be booted unchecked;
 - a volume of LVM2: ``rd.lvm.lv=vg/lv root=/dev/mapper/vg-lv``, as dracut has it; one of UBI, with a file system for
-  block devices in it: ``root=/dev/ubiblock0_1 ubi.block=0,name``;
+  block devices in it: ``root=/dev/ubiblock0_1 ubi.block=0,name``, with a UBIFS: ``root=ubi0:name rootfstype=ubifs``;
 - a partition of the disk image in a volume of LVM2: ``rd.lvm.lv=vg/lv root=PARTUUID=…``, for an initramfs that makes
   devices of such partitions, as kpartx does.
+
+For UBI the kernel has to know on which flash it is: ``ubi.mtd=``, by the name of the MTD, where the loader knows it
+(`RootStyle.disk`), as barebox does; an image does not say what a machine calls its flash.
 
 `Assembly` says who assembles the root. Our own initramfs finds volumes by their UUIDs (``LV=…``, with a number behind
 for a partition in one), and gets the slot too (``bootpath.slot=``): a PARTUUID does not tell copies of one image apart.
@@ -77,6 +80,7 @@ def _found_by_initramfs(address: RootAddress, style: RootStyle) -> RootParameter
     data = device_name(address.data, style)
     return RootParameters(
         root=data if verity is None else None,
+        file_system="ubifs" if verity is None and _is_ubifs(address.data) else None,
         root_hash=None if verity is None else verity.root_hash,
         verity_data=None if verity is None else data,
         verity_hash=None if verity is None else device_name(verity.hashes, style),
@@ -99,12 +103,16 @@ def _slot(address: DeviceAddress, style: RootStyle) -> Slot | None:
     return slot_of(address) if style.assembly is Assembly.BOOTPATH and not named else None
 
 
+def _is_ubifs(address: DeviceAddress) -> bool:
+    return isinstance(address, UbiAddress) and address.ubifs
+
+
 def _attached(address: DeviceAddress, style: RootStyle) -> tuple[Parameter, ...]:
-    """The parameters of UBI's modules by which a volume becomes a block device; our initramfs makes it itself."""
+    """The parameters by which UBI attaches the flash, and makes a block device of a volume; our initramfs does both."""
     if not isinstance(address, UbiAddress) or style.assembly is Assembly.BOOTPATH:
         return ()
     attach = () if style.disk is None else (quote("ubi.mtd", style.disk),)
-    return (*attach, quote("ubi.block", f"0,{address.name}"))
+    return attach if address.ubifs else (*attach, quote("ubi.block", f"0,{address.name}"))
 
 
 def _made_by_kernel(address: RootAddress, style: RootStyle) -> RootParameters:

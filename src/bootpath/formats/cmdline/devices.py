@@ -3,12 +3,14 @@
 ::
 
     device ::= PARTUUID=… | UUID=… | LABEL=… | /dev/… | LV=<VG uuid>/<LV uuid>[/<partition>] | UBI=<mtd>:<volume>
+             | ubi<number>:<volume>
     slot   ::= <disk>:<partition number>:<first lba>
     disk   ::= the GUID of a GPT, or the signature of an MBR in 8 hexadecimal digits
 
-Sources: Linux block/early-lookup.c for PARTUUID; Documentation/admin-guide/kernel-parameters.txt. ``LV=`` and ``UBI=``
-are ours: volumes are found by UUID, since a copy of a disk has volumes of the same names. A volume may hold a complete
-disk image; its partitions are numbered as in its GPT, from 1, and a slot says which GPT that is.
+Sources: Linux block/early-lookup.c for PARTUUID; Documentation/admin-guide/kernel-parameters.txt; fs/ubifs/super.c for
+``ubi0:name``, a UBIFS on the UBI device of this number. ``LV=`` and ``UBI=`` are ours: volumes are found by UUID,
+since a copy of a disk has volumes of the same names. A volume may hold a complete disk image; its partitions are
+numbered as in its GPT, from 1, and a slot says which GPT that is.
 
 No device and no value has a control character, a quote, or a character that is not ASCII.
 """
@@ -31,9 +33,10 @@ _PARTUUID = re.compile(rf"{_GUID.pattern}|[0-9a-f]{{8}}-[0-9a-f]{{2}}", re.IGNOR
 _LVM_UUID = r"[0-9A-Za-z]{6}(?:-[0-9A-Za-z]{4}){5}-[0-9A-Za-z]{6}"
 _LOGICAL_VOLUME = re.compile(rf"({_LVM_UUID})/({_LVM_UUID})(?:/([1-9][0-9]{{0,9}}))?")
 _VOLUME_GRAMMAR = "<VG uuid>/<LV uuid>, and /<number> for a partition in it"
-_NO_PARTITION = re.compile(rf"LV={_LVM_UUID}/{_LVM_UUID}|UBI=.*|/dev/mapper/.*")
+_NO_PARTITION = re.compile(rf"LV={_LVM_UUID}/{_LVM_UUID}|UBI=.*|ubi[0-9]+:.*|/dev/mapper/.*")
 _SLOT = re.compile(rf"({_GUID.pattern}|[0-9a-f]{{8}}):([1-9][0-9]{{0,9}}):([0-9]{{1,20}})", re.IGNORECASE)
-_KINDS = "PARTUUID=, UUID=, LABEL=, LV=, UBI= or /dev/"
+_UBIFS = re.compile(r"ubi[0-9]{1,2}:[^:]+")
+_KINDS = "PARTUUID=, UUID=, LABEL=, LV=, UBI=, ubi0: or /dev/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,8 @@ def check_device(name: str, device: str | None) -> None:
     if device is None:
         return
     kind, equals, value = device.partition("=")
+    if _UBIFS.fullmatch(device) is not None and PLAIN_VALUE.fullmatch(device) is not None:
+        return
     if not equals or device.startswith("/"):
         if not device.startswith("/dev/") or PLAIN_VALUE.fullmatch(device) is None or "/../" in f"{device}/":
             raise bad_value(name, device, _KINDS)

@@ -84,7 +84,8 @@ def _spot(disk: Device, contents: Contents, node: Node) -> DeviceAddress | None:
             return None
     if node.kind is NodeKind.UBI_VOLUME:
         ubi = read_ubi(open_node(disk, contents, node.parent_path))
-        return next((UbiAddress(each.name, each.number) for each in ubi.volumes if each.name == node.name), None)
+        ubifs = any(each.kind == "ubifs" for each in node.superblocks)
+        return next((UbiAddress(each.name, each.number, ubifs) for each in ubi.volumes if each.name == node.name), None)
     return _logical_volume(disk, contents, node)
 
 

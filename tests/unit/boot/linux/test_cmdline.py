@@ -131,6 +131,19 @@ def test_flash_is_attached_first() -> None:
     assert read_root(placed).data_device == "UBI=0:root"
 
 
+def test_flash_is_attached_once() -> None:
+    """A second ubi.mtd= for the same flash would be an error of the module, which then is not loaded."""
+    naming = RootNaming(
+        RootAddress(UbiAddress("root", 0, ubifs=True)),
+        "/dev/vda",
+        assembly=Assembly.INITRAMFS,
+        flash=Flash(ubi()),
+    )
+    assert command_line_of(decide_command_line("", naming, append_root=True)) == (
+        f"block2mtd.block2mtd=/dev/vda,{ubi().peb_bytes} ubi.mtd=0,{ubi().vid_offset} root=ubi0:root rootfstype=ubifs"
+    )
+
+
 def test_a_root_that_nothing_names() -> None:
     with pytest.raises(BootError, match="no kernel parameter can name the root"):
         decide_command_line("", RootNaming(None, "/dev/vda"), append_root=True)

@@ -75,6 +75,8 @@ def read(line: str) -> dict[str, str]:
             hash_slot=Slot(GUID, 2, 2082),
         ),
         RootParameters(root_hash=HASH, verity_data="/dev/vda1", verity_hash="/dev/vda2", hash_slot=Slot(GUID, 1, 34)),
+        RootParameters(root="ubi0:root fs", file_system="ubifs"),
+        RootParameters(root="UBI=0:root", file_system="ubifs"),
         RootParameters(
             ubi_volume=UbiVolumeId("nand 0", "root"), file_system="ubifs", init="/bin/sh", mount_options="sync"
         ),

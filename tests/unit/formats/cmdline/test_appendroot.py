@@ -92,6 +92,17 @@ INSIDE_CHECKED = CHECKED.replace(PARTUUID, f"LV={VG}/{LV}/1").replace(HASH_PARTU
             "root=/dev/ubiblock0_1 ubi.mtd=nand ubi.block=0,rootfs",
         ),
         (RootAddress(UbiAddress("rootfs", 1)), RootStyle("nand", Assembly.BOOTPATH), "root=UBI=nand:rootfs"),
+        (RootAddress(UbiAddress("root fs", 1, True)), RootStyle(), 'root="ubi0:root fs" rootfstype=ubifs'),
+        (
+            RootAddress(UbiAddress("rootfs", 1, True)),
+            RootStyle("nand", Assembly.KERNEL),
+            "root=ubi0:rootfs rootfstype=ubifs ubi.mtd=nand",
+        ),
+        (
+            RootAddress(UbiAddress("rootfs", 1, True)),
+            RootStyle("0", Assembly.BOOTPATH),
+            "root=UBI=0:rootfs rootfstype=ubifs",
+        ),
     ],
 )
 def test_how_each_root_is_named(address: RootAddress, style: RootStyle, line: str) -> None:
@@ -114,7 +125,9 @@ volumes = st.builds(
     st.none() | st.just(TABLE),
     st.just((("2", DATA), ("3", HASH))),
 )
-flash = st.builds(UbiAddress, st.text(st.characters(codec="utf-8"), min_size=1, max_size=9), st.integers(0, 127))
+flash = st.builds(
+    UbiAddress, st.text(st.characters(codec="utf-8"), min_size=1, max_size=9), st.integers(0, 127), st.booleans()
+)
 inside = st.builds(VolumePartitionAddress, volumes, partitions, st.integers(0, 2**40), st.integers(1, 2**40))
 devices = st.one_of(st.just(DiskAddress()), partitions, volumes, inside, flash)
 verities = st.builds(
