@@ -8,7 +8,7 @@ from __future__ import annotations
 from bootpath.formats.lvm2.label import SECTOR_BYTES, read_label
 from bootpath.formats.region import Region
 from bootpath.formats.superblocks.value import Checksum, Superblock
-from bootpath.formats.ubi.geometry import find_ec_header, seems_ubi
+from bootpath.formats.ubi.geometry import find_ec_header, seems_damaged_ubi, seems_ubi
 from bootpath.formats.verity.tree import SUPERBLOCK_BYTES, area_end, parse_verity_superblock, probe_verity
 
 
@@ -32,8 +32,15 @@ def probe_lvm_member(region: Region) -> Superblock | None:
 def probe_ubi_image(region: Region) -> Superblock | None:
     """An image of UBI, by its first sound eraseblock; `uuid`: the image sequence number. Raises FormatError,
     DeviceError."""
-    if not seems_ubi(region):
-        return None
+    return _ubi_image(region) if seems_ubi(region) else None
+
+
+def probe_damaged_ubi_image(region: Region) -> Superblock | None:
+    """The same, of one whose first eraseblocks are something else. Raises FormatError, DeviceError."""
+    return _ubi_image(region) if seems_damaged_ubi(region) else None
+
+
+def _ubi_image(region: Region) -> Superblock:
     header = find_ec_header(region, None)
     return Superblock(
         kind="ubi",

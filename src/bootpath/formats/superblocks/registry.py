@@ -17,7 +17,12 @@ from bootpath.core.device import Device
 from bootpath.core.errors import FormatError
 from bootpath.formats.region import HEAD_BYTES, Region
 from bootpath.formats.superblocks.btrfs import probe_btrfs
-from bootpath.formats.superblocks.containers import probe_lvm_member, probe_ubi_image, probe_verity_hashes
+from bootpath.formats.superblocks.containers import (
+    probe_damaged_ubi_image,
+    probe_lvm_member,
+    probe_ubi_image,
+    probe_verity_hashes,
+)
 from bootpath.formats.superblocks.erofs import probe_erofs
 from bootpath.formats.superblocks.exfat import probe_exfat
 from bootpath.formats.superblocks.ext import probe_ext
@@ -51,6 +56,8 @@ PROBERS: Mapping[str, Prober] = {
     "ubifs": probe_ubifs,
     "verity": probe_verity_hashes,
 }
+DAMAGED_PROBERS: Mapping[str, Prober] = {"ubi": probe_damaged_ubi_image}
+"""Those of formats that are known without their beginning: asked where no prober answers, since they read more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,10 @@ def scan_superblocks(
     region = Region(device, offset_bytes, size_bytes, head_bytes=head_bytes)
     found: list[Superblock] = []
     faults: list[FormatError] = []
-    for probe in probers.values():
+    late = [probe for kind, probe in DAMAGED_PROBERS.items() if kind in probers]
+    for probe in (*probers.values(), *late):
+        if probe in late and (found or faults):
+            break
         try:
             superblock = probe(region)
         except FormatError as error:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bootpath.core.device import SECTOR_BYTES, Device
 from bootpath.core.errors import FormatError, TableError
@@ -31,6 +31,7 @@ from bootpath.formats.ubi.headers import (
     EC_BYTES,
     LAYOUT_COPIES,
     LAYOUT_VOLUME,
+    UBI_EC_MAGIC,
     VID_BYTES,
     EcHeader,
     VidHeader,
@@ -92,7 +93,10 @@ class PebCounts:
 
 @dataclass(frozen=True, slots=True)
 class Ubi:
-    """An image. Offsets are from the beginning of a PEB; `table_fault`: why a copy of the volume table is not used."""
+    """An image. Offsets are from the beginning of a PEB; `table_fault`: why a copy of the volume table is not used.
+
+    `cut`: the image does not end with an eraseblock.
+    """
 
     peb_bytes: int
     pebs: int
@@ -103,6 +107,7 @@ class Ubi:
     counts: PebCounts
     volumes: tuple[UbiVolume, ...]
     table_fault: FormatError | None = None
+    cut: FormatError | None = None
 
     @property
     def leb_bytes(self) -> int:
@@ -147,7 +152,17 @@ def read_ubi(device: Device, peb_bytes: int | None = None) -> Ubi:
             scan.visit(peb)
         except FormatError as error:
             raise error.at(f"{_WHERE}: eraseblock {peb}") from None
-    return scan.result(pebs)
+    return replace(scan.result(pebs), cut=_cut(region, size, pebs))
+
+
+def _cut(region: Region, peb_bytes: int, pebs: int) -> FormatError | None:
+    """What is behind the last whole PEB, when there is something: Linux makes no flash of such a disk."""
+    rest = region.size_bytes - pebs * peb_bytes
+    if not rest:
+        return None
+    begun = region.peek(pebs * peb_bytes, EC_BYTES).startswith(UBI_EC_MAGIC)
+    what = "truncated: the last eraseblock is not whole" if begun else "the last eraseblock is not whole"
+    return FormatError(what, where=_WHERE, found=f"{rest} bytes", expected=f"{peb_bytes} bytes").as_value()
 
 
 def read_leb(region: Region, ubi: Ubi, volume: UbiVolume, leb: Leb) -> bytes:

@@ -24,6 +24,7 @@ _SAMPLES = 8
 _PLACES = sorted(times << bits for times in (1, 3) for bits in range(10, 25))
 """Where a PEB begins, whose size is unknown: the first ones of each size that it can have."""
 _MAX_HEADERS = 256 << 10
+BOOT_SECTOR_BYTES, BOOT_SIGNATURE = 512, b"\x55\xaa"
 
 
 def find_ec_header(region: Region, peb_bytes: int | None) -> EcHeader:
@@ -79,6 +80,22 @@ def seems_ubi(region: Region) -> bool:
     head = region.peek(0, EC_BYTES)
     if head.startswith(UBI_EC_MAGIC) or head.count(ERASED) < EC_BYTES:
         return head.startswith(UBI_EC_MAGIC)
+    return _has_sound_ones(region)
+
+
+def seems_damaged_ubi(region: Region) -> bool:
+    """True when the first PEBs are neither sound nor erased, and others behind them are: Linux attaches those, too.
+
+    It costs a read at each place where a PEB may begin, so it is for what nothing else was found on. A disk with a
+    boot sector is none, whatever its partitions hold.
+    """
+    head = region.peek(0, BOOT_SECTOR_BYTES)
+    if head.startswith(UBI_EC_MAGIC) or head.endswith(BOOT_SIGNATURE):
+        return False
+    return _has_sound_ones(region)
+
+
+def _has_sound_ones(region: Region) -> bool:
     try:
         find_peb_bytes(region, find_ec_header(region, None))
     except FormatError:

@@ -87,7 +87,7 @@ def _logical(found: FoundGroup, volume: LogicalVolume, prefix: str, places: Mapp
 def ubi_volumes(device: Device, path: str) -> FoundVolumes:
     """The volumes of the UBI image at `path`. Raises FormatError, DeviceError."""
     ubi = read_ubi(device)
-    warnings = [str(ubi.table_fault)] if ubi.table_fault is not None else []
+    warnings = [str(fault) for fault in (ubi.table_fault, ubi.cut) if fault is not None]
     if ubi.corrupted:
         warnings.append(f"UBI: {ubi.corrupted} of {ubi.pebs} eraseblocks are damaged")
     return FoundVolumes(tuple(_ubi(ubi, volume, path) for volume in ubi.volumes), tuple(warnings))

@@ -426,6 +426,52 @@ def test_erased_first_eraseblocks(erased: int) -> None:
     assert ubi.counts.erased == erased
 
 
+@pytest.mark.parametrize("content", [b"\0" * PEB, b"a boot loader" * 700, b"UBI? " * 2000])
+def test_first_eraseblocks_with_something_else(content: bytes) -> None:
+    """A flash as it is read from a chip, with a boot loader before UBI, or one whose first eraseblock is broken."""
+    for count in range(1, 4):
+        image = flash()
+        image.peb(vid_header(0, 0, sqnum=5), b"\0" * LEB)
+        for _ in range(8):
+            image.peb(ec=ec_header())
+        image.pebs[:0] = [content[:PEB].ljust(PEB, b"x")] * count
+        (found,) = probe_superblocks(image.device())
+        assert (found.kind, found.uuid) == ("ubi", "77")
+        ubi = read_ubi(image.device())
+        assert (mapped(ubi), ubi.counts.corrupted, ubi.counts.unfinished) == ({0: count + 2}, 0, count)
+
+
+def test_a_disk_with_a_boot_sector_is_not_the_flash_in_one_of_its_partitions() -> None:
+    image = flash()
+    for _ in range(8):
+        image.peb(ec=ec_header())
+    image.pebs[:0] = [b"boot code".ljust(510, b"\0") + b"\x55\xaa" + bytes(PEB - 512)]
+    assert probe_superblocks(image.device()) == ()
+
+
+def test_what_nothing_is_on_costs_a_read_for_each_place_where_an_eraseblock_may_begin() -> None:
+    counting = Fault(MemoryDevice(64 << 20), parse_rules("read:delay:delay=0"))
+    assert probe_superblocks(counting) == ()
+    assert len(counting.hits) < 60
+
+
+@pytest.mark.parametrize(
+    ("tail", "what"),
+    [
+        (
+            ec_header() + b"\xff" * 448,
+            "truncated: the last eraseblock is not whole; expected 8192 bytes, found 512 bytes",
+        ),
+        (b"\xff" * 1024, "the last eraseblock is not whole; expected 8192 bytes, found 1024 bytes"),
+        (b"", None),
+    ],
+)
+def test_an_image_that_was_cut(tail: bytes, what: str | None) -> None:
+    ubi = read_ubi(MemoryDevice(b"".join(flash().pebs) + tail))
+    assert ubi.pebs == 2
+    assert (None if ubi.cut is None else str(ubi.cut)) == (None if what is None else f"ubi: {what}")
+
+
 def test_an_image_full_of_claims_is_read_once() -> None:
     """Everything claims to be one logical eraseblock, in copies that are all torn: each is read twice at most."""
     image = flash()
