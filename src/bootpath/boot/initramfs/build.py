@@ -36,7 +36,7 @@ from bootpath.boot.initramfs.machines import check_machines
 from bootpath.boot.initramfs.modules import KernelModule, KernelModules
 from bootpath.boot.initramfs.pythonclosure import PYTHON_PATH, python_closure
 from bootpath.boot.initramfs.recipes import RECIPES, SHELL_INIT, Recipe, combine_recipes, python_init
-from bootpath.boot.initramfs.stub import Function, Stub, build_stub, functions_from
+from bootpath.boot.initramfs.stub import Function, Stub, build_stub, can_build_stub, functions_from
 from bootpath.core.errors import Error
 from bootpath.formats.cpio import CpioEntry, arrange_cpio, pack_cpio
 from bootpath.image.output import atomic_output
@@ -289,8 +289,10 @@ def _busybox(source: Path) -> Iterator[Item]:
 def _programs(spec: InitramfsSpec, busybox: Path) -> tuple[tuple[str, ...], list[Item]]:
     """The programs and libraries, and the names of the libraries that stubs replace."""
     found = {name: _find_program(spec.root, name) for name in spec.programs}
+    # Elsewhere the libraries themselves come along.
+    wanted = spec.stubs if can_build_stub(read_needs(busybox).machine) else ()
     libraries = shared_libraries(
-        [*found.values(), busybox], root=spec.root, without=frozenset(one.soname for one in spec.stubs)
+        [*found.values(), busybox], root=spec.root, without=frozenset(one.soname for one in wanted)
     )
     items = [
         Item(CpioEntry.file(f"sbin/{name}", without_sections(_read(path)), 0o755), Part.PROGRAMS)
@@ -298,7 +300,7 @@ def _programs(spec: InitramfsSpec, busybox: Path) -> tuple[tuple[str, ...], list
     ]
     items += [_library(library.path, library.source) for library in libraries]
     replaced = []
-    for one in spec.stubs:
+    for one in wanted:
         users = [
             path for path in (*found.values(), *(library.source for library in libraries)) if _needs(path, one.soname)
         ]

@@ -33,7 +33,14 @@ from bootpath.core.errors import Error, FormatError
 _read = partial(read_whole, limit="program_bytes")
 
 ELF_MAGIC = b"\x7fELF"
-_TRIPLETS = {"EM_X86_64": "x86_64-linux-gnu", "EM_AARCH64": "aarch64-linux-gnu", "EM_RISCV": "riscv64-linux-gnu"}
+_TRIPLETS = {
+    "EM_X86_64": ("x86_64-linux-gnu",),
+    "EM_AARCH64": ("aarch64-linux-gnu",),
+    "EM_RISCV": ("riscv64-linux-gnu",),
+    "EM_ARM": ("arm-linux-gnueabihf", "arm-linux-gnueabi"),
+    "EM_386": ("i386-linux-gnu",),
+}
+"""What Debian calls the directories of each machine's libraries."""
 _MAX_LINKS = 40  # MAXSYMLINKS of Linux
 BROKEN_ELF = (
     ELFError,
@@ -211,6 +218,9 @@ class _Search:
         if needs.interpreter is not None:
             loader = resolve_below(self._root, needs.interpreter)
             if not loader.is_file():
+                # Packages that are unpacked without the links of a merged /usr.
+                loader = resolve_below(self._root, f"/usr{needs.interpreter}")
+            if not loader.is_file():
                 raise Error(f"the program needs the loader {needs.interpreter}, which does not exist", where=str(path))
             self._loaders[needs.interpreter] = loader
         chain = ((real, needs), *above)
@@ -243,8 +253,8 @@ class _Search:
         needs = chain[0][1]
         # ld.so(8): DT_RPATH is used "if present and DT_RUNPATH attribute does not exist".
         paths = [(chain[0][0], needs.runpath)] if needs.runpath else [(object_, each.rpath) for object_, each in chain]
-        triplet = _TRIPLETS.get(needs.machine, "")
-        lib = f"lib/{triplet}" if (self._root / "usr/lib" / triplet).is_dir() and triplet else "lib64"
+        triplets = _TRIPLETS.get(needs.machine, ())
+        lib = next((f"lib/{each}" for each in triplets if (self._root / "usr/lib" / each).is_dir()), "lib64")
         for object_, path in paths:
             try:
                 origin = "/" + object_.parent.relative_to(os.path.realpath(self._root)).as_posix()
@@ -255,7 +265,7 @@ class _Search:
                     place = place.replace(f"${{{name}}}", value).replace(f"${name}", value)
                 if "$" not in place:
                     yield place
-        system = [f"/lib/{triplet}", f"/usr/lib/{triplet}"] if triplet else []
+        system = [f"{place}/{each}" for each in triplets for place in ("/lib", "/usr/lib")]
         system += ["/lib64", "/usr/lib64"] if needs.elf_class == 64 else []
         yield from (*self._configured, *system, "/lib", "/usr/lib")
 

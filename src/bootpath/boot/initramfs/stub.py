@@ -30,6 +30,7 @@ from bootpath.core.errors import Error, FormatError
 
 _PAGE_BYTES = 1 << 16  # the largest page of the three machines
 _MACHINES = {"EM_X86_64": 62, "EM_AARCH64": 183, "EM_RISCV": 243}
+_FLAGS = {243: 0x4}  # EF_RISCV_FLOAT_ABI_DOUBLE: glibc passes over a library whose floating-point ABI is not its own
 _ANSWERS = range(-2048, 1)  # what one instruction of each machine can hold
 _ET_DYN, _PT_LOAD, _PT_DYNAMIC = 3, 1, 2
 _PF_X, _PF_W, _PF_R = 1, 2, 4
@@ -100,10 +101,15 @@ def _version_number(index: object) -> int:
     return index & 0x7FFF if isinstance(index, int) else 0
 
 
+def can_build_stub(machine: str) -> bool:
+    """True for a machine (pyelftools' name of it) whose code is known."""
+    return machine in _MACHINES
+
+
 def build_stub(machine: str, library: Stub, functions: Iterable[Function]) -> bytes:
     """The file; `machine` is pyelftools' name of it. Raises Error for a machine whose code is not known."""
     soname = library.soname
-    if machine not in _MACHINES:
+    if not can_build_stub(machine):
         raise Error("no stub can be made for this machine", where=soname, found=machine)
     code = _code(machine, library.answer)
     listed = sorted(set(functions))
@@ -194,8 +200,9 @@ def _align(value: int, boundary: int) -> int:
 
 def _elf_header(machine: int) -> bytes:
     ident = b"\x7fELF" + bytes((2, 1, 1))  # 64 bits, little-endian, version 1
+    flags = _FLAGS.get(machine, 0)
     return ident.ljust(16, b"\0") + struct.pack(
-        "<HHIQQQIHHHHHH", _ET_DYN, machine, 1, 0, _EHDR_BYTES, 0, 0, _EHDR_BYTES, _PHDR_BYTES, 3, 0, 0, 0
+        "<HHIQQQIHHHHHH", _ET_DYN, machine, 1, 0, _EHDR_BYTES, 0, flags, _EHDR_BYTES, _PHDR_BYTES, 3, 0, 0, 0
     )
 
 

@@ -208,3 +208,15 @@ def test_python_that_cannot_import() -> None:
         python_closure(Path(sys.executable), ["no_such_module"])
     with pytest.raises(Error, match="does not run: No such file"):
         python_closure(Path("/no/such/python"), [])
+
+
+def test_packages_unpacked_without_the_links_of_a_merged_usr(tmp_path: Path) -> None:
+    """Of another machine: its directories have another name."""
+    loader, libc = tmp_path / "usr/lib/ld-linux-armhf.so.3", tmp_path / "usr/lib/arm-linux-gnueabihf/libc.so.6"
+    libc.parent.mkdir(parents=True)
+    loader.write_bytes(make_shared(machine=40))
+    libc.write_bytes(make_shared(machine=40))
+    program = tmp_path / "program"
+    program.write_bytes(make_shared(["libc.so.6"], interpreter="/lib/ld-linux-armhf.so.3", machine=40))
+    found = {library.path: library.source for library in shared_libraries([program], root=tmp_path)}
+    assert found == {"lib/ld-linux-armhf.so.3": loader, "usr/lib/arm-linux-gnueabihf/libc.so.6": libc}

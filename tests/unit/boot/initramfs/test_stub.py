@@ -11,7 +11,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from bootpath.boot.initramfs.elfclosure import read_needs, shared_libraries
-from bootpath.boot.initramfs.stub import Function, Stub, build_stub, elf_hash, functions_from
+from bootpath.boot.initramfs.stub import Function, Stub, build_stub, can_build_stub, elf_hash, functions_from
 from bootpath.core.errors import Error, FormatError
 from tests.support.tools import tool
 
@@ -30,6 +30,12 @@ def test_it_is_loaded_and_answers(tmp_path: Path, answer: int) -> None:
         library.four  # noqa: B018
 
 
+def test_riscv_s_floating_point() -> None:
+    """As "readelf -h" shows it: "Flags: 0x4, double-float ABI". Without it the dynamic loader does not see the file."""
+    flags = {machine: build_stub(machine, Stub("a.so", 0), FUNCTIONS)[48] for machine in ("EM_RISCV", "EM_AARCH64")}
+    assert flags == {"EM_RISCV": 4, "EM_AARCH64": 0}
+
+
 @pytest.mark.parametrize(("machine", "code"), [("EM_X86_64", "b8a1ffffffc3"), ("EM_AARCH64", "c00b8012c0035fd6"),
                                                ("EM_RISCV", "1305 10fa 67800000")])  # fmt: skip
 def test_the_code_of_each_machine(machine: str, code: str) -> None:
@@ -45,6 +51,7 @@ def test_the_same_needs_give_the_same_bytes() -> None:
 
 
 def test_what_cannot_be(tmp_path: Path) -> None:
+    assert not can_build_stub("EM_S390")
     with pytest.raises(Error, match="no stub can be made for this machine; found EM_S390"):
         build_stub("EM_S390", Stub("a.so", 0), FUNCTIONS)
     with pytest.raises(ValueError, match="answers from -2048 to 0"):
