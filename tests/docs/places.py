@@ -9,8 +9,8 @@ from uuid import UUID
 from bootpath.formats.partitions.dps import Designator
 from tests.docs.scene import Scene
 from tests.support.bootdisk import boot_part, ext4, fat
-from tests.support.bootfiles import AA64, pe_image
 from tests.support.ddi import Part, Volume, make_disk, make_file_system, protect
+from tests.support.kernels import make_efi_image
 from tests.support.linuximage import KERNEL_PATH, RootTree, fake_kernel, make_volume
 from tests.support.linuxroot import make_root
 from tests.support.nbdserver import nbd_server
@@ -66,7 +66,7 @@ def boot_entries(scene: Scene) -> None:
     root = ext4(scene.folder, {"boot/vmlinuz": b"kernel", "loader/entries/root.conf": b"linux /boot/vmlinuz\n"})
     parts = [boot_part(Designator.ESP, esp, 1), Part(Designator.ROOT, root, UUID(int=2), "os_1")]
     make_disk(scene.folder / "disk.img", parts)
-    arm = {"image": pe_image([(".text", b"x")], machine=AA64), "loader/entries/a.conf": b"linux /image\n"}
+    arm = {"image": make_efi_image(), "loader/entries/a.conf": b"linux /image\n"}
     board = ext4(scene.folder.with_name("board"), arm)
     make_disk(scene.folder / "board.img", [boot_part(Designator.XBOOTLDR, board, 3)])
 

@@ -36,7 +36,7 @@ from tests.support.ddi import (
     run,
 )
 from tests.support.images import PASSWORD, make_image
-from tests.support.kernels import make_image as make_arm64_kernel
+from tests.support.kernels import make_efi_image
 from tests.support.linuximage import KERNEL_PATH, RootTree, fake_initrd, fake_kernel, make_volume
 from tests.support.tools import tool
 
@@ -86,7 +86,7 @@ class Parts:
 
     @cached_property
     def arm(self) -> Volume:
-        tree = RootTree({**RootTree.demo().files, KERNEL_PATH: make_arm64_kernel()})
+        tree = RootTree({**RootTree.demo().files, KERNEL_PATH: make_efi_image()})
         return make_volume(self.folder / "arm", tree, self.signer)
 
     @cached_property

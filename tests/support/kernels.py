@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+from tests.support.bootfiles import AA64, pe_image
+
 NOTE_TYPE = 18
 ENTRY = 0x1000360
 
@@ -39,6 +41,13 @@ def make_image(magic: bytes = b"ARM\x64", *, machine: int = 0xAA64, body_bytes: 
     """An Image, which is an EFI program too: for arm64 or, with `RSC\x05` and 0x5064, for riscv64."""
     header = b"MZ\x40\xfa".ljust(0x38, b"\0") + magic + (0x40).to_bytes(4, "little")
     return header + b"PE\0\0" + machine.to_bytes(2, "little") + bytes(body_bytes)
+
+
+def make_efi_image() -> bytes:
+    """An Image for arm64 whose PE header is whole, so that it says its architecture too."""
+    image = bytearray(pe_image([(".text", b"x")], machine=AA64))
+    image[0x38:0x3C] = b"ARM\x64"
+    return bytes(image)
 
 
 def make_zimage() -> bytes:
