@@ -22,6 +22,7 @@ ROUNDS = 1000
 
 # Every parse_*, read_* and find_* of the floor, by the entry that feeds it.
 COVERED = {
+    "android_sparse": "read_sparse_image",
     "bls": "parse_bls parse_entry_name",
     "bzimage": "parse_bzimage",
     "cpio": "parse_cpio",
@@ -48,6 +49,9 @@ COVERED = {
     "nbd_server": ("parse_option parse_name parse_info_request parse_meta_query parse_request parse_status_filter"),
     "nbd_uri": "parse_nbd_uri",
     "os_release": "parse_os_release",
+    "packed_index": "read_xz_index read_seek_table",
+    "qcow2": "parse_qcow",
+    "vmdk": "read_vmdk_names",
     "overlay_header": "parse_header",
     "overlay_log": "parse_log",
     "pkcs7": "parse_pkcs7 parse_der",

@@ -59,6 +59,11 @@ PROMISES: dict[str, dict[str, str]] = {
         "bootpath repair": "test_repair_cli::test_a_repair_is_a_plan_first",
     },
     "--showkeys": {"bootpath dm table": "test_dm_cli::test_table"},
+    "--allow-backing-file": {EVERYWHERE: "test_disk_images::test_an_image_that_names_another_file_is_refused"},
+    "--raw": {
+        EVERYWHERE: "test_disk_images::test_a_raw_file_that_a_guest_made_look_like_another_format",
+        "bootpath overlay commit": "test_disk_images::test_an_overlay_is_not_committed_into_what_is_packed",
+    },
     # What is believed
     "--root-hash": {
         "bootpath inspect": "test_inspect::test_demands_on_a_live_disk",

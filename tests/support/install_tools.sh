@@ -27,6 +27,7 @@ tools='
     grub-mkstandalone grub-common
     bootctl systemd-boot        systemd-analyze systemd    systemd-dissect systemd-container
     sbsign sbsigntool           osslsigncode osslsigncode  tesseract tesseract-ocr     mmdebstrap mmdebstrap
+    img2simg android-sdk-libsparse-utils                   zstd zstd                   xz xz-utils
     /usr/share/OVMF ovmf        /usr/lib/systemd/boot/efi systemd-boot-efi
     /usr/lib/u-boot/qemu-x86 u-boot-qemu
 '

@@ -34,6 +34,11 @@ MAX_BYTES = 2**63 - 1
 """What an offset in a file can be (off_t)."""
 DEADLINE_HELP = "how long a read waits for the physical disk, in seconds (default: 30)"
 DISK_HELP = "file, block device, or URI: nbd://, http(s)://, s3://"
+RAW_HELP = (
+    "take each file as the bytes of a disk, whatever it begins with (default: unpack .gz, .xz, .zst and Android sparse "
+    "images, and let qemu-nbd read qcow2, VMDK, VHDX, VHD and VDI; all these are only read)"
+)
+BACKING_HELP = "let a disk image name other files that are read with it: a backing file, a data file, extents"
 UNLOCK_HELP = "file with the password of an encrypted RedoxFS; one final newline is dropped"
 POLICY_HELP = (
     "image policy, as systemd.image-policy(7): root=verity+signed:usr=absent:=open (default: only what a given "
@@ -166,6 +171,13 @@ def add_disk(parser: argparse.ArgumentParser) -> None:
     """The positional DISK."""
     argument = parser.add_argument("disk", metavar="DISK", type=named, help=DISK_HELP)
     argument.complete = {"bash": "_shtab_compgen_files", "zsh": "_files"}  # type: ignore[attr-defined]
+    add_images(parser)
+
+
+def add_images(parser: argparse._ActionsContainer) -> None:
+    """``--raw`` and ``--allow-backing-file``: what may be made of a file, for `cli.disks`."""
+    parser.add_argument("--raw", action="store_true", help=RAW_HELP)
+    parser.add_argument("--allow-backing-file", action="store_true", help=BACKING_HELP)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
 
     naming = {} if options.disk_name is None else {"disk_name": options.disk_name, "fixed": True}
     request = linux_request(options, assembly=Assembly(options.assembly), **naming)
-    with Disks(verbose=options.verbose) as disks:
+    with Disks(options, verbose=options.verbose) as disks:
         disk = disks.open(options.disk)
         inspection = inspect_disk(disk, InspectionRequest(request))
         listing = None

@@ -6,6 +6,7 @@ A test compares it with the parsers, which also have to agree on type and metava
 from __future__ import annotations
 
 OPTIONS = {
+    "--allow-backing-file": "let a disk image name other files that are read with it",
     "--allow-plaintext": "allow what is reachable from other machines without TLS",
     "--apply": "do what is only described without it",
     "--architecture": "the architecture of the machine, as uname -m, systemd or UEFI call it",
@@ -56,6 +57,7 @@ OPTIONS = {
     "--plan": "the plan to preload by",
     "--policy": "image policy, as systemd.image-policy(7)",
     "--preload": "what is read into RAM first: a prefix, everything, or a plan",
+    "--raw": "take a file as the bytes of a disk, whatever it begins with",
     "--read-only": "refuse writes",
     "--record": "write the trace of the boot",
     "--root-hash": "trust this root hash",

@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     from bootpath.cli.failures import Reported
 
     request = _request(options)
-    with Disks(verbose=options.verbose) as disks, progress_bar("verifying") as progress:
+    with Disks(options, verbose=options.verbose) as disks, progress_bar("verifying") as progress:
         disk = disks.open(options.disk)
         inspection = inspect_disk(disk, request, progress=lambda done: progress(done, disk.size_bytes, options.disk))
     _show(options, inspection)

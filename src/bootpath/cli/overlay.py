@@ -71,6 +71,7 @@ def configure(commands: Any, name: str) -> None:
     for action in (info, check, commit, discard):
         action.add_argument("overlay", metavar="OVERLAY", type=named, help="overlay file")
     commit.add_argument("base", metavar="BASE", type=named, help="the disk that it was made over")
+    commit.add_argument("--raw", action="store_true", help="write to BASE whatever it begins with")
     check.add_argument("--repair", action="store_true", help="repair what can be repaired; lost data stays lost")
     for action in (check, commit, discard):
         action.add_argument("--apply", action="store_true", help="do it (default: only print what would be done)")
@@ -124,7 +125,7 @@ def _commit(options: argparse.Namespace) -> int:
     from bootpath.cli.console import emit
     from bootpath.report.units import format_bytes
 
-    size = format_bytes(commit_overlay(options.overlay, options.base, apply=options.apply))
+    size = format_bytes(commit_overlay(options.overlay, options.base, apply=options.apply, raw=options.raw))
     if options.apply:
         emit(printable(f"{options.base}: {size} written, {options.overlay} is empty"))
     else:

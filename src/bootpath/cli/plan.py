@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     if options.preload == "plan":
         raise UsageError("--preload plan is what is made here: give a SIZE, or full", where="bootpath plan")
     recorded = None if options.recorded is None else read_parsed(options.recorded, parse_trace, "trace_bytes")
-    with closing(open_disk(options.disk)) as disk:
+    with closing(open_disk(options.disk, options)) as disk:
         planned = plan_boot(
             disk, password=read_password(options.password_file), touches=tuple(options.touch), recorded=recorded
         )

@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     check(options)
     password = read_password(options.password_file)
     with ExitStack() as stack:
-        disk = stack.enter_context(closing(open_disk(options.disk)))
+        disk = stack.enter_context(closing(open_disk(options.disk, options)))
         look = look_at(disk)
         if not look.live:
             check_mode(given, LINUX, f"{options.disk}: {look.judged.why}", command=COMMAND)
@@ -129,7 +129,7 @@ def _physical_disks(options: argparse.Namespace, disk: Device, stack: ExitStack)
         return []
     disks: list[Device] = [disk]
     if options.physical:
-        disks = [stack.enter_context(closing(open_disk(path))) for path in options.physical]
+        disks = [stack.enter_context(closing(open_disk(path, options))) for path in options.physical]
     if options.fault:
         rules = parse_rules(",".join(options.fault))
         disks = [Fault(lower, rules) for lower in disks]
@@ -143,10 +143,15 @@ def _processes(options: argparse.Namespace, stack: ExitStack) -> StartLive:
     python = (sys.executable, "-P")
     programs = DaemonPrograms(
         lived=(*python, "-c", "import sys; from bootpath.cli.lived import main; sys.exit(main())"),
-        driver=(*python, "-m", "bootpath", "serve"),
+        driver=(*python, "-m", "bootpath", "serve", *_image_words(options)),
     )
     disk = None if options.no_disk else Path((*options.physical, options.disk)[0])
     return stack.enter_context(LivePath(programs, disk, rules=",".join(options.fault))).start
+
+
+def _image_words(options: argparse.Namespace) -> list[str]:
+    given = {"--raw": options.raw, "--allow-backing-file": options.allow_backing_file}
+    return [flag for flag, is_given in given.items() if is_given]
 
 
 def _show(options: argparse.Namespace, simulation: Simulation, setup: SimulationSetup) -> None:

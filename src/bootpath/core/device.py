@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 from uuid import UUID
 
+from bootpath.core.diskimage import DiskImage, disk_images
 from bootpath.core.errors import DeviceError
 
 SECTOR_BYTES = 512
@@ -374,6 +375,11 @@ class Checked:
     def write_granularity(self) -> int | None:
         """See `SupportsWriteGranularity.write_granularity`."""
         return write_granularity(self.lower)
+
+    @property
+    def disk_images(self) -> tuple[DiskImage, ...]:
+        """See `SupportsDiskImages.disk_images`."""
+        return disk_images(self.lower)
 
     def close(self) -> None:
         """See `Device.close`."""

@@ -31,6 +31,7 @@ PACKAGES: Mapping[str, str] = {
     "qemu-system-aarch64": "qemu-system-arm",
     "qemu-system-arm": "qemu-system-arm",
     "qemu-system-riscv64": "qemu-system-misc",
+    "qemu-nbd": "qemu-utils",
     "OVMF": "ovmf",
     "AAVMF": "qemu-efi-aarch64",
 }

@@ -89,6 +89,18 @@ class Budgets:
     boot_partition_bytes: int = _limit(
         1024 * _MIB, "memory for what is read of boot partitions, so that what was verified is what runs"
     )
+    unpacked_image_bytes: int = _limit(
+        64 * 1024 * _MIB, "size of a compressed disk image once it is unpacked into a temporary file"
+    )
+    packed_blocks: int = _limit(
+        1 << 20, "number of blocks, frames or chunks of a compressed or sparse disk image, and of its repetitions"
+    )
+    packed_block_bytes: int = _limit(
+        64 * _MIB, "size of a block of a compressed disk image, above which all of it is unpacked when it is opened"
+    )
+    packed_cache_bytes: int = _limit(256 * _MIB, "memory for the blocks of a compressed disk image that were unpacked")
+    unpacking_bytes: int = _limit(256 * _MIB, "memory that the decoder of a compressed disk image may ask for")
+    backing_files: int = _limit(16, "number of images that stand one below the other")
     snapshot_exceptions: int = _limit(1_000_000, "number of exceptions (copied chunks) in a snapshot's store")
     overlay_log_bytes: int = _limit(
         128 * _MIB, "size of the log of an overlay file, which is read when the file is opened"

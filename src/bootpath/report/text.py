@@ -10,6 +10,7 @@ from bootpath.boot.timeline import LOADER
 from bootpath.core.printable import Printable, printable, printable_lines
 from bootpath.formats.partitions.gpt import Gpt
 from bootpath.formats.partitions.mbr import Mbr
+from bootpath.image.contents.nodes import Contents
 from bootpath.image.redox.build import Built
 from bootpath.report.units import format_bytes, format_offset, format_seconds, plural
 
@@ -28,6 +29,11 @@ def columns(rows: Iterable[Sequence[str]], *, indent: str = "  ", right: frozens
         ]
         lines.append((indent + "  ".join(cells)).rstrip())
     return lines
+
+
+def container_lines(contents: Contents) -> list[str]:
+    """What the disk is packed in, the file's own format first."""
+    return [f"  container: {image}, {format_bytes(image.size_bytes)}" for image in contents.disk_images]
 
 
 def gpt_heading(gpt: Gpt) -> list[str]:

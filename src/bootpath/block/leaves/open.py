@@ -1,6 +1,6 @@
 """From what a user types to a device: a path, or a URL by its scheme.
 
-    disk.img  /dev/sda2  file:///srv/disk.img   a file or a block device
+    disk.img  /dev/sda2  file:///srv/disk.img   a file or a block device; a file may be an image (`leaves.images`)
     nbd://host[:port]/export  nbd+unix:///export?socket=path  nbds://…  nbds+unix://…
     https://host/disk.img  http://…  s3://bucket/key   read-only; needs bootpath[remote]
 
@@ -14,12 +14,12 @@ import errno
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 from urllib.parse import unquote
 
-from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.images.open import ImageRules, open_image
 from bootpath.block.leaves.urls import split_url
 from bootpath.core.device import Device
 from bootpath.core.errors import DeviceError
@@ -30,12 +30,13 @@ class Opening:
     """How a device is to be opened; what a scheme has no use for, it passes over.
 
     `timeout_seconds` bounds each wait for an NBD server; `chunk_bytes` is the least that is fetched of an object at a
-    time. None is the scheme's own choice.
+    time. None is the scheme's own choice. `images` says what may be made of a file.
     """
 
     writable: bool = False
     timeout_seconds: float | None = None
     chunk_bytes: int | None = None
+    images: ImageRules = field(default_factory=ImageRules)
 
 
 DeviceOpener: TypeAlias = Callable[[str, Opening], Device]
@@ -44,7 +45,12 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 def open_device(
-    spec: str, *, writable: bool = False, timeout_seconds: float | None = None, chunk_bytes: int | None = None
+    spec: str,
+    *,
+    writable: bool = False,
+    timeout_seconds: float | None = None,
+    chunk_bytes: int | None = None,
+    images: ImageRules | None = None,
 ) -> Device:
     """The device that `spec` names, opened as `Opening` says.
 
@@ -54,7 +60,7 @@ def open_device(
         raise DeviceError("an empty name is no disk", errno=errno.EINVAL, where="''", expected="a path or a URI")
     match = _SCHEME.match(spec)
     if match is None:
-        return FileDevice.open(spec, writable=writable)
+        return open_image(spec, writable=writable, rules=images or ImageRules())
     opener = SCHEMES.get(match[1].lower())
     if opener is None:
         raise DeviceError(
@@ -64,10 +70,12 @@ def open_device(
             expected="one of " + " ".join(sorted(SCHEMES)),
             hint="write ./ before a path",
         )
-    return opener(spec, Opening(writable, timeout_seconds, chunk_bytes))
+    return opener(spec, Opening(writable, timeout_seconds, chunk_bytes, images or ImageRules()))
 
 
-def open_later(spec: str, *, timeout_seconds: float | None = None) -> Callable[[], Device]:
+def open_later(
+    spec: str, *, timeout_seconds: float | None = None, images: ImageRules | None = None
+) -> Callable[[], Device]:
     """What opens it, read-only, when it is called. What that takes is imported now: a server that has run out of
     descriptors can import nothing."""
     match = _SCHEME.match(spec)
@@ -82,7 +90,7 @@ def open_later(spec: str, *, timeout_seconds: float | None = None) -> Callable[[
         with suppress(ImportError):  # which opening says
             import obstore.exceptions
             import obstore.store  # noqa: F401
-    return partial(open_device, spec, timeout_seconds=timeout_seconds)
+    return partial(open_device, spec, timeout_seconds=timeout_seconds, images=images)
 
 
 def _open_file(spec: str, how: Opening) -> Device:
@@ -91,7 +99,7 @@ def _open_file(spec: str, how: Opening) -> Device:
         raise DeviceError(
             "the URL is not a file of this machine", errno=errno.EINVAL, where=spec, expected="file:///path"
         )
-    return FileDevice.open(unquote(parts.path), writable=how.writable)
+    return open_image(unquote(parts.path), writable=how.writable, rules=how.images)
 
 
 def _open_nbd(spec: str, how: Opening) -> Device:

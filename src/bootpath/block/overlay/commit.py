@@ -17,12 +17,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.images.open import ImageRules, open_image
 from bootpath.block.overlay.base import identify, refuse_other_base
 from bootpath.block.overlay.blockmap import ZERO
 from bootpath.block.overlay.state import OverlayState, clear_space, copy_held, empty, held_content, load
 from bootpath.block.overlay.storage import GrowingFile, OverlayStorage, lock
-from bootpath.core.device import Device
+from bootpath.core.device import Device, direct_access
 from bootpath.core.errors import DeviceError, FormatError
 from bootpath.formats.overlayfile import CLUSTER_BYTES, BaseIdentity, OverlayFileState
 
@@ -93,7 +93,9 @@ def _info(storage: GrowingFile, in_use: bool) -> OverlayInfo:
     )
 
 
-def commit_overlay(path: str | os.PathLike[str], base: Device | str | os.PathLike[str], *, apply: bool = True) -> int:
+def commit_overlay(
+    path: str | os.PathLike[str], base: Device | str | os.PathLike[str], *, apply: bool = True, raw: bool = False
+) -> int:
     """Write everything the overlay holds into its base and empty it; returns the bytes written or zeroed.
 
     Unless `apply`, only find out whether that can be done, and write nothing. A base that is a path is opened, locked
@@ -105,9 +107,10 @@ def commit_overlay(path: str | os.PathLike[str], base: Device | str | os.PathLik
         storage = GrowingFile.open_locked(path, writable=apply)
         opened.callback(storage.close)
         if isinstance(base, (str, os.PathLike)):
-            file = FileDevice.open(base, writable=True)
+            # What is packed in a file was read through it, and cannot be written back.
+            file = open_image(os.fspath(base), writable=True, rules=ImageRules(raw=raw))
             opened.callback(file.close)
-            direct = file.direct()
+            direct = direct_access(file)
             assert direct is not None
             assert direct.fd is not None
             lock(direct.fd, file.identity.name, exclusive=True)

@@ -26,6 +26,7 @@ from bootpath.core.device import (
     resident_ranges,
     write_granularity,
 )
+from bootpath.core.diskimage import DiskImage, disk_images
 
 
 class Filter:
@@ -89,6 +90,11 @@ class Filter:
     def direct(self) -> Direct | None:
         """See `SupportsDirect.direct`."""
         return direct_access(self.lower)
+
+    @property
+    def disk_images(self) -> tuple[DiskImage, ...]:
+        """See `SupportsDiskImages.disk_images`: the lower device's."""
+        return disk_images(self.lower)
 
     def close(self) -> None:
         """See `Device.close`: an owned lower device is closed."""

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
+from bootpath.block.leaves.images.open import ImageRules
 from bootpath.block.targets.log import Log
 from bootpath.boot.linux.choice import LinuxRequest, NextCandidate, order_roots
 from bootpath.boot.linux.load import load_linux
@@ -64,7 +65,7 @@ def machine_parameters(architecture: Architecture) -> tuple[Parameter, ...]:
 @dataclass(frozen=True, slots=True)
 class LinuxSetup:
     """How to boot. `overlay_bytes` caps what the machine may write (None: no cap); `look` is what was read of the disk
-    before, if it was: the loader then does not read that again."""
+    before, if it was: the loader then does not read that again. `images` says what may be made of the disk's file."""
 
     request: LinuxRequest = field(default_factory=LinuxRequest)
     memory_bytes: int = 512 * MIB
@@ -72,6 +73,7 @@ class LinuxSetup:
     display: Display = Display.NONE
     overlay_bytes: int | None = None
     look: Look | None = None
+    images: ImageRules = field(default_factory=ImageRules)
 
     def asked(self) -> LinuxRequest:
         """The request, with what the kernel will call the disk."""
@@ -120,7 +122,12 @@ class LinuxMachine(WatchedMachine[LinuxSetup, LinuxRun]):
         """Load from the served image, and write what QEMU starts to `directory`."""
         self._check_program()
         image = self._image = opened.enter_context(
-            ServedImage(self.disk, directory / "disk.sock", overlay_bytes=self.setup.overlay_bytes)
+            ServedImage(
+                self.disk,
+                directory / "disk.sock",
+                overlay_bytes=self.setup.overlay_bytes,
+                images=self.setup.images,
+            )
         )
         assert image.device is not None
         look = self.setup.look

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
+from bootpath.block.leaves.images.open import ImageRules
 from bootpath.block.leaves.open import open_device
 from bootpath.block.overlay.ram import Overlay
 from bootpath.block.targets.log import Log
@@ -52,7 +53,8 @@ class Firmware(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FirmwareSetup:
-    """How to boot. `overlay_bytes` caps what the machine may write (None: no cap)."""
+    """How to boot. `overlay_bytes` caps what the machine may write (None: no cap); `images` says what may be made of
+    the disk's file."""
 
     firmware: Firmware
     board: Board = PC
@@ -60,6 +62,7 @@ class FirmwareSetup:
     interface: Interface = Interface.VIRTIO
     display: Display = Display.NONE
     overlay_bytes: int | None = None
+    images: ImageRules = field(default_factory=ImageRules)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,8 +90,11 @@ class ServedImage:
     Entering raises DeviceError (no such image) and MachineError (no such path for a socket).
     """
 
-    def __init__(self, path: Path | str, socket: Path, *, overlay_bytes: int | None = None) -> None:
+    def __init__(
+        self, path: Path | str, socket: Path, *, overlay_bytes: int | None = None, images: ImageRules | None = None
+    ) -> None:
         self.path = path
+        self._images = images
         self.socket = socket
         self._overlay_bytes = overlay_bytes
         self._reads: list[Read] = []
@@ -107,7 +113,7 @@ class ServedImage:
                 hint="set TMPDIR to a shorter one",
             )
         with ExitStack() as opened:
-            base = open_device(str(self.path))
+            base = open_device(str(self.path), images=self._images)
             opened.callback(base.close)
             # The overlay may not compare what is written with the image: those are reads that no boot makes.
             overlay = Overlay(Log(base, self._hear), max_bytes=self._overlay_bytes, drop_matching=False)
@@ -179,7 +185,12 @@ class FirmwareMachine(WatchedMachine[FirmwareSetup, FirmwareRun]):
         if self.setup.firmware is Firmware.BIOS and not board.is_pc:
             raise MachineError(f"a machine for {board.architecture.value} has no BIOS", hint="use --firmware uefi")
         with self.timeline.step(SERVER, "serve the image") as step:
-            image = ServedImage(self.disk, directory / "disk.sock", overlay_bytes=self.setup.overlay_bytes)
+            image = ServedImage(
+                self.disk,
+                directory / "disk.sock",
+                overlay_bytes=self.setup.overlay_bytes,
+                images=self.setup.images,
+            )
             self._image = opened.enter_context(image)
             step.detail = "over NBD, what is written stays in RAM"
         uefi = private_uefi(directory, board) if self.setup.firmware is Firmware.UEFI else None

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from bootpath.block.leaves.images.open import ImageRules
 from bootpath.block.leaves.open import open_later
 from bootpath.block.live.late import LateDisk
 from bootpath.boot.redox.lived import LIVE_NAME, live_base, locate, no_disk, read_environment, same_disk
@@ -49,7 +50,7 @@ def open_lived(settings: LivedSettings, stack: ExitStack) -> LiveService:
 
 
 def _late_disk(name: str, handoff: Handoff, preload: Buffer, settings: LivedSettings) -> LateDisk:
-    open_disk = open_later(name, timeout_seconds=settings.deadline_seconds or None)
+    open_disk = open_later(name, timeout_seconds=settings.deadline_seconds or None, images=ImageRules(raw=True))
 
     def appear() -> Device:
         disk = open_disk()

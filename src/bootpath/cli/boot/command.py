@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError(f"{option.flag} is for a simulation, which is now: {hint}", where=COMMAND)
     check_conflicts(given, command=COMMAND)
     _check_directory(options)
-    with closing(open_disk(options.disk)) as disk:
+    with closing(open_disk(options.disk, options)) as disk:
         look = None if hasattr(options, "firmware") else look_at(disk)
     mode = FIRMWARE if look is None else LIVE if look.live else LINUX
     reasons = {FIRMWARE: "--firmware lets the disk's own loader decide"}

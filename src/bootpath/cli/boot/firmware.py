@@ -17,6 +17,7 @@ def run_firmware(options: argparse.Namespace) -> int:
     """Boot, say what was read, write the trace; raises what failed."""
     from bootpath.boot.machine.firmware import Firmware, FirmwareMachine, FirmwareSetup
     from bootpath.cli.console import show_result
+    from bootpath.cli.disks import image_rules
     from bootpath.formats.partitions.dps import Architecture
     from bootpath.report.firmware import firmware_json, render_firmware
     from bootpath.vm.boards import board_of
@@ -27,6 +28,7 @@ def run_firmware(options: argparse.Namespace) -> int:
         memory_bytes=options.memory,
         interface=interface(options),
         display=display(options),
+        images=image_rules(options),
     )
     with ExitStack() as stack:
         machine = FirmwareMachine(options.disk, setup, **machine_arguments(options, stack))

@@ -24,6 +24,7 @@ def run_linux(options: argparse.Namespace, look: Look) -> int:
         return explain_linux(options, look)
     from bootpath.boot.linux.machine import LinuxMachine, LinuxSetup, boot_linux
     from bootpath.cli.console import show_result
+    from bootpath.cli.disks import image_rules
     from bootpath.report.linuxboot import linux_run_json, render_linux_run
 
     setup = LinuxSetup(
@@ -32,6 +33,7 @@ def run_linux(options: argparse.Namespace, look: Look) -> int:
         interface=interface(options),
         display=display(options),
         look=look,
+        images=image_rules(options),
     )
     with ExitStack() as stack:
         arguments = machine_arguments(options, stack)
@@ -52,15 +54,15 @@ def explain_linux(options: argparse.Namespace, look: Look) -> int:
     """Load, and show every decision; the exit code of the verdict."""
     import time
 
-    from bootpath.block.leaves.open import open_device
     from bootpath.boot.linux.load import load_linux
     from bootpath.boot.linux.machine import DISK_NAMES, machine_parameters
     from bootpath.boot.timeline import Timeline
     from bootpath.cli.console import progress_bar, show_result
+    from bootpath.cli.disks import open_disk
     from bootpath.report.linuxboot import linux_boot_json, render_linux_boot
 
     request = _request(options, DISK_NAMES[interface(options)])
-    with closing(open_device(options.disk)) as disk, progress_bar("verify") as progress:
+    with closing(open_disk(options.disk, options)) as disk, progress_bar("verify") as progress:
         boot = load_linux(
             disk,
             request,

@@ -21,12 +21,12 @@ COMMAND = "bootpath boot"
 
 def run_live(options: argparse.Namespace, look: Look) -> int:
     """Boot, and say what happened; raises what failed."""
-    from bootpath.block.leaves.file import FileDevice
     from bootpath.boot.inspection.inspect import inspect_disk
     from bootpath.boot.inspection.values import InspectionRequest
     from bootpath.boot.protocol.settings import Settings
     from bootpath.boot.redox.machine import LiveMachine, MachineSetup
     from bootpath.cli.console import show_result
+    from bootpath.cli.disks import open_disk, plain_file
     from bootpath.report.machine import machine_json, render_machine
 
     check_preload(options, command=COMMAND)
@@ -35,7 +35,8 @@ def run_live(options: argparse.Namespace, look: Look) -> int:
     if "://" in options.disk and not Path(options.disk).exists():
         raise UsageError("the live disk of a machine is a file or a block device, and DISK is a URI", where=COMMAND)
     password = read_password(options.password_file)
-    with closing(FileDevice.open(options.disk)) as disk:
+    with closing(open_disk(options.disk, options)) as disk:
+        plain_file(disk, options)
         if options.kernel is None:
             check_live(inspect_disk(disk, InspectionRequest(password=password), look=look), machine=True)
         preload = chosen_preload(options, disk, password)

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from bootpath.cli.arguments import (
     add_export,
+    add_images,
     add_json,
     add_output,
     add_read_only,
@@ -76,6 +77,7 @@ def configure(commands: Any, name: str) -> None:
         action.add_argument("table", metavar="TABLE", type=named, help="file with the table, - for stdin")
     for action in (read, digest, serve):
         add_device(action)
+        add_images(action)
     for action in (read, digest, serve, export):
         add_mapping(action)
     for action in (read, digest):
@@ -149,7 +151,7 @@ def _table(options: argparse.Namespace) -> int:
 def _read(options: argparse.Namespace) -> int:
     from bootpath.cli.console import emit_bytes
 
-    with Disks(verbose=options.verbose) as disks, ExitStack() as stack:
+    with Disks(options, verbose=options.verbose) as disks, ExitStack() as stack:
         device = open_dm(options, stack, disks)
         chosen_range(options, device)  # before a file is made
         put: Callable[[memoryview], object] = emit_bytes
@@ -187,7 +189,7 @@ def _hash(options: argparse.Namespace) -> int:
     from bootpath.cli.console import emit, emit_json
 
     hasher = hashlib.new(options.algorithm)
-    with Disks(verbose=options.verbose) as disks, ExitStack() as stack:
+    with Disks(options, verbose=options.verbose) as disks, ExitStack() as stack:
         device = open_dm(options, stack, disks)
         first, end = chosen_range(options, device)
         for view in pieces(options, device, "hashing"):
@@ -222,7 +224,7 @@ def _serve(options: argparse.Namespace) -> int:
 def _open_service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
     from bootpath.serve.live.opening import device_service
 
-    disks = stack.enter_context(Disks(verbose=False, lookup=False))
+    disks = stack.enter_context(Disks(options, verbose=False, lookup=False))
     device = open_dm(options, stack, disks, writable=options.writable)
     return device_service(device, name=options.export, device_name=options.select or "dm")
 

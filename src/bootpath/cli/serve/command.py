@@ -145,15 +145,16 @@ def run(options: argparse.Namespace) -> int:
 def _open_service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
     """The live disk that the options describe; what it opens is closed by `stack`."""
     from bootpath.block.leaves.open import open_later
-    from bootpath.cli.disks import open_disk
+    from bootpath.cli.disks import image_rules, open_disk
     from bootpath.serve.live.opening import hydrated_service, late_copy, overlay_in_file
     from bootpath.serve.live.service import Shape
 
-    disk = stack.enter_context(closing(open_disk(options.disk)))
+    disk = stack.enter_context(closing(open_disk(options.disk, options)))
+    _check_shared(options, disk)
     served = _served_disk(options, disk)
     late = None
     if options.physical is not None:
-        open_late = open_later(options.physical, timeout_seconds=options.deadline or None)
+        open_late = open_later(options.physical, timeout_seconds=options.deadline or None, images=image_rules(options))
         late = late_copy(disk, open_late, name=options.physical, deadline_seconds=options.deadline)
         stack.callback(late.close)
     shape = Shape(
@@ -177,6 +178,17 @@ def _open_service(options: argparse.Namespace, stack: ExitStack) -> LiveService:
         forks=options.workers > 1,
         extra=_table(options, stack),
     )
+
+
+def _check_shared(options: argparse.Namespace, disk: Device) -> None:
+    """Raises Error for a disk that several processes cannot read."""
+    from bootpath.core.diskimage import disk_images
+    from bootpath.core.errors import Error
+
+    program = next((each.program for each in disk_images(disk) if each.program is not None), None)
+    if program is not None and options.workers > 1:
+        what = f"--workers cannot share {program}, which reads the disk"
+        raise Error(what, where=options.disk, hint="serve with one process")
 
 
 def _served_disk(options: argparse.Namespace, disk: Device) -> ServedDisk:
@@ -209,5 +221,5 @@ def _table(options: argparse.Namespace, stack: ExitStack) -> Mapping[str, Export
         table = parse_table(read_table(options.table))
     except FormatError as fault:
         raise fault.at(table_name(options.table)) from None
-    device = stack.enter_context(closing(open_table(table, open_disk)))
+    device = stack.enter_context(closing(open_table(table, partial(open_disk, options=options))))
     return {"dm": Export("dm", device, table_name(options.table), read_only=options.read_only)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from bootpath.cli.arguments import MAX_BYTES, add_json, named, path, refer_to_family, size, uuid, whole
+from bootpath.cli.arguments import MAX_BYTES, add_images, add_json, named, path, refer_to_family, size, uuid, whole
 from bootpath.cli.disks import Disks, add_verbose
 from bootpath.cli.failures import Reported
 from bootpath.cli.verity.open import add_opening, open_action
@@ -96,6 +96,8 @@ def configure(commands: Any, name: str) -> None:
         add_json(action)
     for action in (verify, dump):
         add_verbose(action)
+    for action in (make, verify, dump, opening):
+        add_images(action)
     add_signing(signing)
     add_opening(opening)
     for action in (make, verify, dump, signing, opening):
@@ -154,7 +156,7 @@ def _format(options: argparse.Namespace) -> int:
     from uuid import uuid4
 
     from bootpath.cli.console import note, progress_bar
-    from bootpath.cli.disks import open_disk
+    from bootpath.cli.disks import image_rules, open_disk
     from bootpath.image.output import check_output, write_whole
     from bootpath.image.verity.format import format_volume
     from bootpath.image.verity.volume import data_blocks_of
@@ -162,7 +164,7 @@ def _format(options: argparse.Namespace) -> int:
     if options.root_hash_file is not None:
         check_output(options.root_hash_file)
     block_bytes = options.data_block_size or 4096
-    with closing(open_disk(options.data)) as device:
+    with closing(open_disk(options.data, options)) as device:
         blocks = data_blocks_of(device.size_bytes, block_bytes, limit=options.data_blocks)
         behind = device.size_bytes - blocks * block_bytes
     if behind and options.data_blocks is None:
@@ -176,6 +178,7 @@ def _format(options: argparse.Namespace) -> int:
             uuid=None if options.no_superblock else options.uuid or uuid4(),
             offset=options.hash_offset,
             fec=fec_options(options),
+            images=image_rules(options),
             progress=lambda done: progress(done, parameters.data_bytes, options.data),
             overwrites=lambda name: note(
                 f"bootpath: {name} is overwritten in place: it holds no volume until this ends"
@@ -194,7 +197,7 @@ def _verify(options: argparse.Namespace) -> int:
     from bootpath.image.verity.volume import same_file
     from bootpath.report.verity import area_json, render_verification, verification_json
 
-    with Disks(verbose=options.verbose) as disks, progress_bar("checking") as progress:
+    with Disks(options, verbose=options.verbose) as disks, progress_bar("checking") as progress:
         volume = open_volume(options, root_hash_of(options), disks)
         blocks, total = volume.area.parameters.data_blocks, volume.area.parameters.data_bytes
         found = verify_volume(volume, lambda done: progress(done, total, options.data))
@@ -218,7 +221,7 @@ def _dump(options: argparse.Namespace) -> int:
     from bootpath.image.verity.fec import FecArea
     from bootpath.image.verity.volume import open_fec, read_hash_area, same_file
 
-    with Disks(verbose=options.verbose) as disks:
+    with Disks(options, verbose=options.verbose) as disks:
         hashes = disks.open(options.hashes)
         area = read_hash_area(hashes, options.hash_offset)
         fec = None

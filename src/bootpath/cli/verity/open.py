@@ -71,7 +71,7 @@ def _open_signed_volume(options: argparse.Namespace, stack: ExitStack) -> Verity
     """The volume, once the signature of its root hash, if one is given, is found to be good. Raises Error."""
     from bootpath.cli.console import note
 
-    disks = stack.enter_context(Disks(verbose=False, lookup=False))
+    disks = stack.enter_context(Disks(options, verbose=False, lookup=False))
     volume = open_volume(options, root_hash_of(options), disks)
     if options.root_hash_signature is not None:
         signer = _check_signature(options, volume.root_hash)

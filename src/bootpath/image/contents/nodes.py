@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from uuid import UUID
 
+from bootpath.core.diskimage import DiskImage
 from bootpath.core.errors import DeviceError, Error, FormatError, UnsupportedError
 from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.dm.table import Table
@@ -227,12 +228,14 @@ class Contents:
     """What is on a disk. `incomplete` says why not everything was looked at; then nothing may be chosen from it.
 
     `unread` is the first failure of the disk, where others were to be looked at all the same; it makes it incomplete.
+    `disk_images` is what the disk is packed in.
     """
 
     name: str
     root: Node
     incomplete: FormatError | None = None
     unread: DeviceError | None = None
+    disk_images: tuple[DiskImage, ...] = ()
     _by_path: dict[str, Node] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ from bootpath.block.table.stack import open_table
 from bootpath.block.targets.linear import Linear
 from bootpath.block.targets.readonce import ReadOnce
 from bootpath.core.device import Device, Identity, read_bytes
+from bootpath.core.diskimage import disk_images
 from bootpath.core.errors import DeviceError, FormatError, LimitError, TableError
 from bootpath.core.limits import check_limit, limits, spending
 from bootpath.formats.iso9660.descriptors import DESCRIPTORS_OFFSET
@@ -55,13 +56,14 @@ def read_contents(disk: Device, *, max_depth: int = MAX_DEPTH, in_parts: bool = 
             root,
             FormatError(f"not all of the disk can be read: {explorer.unread}"),
             explorer.unread,
+            disk_images(disk),
         )
     incomplete: FormatError | None = None
     try:
         check_limit("places", explorer.places, "the disk has too many partitions and volumes", where=disk.identity.name)
     except LimitError as fault:
         incomplete = fault
-    return Contents(disk.identity.name, root, incomplete)
+    return Contents(disk.identity.name, root, incomplete, disk_images=disk_images(disk))
 
 
 def open_node(disk: Device, contents: Contents, path: str) -> Device:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
+from bootpath.block.leaves.images.open import ImageRules
 from bootpath.core.errors import Error, SignatureError
 from bootpath.formats.repart.definition import RepartDefinition
 from bootpath.formats.verity.signature import VeritySignature, pack_verity_signature
@@ -44,7 +45,9 @@ def write_hashes(
         data_block_size=block,
         hash_block_size=definition.verity_hash_block_bytes,
     )
-    return format_volume(data, hashes, parameters, uuid=verity_uuid(seed, slot), progress=progress).root_hash
+    return format_volume(
+        data, hashes, parameters, uuid=verity_uuid(seed, slot), progress=progress, images=ImageRules(raw=True)
+    ).root_hash
 
 
 def write_signature(root_hash: bytes, signing: SigningKey, path: Path) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from uuid import UUID
 
 from bootpath.block.leaves.file import FileDevice
+from bootpath.block.leaves.images.open import ImageRules
 from bootpath.block.leaves.open import open_device
 from bootpath.core.device import Identity
 from bootpath.core.errors import DeviceError
@@ -52,17 +53,19 @@ def format_volume(
     fec: FecOptions | None = None,
     progress: Progress | None = None,
     overwrites: Callable[[str], None] | None = None,
+    images: ImageRules | None = None,
 ) -> Formatted:
     """Write the hash area of the data, and its FEC data. Without a `uuid` there is no superblock.
 
-    The data is whatever `open_device` opens; the other files are made, or made longer, when they have to be.
+    The data is whatever `open_device` opens, by the rules of `images`; the other files are made, or made longer, when
+    they have to be.
     `overwrites` is called with the name of each file of which something is overwritten in place, before that is done.
     Raises DeviceError (EINVAL when an area would lie in another), Error, FormatError.
     """
     superblock = None if uuid is None else VeritySuperblock(parameters, uuid)
     area = HashArea(parameters, offset, superblock)
     with ExitStack() as stack:
-        data = stack.enter_context(closing(open_device(os.fspath(data_name))))
+        data = stack.enter_context(closing(open_device(os.fspath(data_name), images=images)))
         in_data = _Area(data_name, "data", 0, parameters.data_bytes)
         in_hashes = _Area(hash_path, "hash", offset, area.end_bytes)
         in_hashes.refuse_overlap(in_data)

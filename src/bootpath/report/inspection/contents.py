@@ -11,7 +11,7 @@ from bootpath.image.contents.nodes import Node, NodeKind, NodeReason
 from bootpath.image.roots.candidates import Candidate, SignatureCheck
 from bootpath.report.inspection.decision import describe_decision
 from bootpath.report.inspection.medium import medium_lines, medium_verdict
-from bootpath.report.text import columns, gpt_heading, mbr_heading
+from bootpath.report.text import columns, container_lines, gpt_heading, mbr_heading
 from bootpath.report.units import format_bytes, format_offset
 
 _HASH_DIGITS = 16
@@ -27,7 +27,7 @@ _CHECKS = {
 def render_contents(inspection: LinuxInspection) -> Printable:
     """``bootpath inspect`` of a disk without a RedoxFS."""
     choice = inspection.choice
-    lines = [f"{inspection.name}: {format_bytes(inspection.size_bytes)}"]
+    lines = [f"{inspection.name}: {format_bytes(inspection.size_bytes)}", *container_lines(inspection.contents)]
     root = inspection.contents.root
     if root.gpt is not None:
         lines += gpt_heading(root.gpt)

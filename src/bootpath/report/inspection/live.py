@@ -10,7 +10,7 @@ from bootpath.formats.partitions.gpt import Gpt
 from bootpath.fs.redox.values import RedoxHeader
 from bootpath.image.redox.describe import FileSystemInfo
 from bootpath.image.redox.discovery import FoundRedoxFS
-from bootpath.report.text import columns, gpt_heading
+from bootpath.report.text import columns, container_lines, gpt_heading
 from bootpath.report.units import format_bytes, format_offset, plural
 
 Json = dict[str, Any]
@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 def render_live(inspection: LiveInspection) -> Printable:
     """``bootpath inspect`` of a disk with a RedoxFS."""
-    lines = [f"{inspection.name}: {format_bytes(inspection.size_bytes)}"]
+    lines = [f"{inspection.name}: {format_bytes(inspection.size_bytes)}", *container_lines(inspection.contents)]
     gpt, info = inspection.contents.root.gpt, inspection.file_system
     if gpt is not None:
         lines += _gpt_lines(gpt)

@@ -27,6 +27,10 @@ def inspection_json(inspection: Inspection) -> dict[str, Any]:
     return {
         "disk": inspection.name,
         "size_bytes": inspection.size_bytes,
+        "containers": [
+            {"kind": each.kind, "detail": each.detail, "size_bytes": each.size_bytes}
+            for each in inspection.contents.disk_images
+        ],
         "kind": {"name": inspection.kind.kind.value, **reason_json(inspection.kind.why)},
         "gpt": None if root.gpt is None else gpt_json(root.gpt),
         "mbr": None if root.mbr is None else mbr_json(root.mbr),
