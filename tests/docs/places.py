@@ -62,8 +62,8 @@ def serve_disk(scene: Scene) -> None:
 
 def boot_entries(scene: Scene) -> None:
     entry = b"title OS\nversion 1\nlinux /vmlinuz\ninitrd /initrd\noptions quiet\n"
-    esp = fat(scene.folder, {"vmlinuz": b"kernel", "initrd": b"initrd", "loader/entries/os.conf": entry})
-    root = ext4(scene.folder, {"boot/vmlinuz": b"kernel", "loader/entries/root.conf": b"linux /boot/vmlinuz\n"})
+    esp = fat(scene.folder, {"vmlinuz": fake_kernel(), "initrd": b"initrd", "loader/entries/os.conf": entry})
+    root = ext4(scene.folder, {"boot/vmlinuz": fake_kernel(), "loader/entries/root.conf": b"linux /boot/vmlinuz\n"})
     parts = [boot_part(Designator.ESP, esp, 1), Part(Designator.ROOT, root, UUID(int=2), "os_1")]
     make_disk(scene.folder / "disk.img", parts)
     arm = {"image": make_efi_image(), "loader/entries/a.conf": b"linux /image\n"}

@@ -14,7 +14,7 @@ import pytest
 from bootpath.formats.partitions.dps import Designator, data_uuid, hash_uuid
 from tests.integration.test_cli import run, run_json
 from tests.support.bootdisk import boot_part, ext4, fat
-from tests.support.bootfiles import AA64, pe_image
+from tests.support.bootfiles import pe_image
 from tests.support.ddi import (
     DATA_BYTES,
     DISK_GUID,
@@ -27,6 +27,7 @@ from tests.support.ddi import (
     make_ubi_image,
     protect,
 )
+from tests.support.kernels import make_efi_image
 from tests.support.nbdserver import nbd_server
 from tests.support.rangeserver import Object, RangeServer
 from tests.support.tools import tool
@@ -41,7 +42,7 @@ ESP = {
     "loader/entries/arm.conf": b"title Arm\nlinux /arm\n",
     "loader/entries/out.conf": b"title Out\nlinux /../k\n",
     "loader/entries/bad+0-3.conf": b"title Bad\nsort-key aa\nversion 9\nlinux /k\n",
-    "arm": pe_image([(".text", b"x")], machine=AA64),
+    "arm": make_efi_image(),
     "EFI/Linux/os_3+2-1.efi": UKI,
 }
 XBOOTLDR = {
@@ -161,7 +162,7 @@ def test_over_http(entries: Entries, boot_disk: Path) -> None:
 
 
 def test_duplicates_of_the_esp_are_left_out(entries: Entries, tmp_path: Path) -> None:
-    content = {"k": b"k", "loader/entries/a.conf": b"title x\nlinux /k\n"}
+    content = {"k": KERNEL, "loader/entries/a.conf": b"title x\nlinux /k\n"}
     parts = [
         boot_part(Designator.ESP, fat(tmp_path, content), 1),
         boot_part(Designator.XBOOTLDR, ext4(tmp_path, content), 2),
@@ -298,7 +299,7 @@ def test_the_boot_partition_of_an_mbr(
     entries: Entries, tmp_path: Path, make: Callable[[Path, dict[str, bytes]], bytes]
 ) -> None:
     """A root in it has its entries where a loader looks for them; a FAT is no root."""
-    volume = make(tmp_path, {"k": b"k", "loader/entries/a.conf": b"linux /k\nlinux-appendroot y\n"})
+    volume = make(tmp_path, {"k": KERNEL, "loader/entries/a.conf": b"linux /k\nlinux-appendroot y\n"})
     record = struct.pack("<B3xB3xII", 0x80, 0xEA, 2048, len(volume) // 512)
     sector = bytes(440) + b"\x78\x56\x34\x12\0\0" + record.ljust(64, b"\0") + b"\x55\xaa"
     image = tmp_path / "mbr.img"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 from bootpath.core.device import Device
@@ -20,6 +21,7 @@ from bootpath.core.reasons import Explanation
 from bootpath.formats.entries.entry import MENU_KINDS, compare_entries
 from bootpath.formats.entries.pe import read_pe
 from bootpath.formats.entries.uki import EfiArchitecture
+from bootpath.formats.kernels.image import HEAD_BYTES, parse_kernel
 from bootpath.formats.partitions.dps import Architecture
 from bootpath.formats.partitions.gpt import GptVerdict
 from bootpath.formats.partitions.imagepolicy import parse_image_policy
@@ -28,7 +30,7 @@ from bootpath.image.contents.read import read_contents
 from bootpath.image.entries.appendedroot import ChosenRoot
 from bootpath.image.entries.bootvolumes import BootVolume, find_boot_volumes
 from bootpath.image.entries.costs import EntryCosts
-from bootpath.image.entries.files import reader_of
+from bootpath.image.entries.files import read_part, reader_of
 from bootpath.image.entries.menu import BootMenu, Excluded, FoundEntry, VolumeRole
 from bootpath.image.entries.read import read_volume
 from bootpath.image.entries.reasons import EntryReason, VolumeReason
@@ -174,15 +176,23 @@ def _other_architecture(each: FoundEntry, architecture: EfiArchitecture | None) 
     said = each.entry.architecture
     if said and said != architecture.value:
         return said
-    path = each.parts.kernel.path
+    kernel = each.parts.kernel
+    wanted = _architecture_of(architecture)
+    with suppress(Error):  # what is no kernel is judged where it is loaded
+        size = kernel.size_bytes or 0
+        image = parse_kernel(read_part(each.files, replace(kernel, size_bytes=min(size, HEAD_BYTES))), size)
+        if image.architecture is not None and wanted is not None:
+            named = EfiArchitecture.named(image.architecture.value)
+            name = image.architecture.value if named is None else named.value
+            return None if image.runs_on(wanted) else name
     try:
-        image = read_pe(reader_of(each.files, path), each.files.lookup(path).size_bytes)
+        program = read_pe(reader_of(each.files, kernel.path), each.files.lookup(kernel.path).size_bytes)
     except Error:
         return None  # not a PE file: nothing says what it is for
-    if EfiArchitecture.of_machine(image.machine) is architecture:
+    machine = EfiArchitecture.of_machine(program.machine)
+    if machine is architecture:
         return None
-    machine = EfiArchitecture.of_machine(image.machine)
-    return f"machine {image.machine:#06x}" if machine is None else machine.value
+    return f"machine {program.machine:#06x}" if machine is None else machine.value
 
 
 def _of_the_table(contents: Contents) -> tuple[str, ...]:
