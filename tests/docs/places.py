@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
-from bootpath.formats.partitions.dps import Designator
+from bootpath.formats.partitions.dps import Architecture, Designator
 from tests.docs.scene import Scene
 from tests.support.bootdisk import boot_part, ext4, fat
 from tests.support.ddi import Part, Volume, make_disk, make_file_system, protect
@@ -79,6 +79,13 @@ def verified_image(scene: Scene) -> None:
     scene.link(scene.stock.signer.certificate, "os.crt")
 
 
+def another_machine(scene: Scene) -> None:
+    tree = RootTree({**RootTree.demo().files, KERNEL_PATH: make_efi_image()})
+    volume = make_volume(scene.folder.with_name("arm64"), tree, scene.stock.signer)
+    make_disk(scene.folder / "board.img", volume.parts("os_1", architecture=Architecture.ARM64))
+    scene.link(scene.stock.signer.certificate, "os.crt")
+
+
 def slot(name: str, volume: Volume, serial: int) -> list[Part]:
     data, *others = volume.parts(name, serial=serial)
     return [replace(data, size_bytes=SLOT_BYTES), *others]
@@ -132,6 +139,7 @@ def verify_disk(scene: Scene) -> None:
 PLACES: dict[str, Callable[[Scene], None]] = {
     "README.md": readme,
     "docs/tutorial/first-image.md": first_image,
+    "docs/howto/another-machine.md": another_machine,
     "docs/howto/boot-a-verified-image.md": verified_image,
     "docs/howto/boot-entries.md": boot_entries,
     "docs/howto/boot-in-a-machine.md": machine,

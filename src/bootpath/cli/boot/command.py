@@ -38,6 +38,7 @@ examples:
   bootpath boot live.img --serial                          show the console; at the end one can log in on it
   bootpath boot os.img --dry-run --certificate os.crt      an image-based Linux: every decision, and what would run
   bootpath boot os.img --certificate os.crt                boot it
+  bootpath boot board.img --architecture arm64             one for another machine, if the image does not say which
   bootpath boot redox.iso --firmware uefi --record trace.json
 
 exit codes: 0 it boots, 1 failed (no such file, wrong password), 2 usage, 3 it does not boot, or must not;

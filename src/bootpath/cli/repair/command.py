@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     from bootpath.cli.console import emit, emit_json
     from bootpath.image.tablerepair import apply_repair, plan_repair
 
-    with closing(open_disk(options.disk, writable=options.apply)) as disk:
+    with closing(open_disk(options.disk, options, writable=options.apply)) as disk:
         repair = plan_repair(disk)
         after = apply_repair(disk, repair) if options.apply and repair.records else None
     if options.json:
