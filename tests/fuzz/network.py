@@ -109,6 +109,7 @@ def _execute(entered: Enter, received: bytes) -> RemoteProtocolError | None:
         entered.export,
         entered.style,
         entered.contexts,
+        any_bytes=entered.any_bytes,
         limits=LIMITS,
         counters=Counters(),
         deliver=replies.append,

@@ -147,6 +147,57 @@ def test_nbdsh(running: Running) -> None:
     run(DEBIAN_PYTHON, "-m", "nbd", "--base-allocation", "-u", running.uri, "-c", NBDSH)
 
 
+ANY_BYTES = """
+import random
+agreed = nbd.NBD()
+agreed.connect_uri(URI)
+minimum = agreed.get_block_size(nbd.SIZE_MINIMUM)
+for oldest in (False, True):
+    h = nbd.NBD()
+    h.set_strict_mode(0)
+    if oldest:
+        h.set_handshake_flags(0)
+        h.set_request_structured_replies(False)
+    h.set_request_block_size(False)
+    h.connect_uri(URI)
+    model = bytearray(h.pread(1 << 20, 0))
+    rng = random.Random(1)
+    for _ in range(300):
+        offset = rng.randrange(1 << 20)
+        length = min(rng.choice([1, 5, 511, 512, 700, 4096, 70000, 300001]), (1 << 20) - offset)
+        match rng.randrange(4):
+            case 0 | 1:
+                data = rng.randbytes(length)
+                h.pwrite(data, offset, nbd.CMD_FLAG_FUA if rng.random() < 0.1 else 0)
+                model[offset : offset + length] = data
+            case 2:
+                h.zero(length, offset)
+                model[offset : offset + length] = bytes(length)
+            case 3:
+                h.trim(length, offset)
+                model[:] = h.pread(1 << 20, 0)
+        assert h.pread(length, offset) == bytes(model[offset : offset + length])
+    assert h.pread(1 << 20, 0) == bytes(model)
+    h.shutdown()
+agreed.set_strict_mode(0)
+try:
+    agreed.pread(1, 1)
+except nbd.Error:
+    assert minimum > 1
+else:
+    assert minimum == 1
+agreed.shutdown()
+"""
+
+
+def test_who_agreed_to_no_block_size_asks_for_any_bytes(running: Running) -> None:
+    tool("nbdsh")
+    probe = subprocess.run([DEBIAN_PYTHON, "-c", "import nbd; nbd.NBD"], capture_output=True, check=False)
+    if probe.returncode:
+        pytest.skip("libnbd's Python module is not installed")
+    run(DEBIAN_PYTHON, "-c", f"import nbd\nURI = {running.uri!r}\n{ANY_BYTES}")
+
+
 # qemu
 
 

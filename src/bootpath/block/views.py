@@ -12,9 +12,25 @@ batch with one system call. A view of RAM that is written later shows the later 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
 from bootpath.core.device import Buffer, Device, Segment
 from bootpath.core.errors import DeviceError
+
+
+@runtime_checkable
+class SupportsAnyBytes(Protocol):
+    """A device that can say that it writes, and zeroes, any bytes, and each time as one change."""
+
+    @property
+    def writes_any_bytes(self) -> bool:
+        """True when offset and length of `write` and `zero` may be any."""
+        ...
+
+
+def writes_any_bytes(device: Device) -> bool:
+    """Whether any device writes any bytes; False when it does not say."""
+    return isinstance(device, SupportsAnyBytes) and device.writes_any_bytes
 
 
 def slice_views(views: Sequence[Buffer], skip: int, length: int) -> list[Buffer]:

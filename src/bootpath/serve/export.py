@@ -7,9 +7,10 @@ A device says which reads it can answer without waiting (`read_resident`), and a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from bootpath.block.targets.anybytes import WriteGate
 from bootpath.core.device import Checked, Device, checked
 from bootpath.formats.nbd.transmission import BASE_ALLOCATION, SOURCE, SOURCES, TransmissionFlag
 
@@ -22,7 +23,7 @@ class Export:
 
     `read_only` refuses writing to a device that could be written. `shared` says that every connection reaches this
     same device object, so that a client may use several (NBD_FLAG_CAN_MULTI_CONN). `count_access` is called with the
-    offset of a request in every batch (`live.histogram`).
+    offset of a request in every batch (`live.histogram`). Exports of one device share a `gate`.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Export:
     read_only: bool = False
     shared: bool = True
     count_access: Callable[[int], None] | None = None
+    gate: WriteGate = field(default_factory=WriteGate)
 
     @property
     def refuses_writes(self) -> bool:

@@ -57,6 +57,11 @@ class MemoryDevice:
         """See `Device.write`. RAM has no stable storage, so `fua` changes nothing."""
         self._view[offset : offset + len(data)] = data
 
+    @property
+    def writes_any_bytes(self) -> bool:
+        """See `SupportsAnyBytes.writes_any_bytes`."""
+        return True
+
     def write_granularity(self) -> int | None:
         """See `SupportsWriteGranularity.write_granularity`: memory never waits."""
         return 1

@@ -231,6 +231,11 @@ class OverlayFile:
         if fua:
             self.flush()
 
+    @property
+    def writes_any_bytes(self) -> bool:
+        """See `SupportsAnyBytes.writes_any_bytes`: its blocks are larger than its base's anyway."""
+        return True
+
     def zero(self, offset: int, length: int) -> None:
         """See `Device.zero`: whole blocks take no space afterwards, parts of blocks are written."""
         end = offset + length

@@ -164,7 +164,8 @@ class Overlay:
                 layer.view[offset:end] = data
                 if states[block] == DIRTY:
                     return
-        compare = self._drop and self._base.may_match(offset, length, data)
+        aligned = not (offset | length) & (self.block_bytes - 1)
+        compare = self._drop and aligned and self._base.may_match(offset, length, data)
         if not compare:
             with self._lock:
                 layer = self._layer
@@ -185,6 +186,11 @@ class Overlay:
     def write_granularity(self) -> int | None:
         """See `SupportsWriteGranularity.write_granularity`: the base is read for a part of a block only."""
         return OVERLAY_BLOCK_BYTES
+
+    @property
+    def writes_any_bytes(self) -> bool:
+        """See `SupportsAnyBytes.writes_any_bytes`: its blocks are larger than its base's anyway."""
+        return True
 
     def zero(self, offset: int, length: int) -> None:
         """See `Device.zero`: whole blocks hold no memory afterwards, parts of blocks are written."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bootpath.block.targets.filter import Filter
+from bootpath.block.views import writes_any_bytes
 from bootpath.core.device import (
     Buffer,
     Device,
@@ -75,6 +76,11 @@ class Linear(Filter):
         """See `SupportsWriteGranularity.write_granularity`: the lower device's, when the run begins on it."""
         below = write_granularity(self.lower)
         return below if below is None or self.offset % below == 0 else None
+
+    @property
+    def writes_any_bytes(self) -> bool:
+        """See `SupportsAnyBytes.writes_any_bytes`: the lower device's."""
+        return writes_any_bytes(self.lower)
 
     def discard(self, offset: int, length: int) -> None:
         """See `Device.discard`."""

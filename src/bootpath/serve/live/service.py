@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from bootpath.block.live.disk import Live
 from bootpath.block.live.hydration import Hydration
 from bootpath.block.overlay.ram import Overlay
+from bootpath.block.targets.anybytes import WriteGate
 from bootpath.block.targets.linear import Linear
 from bootpath.core.device import Device, Identity, checked
 from bootpath.core.extents import Extent
@@ -68,6 +69,7 @@ class LiveService:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.overlay: Device | None = None
+        self._gate = WriteGate()
         if not shape.read_only and not shape.per_client:
             self.overlay = self._ram_overlay(base, shared=forks) if make_overlay is None else make_overlay(base)
 
@@ -86,7 +88,7 @@ class LiveService:
         whole = checked(device)
         read_only = self.shape.read_only
         exports = {
-            name: Export(name, whole, "the live disk", read_only, shared, self.histogram.counter())
+            name: Export(name, whole, "the live disk", read_only, shared, self.histogram.counter(), self._gate)
             for name in (self.shape.name, self.shape.device_name)
         }
         place = self.shape.file_system
@@ -94,7 +96,9 @@ class LiveService:
             inner = Linear(device, place.offset, place.length, identity=Identity(FILE_SYSTEM))
             count_access = self.histogram.counter(place.offset)
             about = "the file system on it"
-            exports[FILE_SYSTEM] = Export(FILE_SYSTEM, checked(inner), about, read_only, shared, count_access)
+            exports[FILE_SYSTEM] = Export(
+                FILE_SYSTEM, checked(inner), about, read_only, shared, count_access, self._gate
+            )
         return {**exports, **self._extra}
 
     def follow(self) -> str:

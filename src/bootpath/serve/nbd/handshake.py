@@ -47,11 +47,13 @@ class StartTls:
 
 @dataclass(frozen=True, slots=True)
 class Enter:
-    """The transmission phase begins. `contexts` are the ids of the metadata contexts that were chosen."""
+    """The transmission phase begins. `contexts` are the ids of the metadata contexts that were chosen; `any_bytes` says
+    that the client agreed to no block size."""
 
     export: Export
     style: Style
     contexts: tuple[int, ...] = ()
+    any_bytes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,7 @@ class Negotiation:
         else:
             size, flags = export.device.size_bytes, self._flags(export)
             self._events.append(Send(wire.pack_export_reply(size, flags, padded=self._padded)))
-            self._enter(export)
+            self._enter(export, any_bytes=True)
 
     def _abort(self, data: bytes) -> None:
         self._reply(Rep.ACK)
@@ -219,8 +219,11 @@ class Negotiation:
         if export is None:
             self._reply(Rep.ERR_UNKNOWN, "the export does not exist")
             return
-        minimum = export.device.block_bytes
-        sizes = InfoBlockSize(minimum, max(_PREFERRED_BYTES, minimum), self._limits.payload_bytes)
+        # "If … the client did not request NBD_INFO_BLOCK_SIZE …, a default minimum of 1".
+        block_bytes = export.device.block_bytes
+        any_bytes = Info.BLOCK_SIZE not in request.infos
+        minimum = 1 if any_bytes else block_bytes
+        sizes = InfoBlockSize(minimum, max(_PREFERRED_BYTES, block_bytes), self._limits.payload_bytes)
         self._reply(Rep.INFO, wire.pack_info(InfoExport(export.device.size_bytes, self._flags(export))))
         self._reply(Rep.INFO, wire.pack_info(sizes))
         if Info.NAME in request.infos:
@@ -229,7 +232,7 @@ class Negotiation:
             self._reply(Rep.INFO, wire.pack_info(wire.InfoDescription(export.description)))
         self._reply(Rep.ACK)
         if self._option == Option.GO:
-            self._enter(export)
+            self._enter(export, any_bytes=any_bytes)
 
     def _structured_reply(self, data: bytes) -> None:
         if not self._without_data(data):
@@ -279,12 +282,12 @@ class Negotiation:
         status = agreed.style is Style.EXTENDED and agreed.contexts_of is export and bool(agreed.contexts)
         return export.flags(chunked=agreed.style is not Style.SIMPLE, status_payload=status)
 
-    def _enter(self, export: Export) -> None:
+    def _enter(self, export: Export, *, any_bytes: bool) -> None:
         agreed = self._agreed
         # "where the final time that was sent, it referred to the same export name used to enter transmission phase"
         contexts = agreed.contexts if agreed.contexts_of is export else ()
         self.state = HandshakeState.DONE
-        self._events.append(Enter(export, agreed.style, contexts))
+        self._events.append(Enter(export, agreed.style, contexts, any_bytes))
 
 
 def _choose(queries: tuple[str, ...], *, setting: bool) -> list[str]:

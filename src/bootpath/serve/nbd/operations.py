@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bootpath.core.device import Buffer, Checked
+from bootpath.core.device import Buffer, Device
 from bootpath.serve.nbd.blockstatus import block_status
 from bootpath.serve.nbd.handshake import Style
 from bootpath.serve.nbd.replies import Replies
@@ -21,11 +21,10 @@ _HOLE_BYTES = 128 << 10  # reads from this size on are answered with holes where
 class Operations:
     """The operations on one device for one client."""
 
-    def __init__(self, device: Checked, replies: Replies) -> None:
-        # Ranges have been checked, so `Checked` need not check them again.
-        self._device = device.lower
-        self._write_device = device.lower.write
-        self._read_resident = device.lower.read_resident
+    def __init__(self, device: Device, replies: Replies) -> None:
+        self._device = device
+        self._write_device = device.write
+        self._read_resident = device.read_resident
         self._replies = replies
         self._extended = replies.style is Style.EXTENDED
 

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
 
-from bootpath.core.device import Buffer, resident_ranges
+from bootpath.block.targets.anybytes import session_device
+from bootpath.core.device import Buffer, resident_ranges, write_granularity
 from bootpath.core.errors import DeviceError, FormatError
 from bootpath.formats.nbd.transmission import (
     COMPACT_REQUEST,
@@ -64,7 +65,10 @@ class Reply:
 
 
 class Session:
-    """One client in the transmission phase. `deliver` takes a job's reply, on the job's thread, to the loop."""
+    """One client in the transmission phase; `any_bytes` is for one that agreed to no block size.
+
+    `deliver` takes a job's reply, on the job's thread, to the loop.
+    """
 
     def __init__(
         self,
@@ -72,6 +76,7 @@ class Session:
         style: Style,
         contexts: tuple[int, ...],
         *,
+        any_bytes: bool = False,
         limits: Limits,
         counters: Counters,
         deliver: Callable[[Reply], None],
@@ -85,10 +90,13 @@ class Session:
         self.reserved_bytes = 0
         self.jobs: list[Job] = []
         self.spare: list[memoryview] = []
-        self._device = export.checked()
-        read_only, block_bytes = export.refuses_writes, self._device.block_bytes
+        read_only = export.refuses_writes
+        # Ranges are checked here, so `Checked` need not check them again.
+        lower = export.checked().lower
+        self._device = session_device(lower, export.gate, any_bytes=any_bytes, read_only=read_only)
+        block_bytes = self._device.block_bytes
         self._ranges = Ranges(self._device.size_bytes, block_bytes, read_only=read_only)
-        granularity = None if read_only else self._device.write_granularity()
+        granularity = None if read_only else write_granularity(self._device)
         # Offset and length of a write that cannot wait have none of these bits.
         self._write_mask = -1 if granularity is None else (granularity - 1) | (block_bytes - 1)
         self._contexts = contexts
@@ -99,13 +107,12 @@ class Session:
         self._count_access = export.count_access or _ignore
         self._deliver = deliver
         self._sends_files = sends_files
-        # Ranges are checked here, so `Checked` need not check them again.
-        self._read_resident = self._device.lower.read_resident
-        self._write_device = self._device.lower.write
+        self._read_resident = self._device.read_resident
+        self._write_device = self._device.write
         extended = style is Style.EXTENDED
         layout = EXTENDED_REQUEST if extended else COMPACT_REQUEST
         self.fastpath = make_fastpath(
-            self._device.lower,
+            self._device,
             self.out,
             self._replies,
             counters,
@@ -201,7 +208,7 @@ class Session:
             raise Refused(code, f"a read may have at most {self._limits.payload_bytes} bytes, not {length}")
         whole = bool(flags & CommandFlag.DF)
         if length >= _RANGE_READ_BYTES and self._sends_files:
-            ranges = resident_ranges(self._device.lower, offset, length)
+            ranges = resident_ranges(self._device, offset, length)
             if ranges is not None and (whole or not self._operations.has_holes(offset, length)):
                 self._put(self._replies.data(cookie, offset, length), *ranges)
                 self.ranges += len(ranges)

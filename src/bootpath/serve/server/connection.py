@@ -213,8 +213,8 @@ class ClientConnection:
                     assert self._host.tls is not None
                     self._transport = self._secure = Secure(self._socket, self._host.tls.context)
                     self.phase = Phase.TLS
-                case Enter(export, style, contexts):
-                    self._enter(export, style, contexts, negotiation.rest)
+                case Enter():
+                    self._enter(event, negotiation.rest)
                 case Close(reason, violation):
                     self.close(reason, violation=violation)
 
@@ -228,15 +228,16 @@ class ClientConnection:
         if self._secure.readable:
             self._handshake()
 
-    def _enter(self, export: Export, style: Style, contexts: tuple[int, ...], rest: bytes) -> None:
+    def _enter(self, entered: Enter, rest: bytes) -> None:
         host = self._host
         self.phase = Phase.TRANSMISSION
         self._negotiation = None
-        self._requests = Requests(self._limits, extended=style is Style.EXTENDED)
+        self._requests = Requests(self._limits, extended=entered.style is Style.EXTENDED)
         self._session = Session(
-            export,
-            style,
-            contexts,
+            entered.export,
+            entered.style,
+            entered.contexts,
+            any_bytes=entered.any_bytes,
             limits=self._limits,
             counters=host.counters,
             deliver=lambda reply: host.deliver(self, reply),

@@ -50,14 +50,23 @@ def meta(option: Option, *queries: str, export: str = "disk") -> bytes:
 def test_go() -> None:
     negotiation = started(STRUCTURED, GO, b"the first request")
     *sent, entered = events(negotiation)
-    assert entered == Enter(DISK, Style.STRUCTURED)
+    assert entered == Enter(DISK, Style.STRUCTURED, any_bytes=True)
     assert [kind for kind, _ in replies(list(sent))] == [Rep.ACK, Rep.INFO, Rep.INFO, Rep.ACK]
     assert negotiation.rest == b"the first request"
     assert negotiation.state is HandshakeState.DONE
 
 
+@pytest.mark.parametrize(("asked", "minimum"), [((), 1), ((wire.Info.BLOCK_SIZE,), 512)])
+def test_who_asks_for_no_block_size_has_a_minimum_of_1(asked: tuple[int, ...], minimum: int) -> None:
+    negotiation = started(wire.pack_option(Option.GO, wire.pack_info_request(InfoRequest("disk", asked))))
+    *sent, entered = events(negotiation)
+    assert entered == Enter(DISK, Style.SIMPLE, any_bytes=not asked)
+    sizes = [wire.parse_info(data) for kind, data in replies(list(sent)) if kind == Rep.INFO]
+    assert wire.InfoBlockSize(minimum, 4096, 1 << 25) in sizes
+
+
 def test_info_tells_and_stays() -> None:
-    request = InfoRequest("other", (wire.Info.NAME, wire.Info.DESCRIPTION, 999))
+    request = InfoRequest("other", (wire.Info.NAME, wire.Info.DESCRIPTION, wire.Info.BLOCK_SIZE, 999))
     negotiation = started(wire.pack_option(Option.INFO, wire.pack_info_request(request)))
     infos = [wire.parse_info(data) for kind, data in replies(events(negotiation)) if kind == Rep.INFO]
     export, sizes, name = infos
@@ -79,7 +88,7 @@ def test_export_name(flags: bytes, padding: int) -> None:
     assert isinstance(answer, Send)
     assert len(answer.data) == 10 + padding
     assert wire.parse_export_reply(answer.data).size_bytes == 1 << 20
-    assert entered == Enter(DISK, Style.SIMPLE)
+    assert entered == Enter(DISK, Style.SIMPLE, any_bytes=True)
 
 
 def test_list() -> None:
@@ -93,7 +102,7 @@ def test_list() -> None:
 def test_default_export() -> None:
     only = Negotiation(lambda: {"disk": DISK}, limits=Limits())
     only.feed(FLAGS + wire.pack_option(Option.GO, wire.pack_info_request(InfoRequest(""))))
-    assert events(only)[-1] == Enter(DISK, Style.SIMPLE)
+    assert events(only)[-1] == Enter(DISK, Style.SIMPLE, any_bytes=True)
     assert kinds(started(wire.pack_option(Option.GO, wire.pack_info_request(InfoRequest(""))))) == [Rep.ERR_UNKNOWN]
 
 
@@ -150,7 +159,7 @@ def test_set_contexts() -> None:
     found = events(negotiation)
     chosen = [wire.parse_meta_context(data) for kind, data in replies(found) if kind == Rep.META_CONTEXT]
     assert chosen == [(1, "base:allocation"), (2, "bootpath:source")]
-    assert found[-1] == Enter(DISK, Style.STRUCTURED, (1, 2))
+    assert found[-1] == Enter(DISK, Style.STRUCTURED, (1, 2), any_bytes=True)
 
 
 @pytest.mark.parametrize(
@@ -164,14 +173,14 @@ def test_set_contexts() -> None:
 )
 def test_contexts_are_replaced_even_by_failure(after: bytes) -> None:
     negotiation = started(STRUCTURED, meta(Option.SET_META_CONTEXT, "base:allocation"), after, GO)
-    assert events(negotiation)[-1] == Enter(DISK, Style.STRUCTURED, ())
+    assert events(negotiation)[-1] == Enter(DISK, Style.STRUCTURED, (), any_bytes=True)
 
 
 def test_contexts_need_structured_replies() -> None:
     negotiation = started(meta(Option.SET_META_CONTEXT, "base:allocation"), meta(Option.LIST_META_CONTEXT), GO)
     found = events(negotiation)
     assert [kind for kind, _ in replies(found)][:2] == [Rep.ERR_INVALID, Rep.ERR_INVALID]
-    assert found[-1] == Enter(DISK, Style.SIMPLE, ())
+    assert found[-1] == Enter(DISK, Style.SIMPLE, (), any_bytes=True)
 
 
 def test_a_query_without_a_namespace() -> None:
@@ -203,7 +212,7 @@ def test_starttls_forgets_what_was_said_before() -> None:
     assert events(negotiation)[-1] == StartTls()
     negotiation.tls_started()
     negotiation.feed(GO)
-    assert events(negotiation)[-1] == Enter(DISK, Style.SIMPLE, ())
+    assert events(negotiation)[-1] == Enter(DISK, Style.SIMPLE, (), any_bytes=True)
 
 
 @pytest.mark.parametrize("together", [True, False])
