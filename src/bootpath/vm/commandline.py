@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 
 from bootpath.vm.config import Accelerator, Display, FirmwareSetting, MachineConfig, Uefi
-from bootpath.vm.disks import SCSI_CONTROLLER, Disk, Flat, Interface, disk_device, disk_node, dotted
+from bootpath.vm.disks import ON_AHCI, SCSI_CONTROLLER, Disk, Flat, Interface, disk_device, disk_node, dotted
 
 _CARDS = {
     (Display.STD, True): "VGA",
@@ -48,7 +48,7 @@ def disk_buses(disks: Sequence[Disk]) -> list[str]:
         root_port(next(ports))
         if disk.interface is Interface.VIRTIO
         else f"ide.{next(ahci)}"
-        if disk.interface is Interface.AHCI
+        if disk.interface in ON_AHCI
         else f"{SCSI_CONTROLLER}.0"
         for disk in disks
     ]
@@ -122,7 +122,7 @@ def _disks(config: MachineConfig) -> Iterator[str]:
     for index in range(config.root_ports):
         # A chassis and slot pair must be unique for the guest to see a slot that can be plugged.
         yield from ("-device", f"pcie-root-port,id={root_port(index)},bus=pcie.0,chassis={index + 1},slot={index + 1}")
-    if not config.board.has_ahci and any(disk.interface is Interface.AHCI for disk in config.disks):
+    if not config.board.has_ahci and any(disk.interface in ON_AHCI for disk in config.disks):
         yield from ("-device", _AHCI)
     if config.has_scsi:
         yield from ("-device", f"virtio-scsi-pci,id={SCSI_CONTROLLER}")

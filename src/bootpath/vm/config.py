@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 
 from bootpath.vm.boards import PC, Board
-from bootpath.vm.disks import Disk, Interface
+from bootpath.vm.disks import ON_AHCI, Disk, Interface
 
 MIB = 1 << 20
 MAX_AHCI_DISKS = 6  # the ports of q35's controller, and of the same one on another board
@@ -154,7 +154,7 @@ class MachineConfig:
         names = [disk.name for disk in self.disks]
         if len(set(names)) != len(names):
             raise ValueError("two disks have the same name")
-        if sum(disk.interface is Interface.AHCI for disk in self.disks) > MAX_AHCI_DISKS:
+        if sum(disk.interface in ON_AHCI for disk in self.disks) > MAX_AHCI_DISKS:
             raise ValueError(f"the AHCI controller has only {MAX_AHCI_DISKS} ports")
         if self.root_ports > MAX_ROOT_PORTS:
             raise ValueError(f"the board has only {MAX_ROOT_PORTS} ports for virtio disks and hot-plugging")

@@ -32,6 +32,18 @@ class Interface(Enum):
     VIRTIO = "virtio"
     AHCI = "ahci"
     VIRTIO_SCSI = "virtio-scsi"
+    OPTICAL = "optical"  # a drive with the disk as its medium, on the AHCI controller
+
+
+ON_AHCI = (Interface.AHCI, Interface.OPTICAL)
+
+
+_DRIVERS = {
+    Interface.VIRTIO: "virtio-blk-pci",
+    Interface.AHCI: "ide-hd",
+    Interface.VIRTIO_SCSI: "scsi-hd",
+    Interface.OPTICAL: "ide-cd",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,8 @@ class Disk:
             )
         if self.read_only and self.interface is Interface.AHCI:
             raise ValueError("QEMU does not support read-only AHCI disks")
+        if self.interface is Interface.OPTICAL and not (self.read_only and self.block_bytes == 512):
+            raise ValueError("an optical medium is read only, and has blocks of its own")
         if self.block_bytes not in (512, 4096):
             raise ValueError(f"a block must have 512 or 4096 bytes, not {self.block_bytes}")
         _nbd(self.source)
@@ -92,15 +106,9 @@ def disk_node(disk: Disk) -> Options:
 
 def disk_device(disk: Disk, bus: str) -> Options:
     """The guest's side, for ``-device`` and device_add, on `bus`; its id is the disk's name."""
-    driver = {Interface.VIRTIO: "virtio-blk-pci", Interface.AHCI: "ide-hd", Interface.VIRTIO_SCSI: "scsi-hd"}
-    device: Options = {
-        "driver": driver[disk.interface],
-        "id": disk.name,
-        "bus": bus,
-        "drive": disk.name,
-        "logical_block_size": disk.block_bytes,
-        "physical_block_size": disk.block_bytes,
-    }
+    device: Options = {"driver": _DRIVERS[disk.interface], "id": disk.name, "bus": bus, "drive": disk.name}
+    if disk.interface is not Interface.OPTICAL:
+        device |= {"logical_block_size": disk.block_bytes, "physical_block_size": disk.block_bytes}
     if disk.serial is not None:
         device["serial"] = disk.serial
     if disk.boot_index is not None:

@@ -26,7 +26,7 @@ from bootpath.vm.blocks import BlockStatistics, parse_block_statistics
 from bootpath.vm.commandline import command_line, disk_buses, root_port
 from bootpath.vm.config import Accelerator, MachineConfig
 from bootpath.vm.console import Console
-from bootpath.vm.disks import SCSI_CONTROLLER, Disk, Interface, disk_device, disk_node
+from bootpath.vm.disks import ON_AHCI, SCSI_CONTROLLER, Disk, Interface, disk_device, disk_node
 from bootpath.vm.events import MonitorEvent
 from bootpath.vm.firmware import find_qemu
 from bootpath.vm.kernel import unpacked_kernel
@@ -286,7 +286,7 @@ class QEMU:
             raise ValueError(f"the machine already has a disk {disk.name!r}")
         if disk.snapshot:
             raise ValueError("a snapshot disk cannot be hot-plugged")
-        if disk.interface is Interface.AHCI:
+        if disk.interface in ON_AHCI:
             raise ValueError("QEMU cannot hot-plug AHCI disks")
         if disk.interface is Interface.VIRTIO_SCSI:
             if not self.config.has_scsi:

@@ -78,3 +78,18 @@ def test_impossible_disks() -> None:
         Disk("a", Path("a"), Interface.AHCI, read_only=True)
     with pytest.raises(ValueError, match="512 or 4096"):
         Disk("a", Path("a"), block_bytes=1024)
+
+
+def test_an_optical_medium_is_read_only_and_has_its_own_blocks() -> None:
+    disk = Disk("disc", Path("disc.iso"), Interface.OPTICAL, read_only=True, boot_index=0)
+    assert disk_device(disk, "ide.0") == {
+        "driver": "ide-cd",
+        "id": "disc",
+        "bus": "ide.0",
+        "drive": "disc",
+        "bootindex": 0,
+    }
+    assert disk_node(disk)["read-only"] is True
+    for wrong in ({"read_only": False}, {"read_only": True, "block_bytes": 4096}):
+        with pytest.raises(ValueError, match="an optical medium is read only"):
+            Disk("disc", Path("disc.iso"), Interface.OPTICAL, **wrong)

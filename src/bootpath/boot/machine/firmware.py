@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +29,8 @@ from bootpath.core.device import Device, checked
 from bootpath.core.errors import BootError, MachineError
 from bootpath.core.iolog import Read, Record
 from bootpath.formats.trace import Trace
+from bootpath.image.contents.read import read_contents
+from bootpath.image.livemedia import FirmwareKind, MediumUse, read_live_medium
 from bootpath.image.redox.discovery import find_redoxfs
 from bootpath.serve.export import Export
 from bootpath.serve.server.server import Server
@@ -54,12 +56,15 @@ class Firmware(Enum):
 @dataclass(frozen=True, slots=True)
 class FirmwareSetup:
     """How to boot. `overlay_bytes` caps what the machine may write (None: no cap); `images` says what may be made of
-    the disk's file."""
+    the disk's file.
+
+    `interface` None is an optical drive for a medium that this firmware boots as a disc alone, and virtio for all else.
+    """
 
     firmware: Firmware
     board: Board = PC
     memory_bytes: int = 512 * MIB
-    interface: Interface = Interface.VIRTIO
+    interface: Interface | None = None
     display: Display = Display.NONE
     overlay_bytes: int | None = None
     images: ImageRules = field(default_factory=ImageRules)
@@ -156,7 +161,21 @@ class ServedImage:
 
 def served_disk(uri: str, interface: Interface, *, boot_index: int | None = None) -> Disk:
     """The image served at `uri` as QEMU has it."""
-    return Disk(DISK_NAME, uri, interface, boot_index=boot_index, reconnect_seconds=_RECONNECT_SECONDS)
+    return Disk(
+        DISK_NAME,
+        uri,
+        interface,
+        read_only=interface is Interface.OPTICAL,
+        boot_index=boot_index,
+        reconnect_seconds=_RECONNECT_SECONDS,
+    )
+
+
+def medium_interface(disk: Device, firmware: Firmware) -> Interface:
+    """How firmware can boot the disk: some optical media are not disks too. Raises DeviceError."""
+    medium = read_live_medium(disk, read_contents(disk))
+    uses = () if medium is None else medium.boots(FirmwareKind(firmware.value))
+    return Interface.OPTICAL if uses == (MediumUse.DISC,) else Interface.VIRTIO
 
 
 class FirmwareMachine(WatchedMachine[FirmwareSetup, FirmwareRun]):
@@ -192,9 +211,12 @@ class FirmwareMachine(WatchedMachine[FirmwareSetup, FirmwareRun]):
                 images=self.setup.images,
             )
             self._image = opened.enter_context(image)
-            step.detail = "over NBD, what is written stays in RAM"
+            assert image.device is not None
+            interface = self.setup.interface or medium_interface(image.device, self.setup.firmware)
+            optical = interface is Interface.OPTICAL
+            step.detail = "over NBD, " + ("as an optical disc" if optical else "what is written stays in RAM")
         uefi = private_uefi(directory, board) if self.setup.firmware is Firmware.UEFI else None
-        return firmware_config(self.setup, image.uri, uefi)
+        return firmware_config(replace(self.setup, interface=interface), image.uri, uefi)
 
     def ended_by(self, said: str) -> NoReturn:
         """See `WatchedMachine.ended_by`."""
@@ -218,7 +240,7 @@ def firmware_config(setup: FirmwareSetup, uri: str, uefi: Uefi | None) -> Machin
         board=setup.board,
         memory_bytes=setup.memory_bytes,
         firmware=uefi,
-        disks=(served_disk(uri, setup.interface, boot_index=0),),
+        disks=(served_disk(uri, setup.interface or Interface.VIRTIO, boot_index=0),),
         display=setup.display,
         bios_on_serial=uefi is None,
     )

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bootpath.cli.boot.running import boot_arguments, display, interface, machine_arguments
+from bootpath.cli.boot.running import boot_arguments, display, machine_arguments
 
 if TYPE_CHECKING:
     from bootpath.boot.machine.firmware import FirmwareRun
@@ -21,12 +21,13 @@ def run_firmware(options: argparse.Namespace) -> int:
     from bootpath.formats.partitions.dps import Architecture
     from bootpath.report.firmware import firmware_json, render_firmware
     from bootpath.vm.boards import board_of
+    from bootpath.vm.disks import Interface
 
     setup = FirmwareSetup(
         Firmware(options.firmware),
         board_of(options.architecture or Architecture.X86_64),
         memory_bytes=options.memory,
-        interface=interface(options),
+        interface=Interface.AHCI if options.ahci else None,
         display=display(options),
         images=image_rules(options),
     )

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from bootpath.block.leaves.nbdclient import open_nbd
-from bootpath.boot.machine.firmware import Firmware, FirmwareMachine, FirmwareSetup, ServedImage, firmware_config
+from bootpath.boot.machine.firmware import (
+    Firmware,
+    FirmwareMachine,
+    FirmwareSetup,
+    ServedImage,
+    firmware_config,
+    medium_interface,
+)
 from bootpath.cli.boot.options import OPTIONS
 from bootpath.cli.main import main
 from bootpath.core.errors import DeviceError, MachineError
@@ -17,6 +24,7 @@ from bootpath.formats.partitions.dps import Architecture
 from bootpath.vm.boards import board_of
 from bootpath.vm.config import Display, Uefi
 from bootpath.vm.disks import Interface
+from tests.support import isofiles
 
 MIB = 1 << 20
 URI = "nbd+unix:///?socket=/run/disk.sock"
@@ -99,3 +107,17 @@ def test_a_path_that_is_too_long_for_a_socket(tmp_path: Path) -> None:
     directory.mkdir()
     with pytest.raises(MachineError, match=r"expected at most 107, .*set TMPDIR to a shorter one"):
         ServedImage(tmp_path / "disk.img", directory / "disk.sock").__enter__()
+
+
+def test_a_medium_that_is_only_a_disc_is_put_into_a_drive() -> None:
+    entries = isofiles.boot_entry(26), isofiles.boot_section(0xEF, isofiles.boot_entry(99))
+    disc = isofiles.disc(
+        isofiles.directory(24), isofiles.catalog(*entries), b"loader", extra=[isofiles.boot_record(25)]
+    )
+    assert medium_interface(isofiles.device(disc), Firmware.BIOS) is Interface.OPTICAL
+    assert medium_interface(isofiles.device(disc), Firmware.UEFI) is Interface.VIRTIO, "its image is not there"
+    hybrid = bytearray(disc)
+    hybrid[0], hybrid[510:512] = 0xFA, b"\x55\xaa"
+    assert medium_interface(isofiles.device(bytes(hybrid)), Firmware.BIOS) is Interface.VIRTIO
+    (disk,) = firmware_config(FirmwareSetup(Firmware.BIOS, interface=Interface.OPTICAL), URI, None).disks
+    assert (disk.interface, disk.read_only) == (Interface.OPTICAL, True)
