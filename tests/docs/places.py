@@ -10,6 +10,7 @@ from bootpath.formats.partitions.dps import Architecture, Designator
 from tests.docs.scene import Scene
 from tests.support.bootdisk import boot_part, ext4, fat
 from tests.support.ddi import Part, Volume, make_disk, make_file_system, protect
+from tests.support.hybriddisc import HYBRID_OPTIONS, installer_files, make_medium
 from tests.support.kernels import make_efi_image
 from tests.support.linuximage import KERNEL_PATH, RootTree, fake_kernel, make_volume
 from tests.support.linuxroot import make_root
@@ -130,6 +131,11 @@ def inspect_image(scene: Scene) -> None:
     scene.serve_s3("/images/os.raw", image.read_bytes())
 
 
+def iso_image(scene: Scene) -> None:
+    files = installer_files() | {"install.amd/vmlinuz": fake_kernel()}
+    make_medium(scene.folder / "netinst.iso", files, *HYBRID_OPTIONS)
+
+
 def verify_disk(scene: Scene) -> None:
     (scene.folder / "root.img").write_bytes(make_file_system(scene.folder))
     scene.sparse("disk.img", 320 * MIB)
@@ -147,6 +153,7 @@ PLACES: dict[str, Callable[[Scene], None]] = {
     "docs/howto/debian-root.md": debian,
     "docs/howto/device-mapper.md": device_mapper,
     "docs/howto/inspect-an-image.md": inspect_image,
+    "docs/howto/look-at-an-iso.md": iso_image,
     "docs/howto/plan-a-preload.md": live_image,
     "docs/howto/serve-a-disk.md": serve_disk,
     "docs/howto/tiny-initramfs.md": tiny_initramfs,
