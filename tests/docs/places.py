@@ -132,8 +132,7 @@ def inspect_image(scene: Scene) -> None:
 
 
 def iso_image(scene: Scene) -> None:
-    files = installer_files() | {"install.amd/vmlinuz": fake_kernel()}
-    make_medium(scene.folder / "netinst.iso", files, *HYBRID_OPTIONS)
+    make_medium(scene.folder / "netinst.iso", installer_files(), *HYBRID_OPTIONS)
 
 
 def verify_disk(scene: Scene) -> None:

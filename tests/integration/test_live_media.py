@@ -113,6 +113,7 @@ def test_what_is_shown_of_a_hybrid(hybrid: Path, capsys: pytest.CaptureFixture[s
     assert (
         "Verdict: its own loader would boot it: BIOS as a disc or a disk, UEFI as a disc or a disk; which root" in said
     )
+    assert "  and: loaded by bootpath (boot without --firmware): installgui would be booted; unverified" in said
     assert "Warning" not in said
 
 
@@ -183,8 +184,16 @@ def test_a_gpt_that_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_a_medium_without_a_loader(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = make_medium(tmp_path / "data.iso", {"readme": b"text"})
     found = page(capsys, "inspect", path, code=3)
-    assert [each["reason"] for each in found["problems"]] == ["no-loader"]
+    assert found["problems"][0]["reason"] == "no-loader"
     assert "the medium has nothing that firmware would run" in shown(capsys, "inspect", str(path), code=3)
+
+
+def test_a_medium_that_only_our_loader_boots(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = make_medium(tmp_path / "entries.iso", installer_files())
+    found = page(capsys, "inspect", path)
+    assert (found["medium"]["boots"], found["decision"]["verdict"]) == ([], "unverified")
+    assert found["decision"]["entry"]["id"] == "installgui"
+    assert "unverified" in shown(capsys, "boot", "--dry-run", str(path), code=4)
 
 
 def test_a_medium_that_was_cut_short(hybrid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support.filetrees import fat_image
+from tests.support.linuximage import fake_kernel
 from tests.support.tools import stored, tool
 
 ISOLINUX = Path("/usr/lib/ISOLINUX/isolinux.bin")
@@ -61,7 +62,7 @@ CD_OPTIONS = (
 )
 HYBRID_OPTIONS = ("-isohybrid-mbr", str(ISOHYBRID), *CD_OPTIONS, "-isohybrid-gpt-basdat", "-isohybrid-apm-hfsplus")
 """What debian-cd gives xorriso (tools/boot/bookworm/boot-x86)."""
-KERNEL, INITRD, GUI_INITRD = b"kernel" * 9000, b"initrd" * 5000, b"gui" * 9999
+KERNEL, INITRD, GUI_INITRD = fake_kernel(), b"initrd" * 5000, b"gui" * 9999
 
 
 def installer_files(**more: bytes) -> dict[str, bytes]:

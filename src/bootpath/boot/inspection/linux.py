@@ -39,7 +39,7 @@ def inspect_linux(
     inspection = LinuxInspection(
         contents=contents,
         kind=kind,
-        problems=_problems(contents, kind, boot) if medium is None else tuple(_of_medium(medium, request)),
+        problems=_problems(contents, kind, boot) if medium is None else tuple(_of_medium(medium, boot, request)),
         warnings=(*contents.warnings, *(() if medium is None else medium.warnings)),
         boot=boot,
         medium=medium,
@@ -71,11 +71,12 @@ def _problems(contents: Contents, kind: JudgedKind, boot: LinuxBoot) -> tuple[Pr
     return (Problem(refusal),)
 
 
-def _of_medium(medium: LiveMedium, request: InspectionRequest) -> Iterator[Problem]:
-    """Why firmware does not boot a medium, or must not: it has no slots, and nothing protects what is on it."""
+def _of_medium(medium: LiveMedium, boot: LinuxBoot, request: InspectionRequest) -> Iterator[Problem]:
+    """Why a medium boots neither by firmware nor by our loader, or must not: nothing protects what is on it."""
     linux = request.linux
-    if not medium.ways:
+    if not medium.ways and boot.refusal is not None:
         yield Problem(InspectionReason.NO_LOADER())
+        yield Problem(boot.refusal)
     if linux.slot is not None:
         yield Problem(ExclusionReason.OTHER_SLOT(linux.slot))
     if linux.root_hash is not None:

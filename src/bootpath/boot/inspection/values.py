@@ -109,7 +109,7 @@ class LinuxInspection(InspectedDisk):
     """A disk without a RedoxFS, with the decision that a loader comes to (`boot.linux.load`).
 
     `checked` is what was read as a whole, which needs `InspectionRequest.full`. `medium` is what the disk is when it is
-    an optical medium: it boots when firmware finds its loader, whatever ours could make of its entries.
+    an optical medium: it boots when firmware finds its loader, or when ours finds an entry.
     """
 
     boot: LinuxBoot

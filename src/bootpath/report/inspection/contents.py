@@ -59,9 +59,13 @@ def verdict_lines(inspection: LinuxInspection) -> list[str]:
     if inspection.problems:
         first, *others = map(str, inspection.problems)
         return [f"does not boot: {first}", *others, *roots]
-    if inspection.medium is not None:
-        return [medium_verdict(inspection.medium)]
-    return [*roots, describe_decision(inspection.boot)]
+    decision = describe_decision(inspection.boot)
+    if inspection.medium is not None and inspection.medium.ways:
+        return [
+            medium_verdict(inspection.medium),
+            f"loaded by bootpath (boot without --firmware): {decision}",
+        ]
+    return [*roots, decision]
 
 
 def _assurance(candidate: Candidate, inspection: LinuxInspection) -> str:
