@@ -121,3 +121,12 @@ def test_uefi_boots_a_hybrid_as_a_disk(efi_files: dict[str, bytes], tmp_path: Pa
     path = make_medium(tmp_path / "hybrid.iso", efi_files, *HYBRID_OPTIONS)
     served = boot(path, Firmware.UEFI, "the init of a live medium, by .*loader=grub")
     assert served == "over NBD, what is written stays in RAM"
+
+
+def test_our_loader_boots_an_entry_of_a_medium(
+    files: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_medium(tmp_path / "plain.iso", files, *CD_OPTIONS)
+    until = "the init of a live medium, by .*loader=isolinux"
+    assert main(["boot", str(path), "--memory", "512MiB", "--timeout", "240", "--until", until]) == 4
+    assert "nothing protects the optical medium" in capsys.readouterr().out
