@@ -140,6 +140,29 @@ def test_the_entries_of_isolinux_and_grub(hybrid: Path, capsys: pytest.CaptureFi
     assert "search decides on which device its files are" in found["excluded"][1]["text"]
 
 
+@pytest.mark.parametrize(
+    ("search", "found_by", "reason"),
+    [
+        (f"--label --set=root '{LABEL}'", f"the label '{LABEL}'", ""),
+        ("--file --set=root /.disk/info", "the file '/.disk/info'", ""),
+        ("--label --set=root OTHER", "", "search looks for the label 'OTHER', which this volume does not have"),
+        ("--file --set=root /nothing", "", "search looks for the file '/nothing', which this volume does not have"),
+    ],
+)
+def test_what_grub_searches(
+    search: str, found_by: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = f"search --no-floppy {search}\nmenuentry 'Live' {{ linux /install.amd/vmlinuz quiet; }}\n"
+    path = make_medium(tmp_path / "live.iso", installer_files() | {"boot/grub/grub.cfg": script.encode()})
+    found = page(capsys, "entries", path)
+    warnings = [each["warnings"] for each in found["entries"] if each["kind"] == "grub"]
+    if found_by:
+        assert warnings == [[f"GRUB finds it by {found_by}, and would take another disk that has it, too"]]
+    else:
+        assert warnings == []
+        assert any(reason in each["text"] for each in found["excluded"])
+
+
 def test_a_medium_that_is_only_a_disc(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = make_medium(tmp_path / "plain.iso", installer_files(), *CD_OPTIONS)
     found = page(capsys, "inspect", path)

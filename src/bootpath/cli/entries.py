@@ -12,9 +12,10 @@ from bootpath.cli.disks import Disks, add_verbose
 HELP = "list what a boot loader can choose from on a disk, and say what it would choose"
 EPILOG = """\
 DISK is a file, a block device, or an nbd:// or https:// URI; nothing is mounted. Entries are files of /loader/entries
-(Boot Loader Specification), unified kernel images of /EFI/Linux, and labels of extlinux.conf. The verdict is the one of
-bootpath boot and inspect. --look-in says in which places entries are looked for: esp and xbootldr are the partitions of
-the specification; root means the root file systems of all slots, also behind dm-verity and LVM2.
+(Boot Loader Specification), unified kernel images of /EFI/Linux, labels of extlinux.conf, and on an ISO 9660 those of
+isolinux.cfg and grub.cfg. The verdict is the one of bootpath boot and inspect. --look-in says in which places entries
+are looked for: esp and xbootldr are the partitions of the specification; root means the root file systems of all slots,
+also behind dm-verity and LVM2; iso is the file system of an optical medium.
 
 examples:
   bootpath entries disk.img

@@ -27,7 +27,7 @@ from bootpath.core.errors import FormatError
 from bootpath.core.limits import check_limit
 from bootpath.formats.entries.bls import BlsEntry
 from bootpath.formats.entries.extlinux import ExtlinuxMenu
-from bootpath.formats.entries.grub import GrubEntry, GrubMenu
+from bootpath.formats.entries.grubmenu import GrubEntry, GrubMenu
 from bootpath.formats.entries.paths import entry_path, menu_directory, menu_path
 from bootpath.formats.entries.raspberrypi import PiBoot
 from bootpath.formats.entries.tries import BOOT_SPEC, BootCounter, EntryName, parse_entry_name

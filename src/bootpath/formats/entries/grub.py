@@ -12,9 +12,9 @@ script of words (`grubwords`). What is read here is its plain part::
 
 What a script decides is not guessed. An entry is `undecided`, with the reason, when it stands in if, for, while or
 until; when its words have variables that the script has not set as plain text by then; when its kernel or initrds are
-loaded in an if, from a device that is named, or after something has changed ``root`` (search, ``set root``); or when
-another file of commands is read. Functions of the file may do whatever is in them; commands of GRUB that load or change
-nothing here are passed over.
+loaded in an if, from a device that is named, or after something has changed ``root``; or when another file of commands
+is read. A plain search for a file, a label or a UUID is kept: whoever has the medium can say whether it is found there.
+Functions of the file may do whatever is in them; commands of GRUB that load or change nothing here are passed over.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, replace
 from reprlib import repr as brief
 
 from bootpath.core.errors import FormatError
+from bootpath.formats.entries.grubmenu import GrubEntry, GrubMenu, GrubSearch, SearchKind
 from bootpath.formats.entries.grubwords import GrubMark, Word, parse_words
 
 GRUB_MAX_BYTES = 256 << 10
@@ -38,43 +39,18 @@ _ENTRIES = frozenset({"menuentry", "submenu", "hiddenentry"})
 _WITH_VALUE = frozenset({"--class", "--users", "--hotkey", "--id", "--help", "--source"})
 _ROOT = "root"
 _FINDS = frozenset({"search", "search.fs_uuid", "search.file", "search.fs_label", "loopback", "cryptomount"})
+_HARMLESS = ("-n", "--no-floppy")
 _READS = frozenset({"configfile", "source", ".", "normal", "legacy_configfile", "syslinux_configfile", "eval"})
 _OTHERS = frozenset(
     {"chainloader", "multiboot", "multiboot2", "kfreebsd", "knetbsd", "xnu_kernel", "ntldr", "linux_kernel"}
 )
 
 
-@dataclass(frozen=True, slots=True)
-class GrubEntry:
-    """An entry: `menus` are the titles of the submenus that it is in, `place` its number in the menu it is in.
-
-    `undecided` says what only a run would decide, and `optional` that this is whether it is in the menu at all.
-    `kernel` is "" for an entry that boots something else, which is `other`.
-    """
-
-    title: str
-    id: str = ""
-    menus: tuple[str, ...] = ()
-    place: int = 0
-    kernel: str = ""
-    options: str = ""
-    initrds: tuple[str, ...] = ()
-    undecided: str = ""
-    optional: bool = False
-    other: str = ""
-
-    @property
-    def name(self) -> str:
-        """How it is told from the others: its titles, as `default` may have them."""
-        return ">".join((*self.menus, self.title))
-
-
-@dataclass(frozen=True, slots=True)
-class GrubMenu:
-    """The entries of a file in their order, and the one that it makes the default, None when it makes none."""
-
-    entries: tuple[GrubEntry, ...] = ()
-    default: GrubEntry | None = None
+_SEARCHES = {
+    **dict.fromkeys(("-f", "--file"), SearchKind.FILE),
+    **dict.fromkeys(("-l", "--label", "--fs-label"), SearchKind.LABEL),
+    **dict.fromkeys(("-u", "--fs-uuid"), SearchKind.UUID),
+}
 
 
 def parse_grub(data: bytes) -> GrubMenu:
@@ -113,9 +89,10 @@ class _Knowledge:
     variables: dict[str, str]
     doubt: str = ""
     inside: list[str] = field(default_factory=list)
+    search: GrubSearch | None = None
 
     def copy(self) -> _Knowledge:
-        return _Knowledge(dict(self.variables), self.doubt, list(self.inside))
+        return replace(self, variables=dict(self.variables), inside=list(self.inside))
 
 
 @dataclass(slots=True)
@@ -127,6 +104,7 @@ class _Loaded:
     initrds: tuple[str, ...] = ()
     undecided: str = ""
     other: str = ""
+    search: GrubSearch | None = None
 
 
 class _Reader:
@@ -176,6 +154,7 @@ class _Reader:
             undecided=outside or loaded.undecided,
             optional=bool(outside),
             other=loaded.other,
+            search=loaded.search,
         )
 
     def _commands(self, known: _Knowledge, depth: int) -> Iterator[list[Word]]:
@@ -255,13 +234,16 @@ class _Reader:
         name = words[0].keyword
         if name in self._functions:
             self._call(name, known, loaded)
-        if name in _FINDS:
+        search = _search(words, known)
+        if search is not None:
+            known.search = search
+        elif name in _FINDS:
             known.doubt = known.doubt or f"{name} decides on which device its files are"
         if name in _READS:
             known.doubt = known.doubt or f"{name} reads other commands"
         for variable, word in _assignments(words):
             known.variables.pop(variable, None)
-            if variable == _ROOT:
+            if variable == _ROOT and search is None:
                 known.doubt = known.doubt or "the script sets root, the device of its files"
             elif word is not None and not known.inside:
                 with suppress(KeyError):
@@ -302,6 +284,7 @@ class _Reader:
             loaded.undecided = loaded.undecided or known.doubt
         elif any(not each.startswith("/") for each in files):
             loaded.undecided = loaded.undecided or f"{name} names a device, or a file in another way: {brief(files)}"
+        loaded.search = known.search
         if name in _LINUX:
             loaded.kernel = files[0] if files else ""
             loaded.options = " ".join(map(_quoted, arguments[1:]))
@@ -313,6 +296,23 @@ class _Reader:
             if variable == "default":
                 plain = word is not None and not known.inside and variable in known.variables
                 self.default = known.variables[variable] if plain else None
+
+
+def _search(words: list[Word], known: _Knowledge) -> GrubSearch | None:
+    """What a search sets root to, when that is said plainly."""
+    if words[0].keyword != "search" or known.inside:
+        return None
+    try:
+        arguments = [word.value(known.variables) for word in words[1:]]
+    except KeyError:
+        return None
+    kinds = [_SEARCHES[each] for each in arguments if each in _SEARCHES]
+    values = [each for each in arguments if not each.startswith("-")]
+    sets = [each for each in arguments if each in ("-s", "--set", f"--set={_ROOT}")]
+    others = [each for each in arguments if each.startswith("-") and each not in (*_SEARCHES, *sets, *_HARMLESS)]
+    if len(kinds) != 1 or len(values) != 1 or not sets or any(not each.startswith("--hint") for each in others):
+        return None
+    return GrubSearch(kinds[0], values[0])
 
 
 def _assignments(words: Sequence[Word]) -> Iterator[tuple[str, Word | None]]:

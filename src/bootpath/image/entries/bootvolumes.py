@@ -23,6 +23,7 @@ from bootpath.core.errors import Error
 from bootpath.formats.cmdline.address import RootAddress
 from bootpath.formats.entries.vercmp import compare_versions
 from bootpath.formats.partitions.dps import Designator
+from bootpath.formats.superblocks.value import Superblock
 from bootpath.fs.readers.files import Files
 from bootpath.fs.readers.open import READERS, open_files
 from bootpath.image.contents.nodes import Contents, Node, NodeKind
@@ -39,11 +40,15 @@ _DESIGNATORS = {Designator.XBOOTLDR: VolumeRole.XBOOTLDR, Designator.ESP: Volume
 
 @dataclass(frozen=True, slots=True)
 class BootVolume:
-    """A file system with entries in it. `address` names it to a kernel, None where nothing can."""
+    """A file system with entries in it. `address` names it to a kernel, None where nothing can.
+
+    `superblock` is that of an optical medium.
+    """
 
     source: EntrySource
     files: Files
     address: RootAddress | None
+    superblock: Superblock | None = None
 
     @property
     def follows_links(self) -> bool:
@@ -131,7 +136,7 @@ def _medium(disk: Device, contents: Contents) -> Iterator[BootVolume | Excluded]
     for each in node.superblocks if is_medium(node) else ():
         source = EntrySource(VolumeRole.MEDIUM, node.location, format=each.kind)
         try:
-            volume = BootVolume(source, open_files(disk, each.kind), None) if each.kind in READERS else None
+            volume = BootVolume(source, open_files(disk, each.kind), None, each) if each.kind in READERS else None
         except Error as error:
             yield Excluded(source, VolumeReason.UNREADABLE(error))
         else:

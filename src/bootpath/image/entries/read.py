@@ -38,6 +38,7 @@ from bootpath.image.entries.bootvolumes import BootVolume
 from bootpath.image.entries.costs import EntryCosts
 from bootpath.image.entries.extras import EXTRA_SUFFIXES, is_extra
 from bootpath.image.entries.files import FilePart, list_files, reader_of, section_part, whole_file
+from bootpath.image.entries.grubscript import search_warnings, undecided
 from bootpath.image.entries.menu import EntryFiles, EntrySource, Excluded, FoundEntry, VolumeRole
 from bootpath.image.entries.raspberrypi import CONFIG, PiVolume, default_names, is_pi_volume
 from bootpath.image.entries.reasons import EntryReason, FileReason
@@ -219,15 +220,16 @@ class _VolumeReader:
             yield self.unreadable(path, error)
             return
         for number, found in enumerate(menu.entries):
-            if found.undecided:
-                yield self.exclude(path, EntryReason.UNDECIDED(found.undecided), grub_name(found))
-                continue
             try:
+                why = undecided(found, self.volume)
+                if why:
+                    yield self.exclude(path, EntryReason.UNDECIDED(why), grub_name(found))
+                    continue
                 entry = grub_entry(menu, number)
             except Error as error:
                 yield self.unreadable(path, error, grub_name(found))
                 continue
-            yield self._found(path, entry, None)
+            yield self._found(path, entry, None, tuple(search_warnings(found)))
 
     def _paths(self, directory: str, suffix: str) -> Iterator[str | Excluded]:
         """The files in a directory that end in `suffix`; what is no file is left out."""

@@ -6,7 +6,8 @@ import pytest
 
 from bootpath.core.errors import FormatError
 from bootpath.formats.entries.entry import EntryKind, compare_entries, grub_entry, grub_name
-from bootpath.formats.entries.grub import GRUB_MAX_BYTES, GrubEntry, parse_grub
+from bootpath.formats.entries.grub import GRUB_MAX_BYTES, parse_grub
+from bootpath.formats.entries.grubmenu import GrubEntry, GrubSearch, SearchKind
 
 INSTALLER = """\
 if loadfont $prefix/font.pf2 ; then
@@ -96,8 +97,15 @@ def test_plain_variables_are_known() -> None:
         ("linux $x/v", "set x=/a\nfunction f { set x=/b; }\nf", "linux has the variable x"),
         ("if x; then linux /a; else linux /b; fi", "", "linux stands in if"),
         ("linux /a; while x; do initrd /b; done", "", "initrd stands in while"),
-        ("search --file --set=root /x; linux /a", "", "search decides on which device its files are"),
+        ("search --file --set=root /x $y; linux /a", "", "search decides on which device its files are"),
         ("linux /a", "search --label LIVE --set root", "search decides on which device its files are"),
+        ("linux /a", "if x; then search --label LIVE --set; fi", "search decides on which device its files are"),
+        (
+            "linux /a",
+            "search --label LIVE --set=other --set=root --new",
+            "search decides on which device its files are",
+        ),
+        ("linux /a", "search.file /x root", "search.file decides on which device its files are"),
         ("set root=(hd0,1); linux /a", "", "the script sets root, the device of its files"),
         ("linux /a", "function f { search x; }\nfunction g { f; }\ng", "the function g decides on which device"),
         ("linux (hd0,1)/a", "", "linux names a device"),
@@ -108,6 +116,24 @@ def test_plain_variables_are_known() -> None:
 )
 def test_what_only_a_run_decides(body: str, before: str, why: str) -> None:
     assert why in only(body, before).undecided
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("search --file --set=root /.disk/info", GrubSearch(SearchKind.FILE, "/.disk/info")),
+        ("search --no-floppy --set=root -l 'Fedora Live'", GrubSearch(SearchKind.LABEL, "Fedora Live")),
+        (
+            "search --fs-uuid --set --hint=cd0 2023-11-14-22-13-20-00",
+            GrubSearch(SearchKind.UUID, "2023-11-14-22-13-20-00"),
+        ),
+        ("set l=LIVE; search --set=root --label $l", GrubSearch(SearchKind.LABEL, "LIVE")),
+    ],
+)
+def test_a_plain_search_is_kept(command: str, expected: GrubSearch) -> None:
+    assert (only("linux /a", command).search, only("linux /a", command).undecided) == (expected, "")
+    assert only(f"{command}\nlinux /a").search == expected
+    assert only(f"linux /a\n{command}").search is None
 
 
 def test_an_entry_that_may_not_be_there() -> None:
