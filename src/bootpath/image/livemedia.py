@@ -18,6 +18,7 @@ from enum import Enum
 from bootpath.block.targets.linear import Linear
 from bootpath.core.device import SECTOR_BYTES, Device, Identity, checked, read_bytes
 from bootpath.core.errors import Error, FileSystemError, FormatError
+from bootpath.core.limits import spending
 from bootpath.formats.iso9660.descriptors import read_descriptors
 from bootpath.formats.iso9660.eltorito import BootImage, Platform, read_boot_catalog
 from bootpath.formats.partitions.dps import Designator
@@ -137,8 +138,9 @@ def read_live_medium(disk: Device, contents: Contents) -> LiveMedium | None:
         descriptors = read_descriptors(region)
         if descriptors is not None and descriptors.catalog_sector is not None:
             catalog = read_boot_catalog(region, descriptors.catalog_sector)
-            paths = _paths_of(disk)
-            images = tuple(_look_into(disk, image, paths) for image in catalog.images)
+            with spending():
+                paths = _paths_of(disk)
+                images = tuple(_look_into(disk, image, paths) for image in catalog.images)
     except FormatError as error:
         fault = error.at(disk.identity.name)
     ways = (*_as_disc(images), *_as_disk(disk, contents))

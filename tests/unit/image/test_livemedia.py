@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bootpath.core.limits import limits_raised
 from bootpath.formats.iso9660.eltorito import Emulation
 from bootpath.image.contents.read import read_contents
 from bootpath.image.kind import DiskKind, disk_kind
@@ -105,6 +106,15 @@ def test_boot_code_in_the_first_sector() -> None:
 
 def test_a_medium_with_files_that_are_damaged_still_boots() -> None:
     assert read(medium(boot_entry(LOADER), root=b"no directory")).ways == (BIOS_DISC,)
+
+
+def test_directories_cost_no_more_than_is_allowed() -> None:
+    """All of the medium and its boot images together."""
+    sections = boot_section(0xEF, *[boot_entry(LOADER, 0)] * 9)
+    with limits_raised(directory_bytes=60_000):
+        found = read(medium(boot_entry(LOADER), sections, files=EFI))
+    assert found.ways == (BIOS_DISC, UEFI_DISC)
+    assert "the directories are too large" in found.warnings[-1]
 
 
 def test_what_is_no_medium() -> None:
