@@ -51,6 +51,10 @@ MENU_KINDS = (EntryKind.EXTLINUX, EntryKind.RASPBERRY_PI, EntryKind.GRUB)
 """The kinds whose entries have an order of their own, `rank`, that of their menu, and no file of their own."""
 
 
+_SYSLINUX_PROGRAMS = (".c32", ".com", ".cbt", ".bss")
+"""syslinux doc, "KERNEL": what these suffixes make of a file."""
+
+
 @dataclass(frozen=True, slots=True)
 class BootEntry:
     """What can be booted: one of `linux`, `efi` and `uki` is a path, the others are "".
@@ -163,6 +167,8 @@ def extlinux_entry(menu: ExtlinuxMenu, place: int, directory: str) -> BootEntry:
         raise FormatError("the label boots from the next disk")
     if not label.kernel:
         raise FormatError("the label has no kernel")
+    if label.kernel.lower().endswith(_SYSLINUX_PROGRAMS):
+        raise FormatError(f"the label runs {label.kernel}, a program of syslinux and no kernel")
     if label.configuration:
         raise FormatError(f"the kernel of the label is #{label.configuration} of a FIT image")
     return BootEntry(

@@ -100,7 +100,13 @@ def test_labels() -> None:
 
 @pytest.mark.parametrize(
     ("text", "what"),
-    [("localboot 1", "next disk"), ("append x", "no kernel"), ("kernel a#b", "FIT"), ("kernel ../../../k", "path")],
+    [
+        ("localboot 1", "next disk"),
+        ("append x", "no kernel"),
+        ("kernel a#b", "FIT"),
+        ("kernel ../../../k", "path"),
+        ("kernel menu.c32", "a program of syslinux and no kernel"),
+    ],
 )
 def test_labels_that_cannot_be(text: str, what: str) -> None:
     menu = parse_extlinux(f"label a\n{text}\n".encode())
