@@ -13,7 +13,7 @@ import pytest
 
 from bootpath.formats.partitions.dps import Designator, data_uuid, hash_uuid
 from tests.integration.test_cli import run, run_json
-from tests.support.bootdisk import boot_part, ext4, fat
+from tests.support.bootdisk import boot_part, ext4, fat, write_tree
 from tests.support.bootfiles import pe_image
 from tests.support.ddi import (
     DATA_BYTES,
@@ -53,6 +53,7 @@ XBOOTLDR = {
 ROOT = {
     "boot/vmlinuz": KERNEL,
     "boot/initrd": b"070701",
+    "sbin/init": b"#!/bin/sh\n",
     "loader/entries/root.conf": b"title Root\nlinux /boot/vmlinuz\ninitrd /boot/initrd\noptions quiet\n"
     b"linux-appendroot yes\n",
     "boot/extlinux/extlinux.conf": b"default b\nlabel a\nkernel ../vmlinuz\nlabel b\nkernel /boot/vmlinuz\n"
@@ -270,9 +271,7 @@ def test_a_root_in_ubifs(entries: Entries, tmp_path: Path, name: str) -> None:
     text = b"title Own\nversion 1\nlinux /boot/k\ninitrd /boot/i\noptions quiet\nlinux-appendroot yes\n"
     if name.endswith("extlinux.conf"):
         text = b"label own\n kernel /boot/k\n initrd /boot/i\n append quiet\n"
-    for path, content in {name: text, "boot/k": KERNEL, "boot/i": b"initrd"}.items():
-        (tmp_path / "tree" / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "tree" / path).write_bytes(content)
+    write_tree(tmp_path / "tree", {name: text, "boot/k": KERNEL, "boot/i": b"initrd", "sbin/init": b"#!"})
     volume = tmp_path / "volume"
     leb_bytes = PEB_BYTES - UBI_DATA_OFFSET
     sizes = ["-m", "512", "-e", str(leb_bytes), "-c", "64"]

@@ -42,6 +42,7 @@ from tests.support.ddi import (
     protect,
 )
 from tests.support.images import copy, make_image, make_tree
+from tests.support.kernels import make_efi_image
 from tests.support.nbdserver import nbd_server
 from tests.support.rangeserver import Object, RangeServer
 from tests.support.tools import tool
@@ -508,7 +509,9 @@ def test_an_image_by_systemd_repart(capsys: pytest.CaptureFixture[str], made: Ma
 
 
 def test_policy_and_architecture(capsys: pytest.CaptureFixture[str], made: Made, tmp_path: Path) -> None:
-    arm = made.new.parts("os_9", architecture=Architecture.ARM64, serial=3)
+    kernel = {"boot/vmlinuz": make_efi_image()}
+    volume = protect(tmp_path, make_file_system(tmp_path, files=kernel), made.signer)
+    arm = volume.parts("os_9", architecture=Architecture.ARM64, serial=3)
     esp = Part(Designator.ESP, bytes(4096), UUID(int=9))
     disk = make_disk(tmp_path / "both.img", [*made.old.parts("os_1"), *arm, esp])
     code, output, _ = run(capsys, "inspect", disk.path)

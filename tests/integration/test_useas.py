@@ -11,7 +11,7 @@ import pytest
 
 from bootpath.block import open_device
 from bootpath.fs.readers.open import open_files
-from bootpath.image.roots.useas import Use, use_of
+from bootpath.image.contents.useas import Use, use_of
 from tests.support.ddi import run
 from tests.support.tools import tool
 

@@ -65,7 +65,8 @@ def test_flipped_bits_are_refused_or_do_not_matter(signed: Signed, data: st.Data
     assert boot.verdict is LinuxVerdict.VERIFIED
     assert (boot.loaded.kernel, boot.loaded.initrd) in [(fake_kernel(seed), fake_initrd(seed)) for seed in (1, 2)]
     assert boot.plan is not None
-    assert boot.plan.command_line in signed.lines
+    # A bit of the protective MBR, or of the first copy of the table, and Linux is told which one to believe.
+    assert boot.plan.command_line.replace(" gpt ", " ") in signed.lines
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -10,6 +10,7 @@ from bootpath.formats.partitions.dps import Designator
 from tests.support.ddi import Part, run
 from tests.support.tools import tool
 
+EXECUTABLES = ("sbin/init",)
 FAT_BYTES, EXT4_BYTES = 4 << 20, 2 << 20
 
 
@@ -17,6 +18,8 @@ def write_tree(root: Path, content: Mapping[str, bytes]) -> Path:
     for path, data in content.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(data)
+        if path in EXECUTABLES:
+            (root / path).chmod(0o755)
     return root
 
 

@@ -115,17 +115,26 @@ def run(*command: object) -> str:
 BOOT_FILES = {
     "boot/vmlinuz": bytes(0x202) + b"HdrS" + bytes(506),
     "boot/initrd": b"070701",
+    "sbin/init": b"#!/bin/sh\n",
     "loader/entries/os.conf": b"title OS\nlinux /boot/vmlinuz\ninitrd /boot/initrd\nlinux-appendroot yes\n",
 }
-"""A kernel, as far as its first bytes say, and an entry that boots it."""
+"""A kernel, as far as its first bytes say, an entry that boots it, and an init."""
 
 
-def make_file_system(directory: Path, *, text: str = "hello\n", uuid: str = "clear", label: str = "") -> bytes:
+def make_file_system(
+    directory: Path,
+    *,
+    text: str = "hello\n",
+    uuid: str = "clear",
+    label: str = "",
+    files: Mapping[str, bytes] | None = None,
+) -> bytes:
     """An ext4 of `DATA_BYTES` with a file in it, and a boot entry."""
     tree = directory / "tree"
-    for name, content in {"etc/os-release": text.encode(), **BOOT_FILES}.items():
+    for name, content in {"etc/os-release": text.encode(), **BOOT_FILES, **(files or {})}.items():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_bytes(content)
+    (tree / "sbin/init").chmod(0o755)
     target = directory / "data.ext4"
     target.unlink(missing_ok=True)
     options = ["-t", "ext4", "-O", "^has_journal", "-b", 4096, "-d", tree, "-L", label, "-U", uuid]

@@ -60,7 +60,10 @@ class RootTree:
             target = directory / path.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-        (directory / "sbin").mkdir(exist_ok=True)
+        init = directory / "sbin/init"
+        init.parent.mkdir(exist_ok=True)
+        init.write_bytes(self.files.get("/sbin/init", b"#!/bin/sh\n"))
+        init.chmod(0o755)
         return directory
 
 

@@ -17,7 +17,7 @@ from bootpath.report.bootentries import entries_json, render_entries
 from tests.support.bootdisk import boot_part, fat
 from tests.support.ddi import make_disk
 
-KERNEL = {"k": b"kernel", "i": b"initrd"}
+KERNEL = {"k": bytes(0x202) + b"HdrS" + bytes(506), "i": b"initrd"}
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def shown(tmp_path: Path) -> Any:
 def test_an_entry(shown: Any) -> None:
     lines, page = shown({"a.conf": "title A\nversion 1\nsort-key x\nlinux /k\ninitrd /i\noptions quiet\n"})
     assert lines[1:3] == [" 1  A  (type 1, chosen)", "    is       version 1, sort key x"]
-    assert lines[4:7] == ["    kernel   /k  6 bytes", "    initrd   /i  6 bytes", "    options  quiet"]
+    assert lines[4:7] == ["    kernel   /k  1 KiB", "    initrd   /i  6 bytes", "    options  quiet"]
     assert lines[-1].startswith("Verdict: A would be booted; unverified, but allowed by the policy: kernel: ")
     assert (page["boots"], page["decision"]["entry"]["id"], page["entries"][0]["chosen"]) == (True, "a", True)
     assert page["decision"]["command_line"] == page["entries"][0]["command_line"] == "quiet"

@@ -41,6 +41,7 @@ from bootpath.formats.partitions.mbr import (
 from bootpath.formats.superblocks.value import Superblock
 from bootpath.formats.verity.signature import VeritySignature
 from bootpath.formats.verity.tree import VeritySuperblock
+from bootpath.image.contents.useas import UseAs
 
 
 class NodeReason(Reason):
@@ -123,7 +124,7 @@ class Node:
     """A place and what was found there. `offset_bytes` is on the node above, None when it is not one run of it.
 
     `superblocks` are all that claim the place, `faults` what is damaged there (a partition table too, `gpt_fault`),
-    `refusal` why it cannot be opened.
+    `refusal` why it cannot be opened. `use` is what the files make of a file system of which no type says what it is.
     """
 
     path: str
@@ -144,6 +145,7 @@ class Node:
     children: tuple[Node, ...] = ()
     faults: tuple[FormatError, ...] = ()
     refusal: Error | None = None
+    use: UseAs | None = None
     warnings: tuple[str, ...] = ()
 
     @property

@@ -19,7 +19,7 @@ from bootpath.block.targets.linear import Linear
 from bootpath.block.targets.readonce import ReadOnce
 from bootpath.core.device import Device, Identity, read_bytes
 from bootpath.core.diskimage import disk_images
-from bootpath.core.errors import DeviceError, FormatError, LimitError, TableError
+from bootpath.core.errors import DeviceError, Error, FormatError, LimitError, TableError
 from bootpath.core.limits import check_limit, limits, spending
 from bootpath.formats.iso9660.descriptors import DESCRIPTORS_OFFSET
 from bootpath.formats.partitions.dps import Designator
@@ -27,13 +27,19 @@ from bootpath.formats.region import Region
 from bootpath.formats.superblocks.registry import scan_superblocks
 from bootpath.formats.verity.signature import VERITY_SIGNATURE_MAX_BYTES, VeritySignature, parse_verity_signature
 from bootpath.formats.verity.tree import BlockHasher, VeritySuperblock, parse_verity_superblock
+from bootpath.fs.readers.open import open_files
 from bootpath.image.contents.nodes import Contents, FoundHashTree, Location, Node, NodeKind, is_signature_volume
 from bootpath.image.contents.partitions import partition_device, partition_nodes, with_gpt, with_mbr, with_medium
 from bootpath.image.contents.probes import IMAGE_PROBERS
+from bootpath.image.contents.useas import UseAs, use_of
 from bootpath.image.contents.volumes import FoundVolume, logical_volumes, path_of, ubi_volumes
 
 MAX_DEPTH = 4
 _MAX_LONE_DIGESTS = 256
+_MAX_USES = 64
+_ROOTS_WITHOUT_TYPE = (None, Designator.LINUX_GENERIC, Designator.XBOOTLDR)
+_UNIX_KINDS = frozenset({"ext2", "ext3", "ext4", "erofs", "squashfs", "ubifs"})
+"""The file systems that a root may be on and whose files are read."""
 _SIGNATURES = (Designator.ROOT_VERITY_SIG, Designator.USR_VERITY_SIG)
 _TREES = (Designator.ROOT_VERITY, Designator.USR_VERITY)
 _CONTAINERS = frozenset({"LVM2_member", "ubi", "crypto_LUKS", "DM_verity_hash"})
@@ -100,6 +106,7 @@ class _Explorer:
         self.max_depth = max_depth
         self.places = 1  # that there are, as far as was looked; no more of them than the limit are
         self.lone_left = _MAX_LONE_DIGESTS
+        self.uses_left = _MAX_USES
 
     def _admitted(self, count: int) -> int:
         """How many of `count` more places are looked at."""
@@ -161,7 +168,25 @@ class _Explorer:
             for each in result.found
             if each.size_bytes > device.size_bytes and each.kind not in _CONTAINERS
         ]
-        return replace(node, superblocks=result.found, tree=tree, faults=tuple(faults))
+        node = replace(node, superblocks=result.found, tree=tree, faults=tuple(faults))
+        return replace(node, use=self._use(node, device))
+
+    def _use(self, node: Node, device: Device) -> UseAs | None:
+        """What a file system can be used as, where only its files say it; of so many, so that a disk has an end."""
+        kind = None if node.content is None else node.content.kind
+        if kind not in _UNIX_KINDS or node.faults or node.designator not in _ROOTS_WITHOUT_TYPE or not self.uses_left:
+            return None
+        self.uses_left -= 1
+        try:
+            use = use_of(open_files(device, kind))
+        except DeviceError:
+            raise
+        except Error as error:
+            return UseAs(faults=(error.as_value(),))
+        for fault in use.faults:
+            if isinstance(fault, DeviceError):
+                raise fault
+        return use
 
     def _signature(self, node: Node, device: Device) -> Node:
         signature: VeritySignature | None = None

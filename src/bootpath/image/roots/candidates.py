@@ -5,7 +5,9 @@ is excluded with a reason, never dropped. What is left is for `image.roots.choic
 
 Where the table has no partition for root or /usr of any architecture, generic ones count, and the volumes of LVM2 and
 UBI, and the disk itself: those with a file system of the kind a root is on; when any are named root or rootfs, only
-these.
+these. Nothing but their files says that they are roots, so these are looked at (`image.contents.useas`): what has no
+init, or extends another system, is excluded. A partition of type XBOOTLDR that holds a whole system is one of them: it
+has that type so that loaders which look for entries nowhere else find those in it.
 
 A partition with the flag no-auto is judged like any other, with all that belongs to it, and then excluded: whoever
 names its slot or its root hash gets it, and `image.roots.choice` may keep it as the last resort.
@@ -96,7 +98,7 @@ def find_candidates(contents: Contents, terms: Terms) -> tuple[Candidate, ...]:
             _typed(node, hidden if is_hidden(node) else siblings, terms if node.designator in meant else other)
             for node in data
         )
-    generic = [node for node in nodes if _is_generic(node)]
+    generic = [node for node in nodes if _is_generic(node) or _is_boot_and_root(node)]
     named = [node for node in generic if split_version(node.name)[0].lower() in _ROOT_NAMES]
     protected = bool(terms.policy.flags(Designator.ROOT) & (PolicyFlag.VERITY | PolicyFlag.SIGNED))
     return tuple(
@@ -203,6 +205,8 @@ def _judged(candidate: Candidate, pairing: Pairing, terms: Terms) -> Candidate:
             candidate = candidate.exclude(ExclusionReason.NO_FILE_SYSTEM())
         else:
             candidate = candidate.exclude(ExclusionReason.NOT_A_ROOT(data.content.kind))
+    if candidate.excluded is None and data.use is not None and not (data.use.is_root or data.use.unknown):
+        candidate = candidate.exclude(ExclusionReason.NO_SYSTEM(data.use))
     return candidate
 
 
@@ -252,6 +256,12 @@ def _is_generic(node: Node) -> bool:
     if node.kind is NodeKind.DISK and not node.superblocks and not node.faults:
         return False
     return not node.superblocks or _holds_root(node)
+
+
+def _is_boot_and_root(node: Node) -> bool:
+    """True for a partition of type XBOOTLDR that is more: the root."""
+    is_root = node.use is not None and node.use.is_root
+    return is_root and node.designator is Designator.XBOOTLDR and set_aside(node) is None
 
 
 def _holds_root(node: Node) -> bool:

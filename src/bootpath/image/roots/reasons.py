@@ -18,6 +18,7 @@ class ExclusionReason(Reason):
     OTHER_THAN_ROOT = "the root is for {}"
     NO_FILE_SYSTEM = "it holds no file system"
     NOT_A_ROOT = "it holds {}, which is no file system for a root"
+    NO_SYSTEM = "by its files it is {}"
     # What belongs to it.
     NOT_OF_ROOT_HASH = "its UUID is not the first 128 bits of the root hash that was given"
     OTHER_ROOT_HASH = "its hash tree in {} has another root hash than the one that was given"

@@ -118,6 +118,9 @@ def describe_content(node: Node) -> str:
         parts.append(f"GPT, {node.gpt.verdict.value}")
     if node.mbr is not None and node.kind is not NodeKind.DISK:
         parts.append(mbr_heading(node.mbr))
+    if node.use is not None:
+        name = f" ({node.use.name})" if node.use.name else ""
+        parts.append(f"{node.use}{name}")
     if node.fault is not None:
         sound = node.fault.reason is NodeReason.UNSUPPORTED
         parts.append(f"{'not read' if sound else 'BAD'}: {node.fault}")

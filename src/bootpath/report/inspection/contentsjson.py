@@ -59,6 +59,14 @@ def node_json(node: Node) -> Json:
             if node.signature.certificate_fingerprint is None
             else node.signature.certificate_fingerprint.hex(),
         },
+        "use": None
+        if node.use is None
+        else {
+            "uses": [use.value for use in node.use.uses],
+            "init": node.use.init or None,
+            "name": node.use.name or None,
+            "known": not node.use.unknown,
+        },
         "table": None if node.table is None else [pack_line(line) for line in node.table.lines],
         "fault": None if node.fault is None else reason_json(node.fault),
         "warnings": list(node.warnings),

@@ -34,7 +34,9 @@ LOGICAL, SPARE = 4096, 7000
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return ext4(tmp_path_factory.mktemp("root"), {"etc/os-release": b"ID=x\n"}, size_bytes=EXT4_BLOCKS * 512)
+    return ext4(
+        tmp_path_factory.mktemp("root"), {"etc/os-release": b"ID=x\n", "sbin/init": b"#!"}, size_bytes=EXT4_BLOCKS * 512
+    )
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from bootpath.core.errors import FormatError
 from bootpath.fs.readers.files import FileNode
 from bootpath.fs.readers.treefiles import TreeFiles
-from bootpath.image.roots.useas import Use, UseAs, use_of
+from bootpath.image.contents.useas import Use, UseAs, use_of
 from tests.support.bootfiles import MemoryTree, memory_files
 
 OS = {"/usr/lib/os-release": b"ID=os\nPRETTY_NAME=OS 1\n"}
@@ -31,7 +31,7 @@ def test_what_has_none_is_no_root() -> None:
     assert not use({**OS, "/sbin/init": b"not executable"}).is_root
     assert not use({**OS, "/sbin/init/x": b""}).is_root
     assert not use({"/usr/share/data": b""}, "/bin/sh").is_root
-    assert str(use({"/data": b""})) == "no system: it has no init"
+    assert str(use({"/data": b""})) == "no system: there is no init"
     assert use({"/data": b""}) == UseAs()
 
 

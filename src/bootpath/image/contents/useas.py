@@ -85,7 +85,7 @@ class UseAs:
     def __str__(self) -> str:
         if self.uses:
             return ", ".join(use.value for use in self.uses)
-        return "unknown, since it cannot be read" if self.faults else "no system: it has no init"
+        return "unknown, since it cannot be read" if self.faults else "no system: there is no init"
 
 
 def use_of(files: Files) -> UseAs:
