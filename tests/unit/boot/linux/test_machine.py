@@ -24,10 +24,12 @@ from bootpath.boot.linux.result import LinuxBoot
 from bootpath.boot.look import look_at
 from bootpath.boot.timeline import Timeline
 from bootpath.core.errors import BootError, MachineError
-from bootpath.formats.partitions.dps import Architecture
+from bootpath.formats.partitions.dps import Architecture, Designator
 from bootpath.report.linuxboot import linux_run_json, render_linux_run
 from bootpath.vm.boards import PC, board_of
 from bootpath.vm.disks import Interface
+from tests.support.bootdisk import boot_part, fat
+from tests.support.bootfiles import AA64, pe_image
 from tests.support.ddi import make_disk
 from tests.support.fitimage import Node, pack_devicetree
 from tests.support.kernels import make_image
@@ -100,6 +102,31 @@ def test_a_machine_for_the_root_s_architecture(foreign: Path, tmp_path: Path) ->
     assert config.kernel.read_bytes() == KERNEL, "unpacked, as that machine wants it"
     refused = load(foreign, LinuxRequest(architecture=Architecture.X86_64))
     assert "it is for arm64" in str(refused.refusal)
+
+
+def test_a_disk_whose_kernel_alone_says_the_architecture(tmp_path: Path) -> None:
+    """No partition, so no type: an Image for arm64, and with --architecture it has to be one for that."""
+    tree = RootTree({**RootTree.demo().files, KERNEL_PATH: KERNEL})
+    (tmp_path / "disk.img").write_bytes(make_volume(tmp_path / "volume", tree, None).data)
+    plan = load(tmp_path / "disk.img", LinuxRequest()).plan
+    assert plan is not None
+    assert plan.architecture is Architecture.ARM64
+    assert "console=ttyAMA0" in plan.command_line
+    refused = load(tmp_path / "disk.img", LinuxRequest(architecture=Architecture.X86_64)).refusal
+    assert "it is for aa64" in str(refused)
+
+
+def test_a_uki_for_another_machine(tmp_path: Path) -> None:
+    """The kernel in it is what is started."""
+    uki = pe_image([(".linux", KERNEL), (".osrel", b"ID=os\nVERSION_ID=3\n")], machine=AA64)
+    root = make_volume(tmp_path / "volume", RootTree.demo(), None)
+    esp = boot_part(Designator.ESP, fat(tmp_path, {"EFI/Linux/os_3.efi": uki}), 9)
+    parts = root.parts("demo_1", architecture=Architecture.ARM64, serial=1)
+    boot = load(make_disk(tmp_path / "disk.img", [esp, *parts]).path, LinuxRequest(entry="os_3"))
+    plan = boot.plan
+    assert plan is not None, boot.refusal
+    assert plan.loaded is not None
+    assert (plan.loaded.kernel, plan.architecture) == (KERNEL, Architecture.ARM64)
 
 
 def test_a_board_s_device_tree_is_not_for_a_virtual_machine(foreign: Path, tmp_path: Path) -> None:
