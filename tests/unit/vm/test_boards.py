@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,9 @@ def test_the_processor() -> None:
 
 def test_what_a_pc_has_by_itself_is_a_device_elsewhere() -> None:
     disk = Disk("disk", Path("disk.img"), Interface.AHCI)
+    drive = replace(disk, interface=Interface.OPTICAL, read_only=True)
+    line = words(MachineConfig(board=board_of(Architecture.ARM64), disks=(drive,)))
+    assert line.index("-device ich9-ahci,id=ide") < line.index("driver=ide-cd,id=disk,bus=ide.0")
     for architecture in OTHERS:
         line = words(MachineConfig(board=board_of(architecture), disks=(disk,), display=Display.VIRTIO_GPU))
         assert line.index("-device ich9-ahci,id=ide") < line.index("driver=ide-hd,id=disk,bus=ide.0")
