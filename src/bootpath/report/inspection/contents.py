@@ -93,7 +93,7 @@ def describe_protection(candidate: Candidate) -> str:
 def describe_type(node: Node) -> str:
     """What the table says of a partition; what a volume is."""
     if node.record is not None:
-        return " ".join((node.record.type_name, *node.flags))
+        return " ".join((node.record.type_name, node.record.partuuid, *node.flags))
     if node.partition is None:
         return node.kind.value
     name = node.partition.type_name if node.type is None else node.type.name
