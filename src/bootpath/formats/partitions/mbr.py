@@ -44,7 +44,7 @@ FIRST_LOGICAL = 5
 MAX_NUMBER = 255
 """Linux gives a disk 256 minor numbers, the first of which is its own."""
 MAX_EMPTY_LINKS = 100
-"""Linux follows as many links without a partition, one after the other."""
+"""So many links without a partition are followed in all; Linux follows as many one after the other."""
 
 _RECORD = struct.Struct("<B3xB3xII")
 _RECORDS_OFFSET, _RECORDS = 446, 4
@@ -203,6 +203,7 @@ class _Reader:
         self.found: list[MbrPartition] = []
         self.warnings: list[str] = []
         self.next_number = FIRST_LOGICAL
+        self.empty_links = 0
 
     def read(self, records: tuple[_Record, ...]) -> None:
         for number, record in enumerate(records, start=1):
@@ -221,7 +222,6 @@ class _Reader:
     def _follow(self, number: int, extended: _Record) -> None:
         """The chain of an extended partition, to its end or to what breaks it."""
         seen: set[int] = set()
-        empty = 0
         lba, blocks = extended.first, extended.blocks
         while True:
             ends = f"the logical partitions in partition {number} end at LBA {lba}: "
@@ -245,12 +245,12 @@ class _Reader:
                         return
                     self._add(self.next_number, record, lba + record.first)
                     self.next_number += 1
-            empty = 0 if len(self.found) > count else empty + 1
+            self.empty_links += len(self.found) == count
             link = next((record for record in records if record.blocks and record.extended), None)
             if link is None:
                 return
-            if empty == MAX_EMPTY_LINKS:
-                self.warnings.append(f"{ends}{empty} links in a row have no partition")
+            if self.empty_links >= MAX_EMPTY_LINKS:
+                self.warnings.append(f"{ends}{self.empty_links} links have no partition")
                 return
             lba, blocks = extended.first + link.first, link.blocks
 

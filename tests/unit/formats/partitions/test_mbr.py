@@ -137,7 +137,9 @@ def test_chains_that_do_not_end() -> None:
         read(head, (100, table((0, 0x83, 1, 5), (0, 5, 50, 9))))
     )
     empty = {100 + index: table((0, 5, index + 1, 1)) for index in range(MAX_EMPTY_LINKS + 50)}
-    assert f"{MAX_EMPTY_LINKS} links in a row have no partition" in one(read(head, *empty.items()))
+    assert f"{MAX_EMPTY_LINKS} links have no partition" in one(read(head, *empty.items()))
+    sparse = {100 + index: table((0, 0x83, 1, index % 50 == 0), (0, 5, index + 1, 1)) for index in range(500)}
+    assert len(read(head, *sparse.items()).partitions) == 4
     full = {100 + 2 * index: table((0, 0x83, 1, 1), (0, 5, 2 * index + 2, 1)) for index in range(400)}
     many = read(head, *full.items())
     assert many.partitions[-1].number == MAX_NUMBER

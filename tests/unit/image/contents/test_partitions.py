@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from contextlib import closing
 from pathlib import Path
+from random import Random
 from uuid import UUID
 
 import pytest
@@ -239,3 +240,19 @@ def test_guids_stay_guids() -> None:
     assert first.partition is not None
     assert first.partuuid == str(first.partition.guid)
     assert isinstance(first.location.disk_id, UUID)
+
+
+def test_hostile_tables(image: bytes) -> None:
+    """Whatever the sectors of the table say, there is a tree, and each of its places can be opened, or is refused."""
+    random = Random(7)
+    sectors = (0, 2048 * 512, (LOGICAL - 8) * 512)
+    for _ in range(300):
+        changed = bytearray(image)
+        for _ in range(random.randrange(1, 6)):
+            changed[random.choice(sectors) + 446 + random.randrange(64)] = random.randrange(256)
+        disk = MemoryDevice(bytes(changed))
+        found = read_contents(disk)
+        for node in found.nodes():
+            if node.refusal is None:
+                assert open_node(disk, found, node.path).size_bytes == node.size_bytes
+        choose_root(found)
