@@ -318,4 +318,9 @@ PARTITION_TYPES: dict[UUID, str] = {
     BIOS_BOOT: "BIOS boot",
     LINUX_FS: "Linux file system",
     XBOOTLDR: "extended boot loader",
+    UUID("ebd0a0a2-b9e5-4433-87c0-68b6b72699c7"): "Microsoft basic data",
+    UUID("e3c9e316-0b5c-4db8-817d-f92df00215ae"): "Microsoft reserved",
+    UUID("de94bba4-06d1-4d40-a16a-bfd50179d6ac"): "Windows recovery",
+    UUID("e6d6d379-f507-44c2-a23c-238f2a3df928"): "Linux LVM",
+    UUID("a19d880f-05fc-4d3b-a006-743f0f84911e"): "Linux RAID",
 }
