@@ -57,3 +57,16 @@ def test_copies_that_differ() -> None:
 def test_nothing_to_do() -> None:
     repair = plan_repair(as_device(gpt_image()))
     assert (repair.steps, repair.records, repair.written_bytes) == ((), (), 0)
+
+
+def test_an_mbr_without_any_record() -> None:
+    """Linux does not look for a GPT behind it; the boot code stays."""
+    image = gpt_image()
+    image[:2] = b"\xeb\xfe"
+    sound = bytes(image)
+    image[446:510] = bytes(64)
+    device = as_device(image)
+    repair = plan_repair(device)
+    assert [step.reason for step in repair.steps] == [RepairReason.MBR]
+    assert apply_repair(device, repair).protected
+    assert b"".join(bytes(view) for view in device.read(0, len(sound))) == sound

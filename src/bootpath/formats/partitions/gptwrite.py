@@ -24,7 +24,14 @@ from bootpath.formats.partitions.gptheader import (
     pack_array,
     pack_header,
 )
-from bootpath.formats.partitions.protectivembr import BOOT_CODE_BYTES, has_mbr, pack_protective_mbr
+from bootpath.formats.partitions.protectivembr import (
+    BOOT_CODE_BYTES,
+    MBR_BYTES,
+    MBR_SIGNATURE,
+    RECORDS_OFFSET,
+    has_mbr,
+    pack_protective_mbr,
+)
 
 PRIMARY_LBA = 1
 PRIMARY_ENTRIES_LBA = 2
@@ -83,8 +90,8 @@ def repair_gpt(device: Device) -> list[tuple[int, bytes]]:
     """The writes that make both copies say what the good one says; none when there is nothing to do.
 
     Bytes of the good copy's array are taken as they are, so nothing this program does not understand is lost. A
-    protective MBR is written only where there is no MBR at all. Raises FormatError when no copy is whole, and when
-    the copies cannot both be on the disk because it was cut short.
+    protective MBR is written only where there is no MBR at all, or one without any partition. Raises FormatError when
+    no copy is whole, and when the copies cannot both be on the disk because it was cut short.
     """
     copies = read_copies(device)
     writes: list[tuple[int, bytes]] = []
@@ -114,7 +121,8 @@ def repair_gpt(device: Device) -> list[tuple[int, bytes]]:
             backup = replace(good.header, alternate_lba=PRIMARY_LBA)
             writes += _copy_writes(backup, good.array, copies.block_bytes, copies.last_lba)
         writes += _copy_writes(header, good.array, copies.block_bytes, copies.last_lba)
-    if not has_mbr(copies.boot_sector):
+    empty = not any(copies.boot_sector[RECORDS_OFFSET : MBR_BYTES - len(MBR_SIGNATURE)])
+    if empty or not has_mbr(copies.boot_sector):
         sector = pack_protective_mbr(copies.last_lba, boot_code=copies.boot_sector[:BOOT_CODE_BYTES])
         writes.append((0, sector.ljust(copies.block_bytes, b"\0")))
     return writes

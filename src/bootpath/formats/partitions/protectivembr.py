@@ -22,7 +22,7 @@ BOOT_CODE_BYTES = 440
 PROTECTIVE_TYPE = 0xEE
 
 _RECORD = struct.Struct("<B3sB3sII")
-_RECORDS_OFFSET = 446
+RECORDS_OFFSET = 446
 _U32_MAX = 0xFFFFFFFF
 
 
@@ -38,7 +38,7 @@ def pack_protective_mbr(last_lba: int, *, boot_code: bytes = b"") -> bytes:
     # "EndingCHS: set to the CHS address of the last logical block, or to 0xFFFFFF if it is not possible to represent
     # it."
     record = _RECORD.pack(0, b"\x00\x02\x00", PROTECTIVE_TYPE, b"\xff\xff\xff", 1, min(last_lba, _U32_MAX))
-    return boot_code.ljust(_RECORDS_OFFSET, b"\0") + record + bytes(3 * _RECORD.size) + MBR_SIGNATURE
+    return boot_code.ljust(RECORDS_OFFSET, b"\0") + record + bytes(3 * _RECORD.size) + MBR_SIGNATURE
 
 
 def has_mbr(sector: bytes) -> bool:
@@ -49,7 +49,7 @@ def has_mbr(sector: bytes) -> bool:
 def protective_blocks(sector: bytes) -> int | None:
     """How many blocks the protective record spans: the last LBA of the disk it was made for. None without one."""
     for index in range(4 if has_mbr(sector) else 0):
-        _, _, kind, _, first_lba, blocks = _RECORD.unpack_from(sector, _RECORDS_OFFSET + index * _RECORD.size)
+        _, _, kind, _, first_lba, blocks = _RECORD.unpack_from(sector, RECORDS_OFFSET + index * _RECORD.size)
         if kind == PROTECTIVE_TYPE and first_lba == 1:
             return int(blocks)
     return None
@@ -65,7 +65,7 @@ def protective_mbr_fault(sector: bytes, last_lba: int) -> str | None:
     # Many programs write 0xffffffff whatever the size, and Linux (block/partitions/efi.c) takes it.
     if blocks not in (min(last_lba, _U32_MAX), _U32_MAX):
         return f"the protective MBR covers {blocks} blocks, the disk has {last_lba} after the first"
-    used = [index for index in range(4) if any(sector[_RECORDS_OFFSET + index * 16 :][:16])]
+    used = [index for index in range(4) if any(sector[RECORDS_OFFSET + index * 16 :][:16])]
     if len(used) > 1:
         return f"the MBR is a hybrid: {len(used)} records are in use"
     return None
