@@ -17,6 +17,7 @@ from bootpath.formats.diskimages.vdi import check_whole_vdi
 from bootpath.formats.diskimages.vmdk import read_vmdk_names
 from bootpath.formats.diskimages.xz import read_xz_index, stream_of_block
 from bootpath.formats.diskimages.zstd import read_seek_table, skippable_bytes
+from bootpath.formats.named import name_contents
 from bootpath.formats.region import Region
 from tests.fuzz.entry import Entry
 
@@ -82,7 +83,16 @@ def _packed_index(data: bytes) -> None:
     assert all(len(stream_of_block(block, b"")) % 4 == 0 for block in blocks)
 
 
+def _named(data: bytes) -> None:
+    for known in (False, True):
+        for each in name_contents(_file(data)[1], known=known):
+            str(each).encode()
+
+
 DISK_IMAGES = (
+    Entry(
+        "named", _named, made=lambda: [b"hsqs".ljust(4000, b"\1") + b"0\x82\0\x04abcd\0\0\0\0\0\0\0\x08"], refuses=False
+    ),
     Entry("qcow2", _qcow2),
     Entry("vmdk", _vmdk),
     Entry("vdi", _vdi),

@@ -26,6 +26,7 @@ from bootpath.core.diskimage import DiskImage
 from bootpath.core.errors import DeviceError, Error, FormatError, UnsupportedError
 from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.dm.table import Table
+from bootpath.formats.named import Named
 from bootpath.formats.partitions.dps import EMPTY_LABEL, Designator, DiscoverableType, discoverable_type, flag_names
 from bootpath.formats.partitions.gpt import Gpt
 from bootpath.formats.partitions.gptheader import Partition
@@ -124,7 +125,8 @@ class Node:
     """A place and what was found there. `offset_bytes` is on the node above, None when it is not one run of it.
 
     `superblocks` are all that claim the place, `faults` what is damaged there (a partition table too, `gpt_fault`),
-    `refusal` why it cannot be opened. `use` is what the files make of a file system of which no type says what it is.
+    `refusal` why it cannot be opened, `named` what is recognised and not read. `use` is what the files make of a file
+    system of which no type says what it is.
     """
 
     path: str
@@ -147,6 +149,7 @@ class Node:
     refusal: Error | None = None
     use: UseAs | None = None
     warnings: tuple[str, ...] = ()
+    named: tuple[Named, ...] = ()
 
     @property
     def title(self) -> str:

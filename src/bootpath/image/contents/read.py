@@ -22,6 +22,7 @@ from bootpath.core.diskimage import disk_images
 from bootpath.core.errors import DeviceError, Error, FormatError, LimitError, TableError
 from bootpath.core.limits import check_limit, limits, spending
 from bootpath.formats.iso9660.descriptors import DESCRIPTORS_OFFSET
+from bootpath.formats.named import name_contents
 from bootpath.formats.partitions.dps import Designator
 from bootpath.formats.region import Region
 from bootpath.formats.superblocks.registry import scan_superblocks
@@ -168,7 +169,9 @@ class _Explorer:
             for each in result.found
             if each.size_bytes > device.size_bytes and each.kind not in _CONTAINERS
         ]
-        node = replace(node, superblocks=result.found, tree=tree, faults=tuple(faults))
+        known = bool(result.found or faults or node.gpt or node.mbr)
+        named = name_contents(Region(device), known=known)
+        node = replace(node, superblocks=result.found, tree=tree, faults=tuple(faults), named=named)
         return replace(node, use=self._use(node, device))
 
     def _use(self, node: Node, device: Device) -> UseAs | None:

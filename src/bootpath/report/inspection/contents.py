@@ -35,7 +35,7 @@ def render_contents(inspection: LinuxInspection) -> Printable:
     elif root.mbr is not None:
         lines.append(mbr_heading(root.mbr))
         lines += [f"  {describe_content(root)}"] * bool(root.superblocks or root.faults)
-    elif root.superblocks or root.faults:
+    elif root.superblocks or root.faults or root.named:
         lines.append(f"  {describe_content(root)}")
     lines += columns(list(_rows(root, "")), indent="  ", right=frozenset({2, 3}))
     if inspection.medium is not None:
@@ -121,6 +121,8 @@ def describe_content(node: Node) -> str:
     if node.use is not None:
         name = f" ({node.use.name})" if node.use.name else ""
         parts.append(f"{node.use}{name}")
+    for named in node.named:
+        parts.append(f"recognised, not supported: {named}{named.hint and f'; {named.hint}'}")
     if node.fault is not None:
         sound = node.fault.reason is NodeReason.UNSUPPORTED
         parts.append(f"{'not read' if sound else 'BAD'}: {node.fault}")

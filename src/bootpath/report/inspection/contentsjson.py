@@ -50,6 +50,7 @@ def node_json(node: Node) -> Json:
         "mbr_type": None if node.record is None else _mbr_type(node.record),
         "flags": list(node.flags),
         "superblocks": [_superblock(each) for each in node.superblocks],
+        "named": [{"kind": each.kind, "detail": each.detail, "hint": each.hint} for each in node.named],
         "verity": None if node.tree is None else _tree(node.tree),
         "signature": None
         if node.signature is None
