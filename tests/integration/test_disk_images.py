@@ -168,6 +168,17 @@ def test_it_is_shown(raw: Path, image: Path, capsys: pytest.CaptureFixture[str])
     assert [each["kind"] for each in page["containers"]] == ["xz", "qcow2"]
 
 
+def test_an_image_that_ends_within_a_block_is_not_copied(
+    raw: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted("qcow2")(raw, image)
+    with image.open("ab") as file:
+        file.write(b"x" * 100)
+    monkeypatch.delattr("bootpath.block.leaves.images.qemu.unpack_whole")
+    with closing(open_device(str(image))) as device:
+        assert everything(device)[: SIZE - 512] == content()
+
+
 @pytest.mark.parametrize("name", ["qcow2", "xz, blocks", "gzip", "Android sparse"])
 def test_it_is_served_and_written_over(name: str, raw: Path, image: Path, tmp_path: Path) -> None:
     IMAGES[name][0](raw, image)

@@ -83,6 +83,7 @@ class Direct:
     buffer: bytearray | memoryview | None = None
 
 
+@runtime_checkable
 class SupportsFileno(Protocol):
     """An open file, as select and os take it."""
 

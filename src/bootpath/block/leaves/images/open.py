@@ -39,13 +39,12 @@ class ImageRules:
 
 def open_image(path: str, *, writable: bool, rules: ImageRules) -> Device:
     """The disk in a file, or on a block device. Raises DeviceError (EPERM when what it is cannot be written), Error."""
-    file: Device = FileDevice.open(path, writable=writable)
-    if rules.raw:
-        return file
+    opened = FileDevice.open(path, writable=writable)
+    if rules.raw or not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+        return opened
+    file: Device = opened
     outer: tuple[DiskImage, ...] = ()
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return file
         while True:
             kind = recognise(b"".join(file.read(0, HEAD_BYTES)))
             if kind is None:

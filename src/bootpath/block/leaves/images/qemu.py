@@ -20,12 +20,12 @@ import time
 from contextlib import ExitStack, suppress
 from typing import IO
 
-from bootpath.block.leaves.images.unpack import UnpackProgress, unpack_whole
+from bootpath.block.leaves.images.unpack import UnpackedDevice, UnpackProgress, unpack_whole
 from bootpath.block.leaves.images.virtual import file_region, image_node
 from bootpath.block.leaves.nbdclient import NbdDevice
 from bootpath.block.leaves.nbdconnection import NbdConnection
 from bootpath.block.targets.filter import Filter
-from bootpath.core.device import Device, Identity, direct_access, read_bytes
+from bootpath.core.device import Device, Identity, SupportsFileno, read_bytes
 from bootpath.core.diskimage import DiskImage
 from bootpath.core.errors import DeviceError, Error
 from bootpath.core.extras import apt_install
@@ -87,20 +87,23 @@ def open_virtual(
             hint=apt_install(PROGRAM),
         )
     images, size = outer, file_region(lower).size_bytes
-    direct = direct_access(lower)
-    if direct is None or direct.fd is None:
-        lower = _as_file(lower, outer, progress)
-        direct = direct_access(lower)
-    assert direct is not None
-    assert direct.fd is not None
-    region = file_region(lower)
-    node, detail = image_node(region, kind, f"/proc/self/fd/{_IMAGE_FD}", name, allow=allow_backing_file and not outer)
-    images = (*outer, DiskImage(kind.value, detail, size, program=PROGRAM))
-    client, pid = _start(program, node, direct.fd, name)
+    if isinstance(lower, SupportsFileno):
+        descriptor = lower.fileno()
+    else:
+        lower = unpacked = _as_file(lower, outer, progress)
+        descriptor = unpacked.fileno()
+    allow = allow_backing_file and not outer  # what is packed has no files beside it
+    try:
+        node, detail = image_node(file_region(lower), kind, f"/proc/self/fd/{_IMAGE_FD}", name, allow=allow)
+        images = (*outer, DiskImage(kind.value, detail, size, program=PROGRAM))
+        client, pid = _start(program, node, descriptor, name)
+    except BaseException:
+        lower.close()
+        raise
     return QemuDevice(client, pid, lower, disk_images=images, identity=lower.identity)
 
 
-def _as_file(lower: Device, images: tuple[DiskImage, ...], progress: UnpackProgress | None) -> Device:
+def _as_file(lower: Device, images: tuple[DiskImage, ...], progress: UnpackProgress | None) -> UnpackedDevice:
     """The same bytes in a file: QEMU reads nothing else."""
     size = file_region(lower).size_bytes
     pieces = (
