@@ -9,6 +9,7 @@ import pytest
 
 from bootpath.cli import lived
 from bootpath.cli.main import main
+from tests.support.images import make_image
 
 ZEROS = "00" * 32
 COMMANDS = [
@@ -28,7 +29,7 @@ COMMANDS = [
     "plan disk --recorded FILE",
     "plan disk --password-file FILE",
     "plan FILE",
-    "simulate disk --plan FILE",
+    "simulate live --plan FILE",
     "simulate disk --password-file FILE",
     "boot disk --dry-run --initrd FILE",
     "boot disk --dry-run --certificate FILE",
@@ -67,6 +68,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "tree").mkdir()
     (directory / "tree/a").write_text("a")
     os.mkfifo(directory / "pipe")
+    make_image(directory, "live")
     for name, size in (("disk", 64 << 20), ("data", 1 << 20), ("hash", 1 << 20), ("one", 1), ("huge", 3 << 30)):
         (directory / name).touch()
         os.truncate(directory / name, size)

@@ -474,8 +474,9 @@ def test_what_is_no_disk(place: Path) -> None:
         assert f"{name}: this is {kind}, not a disk; expected a regular file or a block device" in error
     (place / "tiny").write_bytes(bytes(511))
     done = bootpath("inspect", "tiny", cwd=place)
-    assert (done.returncode, "the disk is smaller than one block of 512 bytes" in done.stdout) == (3, True)
-    assert done.stderr == "bootpath: warning: tiny: the last 511 bytes are not a whole block and are ignored\n"
+    assert (done.returncode, "does not boot: " in done.stdout) == (3, True)
+    said = "its 511 bytes end within a block, which 1 zero bytes fill up"
+    assert done.stderr == f"bootpath: warning: tiny: {said}\n"
 
 
 def test_what_is_no_program_is_doubted(place: Path) -> None:

@@ -5,7 +5,6 @@ from bootpath.boot.linux.machine import LinuxMachine as LinuxMachine
 from bootpath.boot.linux.machine import boot_linux as boot_linux
 from bootpath.boot.linux.result import LinuxBoot as LinuxBoot
 from bootpath.boot.machine.firmware import FirmwareMachine as FirmwareMachine
-from bootpath.boot.redox.loader import load as load
 from bootpath.boot.redox.machine import LiveMachine as LiveMachine
 from bootpath.boot.redox.machine import MachineSetup as MachineSetup
 from bootpath.boot.redox.planning import BootPlan as BootPlan

@@ -140,6 +140,7 @@ class RefusalReason(Reason):
     NO_SUCH_SLOT = "there is no root in the slot {}; roots are in {}"
     ONLY_USR = "the disk has a /usr and no root, which this loader does not boot"
     NO_ROOT = "no root can be used: {}"
+    NOTHING = "there is neither a RedoxFS nor anything that could be the root of a Linux"
     # Of a candidate.
     EXCLUDED = "it is excluded: {}"
     FAILED_BEFORE = "it failed before: {}"
@@ -282,6 +283,8 @@ def _no_such_slot(choice: RootChoice, request: LinuxRequest) -> Refusal | None:
 
 
 def _why_none(choice: RootChoice) -> Refusal:
+    if not choice.candidates and all(each.cause.reason is ProblemReason.NOTHING for each in choice.problems):
+        return RefusalReason.NOTHING()
     if choice.usr is not None:
         return RefusalReason.ONLY_USR()
     return RefusalReason.NO_ROOT("; ".join(map(str, choice.problems or (ProblemReason.NOTHING(),))))

@@ -34,7 +34,5 @@ def machine_of(image: KernelImage, architecture: Architecture | None, *, where: 
     """
     found = architecture or image.architecture
     if found is None:
-        raise BootError(
-            "nothing says for which machine the kernel is", where=where, found=image, hint="give --architecture"
-        )
+        raise BootError("the kernel's machine is not known", where=where, found=image, hint="give --architecture")
     return found

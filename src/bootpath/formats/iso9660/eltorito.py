@@ -135,7 +135,7 @@ def parse_boot_catalog(data: bytes) -> BootCatalog:
 
 def _image(data: bytes, place: int, platform: int) -> BootImage:
     if place + _ENTRY_BYTES > len(data):
-        raise _fault("the boot catalog names more entries than there are", f"one at byte {place}", f"{len(data)} bytes")
+        raise _fault("the boot catalog's entries go on beyond its end", f"one at byte {place}", f"{len(data)} bytes")
     indicator, medium, segment, system, sectors, start = _ENTRY.unpack_from(data, place)
     if indicator not in (_BOOTS, _DOES_NOT):
         raise _fault("an entry of the boot catalog is none", f"{indicator:#04x} at byte {place}", "0x88 or 0x00")

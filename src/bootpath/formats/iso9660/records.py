@@ -88,7 +88,7 @@ def iter_records(data: bytes, first: int = 0) -> Iterator[tuple[int, DirectoryRe
             place = end
             continue
         if place + data[place] > end:
-            raise _fault("a directory record goes past the end of its sector", f"byte {first + place}", "one sector")
+            raise _fault("the sector ends within a directory record", f"byte {first + place}", "one sector")
         yield first + place, parse_record(data[place : place + data[place]])
         place += data[place]
 

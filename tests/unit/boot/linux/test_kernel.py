@@ -40,5 +40,5 @@ def test_what_is_no_kernel() -> None:
 def test_the_machine() -> None:
     assert machine_of(parse_kernel(PC_32), Architecture.X86_64, where="/k") is Architecture.X86_64
     assert machine_of(parse_kernel(make_image()), None, where="/k") is Architecture.ARM64
-    with pytest.raises(BootError, match=r"/k: nothing says for which machine the kernel is; .*; give --architecture"):
+    with pytest.raises(BootError, match=r"/k: the kernel's machine is not known; .*; give --architecture"):
         machine_of(parse_kernel(make_zboot(b"packed", machine=0)), None, where="/k")

@@ -249,7 +249,7 @@ def test_nothing_on_it(tmp_path: Path) -> None:
     boot = load_file(tmp_path / "disk.img")
     assert boot.verdict is LinuxVerdict.REFUSED
     assert boot.order.refusal is not None
-    assert boot.order.refusal.reason is RefusalReason.NO_ROOT
+    assert boot.order.refusal.reason is RefusalReason.NOTHING
     assert boot.attempts == ()
 
 

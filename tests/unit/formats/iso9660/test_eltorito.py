@@ -69,7 +69,7 @@ def test_the_platform_of_the_validation_entry_is_the_default_entrys() -> None:
             "an entry of the boot catalog is none; expected 0x88 or 0x00, found 0x77 at byte 32",
         ),
         (catalog(boot_entry(1, medium=5)), "the emulation of a boot image is not known; expected 0 to 4, found 5"),
-        (catalog(boot_entry(1), boot_section(0, count=9999)), "the boot catalog names more entries than there are"),
+        (catalog(boot_entry(1), boot_section(0, count=9999)), "the boot catalog's entries go on beyond its end"),
     ],
 )
 def test_what_is_none(data: bytes, message: str) -> None:
