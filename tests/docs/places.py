@@ -10,6 +10,7 @@ from bootpath.formats.partitions.dps import Architecture, Designator
 from tests.docs.scene import Scene
 from tests.support.bootdisk import boot_part, ext4, fat
 from tests.support.ddi import Part, Volume, make_disk, make_file_system, protect
+from tests.support.efivars import edk2_store, raw_variable, utf16
 from tests.support.hybriddisc import HYBRID_OPTIONS, installer_files, make_medium
 from tests.support.kernels import make_efi_image
 from tests.support.linuximage import KERNEL_PATH, RootTree, fake_kernel, make_volume
@@ -69,6 +70,8 @@ def boot_entries(scene: Scene) -> None:
     make_disk(scene.folder / "disk.img", parts)
     arm = {"image": make_efi_image(), "loader/entries/a.conf": b"linux /image\n"}
     board = ext4(scene.folder.with_name("board"), arm)
+    store = edk2_store([raw_variable("LoaderEntryDefault", utf16("gone.conf"))])
+    (scene.folder / "OVMF_VARS.fd").write_bytes(store)
     make_disk(scene.folder / "board.img", [boot_part(Designator.XBOOTLDR, board, 3)])
 
 

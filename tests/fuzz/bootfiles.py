@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from bootpath.core.errors import FormatError
+from bootpath.formats.efivars.store import parse_variable_store
 from bootpath.formats.entries.bls import pack_bls, parse_bls
 from bootpath.formats.entries.entry import bls_entry, extlinux_entry, sort_entries, uki_entries
 from bootpath.formats.entries.extlinux import pack_extlinux, parse_extlinux
+from bootpath.formats.entries.loaderconf import parse_loader_conf
+from bootpath.formats.entries.loadervariables import loader_variables
 from bootpath.formats.entries.osrelease import parse_os_release
+from bootpath.formats.entries.pattern import pattern_matcher
 from bootpath.formats.entries.raspberrypi import parse_pi_config, pi_boots
 from bootpath.formats.entries.tries import blessed_name, counted_name, pack_entry_name, parse_entry_name
 from bootpath.formats.entries.uki import read_uki, read_uki_addon
@@ -74,6 +78,21 @@ def _entry_name(data: bytes) -> None:
     blessed_name(name)
 
 
+def _loader_conf(data: bytes) -> None:
+    conf = parse_loader_conf(data)
+    for pattern in (conf.default, conf.preferred, "".join(conf.ignored)):
+        fits = pattern_matcher(pattern)
+        assert fits("a.conf") is fits("A.CONF")
+    assert parse_loader_conf(f"timeout {conf.timeout}\n".encode()).timeout in (conf.timeout, None)
+
+
+def _efi_variables(data: bytes) -> None:
+    variables = parse_variable_store(data)
+    assert len({(each.guid, each.name) for each in variables}) == len(variables)
+    assert sum(len(each.data) + len(each.name) for each in variables) <= len(data)
+    loader_variables(variables)
+
+
 BETWEEN_FILES = b"\xff--\xff"
 SOUND_PLACE = (
     b"title A\nlinux /k\ninitrd /k\noptions x\n",
@@ -133,5 +152,7 @@ BOOT_FILES = (
     Entry("os_release", _os_release),
     Entry("pi_config", _pi_config),
     Entry("entry_name", _entry_name, max_bytes=300),
+    Entry("loader_conf", _loader_conf, refuses=False),
+    Entry("efi_variables", _efi_variables),
 )
 BOOT_PLACE = Entry("boot_place", _boot_place, made=lambda: [BETWEEN_FILES.join(SOUND_PLACE)], refuses=False, rounds=300)

@@ -17,9 +17,10 @@ NAMES = (b"\xc3\xa4", b"x y", b"b", b"..", b".")
 FIRST_LINKS = (b"/k", b"k", b"l", b"../../k", b"m/m/m/k", b"\\k")
 SECOND_LINKS = (b".", b"m", b"..", b"boot", b"/")
 ADDONS = (b"", b"m", b"nowhere")
+REFUSING = [entry for entry in BOOT_FILES if entry.refuses]
 
 
-@pytest.mark.parametrize("entry", BOOT_FILES, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", REFUSING, ids=lambda entry: entry.name)
 def test_mutants_reach_both_answers(entry: Entry) -> None:
     assert {entry.accepts(mutant) for mutant in mutations(entry.samples(), seed=11, count=500)} == {True, False}
 

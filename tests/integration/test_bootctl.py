@@ -15,6 +15,8 @@ from bootpath.formats.entries.entry import compare_entries, sort_entries
 from bootpath.formats.entries.uki import read_uki
 from bootpath.image.contents.nodes import Location
 from bootpath.image.entries.bootvolumes import BootVolume
+from bootpath.image.entries.default import default_entry
+from bootpath.image.entries.find import menu_of
 from bootpath.image.entries.menu import EntrySource, Excluded, FoundEntry, VolumeRole
 from bootpath.image.entries.read import read_volume
 from tests.support.bootdisk import write_tree
@@ -28,11 +30,11 @@ STUB = Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
 # Without checks that the directory is a partition of the right type; the file system has to be one of its own, though.
 RELAXED = {"SYSTEMD_RELAX_ESP_CHECKS": "1", "SYSTEMD_RELAX_XBOOTLDR_CHECKS": "1"}
 LIST = """
-mount -t tmpfs none /mnt && cp -r "$1/." /mnt/ && exec bootctl list --esp-path=/mnt --json=short --no-pager
+mount -t tmpfs none /mnt && cp -r "$1/." /mnt/ && exec bootctl list --esp-path=/mnt --no-pager --json=$2
 """
 
 
-def bootctl(tree: Path) -> list[dict[str, object]]:
+def run_bootctl(tree: Path, form: str) -> str:
     """What bootctl says of a directory, in a mount namespace of its own."""
     tool("bootctl")
     unshare = [tool("unshare"), "--mount"] if os.geteuid() == 0 else [tool("unshare"), "--user", "-r", "--mount"]
@@ -40,10 +42,15 @@ def bootctl(tree: Path) -> list[dict[str, object]]:
     if probe.returncode:
         why = "no file system can be mounted here, not even in a namespace"
         pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
-    command = [*unshare, "sh", "-c", LIST, "sh", str(tree)]
+    command = [*unshare, "sh", "-c", LIST, "sh", str(tree), form]
     done = subprocess.run(command, env={**os.environ, **RELAXED}, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def bootctl(tree: Path) -> list[dict[str, object]]:
+    """The entries that bootctl finds in a directory, in its order."""
     # One object after the other in old versions, an array in new ones.
-    decoder, found, rest = json.JSONDecoder(), [], done.stdout.strip()
+    decoder, found, rest = json.JSONDecoder(), [], run_bootctl(tree, "short").strip()
     while rest:
         value, end = decoder.raw_decode(rest)
         found += value if isinstance(value, list) else [value]
@@ -93,6 +100,20 @@ def test_the_order_is_that_of_systemd(tmp_path: Path, seed: int) -> None:
         assert f"{each.entry.id}.conf" == judged["id"]
         assert each.entry.title == judged["title"]
     assert all(compare_entries(a.entry, b.entry) < 0 for a, b in pairwise(found))
+
+
+@pytest.mark.parametrize("pattern", ["b-*", "B-?.2.conf", "c-1[0-2].*", "[ab]-1.1.conf", "none", "a-1", "*"])
+def test_the_default_is_that_of_systemd(tmp_path: Path, pattern: str) -> None:
+    content = random_entries(Random(pattern), 40)
+    content["loader/loader.conf"] = f"default {pattern}\n".encode()
+    # Old versions say it in the text only.
+    listed = run_bootctl(write_tree(tmp_path, content), "off").partition(" (default) ")[2]
+    theirs = listed.partition(" id: ")[2].split()[0]
+    files = memory_files({f"/{path}": data for path, data in content.items()}, fold_case=True)
+    place = BootVolume(EntrySource(VolumeRole.ESP, Location("1")), files, None)
+    chosen = default_entry(menu_of("disk", [place], roles=[VolumeRole.ESP]))
+    assert chosen is not None
+    assert chosen.found.entry.loader_id == theirs
 
 
 def make_uki(directory: Path, command_line: str = "root=/dev/vda2 quiet") -> Path:

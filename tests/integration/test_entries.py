@@ -27,6 +27,7 @@ from tests.support.ddi import (
     make_ubi_image,
     protect,
 )
+from tests.support.efivars import edk2_store, raw_variable, utf16
 from tests.support.kernels import make_efi_image
 from tests.support.nbdserver import nbd_server
 from tests.support.rangeserver import Object, RangeServer
@@ -324,3 +325,68 @@ def test_a_damaged_esp_is_said(entries: Entries, tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", [["--look-in", "usr"], ["--look-in", ""], ["--architecture", "vax"]])
 def test_usage(entries: Entries, words: list[str], boot_disk: Path) -> None:
     assert entries.text(*words, boot_disk) == (2, "")
+
+
+LOADER = {
+    "k": b"kernel",
+    "loader/loader.conf": b"default new-*\ntimeout 3\neditor no\ntimout 9\n",
+    "loader/entries/old-1.conf": b"title Old\nsort-key a\nversion 1\nlinux /k\n",
+    "loader/entries/new-2.conf": b"title New\nsort-key b\nversion 2\nlinux /k\n",
+    "loader/entries/try+2-1.conf": b"title Try\nsort-key c\nversion 3\nlinux /k\n",
+}
+
+
+@pytest.fixture(scope="module")
+def loader_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("loader")
+    parts = [
+        boot_part(Designator.ESP, fat(directory, LOADER), 1),
+        boot_part(Designator.XBOOTLDR, ext4(directory, {"loader/loader.conf": b"default old-1.conf\n"}), 2),
+    ]
+    return make_disk(directory / "loader.img", parts).path
+
+
+def test_loader_conf_says_what_is_booted(entries: Entries, loader_disk: Path) -> None:
+    menu = entries.json(loader_disk)
+    assert [entry["title"] for entry in menu["entries"]] == ["Old", "New", "Try"]
+    decided = menu["decision"]["entry"]
+    assert decided["why"] == {"reason": "default", "text": "loader.conf says default new-*"}
+    assert [entry["id"] for entry in menu["entries"] if entry["chosen"]] == [decided["id"]] == ["new-2"]
+    assert menu["entries"][2]["loader_id"] == "try.conf"
+    assert (menu["menu"]["timeout"], menu["menu"]["loader_conf"]["editor"]) == (3, False)
+    assert menu["menu"]["efi_variables"] is None
+    code, output = entries.text(loader_disk)
+    *rules, verdict = output.splitlines()[-4:]
+    assert code == 0
+    assert rules == [
+        "Menu: shown for 3 s; options cannot be edited",
+        "Warning: 2: loader.conf is passed over: systemd-boot reads only the one on the EFI partition",
+        "Warning: 1: loader.conf: passed over: 'timout', which is not known",
+    ]
+    assert verdict.startswith("Verdict: New would be booted: loader.conf says default new-*; unverified")
+    assert entries.json("--entry", "try.conf", loader_disk)["decision"]["entry"]["why"]["reason"] == "named"
+
+
+def test_efi_variables_come_before_it(entries: Entries, loader_disk: Path, tmp_path: Path) -> None:
+    store = tmp_path / "OVMF_VARS.fd"
+    variables = {
+        "LoaderEntryDefault": "try.conf",
+        "LoaderEntryOneShot": "gone.conf",
+        "LoaderConfigTimeout": "menu-force",
+    }
+    store.write_bytes(edk2_store([raw_variable(name, utf16(text)) for name, text in variables.items()]))
+    menu = entries.json("--efi-vars", store, loader_disk)
+    decided = menu["decision"]["entry"]
+    assert (decided["id"], decided["why"]["reason"]) == ("try", "default-variable")
+    assert menu["menu"]["timeout"] == "menu-force"
+    assert menu["menu"]["efi_variables"]["LoaderEntryOneShot"] == "gone.conf"
+    assert menu["warnings"][-1] == "the EFI variable LoaderEntryOneShot is gone.conf: no entry has that name"
+    with store.open("ab") as file:
+        file.truncate(64 << 20)  # as the firmware of an ARM machine has it
+    assert entries.json("--efi-vars", store, loader_disk)["decision"] == menu["decision"]
+
+
+def test_a_file_without_efi_variables(capsys: pytest.CaptureFixture[str], loader_disk: Path) -> None:
+    code, _, error = run(capsys, "entries", "--efi-vars", __file__, str(loader_disk))
+    assert code == 1
+    assert "test_entries.py: EFI variables: the file holds no EFI variables that can be read" in error

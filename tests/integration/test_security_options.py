@@ -119,8 +119,8 @@ _OTHERS = """
     --add --ahci --algorithm --align --all --all-root --append --architecture --assembly --bios-loader --block-size
     --busybox --check-at-most-once --classic --compression --copy-source --data-block-size --data-blocks --deadline
     --definitions --device --digest --disk --disk-delay --disk-name --display --dm-minor --dm-name --dm-uuid --dry-run
-    --efi-loader --entry --env --esp --esp-size --export --fault --fec-device --fec-offset --fec-roots --file-system
-    --fill --firmware --fixed --format --from-disk --grace --hash --hash-block-size --hash-offset --help
+    --efi-loader --efi-vars --entry --env --esp --esp-size --export --fault --fec-device --fec-offset --fec-roots
+    --file-system --fill --firmware --fixed --format --from-disk --grace --hash --hash-block-size --hash-offset --help
     --ignore-zero-blocks --image-id --image-version --init --initfs --initrd --json --json-partition --kernel
     --identical-slots --kernel-modules --kernel-release --label --length --list --look-in --memory --mount
     --next-candidate --no-disk

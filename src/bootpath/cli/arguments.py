@@ -21,6 +21,7 @@ from bootpath.core.errors import Error
 
 if TYPE_CHECKING:
     from bootpath.core.limits import Budgets
+    from bootpath.formats.entries.loadervariables import LoaderVariables
     from bootpath.formats.partitions.dps import Architecture
     from bootpath.formats.partitions.imagepolicy import ImagePolicy
 
@@ -307,6 +308,22 @@ def read_certificates(paths: Iterable[Path]) -> tuple[bytes, ...]:
         found.append(read_whole(path))
         check_certificates(found[-1], str(path))
     return tuple(found)
+
+
+def read_loader_variables(file: Path | None) -> LoaderVariables | None:
+    """What the EFI variables in a file say of boot entries, None without one. Raises FormatError, OSError."""
+    if file is None:
+        return None
+    from bootpath.block.leaves.wholefile import read_beginning
+    from bootpath.formats.efivars.store import parse_variable_store
+    from bootpath.formats.entries.loadervariables import loader_variables
+
+    # The firmware of some machines has files of 64 MiB, which begin with the variables.
+    data = read_beginning(file)
+    try:
+        return loader_variables(parse_variable_store(data))
+    except Error as fault:
+        raise fault.at(str(file)) from None
 
 
 def root_hash(text: str) -> bytes:

@@ -23,6 +23,7 @@ examples:
   bootpath entries --architecture aa64 https://example.org/board.img
   bootpath entries --disk-name /dev/vda disk.img
   bootpath entries --certificate vendor.pem disk.img
+  bootpath entries --efi-vars OVMF_VARS.fd disk.img
   bootpath entries --all --json disk.img
 
 exit codes: 0 it boots, 1 it cannot be read, 2 usage, 3 it does not boot

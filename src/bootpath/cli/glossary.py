@@ -22,6 +22,7 @@ OPTIONS = {
     "--disk-delay": "seconds until the physical disk appears",
     "--dry-run": "decide and explain everything, and leave out what it is for",
     "--efi-loader": "the program that UEFI starts, at EFI/BOOT",
+    "--efi-vars": "the EFI variables of the machine, from a file",
     "--entry": "which boot entry",
     "--esp-size": "size of the EFI partition",
     "--export": "name of the default export of a server",

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from bootpath.boot.inspection.values import LinuxInspection, LiveInspection
 from bootpath.core.printable import Printable, printable_lines
 from bootpath.formats.entries.entry import BootEntry, EntryKind
+from bootpath.image.entries.default import DefaultReason
 from bootpath.report.inspection.contents import verdict_lines
 from bootpath.report.inspection.contentsjson import location_json, reason_json
 from bootpath.report.inspection.decision import decision_json, describe_verdict
 from bootpath.report.inspection.live import live_verdict
+from bootpath.report.inspection.menurules import describe_rules, rules_json
 from bootpath.report.text import columns
 from bootpath.report.units import format_bytes
 
@@ -54,7 +56,8 @@ def entries_json(inspection: Inspection, listing: EntryListing | None) -> dict[s
             }
             for excluded in (() if listing is None else listing.menu.excluded)
         ],
-        "warnings": [] if listing is None else list(listing.menu.warnings),
+        "menu": None if listing is None else rules_json(listing.menu.rules),
+        "warnings": list(_all_warnings(inspection, listing)),
     }
 
 
@@ -69,9 +72,19 @@ def render_entries(inspection: Inspection, listing: EntryListing | None) -> Prin
     if listing is not None and listing.menu.excluded:
         lines.append("Excluded")
         lines += [f"  {_where(each)}: {each.why}" for each in listing.menu.excluded]
-    lines += [f"Warning: {warning}" for warning in (() if listing is None else listing.menu.warnings)]
+    if listing is not None:
+        lines += [f"Menu: {said}" for said in [describe_rules(listing.menu.rules)] if said]
+    lines += [f"Warning: {warning}" for warning in _all_warnings(inspection, listing)]
     lines += _verdict(inspection, entries, titles)
     return printable_lines(lines)
+
+
+def _all_warnings(inspection: Inspection, listing: EntryListing | None) -> Iterator[str]:
+    """Of the places, and of the choice among the entries."""
+    if listing is not None:
+        yield from listing.menu.warnings
+    if isinstance(inspection, LinuxInspection) and inspection.boot.plan is not None:
+        yield from inspection.boot.plan.warnings
 
 
 def _verdict(inspection: Inspection, entries: Sequence[ListedEntry], titles: Sequence[str]) -> list[str]:
@@ -83,7 +96,11 @@ def _verdict(inspection: Inspection, entries: Sequence[ListedEntry], titles: Seq
         first, *others = verdict_lines(inspection)
         return [f"Verdict: {first}", *(f"  and: {line}" for line in others)]
     bad = any(each.chosen and each.found.entry.bad for each in entries)
-    why = ", although its tries are used up: nothing better is there" if bad else ""
+    plan, why = inspection.boot.plan, ""
+    if plan is not None and plan.why.reason not in (DefaultReason.FIRST, DefaultReason.NAMED):
+        why = f": {plan.why}"
+    elif bad:
+        why = ", although its tries are used up: nothing better is there"
     return [f"Verdict: {chosen} would be booted{why}; {describe_verdict(inspection.boot)}"]
 
 
@@ -180,6 +197,7 @@ def _entry_json(entry: BootEntry) -> dict[str, Any]:
     return {
         "kind": entry.kind.value,
         "id": entry.id,
+        "loader_id": entry.loader_id or None,
         "title": entry.title,
         "version": entry.version or None,
         "sort_key": entry.sort_key or None,

@@ -46,6 +46,14 @@ def read_whole(path: str | os.PathLike[str], limit: str = "file_bytes") -> bytes
         os.close(descriptor)
 
 
+def read_beginning(path: str | os.PathLike[str], limit: str = "file_bytes") -> bytes:
+    """As much of a regular file as the limit allows, else as `read_whole`, and raises as that."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        return read_whole(path, limit)
+    with open(path, "rb") as file:
+        return file.read(getattr(limits(), limit))
+
+
 def read_parsed(path: str | os.PathLike[str], parse: Callable[[bytes], T], limit: str = "file_bytes") -> T:
     """What `parse` makes of all of a file; its errors name the file. Raises as `read_whole` and `parse`."""
     data = read_whole(path, limit)

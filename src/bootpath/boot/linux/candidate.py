@@ -39,7 +39,7 @@ from bootpath.boot.linux.cmdline import (
 )
 from bootpath.boot.linux.files import INITRD, described, load_files, weigh_files
 from bootpath.boot.linux.kernel import machine_of
-from bootpath.boot.linux.menu import bootable, choose_entry, concatenate
+from bootpath.boot.linux.menu import bootable, choose_entry, concatenate, is_called
 from bootpath.boot.linux.result import Attempt, LinuxPlan, RunPart
 from bootpath.boot.timeline import LOADER, Timeline
 from bootpath.core.device import Device, checked
@@ -53,6 +53,7 @@ from bootpath.image.contents.nodes import Contents, NodeKind
 from bootpath.image.contents.read import open_node
 from bootpath.image.entries.appendedroot import ChosenRoot
 from bootpath.image.entries.bootvolumes import root_volume
+from bootpath.image.entries.default import DefaultEntry
 from bootpath.image.entries.find import BOOT_PARTITIONS, find_entries, menu_of
 from bootpath.image.entries.menu import BootMenu, FoundEntry, VolumeRole
 from bootpath.image.entries.rootaddress import name_root, name_signature
@@ -157,7 +158,7 @@ class CandidateLoader:
             raise FormatError(f"{what} {wrong[0].block} does not match the root hash")
         self.checked = candidate.hashes is not None
 
-    def _entry(self, candidate: Candidate, device: FirstError) -> FoundEntry:
+    def _entry(self, candidate: Candidate, device: FirstError) -> DefaultEntry:
         """The entry to boot: one of the root's own, or one of a boot partition. Raises BootError, DeviceError."""
         roots: BootMenu | None = None
         fault: Error | None = None
@@ -176,7 +177,8 @@ class CandidateLoader:
             raise device.error
         wanted = self.request.entry
         own = roots is not None and (
-            any(wanted in (None, each.entry.id) for each in roots.entries) or bool(roots.excluded and wanted is None)
+            any(wanted is None or is_called(each.entry, wanted) for each in roots.entries)
+            or bool(roots.excluded and wanted is None)
         )
         if roots is not None and own:
             return choose_entry(roots, wanted)
@@ -200,11 +202,13 @@ class CandidateLoader:
             architecture=architecture,
             efi=self.request.efi,
             terms=self.request.requirements,
+            variables=self.request.variables,
         )
         return bootable(menu, strict=self.request.strict)
 
-    def _decide(self, candidate: Candidate | None, found: FoundEntry) -> LinuxPlan:
+    def _decide(self, candidate: Candidate | None, chosen: DefaultEntry) -> LinuxPlan:
         """What would run with this entry. Raises BootError, and what reading the files raises."""
+        found = chosen.found
         request, assured = self.request, entry_files(candidate, found, self.request)
         if request.strict and not assured.reason.verified:
             raise BootError(f"the entry is not verified: {assured}", where=found.entry.id, hint=_ALLOW)
@@ -228,7 +232,7 @@ class CandidateLoader:
                 f"the root that would be mounted is not verified: {root}", where=found.entry.id, hint=_ALLOW
             )
         parts.append(RunPart("root", "not here" if candidate is None else str(candidate.data.location), root))
-        return LinuxPlan(found, placed, tuple(parts), architecture, loaded)
+        return LinuxPlan(found, chosen.why, placed, tuple(parts), architecture, loaded, chosen.warnings)
 
     def parameters(
         self, root: Candidate | None, found: FoundEntry, architecture: Architecture | None = None, *, alone: bool

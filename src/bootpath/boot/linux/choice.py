@@ -29,6 +29,7 @@ from typing import TypeAlias
 
 from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.cmdline.address import Assembly
+from bootpath.formats.entries.loadervariables import LoaderVariables
 from bootpath.formats.partitions.dps import Architecture, Designator
 from bootpath.formats.partitions.gpt import GptVerdict
 from bootpath.formats.partitions.imagepolicy import ImagePolicy, Protection, parse_image_policy
@@ -88,7 +89,8 @@ class LinuxRequest:
     not count. `disk_name` is what the kernel will call the disk ("/dev/vda"); with `fixed`, devices are named by it and
     not searched. `assembly` says who assembles the root; without any initramfs the kernel has to. With
     `kernel_signature` the kernel checks the root hash's signature too, by its own keys. `append` are more kernel
-    parameters. `skipped` are the paths of candidates that are not to be tried, each with the reason.
+    parameters. `skipped` are the paths of candidates that are not to be tried, each with the reason. `variables` are
+    what the machine's EFI variables say of the entries of boot partitions.
     """
 
     policy: ImagePolicy | None = None
@@ -110,6 +112,7 @@ class LinuxRequest:
     full: bool = False
     now: datetime | None = None
     skipped: tuple[tuple[str, str], ...] = ()
+    variables: LoaderVariables | None = None
 
     @property
     def boot_policy(self) -> ImagePolicy:

@@ -64,6 +64,7 @@ def list_entries(disk: Device, boot: LinuxBoot, *, shown_roles: Iterable[VolumeR
         architecture=None if asked is None else EfiArchitecture.named(asked.value),
         efi=request.efi,
         terms=request.requirements,
+        variables=request.variables,
     )
     loader = CandidateLoader(
         disk, boot.contents, request, boot.order.architecture, Depth.DECIDE, no_parameters, Timeline(lambda: 0.0), None

@@ -12,7 +12,9 @@ from reprlib import repr as brief
 
 from bootpath.core.errors import BootError
 from bootpath.core.reasons import Explanation, Reason
-from bootpath.formats.entries.entry import EntryKind
+from bootpath.formats.entries.entry import BootEntry, EntryKind
+from bootpath.formats.entries.pattern import fold_id
+from bootpath.image.entries.default import DefaultEntry, DefaultReason, default_entry
 from bootpath.image.entries.menu import BootMenu, Excluded, FoundEntry
 
 
@@ -38,25 +40,31 @@ def bootable(menu: BootMenu, *, strict: bool = False) -> BootMenu:
 
 def concatenate(first: BootMenu, second: BootMenu) -> BootMenu:
     """One menu of two, all of the first before the second."""
-    return BootMenu(first.name, first.entries + second.entries, first.excluded + second.excluded)
+    return BootMenu(first.name, first.entries + second.entries, first.excluded + second.excluded, rules=second.rules)
 
 
-def choose_entry(menu: BootMenu, wanted: str | None) -> FoundEntry:
-    """The entry that is named, or the first of the menu. Raises BootError."""
+def choose_entry(menu: BootMenu, wanted: str | None) -> DefaultEntry:
+    """The entry that is named, or the one that is booted when none is (`image.entries.default`). Raises BootError."""
     if wanted is None:
-        if not menu.entries:
+        default = default_entry(menu)
+        if default is None:
             reasons = [f"{each.source.path or each.source.location}: {each.why}" for each in menu.excluded]
             raise BootError("there is no boot entry" + "".join(f"; {reason}" for reason in reasons), where=menu.name)
-        return menu.entries[0]
-    named = [each for each in menu.entries if each.entry.id == wanted]
+        return default
+    named = [each for each in menu.entries if is_called(each.entry, wanted)]
     if not named:
-        excluded = [each.why for each in menu.excluded if each.entry is not None and each.entry.id == wanted]
+        excluded = [each.why for each in menu.excluded if each.entry is not None and is_called(each.entry, wanted)]
         known = ", ".join(each.entry.id for each in menu.entries)
         what = f"there is no entry {brief(wanted)}"
         if excluded:
             what = f"the entry {brief(wanted)} is excluded: {excluded[0]}"
         raise BootError(what, where=menu.name, hint=f"the entries are {known}" if known else "there is no other entry")
-    return named[0]
+    return DefaultEntry(named[0], DefaultReason.NAMED())
+
+
+def is_called(entry: BootEntry, name: str) -> bool:
+    """True for the entry's own name, and for what systemd-boot calls it."""
+    return name == entry.id or (bool(name) and fold_id(name) == entry.loader_id)
 
 
 def _unsupported(found: FoundEntry) -> Explanation[LoaderReason] | None:

@@ -12,6 +12,7 @@ from bootpath.formats.entries.tries import counted_name
 from bootpath.formats.kernels.image import KernelImage
 from bootpath.formats.partitions.dps import Architecture
 from bootpath.image.contents.nodes import Contents
+from bootpath.image.entries.default import DefaultReason
 from bootpath.image.entries.menu import BootMenu, FoundEntry
 from bootpath.image.roots.candidates import Candidate
 
@@ -48,15 +49,17 @@ class LoadedLinux:
 class LinuxPlan:
     """What would run: the entry, the kernel's parameters, and the parts with who vouches for each.
 
-    `architecture` is that of the machine. `loaded` are the bytes; None where it was only decided (`Depth.DECIDE`), and
-    then no part has a checksum.
+    `why` is why it is this entry, and `warnings` what named none before it. `architecture` is that of the machine.
+    `loaded` are the bytes; None where it was only decided (`Depth.DECIDE`), and then no part has a checksum.
     """
 
     entry: FoundEntry
+    why: Explanation[DefaultReason]
     parameters: tuple[PlacedParameter, ...]
     parts: tuple[RunPart, ...]
     architecture: Architecture
     loaded: LoadedLinux | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def counted_name(self) -> str | None:

@@ -10,7 +10,9 @@ from bootpath.cli.arguments import (
     add_certificates,
     add_policy,
     architecture,
+    path,
     read_certificates,
+    read_loader_variables,
     root_hash,
     words,
 )
@@ -20,7 +22,14 @@ if TYPE_CHECKING:
 
 PLACES = ("iso", "xbootldr", "esp", "root")
 ROOT_HASH_HELP = "trust this root hash"
-ENTRY_HELP = "which boot entry (default: the first that boots, of the chosen root, then of the boot partitions)"
+ENTRY_HELP = (
+    "which boot entry (default: the first of the chosen root; where it has none, that of the boot partitions which "
+    "loader.conf or the EFI variables name, or the first)"
+)
+EFI_VARIABLES_HELP = (
+    "the EFI variables of the machine, which tell systemd-boot what to boot: a store of EDK2 (OVMF_VARS.fd), or the "
+    "JSON of virt-fw-vars"
+)
 NEXT_CANDIDATE_HELP = (
     "when the best root cannot be used: refuse (never, the default), or try the next one that the policy allows"
 )
@@ -55,12 +64,13 @@ def add_decision(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--identical-slots", choices=IDENTICAL, default="refuse", help=IDENTICAL_HELP)
     parser.add_argument("--next-candidate", choices=NEXT_CANDIDATES, default="never", help=NEXT_CANDIDATE_HELP)
     parser.add_argument("--entry", metavar="ID", type=words, help=ENTRY_HELP)
+    parser.add_argument("--efi-vars", metavar="F", type=path, help=EFI_VARIABLES_HELP)
     parser.add_argument("--look-in", metavar="PLACES", type=places, default=frozenset(PLACES), help=LOOK_IN_HELP)
     parser.add_argument("--no-efi", action="store_true", help=NO_EFI_HELP)
 
 
 def linux_request(options: argparse.Namespace, **more: Any) -> LinuxRequest:
-    """What the options ask, and what else a command says. Raises OSError for a certificate that cannot be read."""
+    """What the options ask, and what else a command says. Raises Error or OSError for a file that is unusable."""
     from bootpath.boot.linux.choice import LinuxRequest, NextCandidate
     from bootpath.image.entries.menu import VolumeRole
     from bootpath.image.roots.choice import IdenticalSlots
@@ -76,5 +86,6 @@ def linux_request(options: argparse.Namespace, **more: Any) -> LinuxRequest:
         efi=not options.no_efi,
         identical=IdenticalSlots(options.identical_slots),
         next_candidate=NextCandidate(options.next_candidate),
+        variables=read_loader_variables(options.efi_vars),
         **more,
     )

@@ -29,6 +29,7 @@ from bootpath.formats.entries.bls import BlsEntry
 from bootpath.formats.entries.extlinux import ExtlinuxMenu
 from bootpath.formats.entries.grubmenu import GrubEntry, GrubMenu
 from bootpath.formats.entries.paths import entry_path, menu_directory, menu_path
+from bootpath.formats.entries.pattern import fold_id
 from bootpath.formats.entries.raspberrypi import PiBoot
 from bootpath.formats.entries.tries import BOOT_SPEC, BootCounter, EntryName, parse_entry_name
 from bootpath.formats.entries.uki import Uki
@@ -60,7 +61,9 @@ class BootEntry:
     """What can be booted: one of `linux`, `efi` and `uki` is a path, the others are "".
 
     `id` is the file's name without counters, with "@N" for a further profile of a UKI, or the name of a label.
-    `options` is the kernel's command line, None where the UKI's own is meant. `profile` is the UKI's.
+    `options` is the kernel's command line, None where the UKI's own is meant. `profile` is the UKI's. `loader_id` is
+    what systemd-boot calls the entry, in its variables and in loader.conf: with the suffix, in lower case; "" where it
+    does not know the kind.
     """
 
     kind: EntryKind
@@ -83,6 +86,7 @@ class BootEntry:
     extras: tuple[str, ...] = ()
     append_root: bool = False
     rank: int = 0
+    loader_id: str = ""
 
     @property
     def bad(self) -> bool:
@@ -130,6 +134,7 @@ def bls_entry(file_name: str, bls: BlsEntry) -> BootEntry:
         devicetree_overlays=tuple(entry_path(path) for path in bls.devicetree_overlays),
         extras=tuple(entry_path(path) for path in bls.extras),
         append_root=bool(bls.append_root),
+        loader_id=fold_id(f"{name.id}{name.suffix}"),
     )
 
 
@@ -155,6 +160,9 @@ def uki_entries(file_name: str, path: str, uki: Uki) -> tuple[BootEntry, ...]:
                 counter=name.counter,
                 uki=entry_path(path),
                 profile=profile.number if uki.multi_profile else None,
+                # systemd-boot(7): the first profile has the name of the file, a further one its ID or number behind it.
+                loader_id=fold_id(f"{name.id}{name.suffix}")
+                + (f"@{profile.id or profile.number}" if profile.number else ""),
             )
         )
     return tuple(entries)

@@ -19,6 +19,8 @@ from bootpath.core.errors import Error, LimitError
 from bootpath.core.limits import spending
 from bootpath.core.reasons import Explanation
 from bootpath.formats.entries.entry import MENU_KINDS, compare_entries
+from bootpath.formats.entries.loaderconf import LoaderConf
+from bootpath.formats.entries.loadervariables import LoaderVariables
 from bootpath.formats.entries.pe import read_pe
 from bootpath.formats.entries.uki import EfiArchitecture
 from bootpath.formats.kernels.image import HEAD_BYTES, parse_kernel
@@ -35,6 +37,7 @@ from bootpath.image.entries.menu import BootMenu, Excluded, FoundEntry, VolumeRo
 from bootpath.image.entries.read import read_volume
 from bootpath.image.entries.reasons import EntryReason, VolumeReason
 from bootpath.image.entries.rootaddress import name_root
+from bootpath.image.entries.rules import MenuRules, loader_conf_warnings
 from bootpath.image.roots.candidates import Terms
 from bootpath.image.roots.choice import choose_root
 
@@ -56,20 +59,22 @@ def find_entries(
     architecture: EfiArchitecture | None = None,
     efi: bool = True,
     terms: Terms | None = None,
+    variables: LoaderVariables | None = None,
 ) -> BootMenu:
     """The boot menu of a disk, which stays the caller's and open while the entries' files are read.
 
     `roles` are the volumes that may have entries; those of `shown_roles` are read too, and all in them excluded.
     `architecture` and `efi` say for which machine; by default for any, with EFI. `terms` are what a root must fulfil
     (`image.roots.candidates`); by default none. A root that is for another machine, or does not fulfil them, is not
-    opened. Raises DeviceError when the partition tables cannot be read.
+    opened. `variables` are those of the machine, which may say what is booted. Raises DeviceError when the partition
+    tables cannot be read.
     """
     contents = read_contents(disk) if contents is None else contents
     terms = Terms(parse_image_policy(ANY_POLICY)) if terms is None else terms
     if architecture is not None and terms.architecture is None:
         terms = replace(terms, architecture=_architecture_of(architecture))
     volumes = find_boot_volumes(disk, contents, {*roles, *shown_roles}, terms)
-    menu = menu_of(contents.name, volumes, roles=roles, architecture=architecture, efi=efi)
+    menu = menu_of(contents.name, volumes, roles=roles, architecture=architecture, efi=efi, variables=variables)
     menu = _with_chosen_root(disk, contents, menu, terms)
     return replace(menu, warnings=(*_of_the_table(contents), *contents.warnings, *menu.warnings))
 
@@ -113,12 +118,14 @@ def menu_of(
     roles: Collection[VolumeRole],
     architecture: EfiArchitecture | None = None,
     efi: bool = True,
+    variables: LoaderVariables | None = None,
 ) -> BootMenu:
     """The menu of these volumes, as `find_entries` makes it of those that it finds. Raises no Error."""
     found: list[tuple[int, FoundEntry]] = []
     excluded: list[Excluded] = []
     names: set[tuple[str, ...]] = set()
     warnings: list[str] = []
+    conf: LoaderConf | None = None
     costs = EntryCosts()
     with spending():
         for index, volume in enumerate(volumes):
@@ -132,13 +139,21 @@ def menu_of(
                 break
             where = volume.source.location.path or "disk"
             warnings += [f"{where}: {warning}" for warning in volume.files.warnings]
+            if volume.source.role in BOOT_PARTITIONS and volume.source.role in roles:
+                is_esp = volume.source.role is VolumeRole.ESP
+                said, faults = loader_conf_warnings(volume.files, costs, is_esp=is_esp)
+                conf = conf or said
+                warnings += [f"{where}: {fault}" for fault in faults]
             for each in read_volume(volume, costs):
                 each = _judged(each, names, roles, architecture, efi)
                 if isinstance(each, Excluded):
                     excluded.append(each)
                 else:
                     found.append((index, each))
-    return BootMenu(name, tuple(_sorted(found)), tuple(excluded), tuple(warnings))
+    if variables is not None:
+        warnings += [f"EFI variables: passed over: {each}" for each in variables.ignored]
+    rules = MenuRules(conf, variables)
+    return BootMenu(name, tuple(_sorted(found)), tuple(excluded), tuple(warnings), rules)
 
 
 def _judged(

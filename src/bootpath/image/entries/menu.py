@@ -22,6 +22,7 @@ from bootpath.fs.readers.files import Files
 from bootpath.image.contents.nodes import Location
 from bootpath.image.entries.appendedroot import NO_CHOICE, ChosenRoot, appended_root
 from bootpath.image.entries.files import FilePart, read_part
+from bootpath.image.entries.rules import NO_RULES, MenuRules
 
 
 class VolumeRole(Enum):
@@ -167,12 +168,16 @@ class Excluded:
 
 @dataclass(frozen=True, slots=True)
 class BootMenu:
-    """The entries of a disk, the best one first, and what was left out, in the order of the volumes."""
+    """The entries of a disk, the best one first, and what was left out, in the order of the volumes.
+
+    `rules` are what a loader is told of the menu; which entry it boots is said by `image.entries.default`.
+    """
 
     name: str
     entries: tuple[FoundEntry, ...]
     excluded: tuple[Excluded, ...] = ()
     warnings: tuple[str, ...] = ()
+    rules: MenuRules = NO_RULES
 
     @property
     def boots(self) -> bool:

@@ -38,6 +38,7 @@ def decision_json(boot: LinuxBoot) -> dict[str, Any]:
             "id": plan.entry.entry.id,
             "place": plan.entry.source.location.path,
             "path": plan.entry.source.path or None,
+            "why": reason_json(plan.why),
         },
         "command_line": None if plan is None else plan.command_line,
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bootpath.block.leaves.wholefile import open_plain, read_parsed, read_stream, read_whole
+from bootpath.block.leaves.wholefile import open_plain, read_beginning, read_parsed, read_stream, read_whole
 from bootpath.core.errors import Error, FormatError, LimitError
 from bootpath.core.limits import limits_raised
 from bootpath.formats.trace import parse_trace
@@ -19,6 +19,17 @@ def test_a_file_is_read_whole(tmp_path: Path) -> None:
     assert read_whole(path) == path.read_bytes()
     with limits_raised(file_bytes=3_000_000):
         assert len(read_whole(path)) == 3_000_000
+
+
+def test_the_beginning_of_a_file_may_do(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    path.write_bytes(b"abc")
+    os.truncate(path, 1 << 40)
+    assert read_beginning(path) == b"abc".ljust(4 << 20, b"\0")
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    with limits_raised(file_wait_seconds=0), pytest.raises(LimitError, match="nothing was written to the pipe"):
+        read_beginning(fifo)
 
 
 def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from bootpath.boot.linux.menu import bootable, choose_entry
+from bootpath.boot.linux.menu import bootable, choose_entry, concatenate
 from bootpath.core.errors import BootError
 from bootpath.formats.entries.entry import BootEntry, EntryKind
+from bootpath.formats.entries.loaderconf import LoaderConf
 from bootpath.fs.readers.files import Files
 from bootpath.image.contents.nodes import Location
 from bootpath.image.entries.files import FilePart
 from bootpath.image.entries.menu import BootMenu, EntryFiles, EntrySource, Excluded, FoundEntry, VolumeRole
 from bootpath.image.entries.reasons import EntryReason
+from bootpath.image.entries.rules import MenuRules
 
 
 def found(name: str) -> FoundEntry:
@@ -21,10 +25,24 @@ def found(name: str) -> FoundEntry:
 
 def test_the_first_entry_or_the_one_that_is_named() -> None:
     menu = BootMenu("disk", (found("b"), found("a")))
-    assert choose_entry(menu, None).entry.id == "b"
-    assert choose_entry(menu, "a").entry.id == "a"
+    assert choose_entry(menu, None).found.entry.id == "b"
+    assert choose_entry(menu, "a").found.entry.id == "a"
     with pytest.raises(BootError, match=r"there is no entry 'c'; the entries are b, a"):
         choose_entry(menu, "c")
+
+
+def test_the_default_is_what_the_loader_is_told() -> None:
+    def on_the_esp(name: str) -> FoundEntry:
+        one = found(name)
+        return replace(
+            one, entry=replace(one.entry, loader_id=f"{name}.conf"), source=replace(one.source, role=VolumeRole.ESP)
+        )
+
+    rules = MenuRules(LoaderConf(default="a*"))
+    menu = BootMenu("disk", (on_the_esp("b"), on_the_esp("a")), rules=rules)
+    assert choose_entry(menu, None).found.entry.id == "a"
+    assert choose_entry(concatenate(BootMenu("disk", ()), menu), None).found.entry.id == "a"
+    assert choose_entry(menu, "B.conf").found.entry.id == "b"
 
 
 def test_an_excluded_entry_is_refused_with_its_reason() -> None:

@@ -71,6 +71,7 @@ class Ext4Tree:
         self.source = source
         self.superblock = superblock
         self._inodes: Recent[int, _Inode] = Recent(_CACHED_INODES)
+        self._has_types = bool(superblock.incompat & Incompat.FILETYPE)
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -223,7 +224,7 @@ class Ext4Tree:
             number, length, name_bytes, kind_code = struct.unpack_from("<IHBB", block, place)
             if len(block) >= 1 << 16:
                 length = len(block) if length in (0, 0xFFFF) else (length & 0xFFFC) | (length & 3) << 16
-            if not self.superblock.incompat & Incompat.FILETYPE:
+            if not self._has_types:
                 name_bytes |= kind_code << 8
             if length < 8 + name_bytes or length % 4 or place + length > len(block):
                 raise self.source.fault(
@@ -234,7 +235,7 @@ class Ext4Tree:
             if number == 0 or raw in (b".", b".."):
                 continue
             name = checked_name(self.source, os.fsdecode(raw))
-            kind = FILE_TYPES.get(kind_code) if self.superblock.incompat & Incompat.FILETYPE else None
+            kind = FILE_TYPES.get(kind_code) if self._has_types else None
             yield Child(name, kind or self.node(number).kind, number)
 
     # Inline data
