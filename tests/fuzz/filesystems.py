@@ -95,6 +95,10 @@ def _look_at(files: Files, path: str, kind: FileKind, size_bytes: int, turn: int
         assert len(files.read(path, offset, PIECE_BYTES)) == min(PIECE_BYTES, size_bytes - offset)
         if size_bytes <= MAX_FILE_BYTES:
             assert len(files.read_file(path, MAX_FILE_BYTES)) == size_bytes
+            try:
+                assert all(each.isprintable() for each in files.doubts(path))
+            except ERRORS as error:
+                raise AssertionError("a file that was read is said to be unreadable") from error
         for _ in islice(files.extents(path), 1000) if size_bytes <= MAX_FILE_BYTES else ():
             pass
     elif kind is FileKind.SYMLINK:

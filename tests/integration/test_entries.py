@@ -28,6 +28,7 @@ from tests.support.ddi import (
     protect,
 )
 from tests.support.efivars import edk2_store, raw_variable, utf16
+from tests.support.fatpatch import set_following
 from tests.support.kernels import make_efi_image
 from tests.support.nbdserver import nbd_server
 from tests.support.rangeserver import Object, RangeServer
@@ -390,3 +391,29 @@ def test_a_file_without_efi_variables(capsys: pytest.CaptureFixture[str], loader
     code, _, error = run(capsys, "entries", "--efi-vars", __file__, str(loader_disk))
     assert code == 1
     assert "test_entries.py: EFI variables: the file holds no EFI variables that can be read" in error
+
+
+def test_chains_of_clusters_that_break_off(entries: Entries, tmp_path: Path) -> None:
+    """What loaders can read is an entry, with a warning; what they cannot read is none."""
+    content = {
+        "whole": bytes(10_000),
+        "broken": bytes(10_000),
+        "one": b"initrd",
+        "loader/entries/sound.conf": b"title Sound\nlinux /whole\ninitrd /one\n",
+        "loader/entries/broken.conf": b"title Broken\nlinux /broken\n",
+    }
+    image = bytearray(fat(tmp_path, content))
+    last = set_following(image, "whole", -1, 0)
+    only = set_following(image, "one", 0, -9)  # bad
+    text = set_following(image, "loader/entries/sound.conf", 0, 0)
+    middle = set_following(image, "broken", 1, 0)
+    menu = entries.json(make_disk(tmp_path / "disk.img", [boot_part(Designator.ESP, bytes(image), 1)]).path)
+    (entry,), (excluded,) = menu["entries"], menu["excluded"]
+    tail = "loaders and Linux read it all the same, and whatever is written next may overwrite it"
+    assert entry["warnings"] == [
+        f"the file /loader/entries/sound.conf ends in cluster {text}, which the FAT has as free: {tail}",
+        f"the file /whole ends in cluster {last}, which the FAT has as free: {tail}",
+        f"the file /one ends in cluster {only}, which the FAT has as bad: {tail}",
+    ]
+    assert excluded["text"].startswith("the kernel /broken cannot be read: ")
+    assert f"leads through cluster {middle}, which the FAT has as free" in excluded["text"]

@@ -61,6 +61,9 @@ class MemoryTree:
     def extents(self, ref: str) -> Iterable[Extent]:
         return ()
 
+    def doubts(self, ref: str) -> Iterable[str]:
+        return ()
+
 
 _KINDS = {
     bytes: (FileKind.FILE, stat.S_IFREG),

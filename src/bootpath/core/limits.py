@@ -78,6 +78,9 @@ class Budgets:
         4 * _MIB, "size of all boot entries, menus and image sections that are parsed for them"
     )
     entry_files: int = _limit(10_000, "number of files that the boot entries of a disk name, repetitions included")
+    file_clusters: int = _limit(
+        1 << 21, "number of FAT clusters that are followed to check the files of boot entries, repetitions included"
+    )
     path_steps: int = _limit(
         200_000, "number of path components that are looked up on the way to the files of boot entries"
     )

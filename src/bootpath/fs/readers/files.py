@@ -135,6 +135,13 @@ class Files(Protocol):
         """Where on the device a file's data is, in the file's order, without holes; compressed data as it is stored."""
         ...
 
+    def doubts(self, path: str) -> Sequence[str]:
+        """What is wrong with how a file is stored, although it can be read; sentences without a subject.
+
+        Raises FormatError when it cannot be read, as far as that is known without its data.
+        """
+        ...
+
     def walk(self, path: str = "/") -> Iterator[tuple[str, FileNode]]:
         """`path` and everything below it as (path, node), depth first, sorted; links are not followed.
 

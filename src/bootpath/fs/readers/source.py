@@ -35,6 +35,10 @@ class Source:
         """So much more of directories is gone through: names cost, and so do places without any. Raises LimitError."""
         spend("directory_bytes", length, "the directories are too large", where=self.device.identity.name)
 
+    def spend_clusters(self, count: int) -> None:
+        """So many more clusters of a file are followed without being read. Raises LimitError."""
+        spend("file_clusters", count, "the files have too many clusters", where=self.device.identity.name)
+
     def spend_unpacked(self, length: int) -> None:
         """So much more is decompressed, which may be much more than is read. Raises LimitError."""
         spend("unpacked_bytes", length, "too much has to be decompressed", where=self.device.identity.name)

@@ -80,6 +80,10 @@ class Tree(Protocol[R]):
         """See `Files.extents`."""
         ...
 
+    def doubts(self, ref: R) -> Iterable[str]:
+        """See `Files.doubts`."""
+        ...
+
 
 def check_directory(source: Source, node: FileNode, ref: str) -> None:
     """Raise FormatError for a node, called `ref`, that is no directory, or is too large to be one."""
@@ -180,6 +184,10 @@ class TreeFiles(Generic[R]):
             else:
                 joined.append(extent)
         return joined
+
+    def doubts(self, path: str) -> Sequence[str]:
+        """See `Files.doubts`."""
+        return tuple(self.tree.doubts(self._file(path)[0]))
 
     def walk(self, path: str = "/") -> Iterator[tuple[str, FileNode]]:
         """See `Files.walk`."""

@@ -29,7 +29,8 @@ _MISSING = (errno.ENOENT, errno.ENOTDIR)
 class FilePart:
     """A run of a file: `size_bytes` from byte `offset`, or None and `fault`, which says why it cannot be read.
 
-    `section` is the name of the UKI's section that it is, "" for a whole file.
+    `section` is the name of the UKI's section that it is, "" for a whole file. `doubts` are what is wrong with how the
+    file is stored.
     """
 
     path: str
@@ -37,6 +38,7 @@ class FilePart:
     size_bytes: int | None = None
     section: str = ""
     fault: Explanation[FileReason] | None = None
+    doubts: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.path} {self.section}".rstrip()
@@ -80,13 +82,14 @@ def whole_file(files: Files, path: str, *, follow: bool, costs: EntryCosts | Non
     try:
         real = real_path(files, path, follow=follow, costs=costs)
         node = files.lookup(real)
+        doubts = files.doubts(real) if node.kind is FileKind.FILE else ()
     except FileSystemError as error:
         return FilePart(path, fault=FileReason.MISSING() if error.errno in _MISSING else FileReason.UNREADABLE(error))
     except Error as error:
         return FilePart(path, fault=FileReason.UNREADABLE(error))
     if node.kind is not FileKind.FILE:
         return FilePart(path, fault=FileReason.NOT_A_FILE(node.kind.value))
-    return FilePart(real, size_bytes=node.size_bytes)
+    return FilePart(real, size_bytes=node.size_bytes, doubts=tuple(doubts))
 
 
 def section_part(path: str, section: PeSection) -> FilePart:

@@ -262,9 +262,11 @@ class _VolumeReader:
         try:
             bls = parse_bls(self._text(path, BLS_MAX_BYTES))
             entry = bls_entry(path.rpartition("/")[2], bls)
+            doubts = self.files.doubts(path)
         except Error as error:
             return self.unreadable(path, error)
         warnings = (
+            *(f"the file {path} {doubt}" for doubt in doubts),
             *(f"{key} comes more than once; the last one counts" for key in bls.repeated),
             *(f"extra {path} has none of {', '.join(EXTRA_SUFFIXES)}" for path in entry.extras if not is_extra(path)),
             *_unexpanded(entry),
@@ -291,6 +293,8 @@ class _VolumeReader:
             parts = self._plain_parts(entry, said) if uki is None else self._uki_parts(entry, uki, said)
         except Error as error:
             return self.unreadable(path, error, entry)
+        doubted = {piece.path: piece.doubts for piece in parts.pieces()}
+        said += [f"the file {where} {doubt}" for where, doubts in doubted.items() for doubt in doubts]
         for piece in parts.pieces():
             if piece.size_bytes is None:
                 what = "kernel" if piece is parts.kernel else "initrd" if piece in parts.initrds else "file"
@@ -319,6 +323,7 @@ class _VolumeReader:
     def _uki_parts(self, entry: BootEntry, uki: Uki, warnings: list[str]) -> EntryFiles:
         """The sections of an image in their places, with those of its add-ons. Raises Error."""
         profile = uki.profile(entry.profile)
+        warnings += [f"the file {entry.uki} {doubt}" for doubt in self.files.doubts(entry.uki)]
         addons = list(self._addons(entry.uki, uki, profile.uname, warnings))
 
         def own(name: str) -> tuple[FilePart, ...]:

@@ -65,6 +65,9 @@ class Model:
     def extents(self, ref: int) -> Iterator[Extent]:
         yield from (Extent(0, 10), Extent(10, 5), Extent(100, 1))
 
+    def doubts(self, ref: int) -> Iterator[str]:
+        yield f"is {ref}"
+
 
 def files(nodes: Mapping[int, Content], *, upper: bool = False) -> TreeFiles[int]:
     return TreeFiles(Model(nodes, upper=upper))
@@ -224,6 +227,13 @@ def test_case_and_short_names() -> None:
     assert tree.read_file("LOADER.CONF", 1) == tree.read_file("loa~1", 1) == b"a"
     assert [entry.name for entry in tree.list()] == ["Loader.conf", "other"]
     assert [path for path, _ in tree.walk()] == ["/", "/Loader.conf", "/other"]
+
+
+def test_doubts_are_those_of_the_file() -> None:
+    tree = files(NODES)
+    assert tree.doubts("/rel") == ("is 10",)
+    refused(tree.doubts, "/dir", errno.EISDIR)
+    refused(tree.doubts, "/nothing", errno.ENOENT)
 
 
 def test_directories_are_read_once_and_all_together_have_a_limit() -> None:

@@ -118,6 +118,10 @@ class ErofsTree:
             )
         return b"".join(parts)
 
+    def doubts(self, ref: int) -> Iterator[str]:
+        """See `Tree.doubts`: what is wrong here is found when it is read."""
+        return iter(())
+
     def extents(self, ref: int) -> Iterator[Extent]:
         """See `Tree.extents`. What is in the packed inode is left out."""
         inode = self._inode(ref)

@@ -109,6 +109,10 @@ class Ext4Tree:
             parts.append(bytes(size) if extent is None else self.source.read_data(extent.offset, extent.length))
         return b"".join(parts)
 
+    def doubts(self, ref: int) -> Iterator[str]:
+        """See `Tree.doubts`: what is wrong here is found when it is read."""
+        return iter(())
+
     def extents(self, ref: int) -> Iterator[Extent]:
         """See `Tree.extents`; what is in the inode itself has none."""
         inode = self._inode(ref)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 from bootpath.core.device import Device
 from bootpath.core.extents import Extent
-from bootpath.fs.readers.fat.volume import BOOT_SECTOR_BYTES, Chain, FatLayout, parse_fat_boot_sector
+from bootpath.fs.readers.fat.volume import BOOT_SECTOR_BYTES, Chain, FatLayout, Tail, parse_fat_boot_sector
 from bootpath.fs.readers.files import FileKind, FileNode
 from bootpath.fs.readers.recent import Recent
 from bootpath.fs.readers.source import Source
@@ -142,17 +142,25 @@ class FatTree:
         """See `Tree.extents`."""
         return self._mapped(ref, 0, ref.size_bytes)
 
+    def doubts(self, ref: FatEntry) -> Iterator[str]:
+        """See `Tree.doubts`: whether the chain of a file is as long as its size, and how it ends."""
+        if ref.size_bytes == 0:
+            return
+        self.source.spend_clusters(-(-ref.size_bytes // self.geometry.cluster_bytes))
+        chain, needed = self._reach(ref, ref.size_bytes)
+        cluster, tail = chain.tail() if chain.known_clusters == needed else (0, Tail.CLUSTER)
+        if tail is Tail.CLUSTER:
+            yield "has more clusters than its size needs, which loaders and Linux do not read"
+        elif tail is not Tail.END:
+            yield (
+                f"ends in cluster {cluster}, which the FAT has as {tail.value}: loaders and Linux read it all the "
+                "same, and whatever is written next may overwrite it"
+            )
+
     def _mapped(self, ref: FatEntry, offset: int, length: int) -> Iterator[Extent]:
         if length == 0:
             return
-        chain = self._chain(ref.cluster)
-        needed = -(-(offset + length) // self.geometry.cluster_bytes)
-        if needed > self.geometry.clusters or not chain.reach(needed):
-            raise self.source.fault(
-                "corrupt: the cluster chain of a file is too short",
-                found=f"{chain.known_clusters} clusters",
-                expected=f"at least {needed} clusters",
-            )
+        chain, _ = self._reach(ref, offset + length)
         index = bisect_right(chain.starts, offset // self.geometry.cluster_bytes) - 1
         position = chain.starts[index] * self.geometry.cluster_bytes
         while position < offset + length:
@@ -164,6 +172,18 @@ class FatTree:
                 yield Extent(extent.offset + skip, take)
             position += extent.length
             index += 1
+
+    def _reach(self, ref: FatEntry, size_bytes: int) -> tuple[Chain, int]:
+        """The chain of a file, known for so many bytes, and how many clusters these are. Raises FormatError."""
+        chain = self._chain(ref.cluster)
+        needed = -(-size_bytes // self.geometry.cluster_bytes)
+        if needed > self.geometry.clusters or not chain.reach(needed):
+            raise self.source.fault(
+                "corrupt: the cluster chain of a file is too short",
+                found=f"{chain.known_clusters} clusters",
+                expected=f"at least {needed} clusters",
+            )
+        return chain, needed
 
     def _chain(self, cluster: int) -> Chain:
         return self._chains.get(cluster, lambda first: Chain(self.source, self.geometry, first))

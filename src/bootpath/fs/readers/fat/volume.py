@@ -11,14 +11,19 @@ endian, offsets in the first sector::
 The volume is FAT32 when the 16-bit sectors a FAT are 0; otherwise FAT12 up to 4084 clusters, FAT16 above. Entry n of
 the table names the cluster after cluster n; the last 8 values end a chain, the one before says bad.
 
-Invariants: a chain visits no cluster twice and only clusters of the volume, or it is a FormatError; it is followed only
-as far as it is asked for.
+A file's size says how many clusters of its chain hold it, and what the last of these leads to is read by nobody: EDK2
+(FatOFilePosition), U-Boot (get_contents) and Linux (fat_get_cluster) all stop there. So does a chain here; `tail` says
+what stands behind. Where a chain ends too early, or leads to what is no cluster of a file, all of them fail.
+
+Invariants: a chain visits no cluster twice and only clusters of the volume, or it is a FormatError (the others would
+read a cluster again and again); it is followed only as far as it is asked for.
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from enum import Enum
 
 from bootpath.core.errors import FormatError
 from bootpath.core.extents import Extent
@@ -102,13 +107,25 @@ def _fault(what: str, found: object, expected: str) -> FormatError:
     return FormatError(what, where="vfat", found=found, expected=expected)
 
 
+class Tail(Enum):
+    """What the last cluster of a file leads to; the values say what the FAT has it as."""
+
+    END = "the end of the chain"
+    CLUSTER = "one with a cluster behind it"
+    FREE = "free"
+    BAD = "bad"
+    RESERVED = "reserved"
+    OUTSIDE = "one with a cluster behind it that is outside the volume"
+
+
 class Chain:
     """The clusters from `first` on, as runs; read from the table when asked for."""
 
     def __init__(self, source: Source, geometry: FatLayout, first: int) -> None:
         self._source = source
         self._geometry = geometry
-        self._next = first
+        self._next: int | None = first  # None: what `_last` leads to was not looked up yet
+        self._last = 0
         self._seen = bytearray()  # a bit for each cluster: a chain may be as long as the volume, in any order
         self.runs: list[Extent] = []
         """(first cluster, number of clusters) of what is known."""
@@ -118,13 +135,17 @@ class Chain:
 
     @property
     def ended(self) -> bool:
-        """True when `runs` is all of it."""
+        """True when `runs` is known to be all of it."""
         return self._next == 0
 
     def reach(self, clusters: int) -> bool:
         """Know at least `clusters` clusters; False when the chain is shorter. Raises FormatError for a loop."""
-        while self.known_clusters < clusters and self._next:
-            run = self._read_run(clusters - self.known_clusters)
+        while self.known_clusters < clusters:
+            if self._next is None:
+                self._next = self._following(self._last)
+            if self._next == 0:
+                break
+            run = self._read_run(self._next, clusters - self.known_clusters)
             start = self.known_clusters
             self.known_clusters += run.length
             if self.runs and self.runs[-1].end == run.offset:
@@ -134,33 +155,55 @@ class Chain:
             self.starts.append(start)
         return self.known_clusters >= clusters
 
-    def _read_run(self, most: int) -> Extent:
-        first = cluster = self._next
+    def tail(self) -> tuple[int, Tail]:
+        """The last cluster that is known, and what it leads to. Raises DeviceError."""
+        return self._last, self._entry(self._last)[1]
+
+    def _read_run(self, first: int, most: int) -> Extent:
+        """At most so many clusters in a row; what the last of them leads to is not looked up when it need not be."""
+        cluster = first
         if not 2 <= cluster < self._geometry.clusters + 2:
             raise self._source.fault(
                 "corrupt: a chain leads to a cluster outside the volume",
                 found=f"cluster {cluster}",
                 expected="a cluster of the volume",
             )
-        while True:
+        self._see(cluster)
+        while cluster + 1 - first < most:
+            value, tail = self._entry(cluster)
+            if tail is not Tail.CLUSTER or value != cluster + 1 or self._was_seen(value):
+                break
+            cluster = value
             self._see(cluster)
-            following = self._entry(cluster)
-            if following == cluster + 1 < self._geometry.clusters + 2 and cluster + 1 - first < most:
-                cluster = following
-                continue
-            self._next = following
-            return Extent(first, cluster + 1 - first)
+        self._last, self._next = cluster, None
+        return Extent(first, cluster + 1 - first)
 
     def _see(self, cluster: int) -> None:
-        place, bit = cluster >> 3, 1 << (cluster & 7)
+        if self._was_seen(cluster):
+            raise self._source.fault(f"corrupt: the chain through cluster {cluster} is a loop")
+        place = cluster >> 3
         if place >= len(self._seen):
             self._seen.extend(bytes(place + 1 - len(self._seen)))
-        if self._seen[place] & bit:
-            raise self._source.fault(f"corrupt: the chain through cluster {cluster} is a loop")
-        self._seen[place] |= bit
+        self._seen[place] |= 1 << (cluster & 7)
 
-    def _entry(self, cluster: int) -> int:
-        """The cluster after this one, 0 at the end. Raises FormatError for a free or a bad one."""
+    def _was_seen(self, cluster: int) -> bool:
+        return cluster >> 3 < len(self._seen) and bool(self._seen[cluster >> 3] & 1 << (cluster & 7))
+
+    def _following(self, cluster: int) -> int:
+        """The cluster after this one, 0 at the end. Raises FormatError when it leads to what is none of a file's."""
+        value, tail = self._entry(cluster)
+        if tail is Tail.END:
+            return 0
+        if tail in (Tail.FREE, Tail.BAD, Tail.RESERVED):
+            raise self._source.fault(
+                f"corrupt: the chain of a file leads through cluster {cluster}, which the FAT has as {tail.value}",
+                found=f"{self.known_clusters} clusters",
+                expected="as many as the file has",
+            )
+        return value  # one outside the volume is refused when it is read
+
+    def _entry(self, cluster: int) -> tuple[int, Tail]:
+        """What the FAT says of a cluster, and what that means. Raises DeviceError."""
         bits = self._geometry.bits
         place = self._geometry.fat.offset + cluster * bits // 8
         if bits == 32:
@@ -172,7 +215,11 @@ class Chain:
                 value = value >> 4 if cluster % 2 else value & 0xFFF
             end = (1 << bits) - 8
         if value >= end:
-            return 0
-        if value < 2 or value == end - 1:
-            raise self._source.fault(f"corrupt: a chain has a free or bad cluster after {cluster}")
-        return value
+            return value, Tail.END
+        if value < 2:
+            return value, Tail.RESERVED if value else Tail.FREE
+        if value < self._geometry.clusters + 2:
+            return value, Tail.CLUSTER
+        if value == end - 1:
+            return value, Tail.BAD
+        return value, Tail.RESERVED if value >= end - 8 else Tail.OUTSIDE

@@ -147,6 +147,10 @@ class IsoTree:
             self.source, ref.compressed, lambda at, count: self._stored(ref, at, count), offset, length
         )
 
+    def doubts(self, ref: IsoNode) -> Iterator[str]:
+        """See `Tree.doubts`: what is wrong here is found when it is read."""
+        return iter(())
+
     def extents(self, ref: IsoNode) -> Iterator[Extent]:
         """See `Tree.extents`."""
         self._check_readable(ref)

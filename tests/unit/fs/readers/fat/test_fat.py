@@ -7,8 +7,9 @@ import struct
 import pytest
 
 from bootpath.block.leaves.memory import MemoryDevice
-from bootpath.core.errors import FileSystemError, FormatError
+from bootpath.core.errors import FileSystemError, FormatError, LimitError
 from bootpath.core.extents import Extent
+from bootpath.core.limits import limits_raised, spending
 from bootpath.fs.readers.fat.fat import open_fat
 from bootpath.fs.readers.fat.volume import parse_fat_boot_sector
 from bootpath.fs.readers.files import DirectoryEntry, FileKind
@@ -143,18 +144,68 @@ def test_a_loop_in_a_chain() -> None:
 @pytest.mark.parametrize(
     ("following", "match"),
     [
-        (0, "free or bad"),
-        (1, "free or bad"),
-        (0xFFF7, "free or bad"),
-        (0xFFF0, "a chain leads to a cluster outside the volume"),
+        (0, "which the FAT has as free; expected as many as the file has, found 2 clusters"),
+        (1, "which the FAT has as reserved"),
+        (0xFFF7, "which the FAT has as bad"),
+        (0xFFF0, "which the FAT has as reserved"),
+        (0x8000, "a chain leads to a cluster outside the volume"),
         (0xFFFF, "at least 5"),
     ],
 )
 def test_chains_that_break_off(following: int, match: str) -> None:
+    """The file cannot be read, not here and not elsewhere; what stands before the break can."""
     volume = Volume()
     volume.link(volume.first_cluster(b"BOOTX64 EFI") + 1, following)
+    files = open_fat(volume.device())
     with pytest.raises(FormatError, match=match):
-        open_fat(volume.device()).read_file("EFI/BOOT/BOOTX64.EFI", 10_000)
+        files.read_file("EFI/BOOT/BOOTX64.EFI", 10_000)
+    with pytest.raises(FormatError, match=match):
+        files.doubts("EFI/BOOT/BOOTX64.EFI")
+    assert files.read("EFI/BOOT/BOOTX64.EFI", 0, 2 * SECTOR) == CONTENT[: 2 * SECTOR]
+
+
+@pytest.mark.parametrize(
+    ("following", "doubt"),
+    [
+        (0xFFF8, ""),
+        (0xFFFF, ""),
+        (0, "which the FAT has as free: loaders and Linux read it all the same"),
+        (1, "which the FAT has as reserved"),
+        (0xFFF7, "which the FAT has as bad"),
+        (0xFFF0, "which the FAT has as reserved"),
+        (0x8000, "which the FAT has as one with a cluster behind it that is outside the volume"),
+        (2, "has more clusters than its size needs"),
+    ],
+)
+@pytest.mark.parametrize("name", ["A.TXT", "EFI/BOOT/BOOTX64.EFI"])
+def test_what_the_last_cluster_leads_to_is_read_by_nobody(name: str, following: int, doubt: str) -> None:
+    volume = Volume()
+    first = volume.first_cluster(b"A       TXT" if name == "A.TXT" else b"BOOTX64 EFI")
+    volume.link(first if name == "A.TXT" else first + 4, following)
+    for asked_first in (True, False):
+        files = open_fat(volume.device())
+        if asked_first:
+            said = files.doubts(name)
+            assert [doubt in each for each in said] == ([True] if doubt else [])
+        assert files.read_file(name, 10_000) == (b"a" if name == "A.TXT" else CONTENT)
+
+
+def test_a_chain_that_is_longer_than_the_file() -> None:
+    volume = Volume()
+    struct.pack_into("<I", volume.image, volume.entry(b"BOOTX64 EFI") + 28, 2 * SECTOR)
+    files = open_fat(volume.device())
+    assert files.read_file("EFI/BOOT/BOOTX64.EFI", 10_000) == CONTENT[: 2 * SECTOR]
+    assert files.doubts("EFI/BOOT/BOOTX64.EFI") == (
+        "has more clusters than its size needs, which loaders and Linux do not read",
+    )
+    with limits_raised(file_clusters=1), spending(), pytest.raises(LimitError, match="too many clusters"):
+        files.doubts("EFI/BOOT/BOOTX64.EFI")
+
+
+def test_a_file_without_content_has_no_doubts() -> None:
+    volume = Volume()
+    struct.pack_into("<I", volume.image, volume.entry(b"A       TXT") + 28, 0)
+    assert open_fat(volume.device()).doubts("A.TXT") == ()
 
 
 def test_a_directory_that_is_its_own_child() -> None:
@@ -183,7 +234,9 @@ def test_a_directory_without_end() -> None:
         volume.link(cluster, cluster + 1)
     start = volume.geometry.data_start
     volume.image[start:] = b"\xe5" * (len(volume.image) - start)
-    with pytest.raises(FormatError, match=r"directory has 16777728 bytes, expected at most 16777216|free or bad"):
+    with pytest.raises(
+        FormatError, match=r"directory has 16777728 bytes, expected at most 16777216|which the FAT has as free"
+    ):
         open_fat(volume.device()).list("EFI")
 
 
