@@ -3,8 +3,11 @@
 Source: UAPI.10 Version Format Specification, "Version Comparison"; every example of it is a test. The numbered points
 of the specification stand above the branches that obey them. A version is any string; every two compare.
 
-systemd differs in one case: a 0 that meets a letter is newer there (``1.0 > 1.a``), while here, by point 7, it is equal
-to the number that is missing on the other side, whose letter then makes that the newer one.
+systemd differs in one case: a 0 that meets no number, but a letter, a further separator or the end (``1.0`` and
+``1.a``, ``123.0`` and ``123..0``, ``1.0`` and ``1.``), is newer there. Here, by point 7, it is equal to the number that
+is missing on the other side ("If one of the prefixes is empty, it evaluates as 0"), and what follows decides:
+``123..0`` has something left when ``123.0`` has ended, and is newer by point 3. Of systemd's own examples this is the
+only one that disagrees.
 """
 
 from __future__ import annotations

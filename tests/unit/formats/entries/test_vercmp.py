@@ -96,10 +96,31 @@ def test_as_systemd_compares() -> None:
     assert [compare_versions(*pair) for pair in pairs] == [signs[line] for line in output]
 
 
-def test_a_zero_that_meets_a_letter() -> None:
-    """ "If one of the prefixes is empty, it evaluates as 0": equal numbers, and then one string has letters left."""
-    assert compare_versions("1.0", "1.a") == -1
-    assert compare_versions("1.1", "1.a") == 1
+@pytest.mark.parametrize(
+    ("first", "second", "expected", "of_systemd"),
+    [
+        ("1.0", "1.a", -1, 1),
+        ("123..0", "123.0", 1, -1),
+        ("1.0", "1.-1", -1, 1),
+        ("1.0", "1.^1", -1, 1),
+        ("1.0", "1.", 0, 1),
+        ("1.00", "1..0", -1, 1),
+        # Where what follows decides in the same way, they agree.
+        ("1.0", "1.~1", 1, 1),
+        ("a0", "a", 1, 1),
+        ("1.1", "1.a", 1, 1),
+        ("1.1", "1..1", 1, 1),
+    ],
+)
+def test_a_zero_that_meets_no_number(first: str, second: str, expected: int, of_systemd: int) -> None:
+    """ "If one of the prefixes is empty, it evaluates as 0": equal numbers, and then what follows decides."""
+    assert compare_versions(first, second) == expected
+    program = tool("systemd-analyze")
+    codes = [
+        subprocess.run([program, "compare-versions", "--", first, operator, second], check=False).returncode
+        for operator in ("lt", "eq", "gt")
+    ]
+    assert codes.index(0) - 1 == of_systemd
 
 
 @pytest.mark.parametrize(
