@@ -329,7 +329,7 @@ def test_usage(entries: Entries, words: list[str], boot_disk: Path) -> None:
 
 
 LOADER = {
-    "k": b"kernel",
+    "k": KERNEL,
     "loader/loader.conf": b"default new-*\ntimeout 3\neditor no\ntimout 9\n",
     "loader/entries/old-1.conf": b"title Old\nsort-key a\nversion 1\nlinux /k\n",
     "loader/entries/new-2.conf": b"title New\nsort-key b\nversion 2\nlinux /k\n",
@@ -396,8 +396,8 @@ def test_a_file_without_efi_variables(capsys: pytest.CaptureFixture[str], loader
 def test_chains_of_clusters_that_break_off(entries: Entries, tmp_path: Path) -> None:
     """What loaders can read is an entry, with a warning; what they cannot read is none."""
     content = {
-        "whole": bytes(10_000),
-        "broken": bytes(10_000),
+        "whole": KERNEL.ljust(10_000, b"\0"),
+        "broken": KERNEL.ljust(10_000, b"\0"),
         "one": b"initrd",
         "loader/entries/sound.conf": b"title Sound\nlinux /whole\ninitrd /one\n",
         "loader/entries/broken.conf": b"title Broken\nlinux /broken\n",

@@ -11,7 +11,9 @@ UTF-8, lines are a key, blanks and a value; lines that begin with "#" are commen
     options  root=UUID=6d33… quiet
 
 Any other key that comes twice: the last one counts, as for systemd, and `repeated` names it. Keys that the
-specification does not know are kept in `unknown`. Empty values say nothing.
+specification does not know are kept in `unknown`; so is the first key of a file that begins with a byte order mark,
+which is a part of it for every loader. A profile that is no number is passed over, as systemd does, and kept there,
+too. Empty values say nothing.
 
 Paths are as they are written; `formats.entries.paths` makes them safe. Whether the entry can be booted is not judged
 here. Invariant: parse_bls(pack_bls(entry)) == entry.
@@ -32,6 +34,7 @@ MAX_PROFILE = 999
 
 _TRUE = frozenset({"1", "yes", "y", "true", "t", "on"})
 _FALSE = frozenset({"0", "no", "n", "false", "f", "off"})
+BYTE_ORDER_MARK = "\ufeff"
 _BLANKS = " \t"
 _LINE = re.compile(r"([^ \t]+)[ \t]+(.+)")
 _CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f]")
@@ -78,6 +81,12 @@ class BlsEntry:
     repeated: tuple[str, ...] = field(default=(), compare=False)
 
     @property
+    def marked_key(self) -> str:
+        """The key that nobody knows for the byte order mark before it, "" without one."""
+        first = self.unknown[0][0] if self.unknown else ""
+        return first.removeprefix(BYTE_ORDER_MARK) if first.startswith(BYTE_ORDER_MARK) else ""
+
+    @property
     def command_line(self) -> str:
         """All options, "combined in the order they are listed"."""
         return " ".join(self.options)
@@ -112,7 +121,7 @@ def parse_bls(data: bytes) -> BlsEntry:
         key, value = match.groups()
         if key in lists:
             lists[key].append(value)
-        elif key not in known:
+        elif key not in known or (key == "profile" and not _is_profile(value)):
             unknown.append((key, value))
         else:
             if key in single:
@@ -124,7 +133,7 @@ def parse_bls(data: bytes) -> BlsEntry:
         **fields,
         # "Multiple overlays are separated by spaces"
         devicetree_overlays=tuple(single.get("devicetree-overlay", "").split()),
-        profile=_profile(single["profile"]) if "profile" in single else None,
+        profile=int(single["profile"]) if "profile" in single else None,
         append_root=_boolean(single["linux-appendroot"]) if "linux-appendroot" in single else None,
         unknown=tuple(unknown),
         repeated=tuple(dict.fromkeys(repeated)),
@@ -149,12 +158,8 @@ def pack_bls(entry: BlsEntry) -> bytes:
     return data
 
 
-def _profile(text: str) -> int:
-    if not (
-        text.isascii() and text.isdecimal() and int(text[:4]) <= MAX_PROFILE and len(text) <= len(str(MAX_PROFILE))
-    ):
-        raise _fault("the profile is not valid", brief(text), f"a number up to {MAX_PROFILE}")
-    return int(text)
+def _is_profile(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_PROFILE))
 
 
 def _boolean(text: str) -> bool:

@@ -108,6 +108,8 @@ def bls_entry(file_name: str, bls: BlsEntry) -> BootEntry:
     programs = [key for key in ("linux", "efi", "uki") if getattr(bls, key)]
     if len(programs) != 1:
         found = " and ".join(programs) or "none of them"
+        if bls.marked_key in ("linux", "efi", "uki"):
+            found += f": {bls.marked_key} stands behind a byte order mark"
         raise FormatError(
             "the entry does not have exactly one program",
             where=file_name,

@@ -22,10 +22,11 @@ from enum import Enum
 from reprlib import repr as brief
 from typing import TypeAlias
 
+from bootpath.formats.entries.bls import BYTE_ORDER_MARK
+
 LOADER_CONF_MAX_BYTES = 64 << 10
 MAX_TIMEOUT_SECONDS = 0xFFFFFFFF
 SAVED = "@saved"
-BYTE_ORDER_MARK = "\ufeff"
 
 _TRUE = frozenset({"1", "yes", "y", "true", "t", "on"})
 _FALSE = frozenset({"0", "no", "n", "false", "f", "off"})

@@ -5,7 +5,8 @@ Source: UAPI.1 Boot Loader Specification, "Boot counting"::
     <id>[+<tries left>[-<tries done>]].conf          fedora-6.9+3-00.conf      fedora-6.9+03.efi
 
 The counters are changed by renaming the file, which is the commit; so their digits keep their number, and a name does
-not grow. `+0` is bad: nothing is left to try. Without counters an entry is good, or nobody counts.
+not grow. `+0` is bad: nothing is left to try. Without counters an entry is good, or nobody counts. A number above
+`MAX_COUNTER` is no counter, as for systemd: it belongs to the id.
 
 Invariants: `pack_entry_name(parse_entry_name(name)) == name`; `counted_name` never makes `tries_left` less than 0.
 """
@@ -21,6 +22,7 @@ from bootpath.core.errors import FormatError
 
 BOOT_SPEC = "UAPI.1"
 MAX_NAME_CHARACTERS = 255  # "at least one and at most 255 characters (including the file name suffix)"
+MAX_COUNTER = 2**31 - 1
 ENTRY_SUFFIXES = (".conf", ".efi")
 
 # "ASCII upper and lower case characters, digits, "+", "-", "_" and "."."
@@ -63,7 +65,7 @@ class BootCounter:
             return self
         # "If the counter would overflow its allocated width, it shall be capped at the maximum representable value"
         most = 10**self.done_digits - 1 if self.done_digits else self.tries_done + 1
-        done = min(self.tries_done + 1, most)
+        done = min(self.tries_done + 1, most, MAX_COUNTER)
         # "If the second counter is missing, then it is assumed to be equivalent to zero."
         return replace(
             self, tries_left=self.tries_left - 1, tries_done=done, done_digits=self.done_digits or len(str(done))
@@ -103,6 +105,8 @@ def parse_entry_name(name: str) -> EntryName:
     if match is None:
         return EntryName(stem, suffix)
     left, done = match["left"], match["done"] or ""
+    if max(int(left), int(done or 0)) > MAX_COUNTER:
+        return EntryName(stem, suffix)
     return EntryName(match["id"], suffix, BootCounter(int(left), int(done or 0), len(left), len(done)))
 
 

@@ -2,7 +2,8 @@
 
 Source: UAPI.1: "Inode types other than directories and regular files are not allowed as any part of the paths defined
 by this specification", so on a boot partition no symbolic link is followed. In a root file system they are, where they
-are relative and stay inside: an absolute one, or one with too many "..", leads somewhere else once it is mounted.
+stay inside: an absolute one begins at the root of its file system, which will be the root of the system. One with too
+many ".." is refused.
 
 A `FilePart` is a whole file or a section of one, so that kernel and initrds of files and of a UKI look the same.
 """
@@ -45,7 +46,7 @@ class FilePart:
 
 
 def real_path(files: Files, path: str, *, follow: bool, costs: EntryCosts | None = None) -> str:
-    """The path with its links resolved; `follow` allows those that are relative and stay in the file system.
+    """The path with its links resolved; `follow` allows those that stay in the file system.
 
     Raises FileSystemError (ENOENT, ENOTDIR, ELOOP), FormatError when it leaves its place, DeviceError.
     """
@@ -71,8 +72,10 @@ def real_path(files: Files, path: str, *, follow: bool, costs: EntryCosts | None
         if links > MAX_LINKS_FOLLOWED:
             raise FileSystemError("the path has too many symbolic links", errno=errno.ELOOP, where=path)
         target = files.readlink(current)
-        if target.startswith("/") or "\\" in target or not target:
-            raise _refusal(path, f"{current} is a symbolic link to {target!r}, which is not relative")
+        if "\\" in target or not target:
+            raise _refusal(path, f"{current} is a symbolic link to {target!r}, which is no path")
+        if target.startswith("/"):
+            names.clear()
         pending += _names(target)
     return "/" + "/".join(names)
 

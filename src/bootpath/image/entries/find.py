@@ -10,7 +10,7 @@ are two, which differ by their volume. Bad entries stay: "The boot loader should
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -34,6 +34,7 @@ from bootpath.image.entries.bootvolumes import BootVolume, find_boot_volumes
 from bootpath.image.entries.costs import EntryCosts
 from bootpath.image.entries.files import read_part, reader_of
 from bootpath.image.entries.menu import BootMenu, Excluded, FoundEntry, VolumeRole
+from bootpath.image.entries.passedover import PassedOver
 from bootpath.image.entries.read import read_volume
 from bootpath.image.entries.reasons import EntryReason, VolumeReason
 from bootpath.image.entries.rootaddress import name_root
@@ -126,7 +127,7 @@ def menu_of(
     names: set[tuple[str, ...]] = set()
     warnings: list[str] = []
     conf: LoaderConf | None = None
-    costs = EntryCosts()
+    costs, passed_over = EntryCosts(), PassedOver()
     with spending():
         for index, volume in enumerate(volumes):
             if isinstance(volume, Excluded):
@@ -144,16 +145,17 @@ def menu_of(
                 said, faults = loader_conf_warnings(volume.files, costs, is_esp=is_esp)
                 conf = conf or said
                 warnings += [f"{where}: {fault}" for fault in faults]
-            for each in read_volume(volume, costs):
+            for each in read_volume(volume, costs, passed_over):
                 each = _judged(each, names, roles, architecture, efi)
                 if isinstance(each, Excluded):
                     excluded.append(each)
                 else:
                     found.append((index, each))
+    warnings += passed_over.warnings()
     if variables is not None:
         warnings += [f"EFI variables: passed over: {each}" for each in variables.ignored]
     rules = MenuRules(conf, variables)
-    return BootMenu(name, tuple(_sorted(found)), tuple(excluded), tuple(warnings), rules)
+    return BootMenu(name, tuple(_with_namesakes(_sorted(found))), tuple(excluded), tuple(warnings), rules)
 
 
 def _judged(
@@ -238,6 +240,21 @@ def _sorted(found: Iterable[tuple[int, FoundEntry]]) -> list[FoundEntry]:
 
     placed = [(place, volume, each) for place, (volume, each) in enumerate(found)]
     return [each for *_, each in sorted(placed, key=functools.cmp_to_key(compare))]
+
+
+def _with_namesakes(found: Iterable[FoundEntry]) -> Iterator[FoundEntry]:
+    """The entries; one whose name only counters tell from that of an entry before it says so."""
+    first: dict[tuple[str, ...], FoundEntry] = {}
+    for each in found:
+        scope = "" if each.source.role in BOOT_PARTITIONS else each.source.location.path
+        name = (scope, each.entry.loader_id)
+        other = first.setdefault(name, each) if each.entry.loader_id else each
+        if other is not each:
+            warning = (
+                f"{other.source.path} has the same name, {each.entry.loader_id}: it comes first, and is meant by it"
+            )
+            each = replace(each, warnings=(*each.warnings, warning))
+        yield each
 
 
 def _exclude(each: FoundEntry, why: Explanation[EntryReason]) -> Excluded:

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from bootpath.core.errors import Error, FormatError, LimitError
 from bootpath.core.reasons import Explanation
-from bootpath.formats.entries.bls import BLS_MAX_BYTES, parse_bls
+from bootpath.formats.entries.bls import BLS_MAX_BYTES, BlsEntry, parse_bls
 from bootpath.formats.entries.entry import (
     MENU_KINDS,
     BootEntry,
@@ -31,7 +32,7 @@ from bootpath.formats.entries.grub import GRUB_MAX_BYTES, parse_grub
 from bootpath.formats.entries.menufiles import GRUB_FILES, ISOLINUX_FILES, MENU_FILES, MenuFile
 from bootpath.formats.entries.paths import menu_path
 from bootpath.formats.entries.raspberrypi import PI_COMMAND_LINE_MAX_BYTES, PI_CONFIG_MAX_BYTES, parse_pi_config
-from bootpath.formats.entries.tries import parse_entry_name
+from bootpath.formats.entries.tries import blessed_name, parse_entry_name
 from bootpath.formats.entries.uki import Uki, UkiAddon, read_uki, read_uki_addon
 from bootpath.fs.readers.files import FileKind
 from bootpath.image.entries.bootvolumes import BootVolume
@@ -40,6 +41,7 @@ from bootpath.image.entries.extras import EXTRA_SUFFIXES, is_extra
 from bootpath.image.entries.files import FilePart, list_files, reader_of, section_part, whole_file
 from bootpath.image.entries.grubscript import search_warnings, undecided
 from bootpath.image.entries.menu import EntryFiles, EntrySource, Excluded, FoundEntry, VolumeRole
+from bootpath.image.entries.passedover import PassedOver
 from bootpath.image.entries.raspberrypi import CONFIG, PiVolume, default_names, is_pi_volume
 from bootpath.image.entries.reasons import EntryReason, FileReason
 
@@ -51,9 +53,12 @@ _GLOBAL_ADDONS = "/loader/addons"
 _VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{\w+\})")
 
 
-def read_volume(volume: BootVolume, costs: EntryCosts | None = None) -> Iterator[FoundEntry | Excluded]:
-    """Every entry of a volume, and what is wrong with the others, as far as `costs` allows. Raises no Error."""
-    reader = _VolumeReader(volume, costs or EntryCosts())
+def read_volume(
+    volume: BootVolume, costs: EntryCosts | None = None, passed_over: PassedOver | None = None
+) -> Iterator[FoundEntry | Excluded]:
+    """Every entry of a volume, and what is wrong with the others, as far as `costs` allows; words that are not known
+    are noted in `passed_over`. Raises no Error."""
+    reader = _VolumeReader(volume, costs or EntryCosts(), passed_over or PassedOver())
     try:
         role = volume.source.role
         for each in _everything(reader, in_root=role is VolumeRole.ROOT, on_medium=role is VolumeRole.MEDIUM):
@@ -83,9 +88,10 @@ def _everything(reader: _VolumeReader, *, in_root: bool, on_medium: bool) -> Ite
 
 
 class _VolumeReader:
-    def __init__(self, volume: BootVolume, costs: EntryCosts) -> None:
+    def __init__(self, volume: BootVolume, costs: EntryCosts, passed_over: PassedOver) -> None:
         self.volume = volume
         self.costs = costs
+        self.passed_over = passed_over
         self.files = volume.files
         self.follow = volume.follows_links
 
@@ -107,9 +113,10 @@ class _VolumeReader:
             if marker is not None and marker.strip() != _MARKER_TEXT:
                 yield self.exclude(_MARKER, EntryReason.NOT_TYPE_1(repr(marker[:32]), _ENTRIES))
                 return
+        except LimitError:
+            raise
         except Error as error:
-            yield self.unreadable(_MARKER, error)
-            return
+            yield self.unreadable(_MARKER, error)  # nobody has to look for it
         for path in self._paths(directory, ".conf"):
             yield self._entry(path) if isinstance(path, str) else path
 
@@ -155,6 +162,7 @@ class _VolumeReader:
         except Error as error:
             yield self.unreadable(path, error)
             return
+        self.passed_over.note_keywords(menu.ignored)
         seen: set[str] = set()
         for place, label in enumerate(menu.labels):
             if label.name in seen:
@@ -261,12 +269,14 @@ class _VolumeReader:
     def _entry(self, path: str) -> FoundEntry | Excluded:
         try:
             bls = parse_bls(self._text(path, BLS_MAX_BYTES))
+            self.passed_over.note_keys(key for key, _ in bls.unknown)
             entry = bls_entry(path.rpartition("/")[2], bls)
             doubts = self.files.doubts(path)
         except Error as error:
             return self.unreadable(path, error)
         warnings = (
             *(f"the file {path} {doubt}" for doubt in doubts),
+            *_of_the_keys(bls),
             *(f"{key} comes more than once; the last one counts" for key in bls.repeated),
             *(f"extra {path} has none of {', '.join(EXTRA_SUFFIXES)}" for path in entry.extras if not is_extra(path)),
             *_unexpanded(entry),
@@ -354,21 +364,20 @@ class _VolumeReader:
         One that is damaged, or for something else, is left out with a warning, as systemd-stub does.
         """
         directory, _, name = image.rpartition("/")
-        places = [_GLOBAL_ADDONS, f"{directory}/{name}.extra.d"]
-        try:
-            parts = parse_entry_name(name)
-        except FormatError:
-            parts = None  # an image that an entry of type 1 names may be called anything
-        if parts is not None and parts.counter is not None:
-            places.append(f"{directory}/{parts.id}{parts.suffix}.extra.d")
-        for place in places:
-            for entry in list_files(self.files, place, _ADDON_SUFFIX, follow=self.follow, costs=self.costs):
-                piece = self._piece(f"{place}/{entry.name}")
+        with suppress(FormatError):  # an image that an entry of type 1 names may be called anything
+            # systemd-stub(7): "If the kernel binary uses a counter [...] the counter will be ignored"
+            plain = blessed_name(name)
+            if plain != name and self._listed(f"{directory}/{name}.extra.d", warnings):
+                warnings.append(f"{name}.extra.d is passed over: systemd-stub looks in {plain}.extra.d")
+            name = plain
+        for place in (_GLOBAL_ADDONS, f"{directory}/{name}.extra.d"):
+            for each in self._listed(place, warnings):
+                piece = self._piece(f"{place}/{each}")
                 try:
                     addon = self._addon(piece)
                 except LimitError:
                     raise
-                except FormatError as error:
+                except Error as error:
                     warnings.append(f"the add-on {piece.path} is left out: {error}")
                     continue
                 # "candidates should be skipped when their header field reports a non-native CPU architecture"
@@ -379,6 +388,17 @@ class _VolumeReader:
                     warnings.append(f"the add-on {piece.path} is left out: it is for {addon.uname}, not for {uname}")
                 else:
                     yield piece.path, addon
+
+    def _listed(self, directory: str, warnings: list[str]) -> list[str]:
+        """The names of the add-ons in a directory. Raises LimitError."""
+        try:
+            found = list_files(self.files, directory, _ADDON_SUFFIX, follow=self.follow, costs=self.costs)
+            return [entry.name for entry in found]
+        except LimitError:
+            raise
+        except Error as error:
+            warnings.append(f"the add-ons in {directory} are left out: {error}")
+            return []
 
     def _addon(self, piece: FilePart) -> UkiAddon:
         if piece.size_bytes is None:
@@ -392,6 +412,18 @@ class _VolumeReader:
 
     def _pieces(self, paths: tuple[str, ...]) -> tuple[FilePart, ...]:
         return tuple(map(self._piece, paths))
+
+
+def _of_the_keys(bls: BlsEntry) -> Iterator[str]:
+    """Warnings of keys that do not do what they seem to."""
+    if bls.marked_key:
+        yield f"the file begins with a byte order mark, so its first key, {bls.marked_key}, is not known"
+    # "This should only be used when `uki` or `uki-url` is set to a multi-profile UKI."
+    if bls.profile is not None and not bls.uki:
+        yield "profile is passed over: it is for an entry with uki"
+    yield from (
+        f"the profile {value!r} is passed over: it is no number" for key, value in bls.unknown if key == "profile"
+    )
 
 
 def _unexpanded(entry: BootEntry) -> Iterator[str]:

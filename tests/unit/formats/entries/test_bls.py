@@ -53,6 +53,14 @@ def test_blanks_comments_ends_of_lines_and_strange_keys() -> None:
     entry = parse_bls(b"\xef\xbb\xbftitle no\n  title\t a b \r\n#title c\n\nlinux\nlinux \n grub_users $x\nefi /e")
     assert (entry.title, entry.linux, entry.efi) == ("a b", "", "/e")
     assert entry.unknown == (("\N{ZERO WIDTH NO-BREAK SPACE}title", "no"), ("grub_users", "$x"))
+    assert entry.marked_key == "title"
+    assert parse_bls(b"grub_users x\nlinux /a\n").marked_key == ""
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "1000", "²"])
+def test_a_profile_that_is_no_number_is_passed_over(value: str) -> None:
+    entry = parse_bls(f"profile 7\nprofile {value}\n".encode())
+    assert (entry.profile, entry.unknown, entry.repeated) == (7, (("profile", value),), ())
 
 
 @pytest.mark.parametrize(("word", "value"), [("yes", True), ("ON", True), ("1", True), ("no", False), ("off", False)])
@@ -64,10 +72,6 @@ def test_booleans(word: str, value: bool) -> None:
     ("data", "what"),
     [
         (b"linux-appendroot maybe\n", "linux-appendroot"),
-        (b"profile x\n", "profile"),
-        (b"profile -1\n", "profile"),
-        (b"profile 1000\n", "profile"),
-        ("profile ²\n".encode(), "profile"),
         (b"title \xff\n", "UTF-8"),
         (b"title a\0b\n", "line 1"),
         (b"title \x1b[31m\n", "line 1"),

@@ -30,6 +30,10 @@ from bootpath.formats.entries.tries import (
         ("a+.conf", "a+", None),
         ("a+3-.conf", "a+3-", None),
         ("a+3-1-2.conf", "a+3-1-2", None),
+        ("a+2147483647-2147483647.conf", "a", BootCounter(2147483647, 2147483647, 10, 10)),
+        ("a+2147483648.conf", "a+2147483648", None),  # as for systemd
+        ("a+3-99999999999.efi", "a+3-99999999999", None),
+        (f"a+{'9' * 200}.efi", f"a+{'9' * 200}", None),
         ("+3.conf", "+3", None),  # without an id there is nothing to count for
     ],
 )
@@ -79,6 +83,10 @@ def test_the_longest_name() -> None:
 )
 def test_the_next_count(name: str, after: str) -> None:
     assert counted_name(name) == after
+
+
+def test_a_counter_never_becomes_more_than_a_counter_can_be() -> None:
+    assert counted_name("a+3-2147483647.conf") == "a+2-2147483647.conf"
 
 
 def test_counting_down_keeps_the_length_and_ends() -> None:

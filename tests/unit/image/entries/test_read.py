@@ -1,18 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pytest
 
-from bootpath.core.errors import BootError, LimitError
+from bootpath.core.errors import BootError, DeviceError, FormatError, LimitError
 from bootpath.core.limits import limits_raised
 from bootpath.formats.cmdline.address import PartitionAddress, RootAddress, RootStyle
+from bootpath.fs.readers.treefiles import Child, TreeFiles
 from bootpath.image.contents.nodes import Location
 from bootpath.image.entries.bootvolumes import BootVolume
 from bootpath.image.entries.find import menu_of
 from bootpath.image.entries.menu import EntrySource, Excluded, FoundEntry, VolumeRole
 from bootpath.image.entries.read import read_volume
-from tests.support.bootfiles import AA64, memory_files, pe_image
+from tests.support.bootfiles import AA64, MemoryTree, memory_files, pe_image
 from tests.support.errors import raises
 from tests.unit.formats.entries.test_uki import OS_RELEASE, PROFILES
 
@@ -71,7 +72,7 @@ def test_an_entry_with_its_files() -> None:
         ("linux a\\k\n", "path"),
         ("title x\n", "none of them"),
         ("linux /empty\n", "is empty"),
-        ("linux /k\nprofile x\n", "profile"),
+        ("\ufefflinux /k\n", "none of them: linux stands behind a byte order mark"),
         ("uki /k\n", "pe: the headers end"),
         ("uki /none\n", "is missing"),
         ("uki-url http://x/y.efi\n", "network"),
@@ -125,12 +126,13 @@ def test_only_a_root_has_links_and_entries_of_type_1_below_boot() -> None:
         "/extlinux/extlinux.conf": b"label m\nkernel /vmlinuz\n",
     }
     found, reasons = read(content, VolumeRole.ROOT)
-    assert list(found) == ["a", "m", "l"]
+    assert list(found) == ["a", "b", "m", "l"]
+    assert found["b"].read_kernel() == b"kernel"
+    assert reasons == {}
     assert found["a"].command_line() == f"quiet root=PARTUUID={SPOT.partuuid}"
     assert found["a"].command_line(RootStyle("/dev/sda")) == "quiet root=/dev/sda2"
     assert found["a"].command_line(appendroot=False) == "quiet"
     assert found["l"].command_line(appendroot=True) == f"root=PARTUUID={SPOT.partuuid}"
-    assert "not relative" in reasons[f"/boot{ENTRIES}/b.conf"]
     found, _ = read(content, VolumeRole.ESP)
     assert list(found) == ["l"]
 
@@ -250,6 +252,76 @@ def test_an_addon_that_does_not_go_with_an_image_is_left_out_of_it(addon: bytes 
     assert why in warning
     assert found["a"].command_line() == "quiet good any"
     assert [path.rpartition("/")[2] for path in found["a"].parts.addons] == ["2.addon.efi", "3.addon.efi"]
+
+
+def test_the_addons_of_an_image_are_those_of_its_name_without_counters() -> None:
+    """systemd-stub(7): "foo+3-0.efi will look in directory foo.efi.extra.d"."""
+    content = {
+        "/EFI/Linux/a+3-1.efi": pe_image([(".linux", b"kernel"), (".cmdline", b"quiet")]),
+        "/EFI/Linux/a.efi.extra.d/1.addon.efi": pe_image([(".cmdline", b"one")]),
+        "/EFI/Linux/a+3-1.efi.extra.d/2.addon.efi": pe_image([(".cmdline", b"two")]),
+    }
+    found, reasons = read(content)
+    assert not reasons
+    assert found["a"].command_line() == "quiet one"
+    assert found["a"].warnings == ("a+3-1.efi.extra.d is passed over: systemd-stub looks in a.efi.extra.d",)
+
+
+class _DamagedDirectory(MemoryTree):
+    """One directory, or file, cannot be read."""
+
+    damaged = ""
+
+    def children(self, ref: str) -> Iterable[Child[str]]:
+        if ref == self.damaged:
+            raise FormatError("the directory is damaged", where="memory")
+        return super().children(ref)
+
+    def read(self, ref: str, offset: int, length: int) -> bytes:
+        if ref == self.damaged:
+            raise DeviceError("the disk fails", where="memory")
+        return super().read(ref, offset, length)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "left", "said"),
+    [
+        ("/loader/entries", ["u", "m"], "the directory is damaged"),
+        ("/loader/entries/a.conf", ["u", "m"], "the disk fails"),
+        ("/loader/entries.srel", ["a", "u", "m"], "the disk fails"),
+        ("/EFI/Linux", ["a", "m"], "the directory is damaged"),
+        ("/EFI/Linux/u.efi", ["a", "m"], "the disk fails"),
+        ("/EFI/Linux/u.efi.extra.d", ["a", "u", "m"], "the add-ons in /EFI/Linux/u.efi.extra.d are left out"),
+        ("/EFI/Linux/u.efi.extra.d/1.addon.efi", ["a", "u", "m"], "1.addon.efi is left out"),
+        ("/extlinux/extlinux.conf", ["a", "u"], "the disk fails"),
+    ],
+)
+def test_one_that_cannot_be_read_condemns_no_other(damaged: str, left: list[str], said: str) -> None:
+    tree = _DamagedDirectory(
+        {
+            "/k": b"kernel",
+            "/loader/entries.srel": b"type1\n",
+            f"{ENTRIES}/a.conf": b"linux /k\n",
+            "/EFI/Linux/u.efi": pe_image([(".linux", b"kernel")]),
+            "/EFI/Linux/u.efi.extra.d/1.addon.efi": pe_image([(".cmdline", b"x")]),
+            "/extlinux/extlinux.conf": b"label m\nkernel /k\n",
+        }
+    )
+    tree.damaged = damaged
+    source = EntrySource(VolumeRole.ESP, Location("2"), format="memory")
+    found = list(read_volume(BootVolume(source, TreeFiles(tree), None)))
+    assert [each.entry.id for each in found if isinstance(each, FoundEntry)] == left
+    texts = [str(each.why) if isinstance(each, Excluded) else "".join(each.warnings) for each in found]
+    assert any(said in text for text in texts)
+
+
+def test_keys_that_do_not_do_what_they_seem_to() -> None:
+    found, _ = read(conf("\ufefftitle A\nlinux /k\nprofile 1\nprofile x\n"))
+    assert found["a"].warnings == (
+        "the file begins with a byte order mark, so its first key, title, is not known",
+        "profile is passed over: it is for an entry with uki",
+        "the profile 'x' is passed over: it is no number",
+    )
 
 
 def test_a_kernel_that_does_not_say_its_name_takes_any_addon() -> None:

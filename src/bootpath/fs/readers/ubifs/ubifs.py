@@ -129,6 +129,10 @@ class UbifsTree:
             out[at : at + len(data)] = data
         return bytes(out[offset - first * BLOCK_BYTES :][:length])
 
+    def doubts(self, ref: int) -> Iterator[str]:
+        """See `Tree.doubts`: what is wrong here is found when it is read."""
+        return iter(())
+
     def extents(self, ref: int) -> Iterator[Extent]:
         """See `Tree.extents`."""
         inode = self._inode(ref)
