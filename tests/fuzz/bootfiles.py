@@ -7,13 +7,13 @@ from bootpath.formats.efivars.store import parse_variable_store
 from bootpath.formats.entries.bls import pack_bls, parse_bls
 from bootpath.formats.entries.entry import bls_entry, extlinux_entry, sort_entries, uki_entries
 from bootpath.formats.entries.extlinux import pack_extlinux, parse_extlinux
-from bootpath.formats.entries.loaderconf import parse_loader_conf
-from bootpath.formats.entries.loadervariables import loader_variables
 from bootpath.formats.entries.osrelease import parse_os_release
-from bootpath.formats.entries.pattern import pattern_matcher
 from bootpath.formats.entries.raspberrypi import parse_pi_config, pi_boots
 from bootpath.formats.entries.tries import blessed_name, counted_name, pack_entry_name, parse_entry_name
 from bootpath.formats.entries.uki import read_uki, read_uki_addon
+from bootpath.formats.systemdboot.loaderconf import parse_loader_conf
+from bootpath.formats.systemdboot.loadervariables import loader_variables
+from bootpath.formats.systemdboot.pattern import pattern_matcher
 from bootpath.image.contents.nodes import Location
 from bootpath.image.entries.bootvolumes import BootVolume
 from bootpath.image.entries.menu import EntrySource, Excluded, VolumeRole

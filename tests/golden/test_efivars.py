@@ -8,7 +8,7 @@ from pathlib import Path
 from bootpath.formats.efivars.edk2 import parse_edk2_store
 from bootpath.formats.efivars.jsonstore import parse_json_store
 from bootpath.formats.efivars.store import parse_variable_store
-from bootpath.formats.entries.loadervariables import LoaderVariables, loader_variables
+from bootpath.formats.systemdboot.loadervariables import LoaderVariables, loader_variables
 
 HERE = Path(__file__).parent / "efivars"
 STORE, TEXT = gzip.decompress((HERE / "store.fd.gz").read_bytes()), (HERE / "store.json").read_bytes()

@@ -21,9 +21,9 @@ from bootpath.core.errors import Error
 
 if TYPE_CHECKING:
     from bootpath.core.limits import Budgets
-    from bootpath.formats.entries.loadervariables import LoaderVariables
     from bootpath.formats.partitions.dps import Architecture
     from bootpath.formats.partitions.imagepolicy import ImagePolicy
+    from bootpath.formats.systemdboot.loadervariables import LoaderVariables
 
 T = TypeVar("T")
 
@@ -316,7 +316,7 @@ def read_loader_variables(file: Path | None) -> LoaderVariables | None:
         return None
     from bootpath.block.leaves.wholefile import read_beginning
     from bootpath.formats.efivars.store import parse_variable_store
-    from bootpath.formats.entries.loadervariables import loader_variables
+    from bootpath.formats.systemdboot.loadervariables import loader_variables
 
     # The firmware of some machines has files of 64 MiB, which begin with the variables.
     data = read_beginning(file)

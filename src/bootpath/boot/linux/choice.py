@@ -29,10 +29,10 @@ from typing import TypeAlias
 
 from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.cmdline.address import Assembly
-from bootpath.formats.entries.loadervariables import LoaderVariables
 from bootpath.formats.partitions.dps import Architecture, Designator
 from bootpath.formats.partitions.gpt import GptVerdict
 from bootpath.formats.partitions.imagepolicy import ImagePolicy, Protection, parse_image_policy
+from bootpath.formats.systemdboot.loadervariables import LoaderVariables
 from bootpath.image.contents.nodes import Contents, Node
 from bootpath.image.entries.bootvolumes import newest_first
 from bootpath.image.entries.menu import VolumeRole

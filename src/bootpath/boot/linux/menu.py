@@ -13,7 +13,7 @@ from reprlib import repr as brief
 from bootpath.core.errors import BootError
 from bootpath.core.reasons import Explanation, Reason
 from bootpath.formats.entries.entry import BootEntry, EntryKind
-from bootpath.formats.entries.pattern import fold_id
+from bootpath.formats.systemdboot.pattern import fold_id
 from bootpath.image.entries.default import DefaultEntry, DefaultReason, default_entry
 from bootpath.image.entries.menu import BootMenu, Excluded, FoundEntry
 

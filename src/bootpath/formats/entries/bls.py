@@ -28,13 +28,13 @@ from typing import Any
 
 from bootpath.core.errors import FormatError
 from bootpath.formats.entries.tries import BOOT_SPEC
+from bootpath.formats.systemdboot.loaderconf import BYTE_ORDER_MARK
 
 BLS_MAX_BYTES = 64 << 10
 MAX_PROFILE = 999
 
 _TRUE = frozenset({"1", "yes", "y", "true", "t", "on"})
 _FALSE = frozenset({"0", "no", "n", "false", "f", "off"})
-BYTE_ORDER_MARK = "\ufeff"
 _BLANKS = " \t"
 _LINE = re.compile(r"([^ \t]+)[ \t]+(.+)")
 _CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f]")

@@ -29,11 +29,11 @@ from bootpath.formats.entries.bls import BlsEntry
 from bootpath.formats.entries.extlinux import ExtlinuxMenu
 from bootpath.formats.entries.grubmenu import GrubEntry, GrubMenu
 from bootpath.formats.entries.paths import entry_path, menu_directory, menu_path
-from bootpath.formats.entries.pattern import fold_id
 from bootpath.formats.entries.raspberrypi import PiBoot
 from bootpath.formats.entries.tries import BOOT_SPEC, BootCounter, EntryName, parse_entry_name
 from bootpath.formats.entries.uki import Uki
 from bootpath.formats.entries.vercmp import compare_versions
+from bootpath.formats.systemdboot.pattern import fold_id
 
 _Ordered = TypeVar("_Ordered", bytes, int, bool, tuple[bool, int], tuple[bool, int, int])
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 
 from bootpath.core.errors import FormatError
 from bootpath.core.reasons import Explanation, Reason
-from bootpath.formats.entries.loaderconf import SAVED
-from bootpath.formats.entries.pattern import fold_id, pattern_matcher
 from bootpath.formats.entries.tries import ENTRY_SUFFIXES, parse_entry_name
+from bootpath.formats.systemdboot.loaderconf import SAVED
+from bootpath.formats.systemdboot.pattern import fold_id, pattern_matcher
 from bootpath.image.entries.menu import BootMenu, Excluded, FoundEntry, VolumeRole
 from bootpath.image.entries.rules import MenuRules
 

@@ -19,14 +19,14 @@ from bootpath.core.errors import Error, LimitError
 from bootpath.core.limits import spending
 from bootpath.core.reasons import Explanation
 from bootpath.formats.entries.entry import MENU_KINDS, compare_entries
-from bootpath.formats.entries.loaderconf import LoaderConf
-from bootpath.formats.entries.loadervariables import LoaderVariables
 from bootpath.formats.entries.pe import read_pe
 from bootpath.formats.entries.uki import EfiArchitecture
 from bootpath.formats.kernels.image import HEAD_BYTES, parse_kernel
 from bootpath.formats.partitions.dps import Architecture
 from bootpath.formats.partitions.gpt import GptVerdict
 from bootpath.formats.partitions.imagepolicy import parse_image_policy
+from bootpath.formats.systemdboot.loaderconf import LoaderConf
+from bootpath.formats.systemdboot.loadervariables import LoaderVariables
 from bootpath.image.contents.nodes import Contents
 from bootpath.image.contents.read import read_contents
 from bootpath.image.entries.appendedroot import ChosenRoot

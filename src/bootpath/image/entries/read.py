@@ -9,14 +9,12 @@ directory or a menu.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 
 from bootpath.core.errors import Error, FormatError, LimitError
 from bootpath.core.reasons import Explanation
-from bootpath.formats.entries.bls import BLS_MAX_BYTES, BlsEntry, parse_bls
+from bootpath.formats.entries.bls import BLS_MAX_BYTES, parse_bls
 from bootpath.formats.entries.entry import (
     MENU_KINDS,
     BootEntry,
@@ -32,25 +30,23 @@ from bootpath.formats.entries.grub import GRUB_MAX_BYTES, parse_grub
 from bootpath.formats.entries.menufiles import GRUB_FILES, ISOLINUX_FILES, MENU_FILES, MenuFile
 from bootpath.formats.entries.paths import menu_path
 from bootpath.formats.entries.raspberrypi import PI_COMMAND_LINE_MAX_BYTES, PI_CONFIG_MAX_BYTES, parse_pi_config
-from bootpath.formats.entries.tries import blessed_name, parse_entry_name
+from bootpath.formats.entries.tries import parse_entry_name
 from bootpath.formats.entries.uki import Uki, UkiAddon, read_uki, read_uki_addon
 from bootpath.fs.readers.files import FileKind
+from bootpath.image.entries.addons import addon_paths
 from bootpath.image.entries.bootvolumes import BootVolume
 from bootpath.image.entries.costs import EntryCosts
 from bootpath.image.entries.extras import EXTRA_SUFFIXES, is_extra
 from bootpath.image.entries.files import FilePart, list_files, reader_of, section_part, whole_file
 from bootpath.image.entries.grubscript import search_warnings, undecided
 from bootpath.image.entries.menu import EntryFiles, EntrySource, Excluded, FoundEntry, VolumeRole
-from bootpath.image.entries.passedover import PassedOver
+from bootpath.image.entries.passedover import PassedOver, key_warnings, unexpanded_variables
 from bootpath.image.entries.raspberrypi import CONFIG, PiVolume, default_names, is_pi_volume
 from bootpath.image.entries.reasons import EntryReason, FileReason
 
 _ENTRIES = "/loader/entries"
 _IMAGES = "/EFI/Linux"
 _MARKER, _MARKER_TEXT = "/loader/entries.srel", b"type1"
-_ADDON_SUFFIX = ".addon.efi"
-_GLOBAL_ADDONS = "/loader/addons"
-_VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{\w+\})")
 
 
 def read_volume(
@@ -174,7 +170,7 @@ class _VolumeReader:
             except Error as error:
                 yield self.unreadable(path, error.at(f"label {label.name}"))
                 continue
-            yield self._found(path, entry, None, tuple(_unexpanded(entry)))
+            yield self._found(path, entry, None, tuple(unexpanded_variables(entry)))
 
     def raspberry_pi(self) -> Iterator[FoundEntry | Excluded]:
         """What the firmware of a Raspberry Pi would load."""
@@ -276,10 +272,10 @@ class _VolumeReader:
             return self.unreadable(path, error)
         warnings = (
             *(f"the file {path} {doubt}" for doubt in doubts),
-            *_of_the_keys(bls),
+            *key_warnings(bls),
             *(f"{key} comes more than once; the last one counts" for key in bls.repeated),
             *(f"extra {path} has none of {', '.join(EXTRA_SUFFIXES)}" for path in entry.extras if not is_extra(path)),
-            *_unexpanded(entry),
+            *unexpanded_variables(entry),
         )
         uki = None
         if entry.uki:
@@ -363,42 +359,23 @@ class _VolumeReader:
 
         One that is damaged, or for something else, is left out with a warning, as systemd-stub does.
         """
-        directory, _, name = image.rpartition("/")
-        with suppress(FormatError):  # an image that an entry of type 1 names may be called anything
-            # systemd-stub(7): "If the kernel binary uses a counter [...] the counter will be ignored"
-            plain = blessed_name(name)
-            if plain != name and self._listed(f"{directory}/{name}.extra.d", warnings):
-                warnings.append(f"{name}.extra.d is passed over: systemd-stub looks in {plain}.extra.d")
-            name = plain
-        for place in (_GLOBAL_ADDONS, f"{directory}/{name}.extra.d"):
-            for each in self._listed(place, warnings):
-                piece = self._piece(f"{place}/{each}")
-                try:
-                    addon = self._addon(piece)
-                except LimitError:
-                    raise
-                except Error as error:
-                    warnings.append(f"the add-on {piece.path} is left out: {error}")
-                    continue
-                # "candidates should be skipped when their header field reports a non-native CPU architecture"
-                if addon.architecture is not uki.architecture:
-                    warnings.append(f"the add-on {piece.path} is left out: it is for another architecture")
-                # systemd-stub(7): both have a .uname, and "they do not exactly match"
-                elif addon.uname and uname and addon.uname != uname:
-                    warnings.append(f"the add-on {piece.path} is left out: it is for {addon.uname}, not for {uname}")
-                else:
-                    yield piece.path, addon
-
-    def _listed(self, directory: str, warnings: list[str]) -> list[str]:
-        """The names of the add-ons in a directory. Raises LimitError."""
-        try:
-            found = list_files(self.files, directory, _ADDON_SUFFIX, follow=self.follow, costs=self.costs)
-            return [entry.name for entry in found]
-        except LimitError:
-            raise
-        except Error as error:
-            warnings.append(f"the add-ons in {directory} are left out: {error}")
-            return []
+        for path in addon_paths(self.files, image, follow=self.follow, costs=self.costs, warnings=warnings):
+            piece = self._piece(path)
+            try:
+                addon = self._addon(piece)
+            except LimitError:
+                raise
+            except Error as error:
+                warnings.append(f"the add-on {piece.path} is left out: {error}")
+                continue
+            # "candidates should be skipped when their header field reports a non-native CPU architecture"
+            if addon.architecture is not uki.architecture:
+                warnings.append(f"the add-on {piece.path} is left out: it is for another architecture")
+            # systemd-stub(7): both have a .uname, and "they do not exactly match"
+            elif addon.uname and uname and addon.uname != uname:
+                warnings.append(f"the add-on {piece.path} is left out: it is for {addon.uname}, not for {uname}")
+            else:
+                yield piece.path, addon
 
     def _addon(self, piece: FilePart) -> UkiAddon:
         if piece.size_bytes is None:
@@ -412,21 +389,3 @@ class _VolumeReader:
 
     def _pieces(self, paths: tuple[str, ...]) -> tuple[FilePart, ...]:
         return tuple(map(self._piece, paths))
-
-
-def _of_the_keys(bls: BlsEntry) -> Iterator[str]:
-    """Warnings of keys that do not do what they seem to."""
-    if bls.marked_key:
-        yield f"the file begins with a byte order mark, so its first key, {bls.marked_key}, is not known"
-    # "This should only be used when `uki` or `uki-url` is set to a multi-profile UKI."
-    if bls.profile is not None and not bls.uki:
-        yield "profile is passed over: it is for an entry with uki"
-    yield from (
-        f"the profile {value!r} is passed over: it is no number" for key, value in bls.unknown if key == "profile"
-    )
-
-
-def _unexpanded(entry: BootEntry) -> Iterator[str]:
-    """Warnings of variables in the options: GRUB and U-Boot put their values there, the specification knows none."""
-    for variable in dict.fromkeys(_VARIABLE.findall(entry.options or "")):
-        yield f"the options have {variable}, which the kernel gets as it is: only GRUB or U-Boot would replace it"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bootpath.core.errors import Error, FormatError
-from bootpath.formats.entries.loaderconf import LOADER_CONF_MAX_BYTES, LoaderConf, MenuTimeout, parse_loader_conf
-from bootpath.formats.entries.loadervariables import LoaderVariables
+from bootpath.formats.systemdboot.loaderconf import LOADER_CONF_MAX_BYTES, LoaderConf, MenuTimeout, parse_loader_conf
+from bootpath.formats.systemdboot.loadervariables import LoaderVariables
 from bootpath.fs.readers.files import Files
 from bootpath.image.entries.costs import EntryCosts
 from bootpath.image.entries.files import whole_file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bootpath.formats.entries.loaderconf import MenuMode
+from bootpath.formats.systemdboot.loaderconf import MenuMode
 from bootpath.image.entries.rules import MenuRules
 
 _TIMEOUTS = {

@@ -7,7 +7,7 @@ import pytest
 from bootpath.boot.linux.menu import bootable, choose_entry, concatenate
 from bootpath.core.errors import BootError
 from bootpath.formats.entries.entry import BootEntry, EntryKind
-from bootpath.formats.entries.loaderconf import LoaderConf
+from bootpath.formats.systemdboot.loaderconf import LoaderConf
 from bootpath.fs.readers.files import Files
 from bootpath.image.contents.nodes import Location
 from bootpath.image.entries.files import FilePart

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from bootpath.formats.entries.entry import BootEntry, EntryKind
-from bootpath.formats.entries.loaderconf import LoaderConf
-from bootpath.formats.entries.loadervariables import LoaderVariables
 from bootpath.formats.entries.tries import BootCounter
+from bootpath.formats.systemdboot.loaderconf import LoaderConf
+from bootpath.formats.systemdboot.loadervariables import LoaderVariables
 from bootpath.fs.readers.files import Files
 from bootpath.image.contents.nodes import Location
 from bootpath.image.entries.default import DefaultReason, default_entry

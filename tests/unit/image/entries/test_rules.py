@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from bootpath.core.limits import limits_raised
-from bootpath.formats.entries.loaderconf import LOADER_CONF_MAX_BYTES, LoaderConf, MenuMode
-from bootpath.formats.entries.loadervariables import LoaderVariables
+from bootpath.formats.systemdboot.loaderconf import LOADER_CONF_MAX_BYTES, LoaderConf, MenuMode
+from bootpath.formats.systemdboot.loadervariables import LoaderVariables
 from bootpath.image.contents.nodes import Location
 from bootpath.image.entries.bootvolumes import BootVolume
 from bootpath.image.entries.costs import EntryCosts
@@ -23,7 +23,7 @@ def menu(content: dict[VolumeRole, bytes | str], roles: tuple[VolumeRole, ...] =
 
 
 def test_only_the_one_on_the_efi_partition_counts() -> None:
-    found = menu(dict.fromkeys(VolumeRole, b"default a\ntimout 3\n"))
+    found = menu(dict.fromkeys((VolumeRole.XBOOTLDR, VolumeRole.ESP, VolumeRole.ROOT), b"default a\ntimout 3\n"))
     assert found.rules.conf == LoaderConf("a")
     assert found.warnings == (
         "xbootldr: loader.conf is passed over: systemd-boot reads only the one on the EFI partition",

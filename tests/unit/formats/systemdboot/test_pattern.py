@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from bootpath.formats.entries.pattern import MAX_PATTERN_CHARACTERS, fold_id, pattern_matcher
+from bootpath.formats.systemdboot.pattern import MAX_PATTERN_CHARACTERS, fold_id, pattern_matcher
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from bootpath.core.errors import FormatError
 from bootpath.formats.efivars.variable import EfiVariable, find_variable
-from bootpath.formats.entries.loaderconf import MAX_TIMEOUT_SECONDS, MenuTimeout, parse_timeout
+from bootpath.formats.systemdboot.loaderconf import MAX_TIMEOUT_SECONDS, MenuTimeout, parse_timeout
 
 LOADER_GUID = UUID("4a67b082-0a4c-41cf-b6c7-440b29bb8c4f")
 

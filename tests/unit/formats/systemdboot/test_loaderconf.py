@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bootpath.formats.entries.loaderconf import LoaderConf, MenuMode, MenuTimeout, parse_loader_conf
+from bootpath.formats.systemdboot.loaderconf import LoaderConf, MenuMode, MenuTimeout, parse_loader_conf
 
 EXAMPLE = b"""# /boot/efi/loader/loader.conf
 timeout 0

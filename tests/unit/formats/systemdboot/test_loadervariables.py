@@ -3,8 +3,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from bootpath.formats.efivars.variable import EfiVariable
-from bootpath.formats.entries.loaderconf import MAX_TIMEOUT_SECONDS, MenuMode
-from bootpath.formats.entries.loadervariables import LOADER_GUID, LoaderVariables, loader_variables
+from bootpath.formats.systemdboot.loaderconf import MAX_TIMEOUT_SECONDS, MenuMode
+from bootpath.formats.systemdboot.loadervariables import LOADER_GUID, LoaderVariables, loader_variables
 from tests.support.efivars import utf16
 
 

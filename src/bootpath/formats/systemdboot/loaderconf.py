@@ -3,7 +3,7 @@
 Source: loader.conf(5). A file on the EFI partition, UTF-8, with a line for each option; "#" begins a comment, and
 quotes around a value are taken away::
 
-    default arch-*        pattern of the entry that is booted (`formats.entries.pattern`), or @saved
+    default arch-*        pattern of the entry that is booted (`formats.systemdboot.pattern`), or @saved
     preferred arch-*      the same before it, but no entry whose tries are used up (since version 260)
     timeout 5             seconds for which the menu is shown, menu-hidden, menu-disabled or menu-force
     editor no             whether the options can be edited
@@ -22,11 +22,10 @@ from enum import Enum
 from reprlib import repr as brief
 from typing import TypeAlias
 
-from bootpath.formats.entries.bls import BYTE_ORDER_MARK
-
 LOADER_CONF_MAX_BYTES = 64 << 10
 MAX_TIMEOUT_SECONDS = 0xFFFFFFFF
 SAVED = "@saved"
+BYTE_ORDER_MARK = "\ufeff"
 
 _TRUE = frozenset({"1", "yes", "y", "true", "t", "on"})
 _FALSE = frozenset({"0", "no", "n", "false", "f", "off"})
