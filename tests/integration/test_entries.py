@@ -360,7 +360,7 @@ def test_loader_conf_says_what_is_booted(entries: Entries, loader_disk: Path) ->
     *rules, verdict = output.splitlines()[-4:]
     assert code == 0
     assert rules == [
-        "Menu: shown for 3 s; options cannot be edited",
+        "Menu: shown for 3 s; options cannot be edited; default New (loader.conf says default new-*)",
         "Warning: 2: loader.conf is passed over: systemd-boot reads only the one on the EFI partition",
         "Warning: 1: loader.conf: passed over: 'timout', which is not known",
     ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bootpath.boot.inspection.values import LinuxInspection, LiveInspection
 from bootpath.core.printable import Printable, printable_lines
 from bootpath.formats.entries.entry import BootEntry, EntryKind
-from bootpath.image.entries.default import DefaultReason
+from bootpath.image.entries.default import DefaultReason, default_entry
 from bootpath.report.inspection.contents import verdict_lines
 from bootpath.report.inspection.contentsjson import location_json, reason_json
 from bootpath.report.inspection.decision import decision_json, describe_verdict
@@ -73,10 +73,22 @@ def render_entries(inspection: Inspection, listing: EntryListing | None) -> Prin
         lines.append("Excluded")
         lines += [f"  {_where(each)}: {each.why}" for each in listing.menu.excluded]
     if listing is not None:
-        lines += [f"Menu: {said}" for said in [describe_rules(listing.menu.rules)] if said]
+        lines += _menu(listing, titles)
     lines += [f"Warning: {warning}" for warning in _all_warnings(inspection, listing)]
     lines += _verdict(inspection, entries, titles)
     return printable_lines(lines)
+
+
+def _menu(listing: EntryListing, titles: Sequence[str]) -> Iterator[str]:
+    """How the menu is shown, and which entry it is that the loader is told to boot."""
+    said = [describe_rules(listing.menu.rules)]
+    default = default_entry(listing.menu)
+    if default is not None and default.why.reason is not DefaultReason.FIRST:
+        for each, title in zip(listing.entries, titles, strict=True):
+            if each.found == default.found:
+                said.append(f"default {title} ({default.why})")
+    if any(said):
+        yield f"Menu: {'; '.join(filter(None, said))}"
 
 
 def _all_warnings(inspection: Inspection, listing: EntryListing | None) -> Iterator[str]:
