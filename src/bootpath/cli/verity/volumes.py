@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootpath.cli.arguments import judged_by, size
 
 if TYPE_CHECKING:
     from bootpath.cli.disks import Disks
+    from bootpath.core.device import Device
     from bootpath.formats.verity.tree import VerityParameters
     from bootpath.image.verity.volume import FecOptions, VerityVolume
 
@@ -58,7 +60,7 @@ def open_volume(options: argparse.Namespace, root_hash: str, disks: Disks) -> Ve
     """The volume, closed with the `disks`. Raises FormatError, DeviceError."""
     from bootpath.image.verity.volume import VerityVolume, described_area, open_fec, read_hash_area, same_file
 
-    data, hashes = disks.open(options.data), disks.open(options.hashes)
+    data, hashes = disks.open(options.data), _open_hashes(options, disks)
     if options.no_superblock:
         parameters = parameters_of(options, 1, default_salt=b"")
         area = described_area(parameters, data, offset=options.hash_offset, limit=options.data_blocks)
@@ -71,6 +73,16 @@ def open_volume(options: argparse.Namespace, root_hash: str, disks: Disks) -> Ve
         device = disks.open(options.fec_device)
         fec = open_fec(device, area, hashes, wanted, on_hash_device=same_file(wanted.path, options.hashes))
     return VerityVolume.open(data, hashes, area, root_hash, fec=fec)
+
+
+def _open_hashes(options: argparse.Namespace, disks: Disks) -> Device:
+    """The hash area. That of one data block, without a superblock, is empty, and may be an empty file."""
+    from bootpath.block.leaves.memory import MemoryDevice
+
+    path = Path(options.hashes)
+    if options.no_superblock and path.is_file() and not path.stat().st_size:
+        return MemoryDevice(512)
+    return disks.open(options.hashes)
 
 
 def fec_options(options: argparse.Namespace) -> FecOptions | None:

@@ -140,6 +140,12 @@ def _size(path: str | os.PathLike[str]) -> int:
         return device.size_bytes - device.padding_bytes
 
 
+class _Written(FileDevice):
+    """A file that blocks are written to, whatever its size is: it is no disk yet, or holds more than that."""
+
+    whole_blocks = False
+
+
 @dataclass(frozen=True, slots=True)
 class _Output:
     """The file that an area is written to: `path` is where, which is not its name yet when it is to appear whole."""
@@ -192,4 +198,4 @@ class _Output:
         except OSError as fault:
             code = fault.errno or errno.EIO
             raise DeviceError(f"the output cannot be written: {fault.strerror}", errno=code, where=name) from fault
-        return FileDevice(fd, writable=True, owns=False, identity=Identity(name))
+        return _Written(fd, writable=True, owns=False, identity=Identity(name))
