@@ -160,7 +160,7 @@ def test_inspect(place: Place, made: Made, capsys: pytest.CaptureFixture[str]) -
     code, output, errors = run(capsys, "inspect", "--json", "-v", *trusted, place.spec)
     assert code == 0
     assert json.loads(output.replace(Place.shown(place.spec), str(made.disk.path))) == expected
-    assert counted(place, errors, made) < made.size_bytes // 50
+    assert counted(place, errors, made) < made.size_bytes // 30
 
 
 def test_inspect_full(place: Place, made: Made, capsys: pytest.CaptureFixture[str]) -> None:

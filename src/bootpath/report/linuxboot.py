@@ -154,6 +154,8 @@ def _attempt(attempt: Attempt) -> Iterator[Branch]:
         yield from _menu(menu, entry)
     if attempt.plan is not None:
         yield from _counting(attempt.plan)
+        for warning in attempt.plan.warnings:
+            yield Branch(f"warning: {warning}")
         yield Branch("runs", tuple(_parts(attempt.plan)))
         yield Branch("command line", tuple(_parameters(attempt.plan)))
     if attempt.failure is not None:

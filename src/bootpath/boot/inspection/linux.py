@@ -40,7 +40,11 @@ def inspect_linux(
         contents=contents,
         kind=kind,
         problems=_problems(contents, kind, boot) if medium is None else tuple(_of_medium(medium, boot, request)),
-        warnings=(*contents.warnings, *(() if medium is None else medium.warnings)),
+        warnings=(
+            *contents.warnings,
+            *(() if medium is None else medium.warnings),
+            *(() if boot.plan is None else boot.plan.warnings),
+        ),
         boot=boot,
         medium=medium,
     )
@@ -55,7 +59,7 @@ def inspect_linux(
         except FormatError as fault:
             problem = Problem(InspectionReason.NOT_AS_PROMISED(fault), str(candidate.data.location))
             problems = (*problems, problem)
-    warnings = (*contents.warnings, *boot.order.choice.warnings, *_damage(contents, problems))
+    warnings = (*inspection.warnings, *boot.order.choice.warnings, *_damage(contents, problems))
     return replace(inspection, problems=problems, warnings=tuple(dict.fromkeys(warnings)), checked=tuple(checked))
 
 

@@ -38,7 +38,7 @@ from bootpath.boot.linux.cmdline import (
     read_root,
 )
 from bootpath.boot.linux.files import INITRD, described, load_files, weigh_files
-from bootpath.boot.linux.kernel import machine_of
+from bootpath.boot.linux.kernel import doubt_of, machine_of
 from bootpath.boot.linux.menu import bootable, choose_entry, concatenate, is_called
 from bootpath.boot.linux.result import Attempt, LinuxPlan, RunPart
 from bootpath.boot.timeline import LOADER, Timeline
@@ -218,7 +218,8 @@ class CandidateLoader:
         else:
             loaded = None
             image, parts = weigh_files(found, request, self.architecture, assured)
-        architecture = machine_of(image, self.architecture, where=found.parts.kernel.path)
+        architecture = machine_of(image, self.architecture)
+        warnings = (*chosen.warnings, *doubt_of(image, where=str(found.parts.kernel)))
         alone = not any(part.what == INITRD for part in parts)
         placed = self.parameters(candidate, found, architecture, alone=alone)
         options = [each.text for each in placed if each.source is ParameterSource.ENTRY]
@@ -232,7 +233,7 @@ class CandidateLoader:
                 f"the root that would be mounted is not verified: {root}", where=found.entry.id, hint=_ALLOW
             )
         parts.append(RunPart("root", "not here" if candidate is None else str(candidate.data.location), root))
-        return LinuxPlan(found, chosen.why, placed, tuple(parts), architecture, loaded, chosen.warnings)
+        return LinuxPlan(found, chosen.why, placed, tuple(parts), architecture, loaded, warnings)
 
     def parameters(
         self, root: Candidate | None, found: FoundEntry, architecture: Architecture | None = None, *, alone: bool

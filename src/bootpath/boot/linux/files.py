@@ -30,7 +30,7 @@ _INITRD_ALIGN = 4
 
 def weigh_files(
     found: FoundEntry, request: LinuxRequest, architecture: Architecture | None, assured: Explanation[AssuranceReason]
-) -> tuple[KernelImage, list[RunPart]]:
+) -> tuple[KernelImage | None, list[RunPart]]:
     """What kernel it is, and what would be loaded.
 
     Raises BootError, LimitError, and what reading the kernel's first bytes raises.

@@ -28,6 +28,7 @@ from typing import NoReturn
 from bootpath.block.leaves.images.open import ImageRules
 from bootpath.block.targets.log import Log
 from bootpath.boot.linux.choice import LinuxRequest, NextCandidate, order_roots
+from bootpath.boot.linux.kernel import startable
 from bootpath.boot.linux.load import load_linux
 from bootpath.boot.linux.result import LinuxBoot, LinuxPlan
 from bootpath.boot.look import Look
@@ -146,8 +147,9 @@ class LinuxMachine(WatchedMachine[LinuxSetup, LinuxRun]):
         plan = boot.plan
         if plan is None or plan.loaded is None:
             raise BootError(f"the boot is refused: {boot.refusal}", where=str(self.disk))
+        kernel = str(plan.entry.parts.kernel)
+        board = board_of(startable(plan.loaded.image, plan.architecture, where=kernel))
         self.timeline.note(SERVER, "serves the image", "over NBD, what is written stays in RAM")
-        board = board_of(plan.architecture)
         tree, other = fitting_tree(plan.loaded.devicetree, board)
         if other:
             self.timeline.note(LOADER, "leaves out the device tree", other)
@@ -223,6 +225,7 @@ def fitting_tree(devicetree: bytes | None, board: Board) -> tuple[bytes | None, 
 
 def linux_config(setup: LinuxSetup, plan: LinuxPlan, tree: bytes | None, uri: str, directory: Path) -> MachineConfig:
     """The machine for what was loaded, which is written to `directory`, with the disk served at `uri`."""
+    assert plan.architecture is not None
     loaded, board = plan.loaded, board_of(plan.architecture)
     assert loaded is not None
     kernel = directory / "kernel"

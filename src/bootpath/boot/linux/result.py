@@ -30,12 +30,14 @@ class RunPart:
 
 @dataclass(frozen=True, slots=True)
 class LoadedLinux:
-    """What a machine is started with; `image` says what the kernel is. `devicetree` is None without one;
-    `initrd_pieces`, one after the other, are what the kernel gets as its initrd, which may be large: nothing joins them
-    but who needs it."""
+    """What a machine is started with; `image` says what the kernel is, None when that is not known.
+
+    `devicetree` is None without one; `initrd_pieces`, one after the other, are what the kernel gets as its initrd.
+    That may be large, so nothing joins them but who needs it.
+    """
 
     kernel: bytes
-    image: KernelImage
+    image: KernelImage | None
     initrd_pieces: tuple[bytes, ...]
     devicetree: bytes | None
 
@@ -49,7 +51,8 @@ class LoadedLinux:
 class LinuxPlan:
     """What would run: the entry, the kernel's parameters, and the parts with who vouches for each.
 
-    `why` is why it is this entry, and `warnings` what named none before it. `architecture` is that of the machine.
+    `why` is why it is this entry, and `warnings` what named none before it, or makes its kernel doubtful.
+    `architecture` is that of the machine, None where nothing says it.
     `loaded` are the bytes; None where it was only decided (`Depth.DECIDE`), and then no part has a checksum.
     """
 
@@ -57,7 +60,7 @@ class LinuxPlan:
     why: Explanation[DefaultReason]
     parameters: tuple[PlacedParameter, ...]
     parts: tuple[RunPart, ...]
-    architecture: Architecture
+    architecture: Architecture | None
     loaded: LoadedLinux | None = None
     warnings: tuple[str, ...] = ()
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from bootpath.core.errors import Error, FileSystemError
+from bootpath.formats.entries.menufiles import MENU_FILES
 from bootpath.formats.entries.osrelease import OS_RELEASE_MAX_BYTES, parse_os_release
 from bootpath.fs.readers.files import FileKind, Files
 
@@ -37,6 +38,7 @@ INITS = (
 _BUSYBOX, _BUSYBOX_TABLES = ("/bin/busybox", "/usr/bin/busybox"), ("/etc/inittab", "/etc/init.d/rcS")
 _OS_RELEASES = ("/etc/os-release", "/usr/lib/os-release")
 _INITRD_RELEASES = ("/etc/initrd-release", "/usr/lib/initrd-release")
+_ENTRIES = ("/loader/entries", "/boot/loader/entries")
 _USR_MARKS = ("/lib/os-release", "/lib/systemd/systemd")
 _RELEASE_PREFIX = "extension-release."
 _SCOPES = ("system", "portable")  # "If unset"
@@ -56,11 +58,14 @@ class Use(Enum):
 
 @dataclass(frozen=True, slots=True)
 class UseAs:
-    """What was found. `init` is the path of the system's first program, "" without one; the scopes say for what an
-    extension is: system, portable, initrd. `faults` are what could not be read."""
+    """What was found. `init` is the path of the system's first program, `menu` that of boot entries, "" without one.
+
+    The scopes say for what an extension is: system, portable, initrd. `faults` are what could not be read.
+    """
 
     uses: tuple[Use, ...] = ()
     init: str = ""
+    menu: str = ""
     os_release: Mapping[str, str] | None = None
     sysext_scopes: tuple[str, ...] = ()
     confext_scopes: tuple[str, ...] = ()
@@ -70,6 +75,11 @@ class UseAs:
     def is_root(self) -> bool:
         """True for what can be the root of a system."""
         return Use.SYSTEM in self.uses
+
+    @property
+    def may_be_root(self) -> bool:
+        """True for what may be the root although no init was found: it has boot entries, or cannot be read."""
+        return not self.is_root and bool(self.faults or (self.menu and not self.uses))
 
     @property
     def unknown(self) -> bool:
@@ -85,6 +95,8 @@ class UseAs:
     def __str__(self) -> str:
         if self.uses:
             return ", ".join(use.value for use in self.uses)
+        if self.menu:
+            return f"no system, since there is no init, but it has boot entries ({self.menu})"
         return "unknown, since it cannot be read" if self.faults else "no system: there is no init"
 
 
@@ -108,7 +120,13 @@ def use_of(files: Files) -> UseAs:
     }
     uses = tuple(use for use, is_one in found.items() if is_one)
     return UseAs(
-        uses, init, os_release, _scopes(sysext, "SYSEXT_SCOPE"), _scopes(confext, "CONFEXT_SCOPE"), tuple(look.faults)
+        uses,
+        init,
+        look.menu(),
+        os_release,
+        _scopes(sysext, "SYSEXT_SCOPE"),
+        _scopes(confext, "CONFEXT_SCOPE"),
+        tuple(look.faults),
     )
 
 
@@ -131,6 +149,11 @@ class _Look:
         if not found and any(self.has(path) for path in _BUSYBOX_TABLES):
             found = next((path for path in _BUSYBOX if self.has(path, executable=True)), "")
         return found
+
+    def menu(self) -> str:
+        """Where boot entries are, "" without any."""
+        found = next((path for path in _ENTRIES if self.has(path, FileKind.DIRECTORY)), "")
+        return found or next((each.path for each in MENU_FILES if not each.any_prefix and self.has(each.path)), "")
 
     def has(self, path: str, kind: FileKind = FileKind.FILE, *, executable: bool = False) -> bool:
         """True when there is such a node."""

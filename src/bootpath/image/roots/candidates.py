@@ -5,9 +5,10 @@ is excluded with a reason, never dropped. What is left is for `image.roots.choic
 
 Where the table has no partition for root or /usr of any architecture, generic ones count, and the volumes of LVM2 and
 UBI, and the disk itself: those with a file system of the kind a root is on; when any are named root or rootfs, only
-these. Nothing but their files says that they are roots, so these are looked at (`image.contents.useas`): what has no
-init, or extends another system, is excluded. A partition of type XBOOTLDR that holds a whole system is one of them: it
-has that type so that loaders which look for entries nowhere else find those in it.
+these. Of the others nothing but their files says that they are roots, so these are looked at (`image.contents.useas`):
+what has no init, or extends another system, is excluded, unless it has boot entries and nothing has an init. A
+partition of type XBOOTLDR that holds a whole system is one of them: it has that type so that loaders which look for
+entries nowhere else find those in it.
 
 A partition with the flag no-auto is judged like any other, with all that belongs to it, and then excluded: whoever
 names its slot or its root hash gets it, and `image.roots.choice` may keep it as the last resort.
@@ -99,13 +100,18 @@ def find_candidates(contents: Contents, terms: Terms) -> tuple[Candidate, ...]:
             for node in data
         )
     generic = [node for node in nodes if _is_generic(node) or _is_boot_and_root(node)]
+    systems = any(node.use is not None and node.use.is_root for node in generic)
     named = [node for node in generic if split_version(node.name)[0].lower() in _ROOT_NAMES]
     protected = bool(terms.policy.flags(Designator.ROOT) & (PolicyFlag.VERITY | PolicyFlag.SIGNED))
     return tuple(
-        _judged(
-            Candidate(Designator.ROOT, node),
-            pair_volume(node, nodes, root_hash=terms.root_hash) if protected else Pairing(),
-            terms,
+        _by_use(
+            _judged(
+                Candidate(Designator.ROOT, node),
+                pair_volume(node, nodes, root_hash=terms.root_hash) if protected else Pairing(),
+                terms,
+            ),
+            named=bool(named),
+            systems=systems,
         )
         for node in named or generic
     )
@@ -205,8 +211,6 @@ def _judged(candidate: Candidate, pairing: Pairing, terms: Terms) -> Candidate:
             candidate = candidate.exclude(ExclusionReason.NO_FILE_SYSTEM())
         else:
             candidate = candidate.exclude(ExclusionReason.NOT_A_ROOT(data.content.kind))
-    if candidate.excluded is None and data.use is not None and not (data.use.is_root or data.use.unknown):
-        candidate = candidate.exclude(ExclusionReason.NO_SYSTEM(data.use))
     return candidate
 
 
@@ -242,6 +246,19 @@ def _by_policy(candidate: Candidate, policy: ImagePolicy) -> Candidate:
     if judgement.protection is None:
         return candidate.exclude(ExclusionReason.POLICY_UNUSED())
     return replace(candidate, protection=judgement.protection)
+
+
+def _by_use(candidate: Candidate, *, named: bool, systems: bool) -> Candidate:
+    """The candidate, excluded when its files show that it is no root.
+
+    A name says that it is one. Without an init, what has boot entries is one where nothing else has an init.
+    """
+    use = candidate.data.use
+    if candidate.excluded is not None or named or use is None or use.is_root or use.unknown:
+        return candidate
+    if use.may_be_root and not systems:
+        return candidate
+    return candidate.exclude(ExclusionReason.NO_SYSTEM(use))
 
 
 def _is_generic(node: Node) -> bool:

@@ -286,13 +286,11 @@ def test_entries_that_cannot_be_booted(made: System, tmp_path: Path) -> None:
     tree = RootTree.demo(entry=entry)
     tree.files["/overlay"] = b"dtbo"
     tree.files["/loader/entries/efi.conf"] = b"title x\nefi /overlay\n"
-    tree.files["/loader/entries/text.conf"] = b"title x\nlinux /overlay\n"
     volume = make_volume(tmp_path / "v", tree, made.signer)
     disk = make_linux_disk(tmp_path / "disk.img", [("demo_1.0", volume)])
     for name, reason in (
         ("demo-1", "device tree overlays"),
         ("efi", "an EFI program"),
-        ("text", "no Linux kernel that is known here"),
         ("other", "there is no entry 'other'"),
     ):
         assert reason in str(load(disk.path, certificates=made.certificates, entry=name).refusal)

@@ -16,8 +16,7 @@ from bootpath.formats.superblocks.value import Checksum
 from bootpath.fs.redox.redoxfs import RedoxFS
 from bootpath.image.contents.probes import probe_redoxfs_header
 from bootpath.image.contents.read import read_contents
-from bootpath.image.roots.choice import choose_root
-from bootpath.image.roots.reasons import ExclusionReason
+from bootpath.image.roots.choice import Verdict, choose_root
 from tests.support.ddi import make_ubi_image
 from tests.support.images import CREATED_NS, FS_UUID
 from tests.support.tools import tool
@@ -67,11 +66,10 @@ def test_a_root_on_flash(ubifs: bytes, tmp_path: Path) -> None:
     size = (probe_ubifs(region(ubifs)) or pytest.fail("no UBIFS")).size_bytes
     image = make_ubi_image(tmp_path / "ubi.img", {"rootfs": ubifs.ljust(size, b"\xff")})
     choice = choose_root(read_contents(MemoryDevice(image.read_bytes())))
-    (candidate,) = choice.candidates
-    assert candidate.data.content is not None
-    assert candidate.data.content.kind == "ubifs"
-    assert candidate.excluded is not None
-    assert candidate.excluded.reason is ExclusionReason.NO_SYSTEM
+    assert choice.verdict is Verdict.UNPROTECTED
+    assert choice.root is not None
+    assert choice.root.data.content is not None
+    assert choice.root.data.content.kind == "ubifs"
 
 
 def test_redoxfs() -> None:
