@@ -508,6 +508,31 @@ def test_an_image_by_systemd_repart(capsys: pytest.CaptureFixture[str], made: Ma
 # The rest of the options
 
 
+def test_whose_kernel_a_live_disk_has(capsys: pytest.CaptureFixture[str], made: Made, tmp_path: Path) -> None:
+    """A Linux is booted by our loader, Redox by its own, which is nothing against the disk."""
+    assert "Boot files, of Redox" in run(capsys, "inspect", made.live)[1]
+    for command in (["boot"], ["boot", "--dry-run"]):
+        code, _, errors = run(capsys, *command, made.live)
+        assert code == 1
+        assert "the kernel is Redox's, which Redox's own boot loader starts; bootpath boot --firmware" in errors
+    tree = make_tree(tmp_path / "tree", bulk_bytes=MIB)
+    boot = tree / "usr/lib/boot"
+    (boot / "kernel").write_bytes(bytes(0x202) + b"HdrS" + bytes(506))
+    (boot / "initfs").write_bytes(b"070701")
+    live = make_image(tmp_path, "linux.img", tree=tree, size_bytes=8 * MIB)
+    code, output, _ = run(capsys, "inspect", live)
+    assert (code, "Boot files, of a Linux" in output, "would boot" in output) == (0, True, True)
+    for command in (["entries"], ["boot", "--dry-run"], ["simulate"]):
+        code, output, _ = run(capsys, *command, live)
+        assert code == 0, command
+    (boot / "initfs").unlink()
+    broken = make_image(tmp_path, "broken.img", tree=tree, size_bytes=8 * MIB)
+    for command in (["inspect"], ["entries"], ["boot", "--dry-run"], ["boot"], ["simulate"]):
+        code, output, errors = run(capsys, *command, broken)
+        assert code == 3, command
+        assert "does not boot: /usr/lib/boot/initfs: the file is missing, and a loader needs it" in output + errors
+
+
 def test_policy_and_architecture(capsys: pytest.CaptureFixture[str], made: Made, tmp_path: Path) -> None:
     kernel = {"boot/vmlinuz": make_efi_image()}
     volume = protect(tmp_path, make_file_system(tmp_path, files=kernel), made.signer)

@@ -27,6 +27,7 @@ def run_live(options: argparse.Namespace, look: Look) -> int:
     from bootpath.boot.redox.machine import LiveMachine, MachineSetup
     from bootpath.cli.console import show_result
     from bootpath.cli.disks import open_disk, plain_file
+    from bootpath.report.inspection.pages import inspection_json, render_inspection
     from bootpath.report.machine import machine_json, render_machine
 
     check_preload(options, command=COMMAND)
@@ -37,8 +38,12 @@ def run_live(options: argparse.Namespace, look: Look) -> int:
     password = read_password(options.password_file)
     with closing(open_disk(options.disk, options)) as disk:
         plain_file(disk, options)
+        inspection = inspect_disk(disk, InspectionRequest(password=password), look=look)
         if options.kernel is None:
-            check_live(inspect_disk(disk, InspectionRequest(password=password), look=look), machine=True)
+            check_live(inspection, machine=True)
+        if options.dry_run:
+            show_result(options, lambda: inspection_json(inspection), lambda: render_inspection(inspection))
+            return 0
         preload = chosen_preload(options, disk, password)
     setup = MachineSetup(
         preload=preload,

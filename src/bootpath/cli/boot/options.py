@@ -180,7 +180,8 @@ OPTIONS: tuple[BootOption, ...] = (
     _row("--password-file", (SIMULATE, LIVE), UNLOCK_HELP, group=_OUTPUT, **_FILE),
     _row("--initrd", (LIVE, LINUX), "initramfs to start with instead of the disk's", **_FILE),
     _row("--append", (LIVE, LINUX), "more kernel parameters", metavar="PARAMETERS", type=words, default=""),
-    _row("--dry-run", (LINUX,), "load and verify, explain every decision, and start no machine", **_ON),
+    _row("--dry-run", (LIVE, LINUX), "explain every decision, and start no machine; of an image-based Linux, load and "
+         "verify what would run", **_ON),
     _row("--policy", (LINUX,), POLICY_HELP, metavar="P", type=image_policy),
     _row("--certificate", (LINUX,), TRUSTED_HELP, action="append", default=(), **_FILE),
     _row("--root-hash", (LINUX,), ROOT_HASH_HELP, metavar="HEX", type=root_hash),
