@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 from bootpath.cli.main import main
+from tests.support.ddi import make_file_system
 from tests.support.hybriddisc import (
     CD_OPTIONS,
     EFI_BYTES,
@@ -217,6 +218,41 @@ def test_a_medium_that_only_our_loader_boots(tmp_path: Path, capsys: pytest.Capt
     assert (found["medium"]["boots"], found["decision"]["verdict"]) == ([], "unverified")
     assert found["decision"]["entry"]["id"] == "installgui"
     assert "unverified" in shown(capsys, "boot", "--dry-run", str(path), code=4)
+
+
+@pytest.mark.parametrize("command", [("boot", "--dry-run"), ("boot",), ("simulate",)])
+def test_a_medium_that_only_its_own_loader_boots(
+    command: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It boots, so no command says that it does not; that it is not started is a failure like any other."""
+    files = installer_files() | {"isolinux/isolinux.cfg": b"ui gfxboot\n", "boot/grub/grub.cfg": b"normal\n"}
+    path = make_medium(tmp_path / "firmware.iso", files, *CD_OPTIONS)
+    for listed in ("inspect", "entries"):
+        assert "its own loader would boot it: BIOS as a disc, UEFI as a disc" in shown(capsys, listed, str(path))
+    assert main([*command, "--json", str(path)]) == 1
+    found = json.loads(capsys.readouterr().out)
+    jsonschema.validate(found, schema("error"))
+    assert found["exit_code"] == 1
+    assert found["error"]["what"].startswith("only its own loader boots this medium; bootpath's does not: ")
+    assert found["error"]["hint"] == "start that one: bootpath boot --firmware bios or uefi"
+    # Nothing protects it, so whoever demands protection is refused by every command.
+    for refused in (("inspect",), ("entries",), ("boot", "--dry-run")):
+        assert "does not boot: " in shown(capsys, *refused, "--policy", "root=verity:=open", str(path), code=3)
+
+
+def test_a_disk_that_is_a_medium_and_has_a_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its root is what a slot and a policy are about, where our loader boots it."""
+    (tmp_path / "root.img").write_bytes(make_file_system(tmp_path))
+    path = make_medium(
+        tmp_path / "both.iso",
+        installer_files(),
+        *("-partition_offset", "16", "-append_partition", "2", "e3bc684fcde8b14d96e7fbcaf984b709"),
+        *(str(tmp_path / "root.img"), "-appended_part_as_gpt", *CD_OPTIONS),
+    )
+    for options in ([], ["--slot", "2"], ["--policy", "root=unprotected:=open"]):
+        found = json.loads(shown(capsys, "inspect", "--json", *options, str(path)))
+        assert (found["decision"]["root"], found["problems"]) == ("2", [])
+        assert json.loads(shown(capsys, "boot", "--dry-run", "--json", *options, str(path), code=4))["chosen"] == "2"
 
 
 def test_a_medium_that_was_cut_short(hybrid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

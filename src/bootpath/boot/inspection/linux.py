@@ -39,7 +39,7 @@ def inspect_linux(
     inspection = LinuxInspection(
         contents=contents,
         kind=kind,
-        problems=_problems(contents, kind, boot) if medium is None else tuple(_of_medium(medium, boot, request)),
+        problems=_problems(contents, kind, boot) if medium is None else tuple(_of_medium(medium, boot)),
         warnings=(
             *contents.warnings,
             *(() if medium is None else medium.warnings),
@@ -63,6 +63,15 @@ def inspect_linux(
     return replace(inspection, problems=problems, warnings=tuple(dict.fromkeys(warnings)), checked=tuple(checked))
 
 
+def boots_by_firmware(disk: Device, boot: LinuxBoot) -> LiveMedium | None:
+    """The medium that its own loader would boot, as far as is allowed, although ours does not; None where there is
+    none. Raises DeviceError."""
+    medium = None if boot.plan is not None else read_live_medium(disk, boot.contents)
+    if medium is None or not medium.ways or any(_of_medium(medium, boot)):
+        return None
+    return medium
+
+
 def _problems(contents: Contents, kind: JudgedKind, boot: LinuxBoot) -> tuple[Problem, ...]:
     """Why nothing boots: in parts, where the refusal sums up what is wrong with the roots."""
     refusal, choice = boot.refusal, boot.order.choice
@@ -75,10 +84,12 @@ def _problems(contents: Contents, kind: JudgedKind, boot: LinuxBoot) -> tuple[Pr
     return (Problem(refusal),)
 
 
-def _of_medium(medium: LiveMedium, boot: LinuxBoot, request: InspectionRequest) -> Iterator[Problem]:
-    """Why a medium boots neither by firmware nor by our loader, or must not: nothing protects what is on it."""
-    linux = request.linux
-    if not medium.ways and boot.refusal is not None:
+def _of_medium(medium: LiveMedium, boot: LinuxBoot) -> Iterator[Problem]:
+    """Why a medium boots neither by our loader nor by firmware, or must not: nothing protects what firmware boots."""
+    linux = boot.request
+    if boot.refusal is None:
+        return
+    if not medium.ways:
         yield Problem(InspectionReason.NO_LOADER())
         yield Problem(boot.refusal)
     if linux.slot is not None:

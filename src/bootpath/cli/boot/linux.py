@@ -12,19 +12,24 @@ from bootpath.cli.failures import BAD_VERDICT
 
 if TYPE_CHECKING:
     from bootpath.boot.linux.choice import LinuxRequest
+    from bootpath.boot.linux.result import LinuxBoot
     from bootpath.boot.look import Look
+    from bootpath.core.device import Device
 
 UNVERIFIED = 4
 """The exit code of a boot that the policy allows although nothing vouches for all of it."""
 
 
 def run_linux(options: argparse.Namespace, look: Look) -> int:
-    """Explain, or boot and say what happened; 0 verified, 4 unverified, 3 refused; raises what failed."""
+    """Explain, or boot and say what happened; 0 verified, 4 unverified, 3 refused; raises what failed.
+
+    Raises Error for a medium that only its own loader boots.
+    """
     if options.dry_run:
         return explain_linux(options, look)
     from bootpath.boot.linux.machine import LinuxMachine, LinuxSetup, boot_linux
     from bootpath.cli.console import show_result
-    from bootpath.cli.disks import image_rules
+    from bootpath.cli.disks import image_rules, open_disk
     from bootpath.report.linuxboot import linux_run_json, render_linux_run
 
     setup = LinuxSetup(
@@ -41,6 +46,8 @@ def run_linux(options: argparse.Namespace, look: Look) -> int:
     if run.boot is None:
         assert run.failure is not None
         raise run.failure
+    with closing(open_disk(options.disk, options)) as disk:
+        _leave_to_firmware(disk, run.boot)
     show_result(
         options,
         lambda: linux_run_json(options.disk, run),
@@ -51,7 +58,7 @@ def run_linux(options: argparse.Namespace, look: Look) -> int:
 
 
 def explain_linux(options: argparse.Namespace, look: Look) -> int:
-    """Load, and show every decision; the exit code of the verdict."""
+    """Load, and show every decision; the exit code of the verdict. Raises Error as `run_linux` does."""
     import time
 
     from bootpath.boot.linux.load import load_linux
@@ -71,8 +78,25 @@ def explain_linux(options: argparse.Namespace, look: Look) -> int:
             contents=look.contents,
             progress=lambda done: progress(done, disk.size_bytes, ""),
         )
+        _leave_to_firmware(disk, boot)
     show_result(options, lambda: linux_boot_json(options.disk, boot), lambda: render_linux_boot(options.disk, boot))
     return _exit_code(boot.verdict.value)
+
+
+def _leave_to_firmware(disk: Device, boot: LinuxBoot) -> None:
+    """Raise Error when our loader cannot boot a medium which its own loader would boot: it does boot."""
+    from bootpath.boot.inspection.linux import boots_by_firmware
+    from bootpath.core.errors import Error
+    from bootpath.image.livemedia import FirmwareKind
+
+    medium = boots_by_firmware(disk, boot)
+    if medium is not None:
+        firmware = " or ".join(each.value for each in FirmwareKind if medium.boots(each))
+        raise Error(
+            f"only its own loader boots this medium; bootpath's does not: {boot.refusal}",
+            where=boot.name,
+            hint=f"start that one: bootpath boot --firmware {firmware}",
+        )
 
 
 def _exit_code(verdict: str) -> int:
