@@ -20,7 +20,8 @@ from bootpath.boot.linux.cmdline import ParameterSource, PlacedParameter, read_r
 from bootpath.core.errors import FormatError, SignatureError
 from bootpath.core.limits import check_limit
 from bootpath.core.reasons import Explanation, Reason
-from bootpath.formats.cmdline.root import MAPPED_DEVICES, ROOT_HASH
+from bootpath.formats.cmdline.address import Assembly
+from bootpath.formats.cmdline.root import MAPPED_DEVICES, VERITY_ROOT
 from bootpath.formats.entries.entry import EntryKind
 from bootpath.formats.partitions.imagepolicy import Protection
 from bootpath.fs.readers.files import Files
@@ -142,7 +143,7 @@ def mounted_root(
         return AssuranceReason.DECIDED_BY_ENTRY(options) if options.reason.verified else AssuranceReason.NO_ROOT_HERE()
     placed = tuple(placed)
     known = root_content(candidate, request)
-    if candidate.hashes is not None and options.reason.verified and _has(placed, ROOT_HASH, ParameterSource.ENTRY):
+    if candidate.hashes is not None and options.reason.verified and _entry_root_hash(placed) == candidate.root_hash:
         known = AssuranceReason.HASH_ON_COMMAND_LINE(options)
     if not known.reason.verified:
         return known
@@ -155,9 +156,18 @@ def mounted_root(
         root = read_root(placed)
         if "ignore-corruption" in root.verity_options:
             return AssuranceReason.IGNORES_CORRUPTION()
+        if request.assembly is not Assembly.BOOTPATH and root.root not in (None, VERITY_ROOT):
+            return AssuranceReason.OTHER_ROOT()  # to ours it is where the data of the root hash is, to systemd the root
         if root.root_hash == candidate.root_hash:
             return known
     return AssuranceReason.NO_ROOT_HASH()
+
+
+def _entry_root_hash(placed: Iterable[PlacedParameter]) -> bytes | None:
+    """The root hash that the entry itself names to the kernel; what is for init names none."""
+    with suppress(FormatError):
+        return read_root(each for each in placed if each.source is ParameterSource.ENTRY).root_hash
+    return None
 
 
 def _has(placed: Iterable[PlacedParameter], name: str, source: ParameterSource) -> bool:
