@@ -46,8 +46,9 @@ def run_linux(options: argparse.Namespace, look: Look) -> int:
     if run.boot is None:
         assert run.failure is not None
         raise run.failure
-    with closing(open_disk(options.disk, options)) as disk:
-        _leave_to_firmware(disk, run.boot)
+    if run.boot.plan is None:
+        with closing(open_disk(options.disk, options)) as disk:
+            _leave_to_firmware(disk, run.boot)
     show_result(
         options,
         lambda: linux_run_json(options.disk, run),
