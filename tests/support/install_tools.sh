@@ -15,7 +15,7 @@ PATH=$PATH:/usr/sbin:/sbin
 tools='
     sgdisk gdisk                mcopy mtools               fsck.fat dosfstools         objcopy binutils
     fusermount3 fuse3           strace strace              chromium chromium           openssl openssl
-    curl curl                   xorriso xorriso
+    curl curl
     qemu-system-x86_64 qemu-system-x86                     qemu-img qemu-utils         fio fio
     nbdinfo libnbd-bin          nbdkit nbdkit              nbdsh python3-libnbd        nbd-client nbd-client
     veritysetup cryptsetup-bin  cryptsetup cryptsetup-bin  dmsetup dmsetup             lvm lvm2
