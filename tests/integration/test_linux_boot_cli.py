@@ -203,3 +203,22 @@ def test_a_disk_that_is_neither(tmp_path: Path, capsys: pytest.CaptureFixture[st
     for command in ("boot", "simulate", "inspect", "entries"):
         assert main([command, str(tmp_path / "disk.img")]) == 3
         assert "does not boot: " in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize(("next_candidate", "root", "codes"), [("never", None, (3, 3)), ("policy", "3", (0, 4))])
+def test_what_full_finds_is_part_of_the_decision(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], next_candidate: str, root: str | None, codes: tuple[int, int]
+) -> None:
+    """A byte that nothing reads for the boot is damaged: with --full, every command gives that root up."""
+    newer, older = (make_volume(tmp_path / f"volume{seed}", RootTree.demo(seed), None) for seed in (2, 1))
+    disk = make_linux_disk(tmp_path / "disk.img", [("demo_2.0", newer), ("demo_1.0", older)])
+    flip(disk.path, find_in(disk.path, FAR))
+    options = ("--full", "--next-candidate", next_candidate)
+    assert main(["inspect", str(disk.path), "--json", *options]) == codes[0]
+    inspected = json.loads(capsys.readouterr().out)
+    assert (inspected["decision"]["root"], inspected["boots"]) == (root, root is not None)
+    assert inspected["checked"] == ([] if root is None else [{"path": root, "against": "hash-tree"}])
+    assert dry_run(disk.path, "--json", *options) == codes[1]
+    booted = as_json(capsys)
+    assert booted["chosen"] == root
+    assert booted["refusal"] == inspected["decision"]["refusal"]

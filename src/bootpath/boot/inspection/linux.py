@@ -34,7 +34,7 @@ def inspect_linux(
     disk: Device, contents: Contents, kind: JudgedKind, request: InspectionRequest, progress: Progress | None = None
 ) -> LinuxInspection:
     """Judge what was read of a disk. Raises DeviceError, Error when a library for signatures is missing."""
-    boot = decide_linux(disk, request.linux, contents)
+    boot = decide_linux(disk, replace(request.linux, full=request.full), contents, progress)
     medium = read_live_medium(disk, contents)
     inspection = LinuxInspection(
         contents=contents,
@@ -50,8 +50,10 @@ def inspect_linux(
     )
     if not boot.order.choice.candidates:
         return inspection
-    problems, checked = inspection.problems, []
-    for candidate in inspection.mounted if request.full else ():
+    problems = inspection.problems
+    known = {each.candidate.data.path for each in boot.attempts if each.candidate is not None and each.checked}
+    checked = [CheckedContent(path, Check.HASH_TREE) for path in sorted(known)]
+    for candidate in (each for each in inspection.mounted if request.full and each.data.path not in known):
         try:
             check = _verify(disk, contents, candidate, progress)
             if check is not None:

@@ -27,9 +27,11 @@ from bootpath.image.roots.candidates import Candidate
 from bootpath.image.verity.tree import Progress
 
 
-def decide_linux(disk: Device, request: LinuxRequest, contents: Contents) -> LinuxBoot:
+def decide_linux(
+    disk: Device, request: LinuxRequest, contents: Contents, progress: Progress | None = None
+) -> LinuxBoot:
     """Decide, and read no more than that takes. See `load_linux`."""
-    return load_linux(disk, request, Timeline(lambda: 0.0), contents=contents, depth=Depth.DECIDE)
+    return load_linux(disk, request, Timeline(lambda: 0.0), contents=contents, depth=Depth.DECIDE, progress=progress)
 
 
 def load_linux(
