@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -274,6 +275,22 @@ def test_what_is_no_file_is_refused_whatever_is_allowed(name: str, tmp_path: Pat
     image = NAMING[name](tmp_path)
     with pytest.raises(FormatError, match=r"names something that is no file|needs another image"):
         open_device(str(image), images=ImageRules(allow_backing_file=True))
+
+
+@pytest.mark.parametrize("line", ["RW +8 FLAT {}", "RW 8FLAT {}", "RW 1\nRW 8 FLAT {}", 'RW 8 SPARSE "inner"'])
+def test_an_extent_is_beside_the_image_whatever_qemu_would_read(line: str, tmp_path: Path) -> None:
+    """Each of these was opened by QEMU, and read as the disk; the last one by way of an extent that names it."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/secret").write_bytes(SECRET * 8)
+    descriptor = '# Disk DescriptorFile\nCID=1\nparentCID=ffffffff\ncreateType="{}"\n{}\n'
+    named = f'"{tmp_path}/other/secret" 0'
+    text = descriptor.format("monolithicFlat", f"RW 8 FLAT {named}").encode()
+    header = struct.pack("<4sIIQQQQIQQQ", b"KDMV", 1, 3, 0, 128, 1, 20, 512, 0, 0, 128)
+    (tmp_path / "inner").write_bytes(header.ljust(512, b"\0") + text.ljust(20 * 512, b"\0"))
+    kind = "twoGbMaxExtentSparse" if "inner" in line else "monolithicFlat"
+    (tmp_path / "image").write_text(descriptor.format(kind, line.format(named)))
+    with pytest.raises(FormatError, match=r"line of an extent is not valid|has no capacity"):
+        open_device(str(tmp_path / "image"), images=ImageRules(allow_backing_file=True))
 
 
 def test_a_chain_has_an_end(tmp_path: Path) -> None:

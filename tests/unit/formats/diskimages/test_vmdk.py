@@ -26,6 +26,28 @@ def test_extents() -> None:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        b'RW +8 FLAT "/etc/shadow" 0',
+        b'RW 8FLAT "/etc/shadow" 0',
+        b'RW 1\nRW 8 FLAT "/etc/shadow" 0',
+        b'RW\n8 FLAT\n"/etc/shadow" 0',
+        b'RW\v8 FLAT "/etc/shadow" 0',
+        b'RW 8 FLAT "a\r" 0',
+        b'RW 8 FLAT "a" "b"',
+    ],
+)
+def test_a_line_that_only_sscanf_takes_for_an_extent(line: bytes) -> None:
+    with pytest.raises(FormatError, match="the line of an extent is not valid"):
+        read_vmdk_names(region(b"# Disk DescriptorFile\n" + line + b"\n"))
+
+
+def test_what_is_no_extent() -> None:
+    text = b'# Disk DescriptorFile\nRWX 8\r\nencoding=RW\n#RW 8\n\n \t\nRW 8 ZERO\r\nRW 9 VMFS "v"\r\n'
+    assert read_vmdk_names(region(text)).extents == ("v",)
+
+
+@pytest.mark.parametrize(
     ("text", "parent"),
     [
         (b"CID=1\nparentCID=FFFFFFFF\n", None),

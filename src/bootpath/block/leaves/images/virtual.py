@@ -22,7 +22,7 @@ from bootpath.core.limits import check_limit
 from bootpath.formats.diskimages.qcow2 import QcowHeader, check_whole, parse_qcow
 from bootpath.formats.diskimages.recognise import HEAD_BYTES, VMDK_TEXT, ImageKind, recognise
 from bootpath.formats.diskimages.vdi import check_whole_vdi
-from bootpath.formats.diskimages.vmdk import read_vmdk_names
+from bootpath.formats.diskimages.vmdk import check_capacity, read_vmdk_names
 from bootpath.formats.region import Region
 
 Node: TypeAlias = dict[str, Any]
@@ -135,6 +135,12 @@ def _check_extents(names: tuple[str, ...], path: str, *, allow: bool) -> None:
     for name in names:
         if not name or "/" in name or ":" in name or name in (".", ".."):
             raise FormatError("the name of an extent is no file beside the image", where=path, found=repr(name))
+        extent = _beside(path, name)
+        with closing(FileDevice.open(extent)) as device:
+            try:
+                check_capacity(file_region(device))
+            except FormatError as fault:
+                raise fault.at(extent) from None
 
 
 def file_region(device: Device) -> Region:
