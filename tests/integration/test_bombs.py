@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -235,6 +237,26 @@ def test_signatures_that_are_large_and_many(command: str, runner: Runner, tmp_pa
     ended = run(runner, command, cwd=tmp_path)
     if command.startswith("inspect"):
         assert "is too long to parse" in said(ended)
+
+
+@pytest.mark.parametrize(
+    ("part", "what"),
+    [
+        (gzip.compress(b"", mtime=0), "too many parts"),
+        (gzip.compress(b"", mtime=0) + b"\0", "too many parts"),
+        (lzma.compress(b""), "too many blocks"),
+        (bytes.fromhex("28b52ffd2400010000 99e9d851"), "too many parts"),
+        (bytes.fromhex("502a4d1800000000"), "too many parts"),
+    ],
+    ids=["gzip", "gzip, padded", "xz", "zstd", "zstd, skipped"],
+)
+def test_compressed_files_of_nothing_many_times(part: bytes, what: str, runner: Runner, tmp_path: Path) -> None:
+    (tmp_path / "disk.img").write_bytes(part * 200_000)
+    assert "a disk of 0 bytes is no disk" in said(run(runner, "inspect disk.img", cwd=tmp_path))
+    (tmp_path / "disk.img").write_bytes(part * ((1 << 20) + 1))
+    ended = run(runner, "inspect disk.img", cwd=tmp_path)
+    assert ended.code == FAILED
+    assert what in said(ended)
 
 
 @pytest.mark.parametrize("command", ["dm table t", "dm table t --picture t.png", "dm hash --table t --select d0"])

@@ -27,6 +27,7 @@ _HEADER_MAGIC, _FOOTER_MAGIC = b"\xfd7zXZ\0", b"YZ"
 _VLI_BYTES = 9
 _PADDING_BYTES = 64 << 10
 _MAX_PADDING_BYTES = 16 << 20
+_STREAM_COST = 4  # of a stream by itself: reading its header, footer and index takes as long as so many blocks
 _SPEC = "The .xz File Format 1.2"
 
 
@@ -47,7 +48,7 @@ def read_xz_index(region: Region) -> list[XzBlock]:
     while end:
         end = _before_padding(region, end)
         blocks, end = _read_stream(region, end)
-        count += len(blocks)
+        count += len(blocks) + _STREAM_COST
         check_limit("packed_blocks", count, "the file has too many blocks", where="xz")
         streams.append(blocks)
     return [block for blocks in reversed(streams) for block in blocks]
@@ -70,7 +71,7 @@ def _before_padding(region: Region, end: int) -> int:
     while end:
         if first - end > _MAX_PADDING_BYTES:
             raise _fault("there are only zeros at the end", f"{first - end} bytes or more", "the end of a stream")
-        start = max(end - _PADDING_BYTES, 0)
+        start = max(end - (_PADDING_BYTES if end < first else FOOTER_BYTES), 0)
         piece = region.read(start, end - start).rstrip(b"\0")
         if piece:
             # The magic at the end of a footer has no zero in it.

@@ -18,7 +18,7 @@ from bootpath.core.device import Device
 from bootpath.core.diskimage import DiskImage
 from bootpath.core.errors import FormatError
 from bootpath.core.extras import NotInstalledError
-from bootpath.core.limits import limit_hint, limits
+from bootpath.core.limits import check_limit, limit_hint, limits
 from bootpath.core.units import plural
 from bootpath.formats.diskimages.recognise import ImageKind
 from bootpath.formats.diskimages.xz import read_xz_index, stream_of_block
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import zstandard
 
 _PIECE_BYTES = 1 << 20
+_TAKEN_BYTES = 16 << 10
 _GZIP = 31  # zlib.decompressobj: "the input must include a gzip header and trailer"
 _ZSTD_PIECE_BYTES = 1024  # a block of 4 bytes can be 128 KiB, so at most 32 MiB come of this
 _MAGIC_BYTES = 8
@@ -76,12 +77,12 @@ def _gzip_pieces(region: Region) -> _Pieces:
             except zlib.error as fault:
                 raise _corrupt(ImageKind.GZIP, fault) from fault
             if not decoder.eof:  # then this is in `unused_data` as well
-                source.give_back(decoder.unconsumed_tail)
+                source.give_back(len(decoder.unconsumed_tail))
             if content:
                 yield content, source.position
-            elif not decoder.eof and not source.data:
+            elif not decoder.eof and source.empty:
                 source.more()
-        source.give_back(decoder.unused_data)
+        source.give_back(len(decoder.unused_data))
 
 
 # xz
@@ -123,7 +124,7 @@ def _xz_pieces(region: Region) -> _Pieces:
     while source.find(b"\xfd7zXZ\0", padded=True):
         decoder = _xz_decoder()
         while not decoder.eof:
-            if decoder.needs_input and not source.data:
+            if decoder.needs_input and source.empty:
                 source.more()
             try:
                 content = decoder.decompress(source.take() if decoder.needs_input else b"", _PIECE_BYTES)
@@ -131,7 +132,7 @@ def _xz_pieces(region: Region) -> _Pieces:
                 raise _corrupt(ImageKind.XZ, fault) from fault
             if content:
                 yield content, source.position
-        source.give_back(decoder.unused_data)
+        source.give_back(len(decoder.unused_data))
 
 
 # zstd
@@ -169,16 +170,17 @@ def _open_zstd(lower: Device, region: Region, outer: tuple[DiskImage, ...], prog
 
 def _zstd_pieces(region: Region, library: Any) -> _Pieces:
     source = _Source(region, ImageKind.ZSTD)
+    decompressor = library.ZstdDecompressor(max_window_size=limits().unpacking_bytes)
     while source.find(b"", padded=False):
-        skipped = skippable_bytes(source.data)
+        skipped = skippable_bytes(source.head)
         if skipped is not None:
             source.skip(skipped)
             continue
-        if not source.data.startswith(FRAME_MAGIC):
+        if not source.head.startswith(FRAME_MAGIC):
             raise source.not_here()
-        decoder = library.ZstdDecompressor(max_window_size=limits().unpacking_bytes).decompressobj()
+        decoder = decompressor.decompressobj()
         while not decoder.eof:
-            if not source.data:
+            if source.empty:
                 source.more()
             try:
                 content = decoder.decompress(source.take(_ZSTD_PIECE_BYTES))
@@ -186,22 +188,44 @@ def _zstd_pieces(region: Region, library: Any) -> _Pieces:
                 raise _corrupt(ImageKind.ZSTD, fault) from fault
             if content:
                 yield content, source.position
-        source.give_back(decoder.unused_data)
+        source.give_back(len(decoder.unused_data))
 
 
 class _Source:
-    """A file from its beginning to its end; `data` is what was read and not yet used, `position` where that ends."""
+    """A file from its beginning to its end; `position` is where what was taken ends.
+
+    What is taken is a copy, so it is little: a decoder gives back all that stands behind its part, and a part can be
+    as small as a few bytes.
+    """
 
     def __init__(self, region: Region, kind: ImageKind) -> None:
-        self.data = b""
-        self.position = 0
+        self._data = b""
+        self._at = 0
+        self._read_bytes = 0
+        self._parts = 0
         self._region = region
         self._kind = kind
 
+    @property
+    def position(self) -> int:
+        """How much of the file is used up."""
+        return self._read_bytes - len(self._data) + self._at
+
+    @property
+    def empty(self) -> bool:
+        """True when `more` must be called before anything can be taken."""
+        return self._at == len(self._data)
+
+    @property
+    def head(self) -> bytes:
+        """The next bytes, as many as a magic needs after `find`."""
+        return self._data[self._at : self._at + _MAGIC_BYTES]
+
     def _read(self) -> bool:
-        data = self._region.peek(self.position, _PIECE_BYTES)
-        self.position += len(data)
-        self.data += data
+        data = self._region.peek(self._read_bytes, _PIECE_BYTES)
+        self._read_bytes += len(data)
+        self._data = self._data[self._at :] + data
+        self._at = 0
         return bool(data)
 
     def more(self) -> None:
@@ -211,32 +235,43 @@ class _Source:
                 "the file ends within what is compressed", where=self._kind.value, hint="is it truncated?"
             )
 
-    def take(self, length: int | None = None) -> bytes:
-        """What is there, or so much of it."""
-        taken, self.data = (self.data, b"") if length is None else (self.data[:length], self.data[length:])
+    def take(self, length: int = _TAKEN_BYTES) -> bytes:
+        """So much of what is there."""
+        taken = self._data[self._at : self._at + length]
+        self._at += len(taken)
         return taken
 
-    def give_back(self, data: bytes) -> None:
-        """These bytes were not used after all."""
-        self.data = data + self.data if data else self.data
+    def give_back(self, length: int) -> None:
+        """So many bytes at the end of what was taken last were not used after all."""
+        self._at -= length
 
     def skip(self, length: int) -> None:
         """Go on so much further. Raises FormatError at the end."""
-        while length > len(self.data):
-            length -= len(self.take())
+        while length > len(self._data) - self._at:
+            length -= len(self._data) - self._at
+            self._at = len(self._data)
             self.more()
-        self.take(length)
+        self._at += length
 
     def find(self, magic: bytes, *, padded: bool) -> bool:
-        """True when another part follows, False at the end. Raises FormatError for anything else."""
+        """True when another part follows, False at the end. Raises FormatError for anything else, LimitError."""
         while True:
             if padded:
-                self.data = self.data.lstrip(b"\0")
-            if len(self.data) >= _MAGIC_BYTES or not self._read():
+                self._skip_zeros()
+            if len(self._data) - self._at >= _MAGIC_BYTES or not self._read():
                 break
-        if self.data and not self.data.startswith(magic):
+        if self.empty:
+            return False
+        if not self.head.startswith(magic):
             raise self.not_here()
-        return bool(self.data)
+        self._parts += 1
+        check_limit("packed_blocks", self._parts, "the file has too many parts", where=self._kind.value)
+        return True
+
+    def _skip_zeros(self) -> None:
+        while self._data.startswith(b"\0", self._at):
+            taken = self.take()
+            self.give_back(len(taken.lstrip(b"\0")))
 
     def not_here(self) -> FormatError:
         """What is said of anything behind what is compressed."""
