@@ -29,6 +29,8 @@ from bootpath.formats.entries.grubmenu import GrubEntry, GrubMenu, GrubSearch, S
 from bootpath.formats.entries.grubwords import GrubMark, Word, parse_words
 
 GRUB_MAX_BYTES = 256 << 10
+MAX_EXPANDED = 1 << 20
+"""Characters that the values of variables, and the titles of the menus of every entry, have together."""
 MAX_DEPTH = 16
 
 _LINUX = frozenset({"linux", "linuxefi", "linux16"})
@@ -80,6 +82,19 @@ def _default(entries: Sequence[GrubEntry], wanted: str | None) -> GrubEntry | No
 
 
 @dataclass(slots=True)
+class _Expanded:
+    """How much longer than its file a script has become: a variable may be used as often as it can be written."""
+
+    characters: int = 0
+
+    def add(self, characters: int) -> None:
+        self.characters += characters
+        if self.characters > MAX_EXPANDED:
+            found = f"{self.characters} characters"
+            raise _fault("the script becomes too long by its variables and menus", found, f"at most {MAX_EXPANDED}")
+
+
+@dataclass(slots=True)
 class _Knowledge:
     """What is known where the script has come to: plain variables, and the first reason to know less.
 
@@ -90,9 +105,23 @@ class _Knowledge:
     doubt: str = ""
     inside: list[str] = field(default_factory=list)
     search: GrubSearch | None = None
+    expanded: _Expanded = field(default_factory=_Expanded)
 
     def copy(self) -> _Knowledge:
         return replace(self, variables=dict(self.variables), inside=list(self.inside))
+
+    def value(self, word: Word) -> str:
+        """The text of a word. Raises KeyError with the name of a variable that is not known, FormatError."""
+        self._spend(word)
+        return word.value(self.variables)
+
+    def shown(self, word: Word) -> str:
+        """The text of a word, with variables that are not known as they are written. Raises FormatError."""
+        self._spend(word)
+        return "".join(self.variables.get(text, f"${{{text}}}") if is_name else text for text, is_name in word.pieces)
+
+    def _spend(self, word: Word) -> None:
+        self.expanded.add(sum(len(self.variables.get(text, "")) for text, is_name in word.pieces if is_name))
 
 
 @dataclass(slots=True)
@@ -130,6 +159,7 @@ class _Reader:
                 continue
             self._expect(GrubMark.OPEN, name)
             title, identifier = _heading(words, known)
+            known.expanded.add(sum(map(len, menus)) + len(title))
             inner = known.copy()
             if name == "submenu":
                 found = tuple(self.menu((*menus, title), inner, depth + 1))
@@ -242,12 +272,15 @@ class _Reader:
         if name in _READS:
             known.doubt = known.doubt or f"{name} reads other commands"
         for variable, word in _assignments(words):
-            known.variables.pop(variable, None)
+            value = None
             if variable == _ROOT and search is None:
                 known.doubt = known.doubt or "the script sets root, the device of its files"
             elif word is not None and not known.inside:
                 with suppress(KeyError):
-                    known.variables[variable] = word.value(known.variables)
+                    value = known.value(word)
+            known.variables.pop(variable, None)
+            if value is not None:
+                known.variables[variable] = value
         if loaded is None:
             return
         if name in _LINUX or name in _INITRD:
@@ -272,7 +305,7 @@ class _Reader:
         """A kernel, or initrds."""
         name = words[0].keyword
         try:
-            arguments = [word.value(known.variables) for word in words[1:]]
+            arguments = [known.value(word) for word in words[1:]]
         except KeyError as missing:
             variable = f"{name} has the variable {missing.args[0]}, which only a run would know"
             loaded.undecided = loaded.undecided or variable
@@ -303,7 +336,7 @@ def _search(words: list[Word], known: _Knowledge) -> GrubSearch | None:
     if words[0].keyword != "search" or known.inside:
         return None
     try:
-        arguments = [word.value(known.variables) for word in words[1:]]
+        arguments = [known.value(word) for word in words[1:]]
     except KeyError:
         return None
     kinds = [_SEARCHES[each] for each in arguments if each in _SEARCHES]
@@ -344,15 +377,10 @@ def _heading(words: list[Word], known: _Knowledge) -> tuple[str, str]:
         if option in _WITH_VALUE:
             following = None if equals else next(values, None)
             if option == "--id":
-                identifier = value if equals else "" if following is None else _shown(following, known)
+                identifier = value if equals else "" if following is None else known.shown(following)
         elif title is None and not word.keyword.startswith("--"):
-            title = _shown(word, known)
+            title = known.shown(word)
     return title or "", identifier
-
-
-def _shown(word: Word, known: _Knowledge) -> str:
-    """The text of a word, with variables that are not known as they are written."""
-    return "".join(known.variables.get(text, f"${{{text}}}") if is_name else text for text, is_name in word.pieces)
 
 
 def _quoted(word: str) -> str:

@@ -200,3 +200,24 @@ def test_entries_without_a_kernel() -> None:
 def test_what_is_no_script(text: str, message: str) -> None:
     with pytest.raises(FormatError, match=f"grub.cfg: .*{message}"):
         parse_grub(text.encode("utf-8", "surrogateescape"))
+
+
+def test_a_variable_may_be_made_of_itself() -> None:
+    menu = parse_grub(b'set a=x\nset a="$a y"\nmenuentry t { linux /k $a }\n')
+    assert menu.entries[0].options == '"x y"'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "set a=x\n" + "set a=$a$a\n" * 60,
+        "set a=x\nset b=x\n" + "set a=$b$b\nset b=$a$a\n" * 30,
+        "set a=" + "x" * 4000 + "\nmenuentry t { linux /k " + "$a" * 300 + " }\n",
+        "set a=" + "x" * 4000 + "\nmenuentry " + "$a" * 300 + " { linux /k }\n",
+        "submenu " + "t" * 100_000 + " {\n" + "menuentry e { linux /k }\n" * 20 + "}\n",
+    ],
+    ids=["itself", "each other", "options", "title", "menus"],
+)
+def test_a_script_that_grows(text: str) -> None:
+    with pytest.raises(FormatError, match="becomes too long by its variables and menus; expected at most 1048576"):
+        parse_grub(text.encode())
