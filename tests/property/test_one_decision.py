@@ -1,8 +1,8 @@
 """One law: whatever is on a disk and whatever is asked, every command comes to one answer on what boots.
 
-Each image is inspected, its entries are listed, and it is loaded as for a machine; every tenth goes through the command
-lines, too. The same answer is: it boots or not, from the same root, by the same entry, with the same command line, and
-with an exit code that says the same. `SECONDS` makes it go on with other images; `SEED` makes them others.
+Each image is inspected, its entries are listed, and it is loaded as for a machine; every twelfth goes through the
+command lines, too. The same answer is: it boots or not, from the same root, by the same entry, with the same command
+line, and with an exit code that says the same. `SECONDS` makes it go on with other images; `SEED` makes them others.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import time
 from pathlib import Path
 from random import Random
 
+import jsonschema
 import pytest
 
 from bootpath.block.leaves.memory import MemoryDevice
 from bootpath.boot.inspection.inspect import inspect_disk
 from bootpath.boot.inspection.values import InspectionRequest, LinuxInspection
+from bootpath.boot.linux.choice import LinuxVerdict, NextCandidate
 from bootpath.boot.linux.cmdline import ParameterSource, command_line_of
 from bootpath.boot.linux.listing import list_entries
 from bootpath.boot.linux.load import load_linux
@@ -25,12 +27,18 @@ from bootpath.boot.linux.machine import machine_parameters
 from bootpath.boot.linux.result import LinuxBoot
 from bootpath.boot.timeline import Timeline
 from bootpath.cli.main import main
+from bootpath.image.roots.candidates import is_hidden
 from tests.support.randomdisks import PartsBox, RandomDisk
+from tests.support.tree import schema
 
 IMAGES, GROUPS = 2000, 8
 SEED = int(os.environ.get("SEED", "1"))
 SECONDS = float(os.environ.get("SECONDS", "0")) / GROUPS
-COMMANDS_EVERY = 10
+COMMANDS_EVERY = 12
+SCHEMAS = {
+    command: jsonschema.Draft202012Validator(schema(name))
+    for command, name in (("inspect", "inspect"), ("entries", "entries"), ("boot", "linuxboot"))
+}
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +70,7 @@ def check(disk: RandomDisk, said: str) -> bool:
     assert isinstance(inspection, LinuxInspection), said
     assert answer(inspection.boot) == answer(loaded), said
     assert inspection.boots is (loaded.plan is not None), said
+    check_laws(disk, loaded, said)
     listing = list_entries(device, inspection.boot)
     chosen = [each for each in listing.entries if each.chosen]
     if loaded.plan is None:
@@ -71,6 +80,21 @@ def check(disk: RandomDisk, said: str) -> bool:
     assert one.command_line == without_machine(loaded), said
     assert one.found.entry.id == loaded.plan.entry.entry.id, said
     return True
+
+
+def check_laws(disk: RandomDisk, boot: LinuxBoot, said: str) -> None:
+    """Nothing is verified without anybody to trust, and what is set aside is not booted unasked."""
+    request, root = disk.request, boot.chosen
+    if boot.verdict is LinuxVerdict.VERIFIED:
+        assert request.certificates or request.root_hash, said
+        assert root is None or root.root_hash is not None, said
+    if root is None:
+        return
+    assert not root.data.empty, said
+    if is_hidden(root.data):
+        failed = [each for each in boot.attempts if each.failure is not None]
+        tried_all = request.next_candidate is NextCandidate.POLICY and boot.attempts[-1].candidate is root
+        assert request.slot or request.root_hash or (tried_all and len(failed) == len(boot.attempts) - 1), said
 
 
 def answer(boot: LinuxBoot) -> tuple[object, ...]:
@@ -94,6 +118,7 @@ def check_commands(disk: RandomDisk, path: Path, capsys: pytest.CaptureFixture[s
     for command in (["inspect"], ["entries"], ["boot", "--dry-run"]):
         codes[command[0]] = main([*command, str(path), "--json", *disk.options])
         pages[command[0]] = json.loads(capsys.readouterr().out)
+        SCHEMAS[command[0]].validate(pages[command[0]])
     boots = pages["boot"]["verdict"] != "refused"
     assert codes["boot"] == {"verified": 0, "unverified": 4, "refused": 3}[pages["boot"]["verdict"]], said
     assert codes["inspect"] == codes["entries"] == (0 if boots else 3), said

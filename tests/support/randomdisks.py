@@ -1,12 +1,13 @@
 """Disks of every shape that a Linux may boot from, put together at random from parts that other tools made.
 
-A `PartsBox` is filled once, by mksquashfs, mke2fs, mkfs.fat, veritysetup, openssl, ubinize and LVM2's own images.
-`RandomDisk.draw` takes some of the parts, in one or two slots, with boot partitions or without, damages a byte or not,
-and asks something or other of whoever decides what boots.
+A `PartsBox` is filled once, by mksquashfs, mke2fs, mkfs.fat, veritysetup, openssl, sbsign, xorriso, ubinize and images
+of LVM2 and cryptsetup. `RandomDisk.draw` takes some of the parts, in one or two slots, with boot partitions or without,
+damages a byte or not, and asks something or other of whoever decides what boots.
 """
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,17 +16,35 @@ from uuid import UUID
 from zlib import crc32
 
 from bootpath.boot.linux.choice import LinuxRequest, NextCandidate
+from bootpath.formats.cmdline.address import Assembly
 from bootpath.formats.partitions.dps import Architecture, Designator
 from bootpath.formats.partitions.gptheader import Partition
 from bootpath.formats.partitions.gptwrite import new_gpt, pack_gpt
 from bootpath.formats.partitions.imagepolicy import parse_image_policy
+from bootpath.formats.systemdboot.loadervariables import LoaderVariables
 from bootpath.image.entries.menu import VolumeRole
 from bootpath.image.roots.choice import IdenticalSlots
 from tests.support.bootdisk import ext4, fat
 from tests.support.bootfiles import pe_image
-from tests.support.ddi import DATA_BYTES, DISK_GUID, MIB, Part, Signer, Volume, make_lvm_disk, make_ubi_image, protect
+from tests.support.ddi import (
+    DATA_BYTES,
+    DISK_GUID,
+    GOLDEN,
+    MIB,
+    Part,
+    Signer,
+    Volume,
+    make_lvm_disk,
+    make_ubi_image,
+    protect,
+)
+from tests.support.hybriddisc import make_medium
 from tests.support.linuximage import RootTree, squash
+from tests.support.mbrdisk import table
+from tests.support.pefiles import sbsign, signable_pe
+from tests.support.volumeimages import make_volume_images
 
+LUKS = GOLDEN / "superblocks/luks2.img.gz"
 KERNEL = bytes(0x202) + b"HdrS" + bytes(506)
 INITRD = b"070701" + bytes(506)
 TYPE_1 = "title {name}\nversion {version}\nlinux /boot/k\ninitrd /boot/i\n{more}"
@@ -56,8 +75,25 @@ ESPS: dict[str, dict[str, bytes]] = {
         "loader/entries/f.conf": TYPE_1.format(name="F", version=3, more="options root=/dev/sda9\n").encode(),
     },
     "efi": {"EFI/x.efi": UKI, "loader/entries/x.conf": b"title X\nefi /EFI/x.efi\n"},
+    "default": {
+        "boot/k": KERNEL,
+        "boot/i": INITRD,
+        "loader/loader.conf": b"default f.conf\n",
+        "loader/entries/e+0-1.conf": TYPE_1.format(name="E", version=4, more="linux-appendroot yes\n").encode(),
+        "loader/entries/f.conf": TYPE_1.format(name="F", version=3, more="").encode(),
+    },
     "none": {"empty": b""},
 }
+SIGNED_ESPS = {"signed": b"quiet", "hash": b"quiet roothash={hash}", "hash behind --": b"quiet -- roothash={hash}"}
+"""Command lines of a signed UKI; the hash is that of the root "appends"."""
+DESIGNATORS = {
+    "generic": Designator.LINUX_GENERIC,
+    "xbootldr root": Designator.XBOOTLDR,
+    "usr": Designator.USR,
+}
+KINDS = ("signed", "signed", "signed", "plain", "plain", "generic", "xbootldr root", "luks", "usr")
+DEFAULTS = ("f.conf", "os.efi", "@saved", "?")
+APPENDED = ("root=/dev/sdb1", "debug -- x", "init=/bin/sh", "roothash=00")
 POLICIES = (
     None,
     None,
@@ -80,6 +116,7 @@ class PartsBox:
     esps: dict[str, bytes]
     xbootldrs: dict[str, bytes]
     whole: dict[str, bytes]
+    locked: bytes
 
     @classmethod
     def fill(cls, directory: Path) -> PartsBox:
@@ -98,6 +135,13 @@ class PartsBox:
             place.mkdir()
             esps[name] = fat(place, content, MIB)
             xbootldrs[name] = (fat(place, content, MIB), ext4(place, content, MIB))[number % 2]
+        for number, (name, line) in enumerate(SIGNED_ESPS.items()):
+            place = directory / f"signed{number}"
+            place.mkdir()
+            options = line.replace(b"{hash}", protected["appends"].root_hash.hex().encode())
+            sections = [(".linux", KERNEL), (".initrd", INITRD), (".osrel", b"ID=os\n"), (".cmdline", options)]
+            uki = sbsign(place, signable_pe(sections), (signer, stranger)[number % 2])
+            esps[name] = fat(place, {"EFI/Linux/os.efi": uki}, MIB)
         for name in ("appends", "names", "missing"):
             whole[f"lvm {name}"] = make_lvm_disk(
                 directory / f"{name}.lvm", roots[name].ljust(DATA_BYTES, b"\0")
@@ -105,7 +149,14 @@ class PartsBox:
             volumes = {"data": bytes(1024), "root": roots[name]}
             whole[f"ubi {name}"] = make_ubi_image(directory / f"{name}.ubi", volumes, static=["root"]).read_bytes()
             whole[f"bare {name}"] = roots[name]
-        return cls(signer, stranger, roots, protected, esps, xbootldrs, whole)
+        twins = {f"vol{number}": protected["appends"] for number in range(2)}
+        whole["images in volumes"] = make_volume_images(directory / "twins.img", twins).read_bytes()
+        empty = make_volume_images(directory / "one.img", {"vol0": protected["names"]})
+        whole["image in a volume"] = empty.read_bytes()
+        files = {"k": KERNEL, "i": INITRD, "isolinux/isolinux.cfg": b"label l\nkernel /k\nappend initrd=/i quiet\n"}
+        whole["medium"] = make_medium(directory / "plain.iso", files).read_bytes()
+        locked = gzip.decompress(LUKS.read_bytes())[:MIB]
+        return cls(signer, stranger, roots, protected, esps, xbootldrs, whole, locked)
 
 
 @dataclass(frozen=True)
@@ -128,7 +179,7 @@ class RandomDisk:
             hashes: list[bytes] = []
         else:
             parts, hashes = _draw_parts(box, random, words)
-            content = _disk_of(parts)
+            content = _mbr_disk_of(parts, random) if random.random() < 0.1 else _disk_of(parts)
         if random.random() < 0.15:
             _damage(content, random, words)
         request, options = _draw_request(box, random, hashes)
@@ -153,17 +204,18 @@ def _draw_parts(box: PartsBox, random: Random, words: list[str]) -> tuple[list[P
         label = random.choice((f"os_{slot + 1}", "os_1", "_empty", "PRT#os_2") if slot else ("os_1", "os_1", "os_2"))
         architecture = Architecture.ARM64 if random.random() < 0.05 else Architecture.X86_64
         flags = (63,) if slot and random.random() < 0.4 else ()
-        kind = random.choice(("signed", "signed", "plain", "generic", "xbootldr root"))
+        kind = random.choice(
+            ("signed", "signed", "signed", "plain", "plain", "generic", "xbootldr root", "luks", "usr")
+        )
         words.append(f"{kind} root {name} as {label}{' no-auto' if flags else ''} for {architecture.value}")
         if kind == "signed":
             hashes.append(box.protected[name].root_hash)
             parts += box.protected[name].parts(label, architecture=architecture, flags=flags, serial=200 + slot)
             continue
-        designator = {"generic": Designator.LINUX_GENERIC, "xbootldr root": Designator.XBOOTLDR}.get(
-            kind, Designator.ROOT
-        )
+        designator = DESIGNATORS.get(kind, Designator.ROOT)
         guid = UUID(int=300 + (0 if random.random() < 0.3 else slot))
-        parts.append(Part(designator, box.roots[name], guid, label, architecture, flags))
+        content = box.locked if kind == "luks" else box.roots[name]
+        parts.append(Part(designator, content, guid, label, architecture, flags))
     return parts, hashes
 
 
@@ -183,6 +235,18 @@ def _disk_of(parts: Sequence[Part]) -> bytearray:
     for part, partition in zip(parts, partitions, strict=True):
         content[partition.offset_bytes : partition.offset_bytes + len(part.content)] = part.content
     return content
+
+
+def _mbr_disk_of(parts: Sequence[Part], random: Random) -> bytearray:
+    """The same, up to four parts of it, as of a board: all that the table says is FAT, or Linux."""
+    content, records = bytearray(MIB), []
+    for part in parts[:4]:
+        is_fat = part.content[54:57] == b"FAT"
+        padded = part.content.ljust(-(-len(part.content) // 4096) * 4096, b"\0")
+        records.append((0x80 * random.randrange(2), 0x0C if is_fat else 0x83, len(content) // 512, len(padded) // 512))
+        content += padded
+    content[:512] = table(*records)
+    return content + bytes(MIB)
 
 
 def _name_partitions(content: bytearray, guids: Sequence[UUID]) -> None:
@@ -247,4 +311,10 @@ def _draw_request(box: PartsBox, random: Random, hashes: Sequence[bytes]) -> tup
     if random.random() < 0.08:
         architecture = random.choice((Architecture.X86_64, Architecture.ARM64))
         add("--architecture", architecture.value, architecture=architecture)
+    if random.random() < 0.1:
+        request = replace(request, variables=LoaderVariables(default=random.choice(DEFAULTS)))
+    if random.random() < 0.1:
+        request = replace(request, assembly=random.choice(list(Assembly)), fixed=random.random() < 0.5)
+    if random.random() < 0.05:
+        request = replace(request, append=random.choice(APPENDED))
     return request, tuple(options)
