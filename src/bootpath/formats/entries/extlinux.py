@@ -32,6 +32,7 @@ from reprlib import repr as brief
 from bootpath.core.errors import FormatError
 
 EXTLINUX_MAX_BYTES = 64 << 10
+MAX_REPEATED = 1 << 20  # characters of the menu's APPEND, in all labels that take it
 MAX_INCLUDES = 16  # "This 16 comes from the limit pxelinux imposes on nested includes"
 MAX_TIMEOUT_TENTHS = 35996  # syslinux: "an hour"
 
@@ -171,6 +172,10 @@ class _Parser:
         # DEFAULT may name the program that draws the menu (vesamenu.c32), which has a default of its own.
         named = any(label.name == self._menu.default for label in self._labels)
         default = self._menu.default if named or not self._chosen else self._chosen
+        repeated = len(self._menu.append) * sum(label.append is None for label in self._labels)
+        if repeated > MAX_REPEATED:
+            found = f"{repeated} characters"
+            raise _fault("the menu's APPEND is too long for its labels", found, f"at most {MAX_REPEATED}")
         return replace(
             self._menu, labels=tuple(self._labels), default=default, ignored=tuple(dict.fromkeys(self._ignored))
         )

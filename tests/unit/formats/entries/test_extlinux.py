@@ -144,6 +144,7 @@ def test_includes_are_bounded() -> None:
         (b"label \xff\n", "UTF-8"),
         (b"label a\0b\n", "line 1"),
         (b"#" * (EXTLINUX_MAX_BYTES + 1), "the menu is too long"),
+        (b"append " + b"x" * 20_000 + b"\n" + b"label a\n" * 100, "APPEND is too long for its labels"),
     ],
 )
 def test_menus_that_are_refused(data: bytes, what: str) -> None:
