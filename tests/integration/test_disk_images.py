@@ -436,6 +436,17 @@ def test_no_room_is_said(raw: Path, image: Path, monkeypatch: pytest.MonkeyPatch
         open_device(str(image))
 
 
+def test_a_long_place_for_temporary_files(
+    raw: Path, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted("qcow2")(raw, image)
+    (tmp_path / ("x" * 120)).mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("x" * 120)))
+    with closing(open_device(str(image))) as device:
+        assert read_bytes(device, 0, SIZE - 512) == content()
+    assert list((tmp_path / ("x" * 120)).iterdir()) == []
+
+
 def test_several_processes_cannot_share_qemu(
     raw: Path, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

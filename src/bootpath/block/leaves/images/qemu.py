@@ -148,7 +148,9 @@ def _connected_socket(stack: ExitStack) -> tuple[socket.socket, socket.socket]:
     ours = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with tempfile.TemporaryDirectory(prefix="bootpath-") as folder:
-            path = os.path.join(folder, "s")
+            opened = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            stack.callback(os.close, opened)
+            path = f"/proc/self/fd/{opened}/s"  # a socket's path has at most 107 bytes, and TMPDIR may be longer
             listening.bind(path)
             listening.listen(1)
             ours.settimeout(START_SECONDS)
