@@ -26,8 +26,8 @@ from typing import TypeAlias
 
 from bootpath.block.targets.firsterror import FirstError
 from bootpath.block.targets.readonce import ReadOnce
-from bootpath.boot.linux.assurance import entry_files, mounted_root
-from bootpath.boot.linux.choice import LinuxRequest, Refusal, RefusalReason, may_use
+from bootpath.boot.linux.assurance import entry_files, mounted_root, root_content
+from bootpath.boot.linux.choice import LinuxRequest, Refusal, RefusalReason, RootOrder, may_use
 from bootpath.boot.linux.cmdline import (
     Flash,
     ParameterSource,
@@ -88,7 +88,7 @@ class CandidateLoader:
     disk: Device
     contents: Contents
     request: LinuxRequest
-    architecture: Architecture | None
+    order: RootOrder
     depth: Depth
     machine_parameters: MachineParameters
     timeline: Timeline
@@ -143,7 +143,7 @@ class CandidateLoader:
 
     def _plan_without_root(self) -> LinuxPlan:
         """Raises what keeps every entry of the boot partitions from being booted."""
-        menu = self._boot_partitions(_efi_architecture(self.architecture))
+        menu = self._boot_partitions(_efi_architecture(self.order.architecture))
         self.menus = (menu,)
         return self._decide(None, choose_entry(menu, self.request.entry))
 
@@ -162,7 +162,7 @@ class CandidateLoader:
         """The entry to boot: one of the root's own, or one of a boot partition. Raises BootError, DeviceError."""
         roots: BootMenu | None = None
         fault: Error | None = None
-        request, architecture = self.request, _efi_architecture(self.architecture)
+        request, architecture = self.request, _efi_architecture(self.order.architecture)
         try:
             if VolumeRole.ROOT in request.places:
                 place = root_volume(self.disk, self.contents, candidate, device)
@@ -213,12 +213,12 @@ class CandidateLoader:
         if request.strict and not assured.reason.verified:
             raise BootError(f"the entry is not verified: {assured}", where=found.entry.id, hint=_ALLOW)
         if self.depth is Depth.LOAD:
-            loaded, parts = load_files(found, request, self.architecture, assured)
+            loaded, parts = load_files(found, request, self.order.architecture, assured)
             image = loaded.image
         else:
             loaded = None
-            image, parts = weigh_files(found, request, self.architecture, assured)
-        architecture = machine_of(image, self.architecture)
+            image, parts = weigh_files(found, request, self.order.architecture, assured)
+        architecture = machine_of(image, self.order.architecture)
         warnings = (*chosen.warnings, *doubt_of(image, where=str(found.parts.kernel)))
         alone = not any(part.what == INITRD for part in parts)
         placed = self.parameters(candidate, found, architecture, alone=alone)
@@ -233,6 +233,9 @@ class CandidateLoader:
                 f"the root that would be mounted is not verified: {root}", where=found.entry.id, hint=_ALLOW
             )
         parts.append(RunPart("root", "not here" if candidate is None else str(candidate.data.location), root))
+        usr = self.order.choice.usr
+        if usr is not None and candidate is not None:
+            parts.append(RunPart("/usr", str(usr.data.location), root_content(usr, request)))
         return LinuxPlan(found, chosen.why, placed, tuple(parts), architecture, loaded, warnings)
 
     def parameters(

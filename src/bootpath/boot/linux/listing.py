@@ -67,7 +67,7 @@ def list_entries(disk: Device, boot: LinuxBoot, *, shown_roles: Iterable[VolumeR
         variables=request.variables,
     )
     loader = CandidateLoader(
-        disk, boot.contents, request, boot.order.architecture, Depth.DECIDE, no_parameters, Timeline(lambda: 0.0), None
+        disk, boot.contents, request, boot.order, Depth.DECIDE, no_parameters, Timeline(lambda: 0.0), None
     )
     tried = boot.order.candidates if boot.order.refusal is None else ()
     first = boot.chosen or next(iter(tried), None)

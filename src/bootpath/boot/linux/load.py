@@ -67,9 +67,7 @@ def load_linux(
             except LimitError as fault:
                 attempts.append(Attempt(candidate, failure=RefusalReason.NOT_LOADED(fault)))
                 break
-            loader = CandidateLoader(
-                disk, contents, request, order.architecture, depth, machine_parameters, timeline, progress
-            )
+            loader = CandidateLoader(disk, contents, request, order, depth, machine_parameters, timeline, progress)
             attempt = loader.attempt(candidate)
             if len(candidates) > 1 and _is_spent(attempt, request):
                 spent.append(attempt)

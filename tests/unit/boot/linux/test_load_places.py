@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -20,10 +21,11 @@ from bootpath.boot.linux.menu import LoaderReason
 from bootpath.boot.linux.result import LinuxBoot
 from bootpath.boot.timeline import Timeline
 from bootpath.core.device import Buffer, Device, Segment
+from bootpath.formats.partitions.dps import Designator
 from bootpath.formats.partitions.imagepolicy import parse_image_policy
 from tests.support.bootdisk import fat
 from tests.support.bootfiles import pe_image
-from tests.support.ddi import Signer, Volume, make_ubi_image
+from tests.support.ddi import Part, Signer, Volume, make_disk, make_ubi_image
 from tests.support.linuximage import (
     ENTRY_PATH,
     INITRD_PATH,
@@ -332,3 +334,19 @@ def test_the_kernel_is_read_once(signer: Signer, tmp_path: Path) -> None:
         boot = load(SecondAnswers(MemoryDevice(evil), disk), certificates=(signer.certificate.read_bytes(),))
         assert boot.verdict is LinuxVerdict.REFUSED
         assert "data block" in str(boot.refusal)
+
+
+def test_a_usr_that_nothing_vouches_for_is_no_part_of_a_verified_system(
+    tmp_path: Path, bare: Volume, signer: Signer
+) -> None:
+    """Our initramfs mounts no /usr, others do."""
+    plain = Part(Designator.USR, bare.data, UUID(int=77), "usr_1")
+    system = make_volume(tmp_path / "root", RootTree.demo(), signer)
+    path = make_disk(tmp_path / "disk.img", [*system.parts("root_1"), plain]).path
+    trusted = (signer.certificate.read_bytes(),)
+    boot = load_file(path, certificates=trusted, policy=parse_image_policy("*"))
+    assert boot.verdict is LinuxVerdict.UNVERIFIED
+    assert boot.plan is not None
+    assert boot.plan.weakest is not None
+    assert boot.plan.weakest.what == "/usr"
+    assert load_file(path, certificates=trusted).verdict is LinuxVerdict.REFUSED
