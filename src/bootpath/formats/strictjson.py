@@ -38,7 +38,8 @@ def parse_json(data: bytes, *, where: str, max_bytes: int) -> JsonValue:
     except UnicodeDecodeError as error:
         raise FormatError(f"byte {error.start} is not UTF-8", where=where) from None
     except json.JSONDecodeError as error:
-        raise FormatError(f"line {error.lineno}, column {error.colno}: {error.msg}", where=where) from None
+        text = f"the text is not JSON: line {error.lineno}, column {error.colno}: {error.msg.lower()}"
+        raise FormatError(text, where=where) from None
     except RecursionError:
         raise FormatError("the text is nested too deeply", where=where) from None
     return value

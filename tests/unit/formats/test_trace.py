@@ -86,7 +86,7 @@ def test_header_refusal(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("", "line 1, column 1: Expecting value"),
+        ("", "the text is not JSON: line 1, column 1: expecting value"),
         ("[]", "the value is not an object; expected an object, found []"),
         ("{}", "the member 'op' is missing"),
         ('{"op": 1}', "the value of op is not valid; expected a string, found 1"),
@@ -131,7 +131,7 @@ def test_header_refusal(text: str, message: str) -> None:
         ('{"op": "mark", "name": "a", "errno": 0}', "the member 'errno' is not known"),
         ('{"op": "mark", "name": "\\udc00"}', "the string '\\udc00' holds a lone surrogate"),
         ("[" * 100_000, "the text is nested too deeply"),
-        ("\ufeff{}", "line 1, column 1"),
+        ("\ufeff{}", "the text is not JSON: line 1, column 1"),
     ],
 )
 def test_record_refusal_names_the_line(line: str, message: str) -> None:
