@@ -56,6 +56,9 @@ class Use(Enum):
     CONFEXT = "configuration extension"
 
 
+_ARTICLES = {Use.USR: "the ", Use.INITRD: "an "}
+
+
 @dataclass(frozen=True, slots=True)
 class UseAs:
     """What was found. `init` is the path of the system's first program, `menu` that of boot entries, "" without one.
@@ -85,6 +88,13 @@ class UseAs:
     def unknown(self) -> bool:
         """True when it may be a root for all that could be read."""
         return not self.is_root and bool(self.faults)
+
+    @property
+    def described(self) -> str:
+        """What it is, as the end of a sentence."""
+        if not self.uses:
+            return str(self)
+        return ", ".join(_ARTICLES.get(use, "a ") + use.value for use in self.uses)
 
     @property
     def name(self) -> str:

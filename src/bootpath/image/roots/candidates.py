@@ -258,7 +258,7 @@ def _by_use(candidate: Candidate, *, named: bool, systems: bool) -> Candidate:
         return candidate
     if use.may_be_root and not systems:
         return candidate
-    return candidate.exclude(ExclusionReason.NO_SYSTEM(use))
+    return candidate.exclude(ExclusionReason.NO_SYSTEM(use.described))
 
 
 def _is_generic(node: Node) -> bool:

@@ -57,6 +57,13 @@ def test_an_extension_is_no_root() -> None:
     assert use({"/etc/extension-release.d/README": b""}).uses == ()
 
 
+def test_what_it_is_ends_a_sentence() -> None:
+    assert use({CONFEXT: b"", SYSEXT: b""}).described == "a system extension, a configuration extension"
+    assert use({"/etc/initrd-release": b""}).described == "an initrd"
+    assert use({"/lib/os-release": b""}, "/lib/systemd/systemd").described == "the /usr of a system"
+    assert use({"/data": b""}).described == "no system: there is no init"
+
+
 def test_portable_services_and_initrds() -> None:
     assert use({"/etc/os-release": b"PORTABLE_PREFIXES=a\n"}).uses == (Use.PORTABLE,)
     found = use({"/etc/initrd-release": b"ID=os\n"}, "/init")
