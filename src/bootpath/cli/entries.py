@@ -12,22 +12,26 @@ from bootpath.cli.disks import Disks, add_verbose
 HELP = "list what a boot loader can choose from on a disk, and say what it would choose"
 EPILOG = """\
 DISK is a file, a block device, or an nbd:// or https:// URI; nothing is mounted. Entries are files of /loader/entries
-(Boot Loader Specification), unified kernel images of /EFI/Linux, labels of extlinux.conf, and on an ISO 9660 those of
-isolinux.cfg and grub.cfg. The verdict is the one of bootpath boot and inspect. --look-in says in which places entries
-are looked for: esp and xbootldr are the partitions of the specification; root means the root file systems of all slots,
-also behind dm-verity and LVM2; iso is the file system of an optical medium.
+(Boot Loader Specification), unified kernel images of /EFI/Linux, labels of extlinux.conf and syslinux.cfg, what the
+firmware of a Raspberry Pi loads, and on an ISO 9660 also entries of isolinux.cfg and grub.cfg. The verdict is the one
+of bootpath boot and inspect. All places are looked in, unless --look-in names some: esp and xbootldr are the partitions
+of the specification; root means the root file systems of all slots, also behind dm-verity, LVM2 and UBI; iso is the
+file system of an optical medium.
 
 examples:
   bootpath entries disk.img
   bootpath entries --look-in esp,xbootldr disk.img
   bootpath entries --architecture aa64 https://example.org/board.img
   bootpath entries --disk-name /dev/vda disk.img
+  bootpath entries --assembly initramfs disk.img
   bootpath entries --certificate vendor.pem disk.img
   bootpath entries --efi-vars OVMF_VARS.fd disk.img
   bootpath entries --all --json disk.img
 
 exit codes: 0 it boots, 1 it cannot be read, 2 usage, 3 it does not boot
 """
+
+ALL_HELP = "look into the places that --look-in leaves out, too, and show what is excluded"
 
 
 def configure(commands: Any, name: str) -> None:
@@ -37,7 +41,7 @@ def configure(commands: Any, name: str) -> None:
     )
     add_disk(parser)
     add_decision(parser.add_argument_group("which root and which entry are booted"))
-    parser.add_argument("--all", action="store_true", help="look into the other places too, and show what is excluded")
+    parser.add_argument("--all", action="store_true", help=ALL_HELP)
     group = parser.add_argument_group("how the root is named to the kernel")
     group.add_argument(
         "--disk-name",

@@ -21,10 +21,15 @@ examples:
   bootpath inspect --certificate vendor.pem --full os.raw
   bootpath inspect --policy root=verity+signed:usr=absent:=open os.raw
   bootpath inspect --slot 4 --picture disk.png ab.img
+  bootpath inspect --identical-slots first ab.img
+  bootpath inspect --look-in esp,xbootldr --efi-vars OVMF_VARS.fd os.raw
+  bootpath inspect --allow-backing-file snapshot.qcow2
   bootpath inspect -v https://example.org/os.raw
   bootpath inspect --password-file secret locked.img
 
-exit codes: 0 it would boot, 1 it cannot be read, 2 usage, 3 it does not boot
+The verdict is the one of bootpath boot with the same options: which root, and which boot entry of it.
+
+exit codes: 0 it would boot, 1 it cannot be read, 2 usage, 3 it does not boot, though a root be there
 """
 
 

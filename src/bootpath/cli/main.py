@@ -44,6 +44,8 @@ EXAMPLES = """\
 examples:
   bootpath build live tree/ -o disk.img --size 4093MiB --kernel kernel --initfs initfs
   bootpath inspect disk.img
+  bootpath entries disk.img
+  bootpath boot os.img --dry-run --certificate os.crt
   bootpath plan disk.img --preload 1024MiB --picture plan.png
   bootpath simulate disk.img --disk-delay 2s
   bootpath simulate disk.img --classic --preload 1024MiB

@@ -38,6 +38,8 @@ examples:
   bootpath boot live.img --serial                          show the console; at the end one can log in on it
   bootpath boot os.img --dry-run --certificate os.crt      an image-based Linux: every decision, and what would run
   bootpath boot os.img --certificate os.crt                boot it
+  bootpath boot ab.img --slot 4                            the root in partition 4, of two that are identical
+  bootpath boot os.img --dry-run --efi-vars OVMF_VARS.fd   take the entry that these EFI variables name
   bootpath boot board.img --architecture arm64             one for another machine, if the image does not say which
   bootpath boot redox.iso --firmware uefi --record trace.json
 

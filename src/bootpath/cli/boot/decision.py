@@ -31,7 +31,8 @@ EFI_VARIABLES_HELP = (
     "JSON of virt-fw-vars"
 )
 NEXT_CANDIDATE_HELP = (
-    "when the best root cannot be used: refuse (never, the default), or try the next one that the policy allows"
+    "when the best root cannot be used: refuse (never, the default), or try the next one that the policy allows, "
+    "and at last those with the flag no-auto"
 )
 IDENTICAL_HELP = "when slots are identical and --slot names none: refuse (the default), or take the first"
 ARCHITECTURE_HELP = "the architecture of the machine (default: that of the root)"
