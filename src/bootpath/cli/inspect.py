@@ -29,7 +29,7 @@ examples:
 
 The verdict is the one of bootpath boot with the same options: which root, and which boot entry of it.
 
-exit codes: 0 it would boot, 1 it cannot be read, 2 usage, 3 it does not boot, though a root be there
+exit codes: 0 it would boot, 1 it cannot be read, 2 usage, 3 it does not boot, though there may be a root
 """
 
 
