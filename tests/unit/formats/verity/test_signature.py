@@ -48,7 +48,7 @@ def test_members_of_a_later_revision_are_passed_over() -> None:
         (b"", "column 1"),
         (b"[]", "an object"),
         (text() + b"\0\0x", "more text follows the first NUL"),
-        (text() + b"x", "Extra data"),
+        (text() + b"x", "extra data"),
         (b'{"rootHash":"00","rootHash":"00"}', "appears twice"),
         (json.dumps({"rootHash": MEMBERS["rootHash"]}).encode(), "'signature' is missing"),
         (text(rootHash="0" * 63), "hexadecimal"),
