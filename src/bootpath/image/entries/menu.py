@@ -178,8 +178,3 @@ class BootMenu:
     excluded: tuple[Excluded, ...] = ()
     warnings: tuple[str, ...] = ()
     rules: MenuRules = NO_RULES
-
-    @property
-    def boots(self) -> bool:
-        """True when there is anything to boot; a bad entry still is."""
-        return bool(self.entries)
